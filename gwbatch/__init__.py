@@ -1,0 +1,41 @@
+"""gwbatch: gravitational-wave alerts to superevents to sky maps computed as whole-node batch jobs.
+
+What a plug-in needs is here: the decorators (`gcn`, `igwn_alert` alias `lvalert`, `every`, `job`), the
+effects a handler may return (`effects`) and the exception base.  Names are loaded on first use, so that
+``import gwbatch`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gwbatch import effects
+    from gwbatch.errors import GwbatchError
+    from gwbatch.handlers import every, gcn, igwn_alert, lvalert
+    from gwbatch.jobs import job
+
+__all__ = ["GwbatchError", "effects", "every", "gcn", "igwn_alert", "job", "lvalert"]
+
+_HOME = {
+    "GwbatchError": ("gwbatch.errors", "GwbatchError"),
+    "effects": ("gwbatch.effects", None),
+    "every": ("gwbatch.handlers", "every"),
+    "gcn": ("gwbatch.handlers", "gcn"),
+    "igwn_alert": ("gwbatch.handlers", "igwn_alert"),
+    "lvalert": ("gwbatch.handlers", "lvalert"),
+    "job": ("gwbatch.jobs", "job"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    try:
+        module, attribute = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module 'gwbatch' has no attribute {name!r}") from None
+    home = import_module(module)
+    return home if attribute is None else getattr(home, attribute)

@@ -1,0 +1,8 @@
+"""``python -m gwbatch`` is the same as ``gwbatch``."""
+
+from __future__ import annotations
+
+from gwbatch.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Which data products an event or superevent needs, from what, with which tags and labels.
+
+`graph` declares them; `planning` says, from what exists, what is to be made next.  Pure.
+"""
+
+from __future__ import annotations
+
+from gwbatch.annotation.graph import COPIES, EVENT_PRODUCTS, PIPELINE_UPLOADS, SUPEREVENT_PRODUCTS, Product, product_named
+from gwbatch.annotation.planning import Wanted, job_priority, wanted_products
+
+__all__ = [
+    "COPIES",
+    "EVENT_PRODUCTS",
+    "PIPELINE_UPLOADS",
+    "SUPEREVENT_PRODUCTS",
+    "Product",
+    "Wanted",
+    "job_priority",
+    "product_named",
+    "wanted_products",
+]

@@ -1,0 +1,79 @@
+"""The graph of data products, declared: the one place that says what is made from what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAP = "bayestar.multiorder.fits"
+COINC = "coinc.xml"
+PSD = "psd.xml.gz"
+
+
+@dataclass(frozen=True)
+class Product:
+    """One file that a job makes from others.
+
+    Attributes
+    ----------
+    name : str
+        Its file name in GraceDB.
+    job : str
+        The computation (`gwbatch.jobs`) that makes it.
+    needs : tuple of str
+        Files it is made from.
+    tags : tuple of str
+        Tags of the log message it is uploaded with.
+    label : str or None
+        Label set once it is uploaded.
+    only_if : str or None
+        A fact of the map without which the product makes no sense.
+    urgency : int
+        Products of higher urgency go first in every queue: sky maps ahead of plots.
+    """
+
+    name: str
+    job: str
+    needs: tuple[str, ...]
+    comment: str
+    tags: tuple[str, ...] = ("sky_loc", "public")
+    label: str | None = None
+    only_if: str | None = None
+    urgency: int = 0
+
+
+EVENT_PRODUCTS = (
+    Product(MAP, "localize", (COINC,), "sky localization complete", label="SKYMAP_READY", urgency=50),
+)
+
+SUPEREVENT_PRODUCTS = (
+    Product("bayestar.html", "fits-header", (MAP,), "FITS headers of the multi-order sky map", urgency=30),
+    Product("bayestar.png", "plot-allsky", (MAP,), "Mollweide projection with 50% and 90% credible regions", urgency=25),
+    Product("bayestar.fits.gz", "flatten", (MAP,), "Flattened multi-order sky map", urgency=20),
+    Product(
+        "bayestar.volume.png", "plot-volume", (MAP,), "Volume rendering of the 3D sky map", only_if="has_distances", urgency=10
+    ),
+    Product(
+        "bayestar.coherence.png",
+        "plot-coherence",
+        (MAP,),
+        "Bayes factor for coherence vs. incoherence",
+        only_if="has_coherence",
+        urgency=15,
+    ),
+)
+
+# What a superevent takes over from its preferred event as it is.
+COPIES = {
+    MAP: ("Sky map copied from {event}", ("sky_loc", "public")),
+    "em_bright.json": ("Source properties copied from {event}", ("em_bright", "public")),
+    "p_astro.json": ("Source classification copied from {event}", ("p_astro", "public")),
+}
+
+# What pipelines upload themselves: the label that says it is there.  A computation of our own becomes a
+# `Product` of EVENT_PRODUCTS with the same name and label.
+PIPELINE_UPLOADS = {"em_bright.json": "EMBRIGHT_READY", "p_astro.json": "PASTRO_READY"}
+
+
+def product_named(name: str) -> Product:
+    """The declaration of a product."""
+    return next(product for product in (*EVENT_PRODUCTS, *SUPEREVENT_PRODUCTS) if product.name == name)

@@ -1,0 +1,38 @@
+"""Laying settings over settings, and remembering where each value came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Origins = dict[str, str]
+"""Dotted name of a value to where it was set."""
+
+
+def merge(base: dict[str, Any], over: dict[str, Any], origins: Origins, origin: str, prefix: str = "") -> None:
+    """Lay `over` on `base` in place, table by table, noting `origin` for each value set."""
+    for name, value in over.items():
+        dotted = f"{prefix}{name}"
+        if isinstance(value, dict) and isinstance(base.get(name), dict):
+            merge(base[name], value, origins, origin, f"{dotted}.")
+        else:
+            base[name] = value
+            note(origins, dotted, value, origin)
+
+
+def note(origins: Origins, dotted: str, value: Any, origin: str) -> None:
+    """Remember `origin` for a value, or for each value of a table."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            note(origins, f"{dotted}.{name}", inner, origin)
+    else:
+        origins[dotted] = origin
+
+
+def set_dotted(values: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
+    """``{"a": {"b": value}}`` for ``a.b``, laid on `values`."""
+    *tables, name = dotted.split(".")
+    place = values
+    for table in tables:
+        place = place.setdefault(table, {})
+    place[name] = value
+    return values

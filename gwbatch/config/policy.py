@@ -1,0 +1,124 @@
+"""The policy file as typed, frozen values."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from gwbatch.config.merge import Origins, merge
+from gwbatch.errors import ConfigError
+
+
+class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Publishable when ``trials * FAR <= far`` (Hz)."""
+
+    far: float
+    trials: float
+
+
+class Windows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Half-widths of event windows in s, by pipeline or group."""
+
+    default: float
+    half_width: dict[str, float]
+    durations: dict[str, float]
+    quality_over_frequency: list[str]
+
+
+class Ranking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the preferred event is found."""
+
+    ranking_instruments_only: bool
+    burst_like_pipelines: list[str]
+    rank_of_others: int
+    rank: dict[str, int]
+
+
+class Annotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which products are made, and the parameters of their jobs."""
+
+    superevent_when: list[str]
+    leave_out: list[str]
+    max_attempts: int
+    parameters: dict[str, dict[str, Any]]
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """Every number the science rules decide by; see ``policy.toml`` for what each means."""
+
+    topics: list[str]
+    drop_instruments: list[str]
+    drop_searches: list[str]
+    far_limit: float
+    clustering: Literal["auto", "server", "client"]
+    search_within: float
+    windows: Windows
+    complete: dict[str, list[str]]
+    significant: dict[str, Threshold]
+    less_significant: dict[str, Threshold]
+    ranking: Ranking
+    annotation: Annotation
+
+    @property
+    def ranking_instruments_only(self) -> bool:
+        return self.ranking.ranking_instruments_only
+
+    @cached_property
+    def burst_like_pipelines(self) -> frozenset[str]:
+        return frozenset(self.ranking.burst_like_pipelines)
+
+    @property
+    def rank_of_others(self) -> int:
+        return self.ranking.rank_of_others
+
+    @property
+    def rank(self) -> dict[str, int]:
+        return self.ranking.rank
+
+
+def load_policy(*overrides: Path) -> Policy:
+    """The documented defaults, with the values of `overrides` laid over them.
+
+    Raises
+    ------
+    ConfigError
+        When a file cannot be read, names something unknown, or has a value of the wrong kind.
+    """
+    values, origins = default_policy(), Origins()
+    for path in overrides:
+        merge(values, read_toml(path), origins, str(path))
+    return policy_from(values)
+
+
+def policy_from(values: dict[str, Any]) -> Policy:
+    """A checked policy from a mapping of the shape of ``policy.toml``."""
+    try:
+        policy = msgspec.convert(values, Policy)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"The policy is not valid: {error}. Compare with 'gwbatch site show --policy'.") from error
+    for level in (policy.significant, policy.less_significant):
+        for kind, threshold in level.items():
+            if not (math.isfinite(threshold.far) and threshold.trials > 0):
+                raise ConfigError(f"The policy's threshold of {kind} must be a finite rate with positive trials; leave the kind out to switch it off.")
+    return policy
+
+
+def default_policy() -> dict[str, Any]:
+    """The packaged ``policy.toml``."""
+    return tomllib.loads(files("gwbatch.config").joinpath("policy.toml").read_text())
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file, with errors that name it."""
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error

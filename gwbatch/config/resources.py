@@ -1,0 +1,18 @@
+"""Where the files beside the package are: in a checkout at its top level, installed inside the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def resource_directory(name: str) -> Path:
+    """``site-configs``, ``submit`` or ``dags``."""
+    checkout = _PACKAGE.parent / name
+    return checkout if checkout.is_dir() and (_PACKAGE.parent / "pyproject.toml").exists() else _PACKAGE / "data" / name
+
+
+def demo_event(name: str) -> Path:
+    """The ``coinc.xml`` of a simulated event that gwbatch brings (``bns_hlv``, ``nsbh_hl``, ``bbh_hlv``)."""
+    return _PACKAGE / "data" / "events" / name / "coinc.xml"

@@ -1,0 +1,232 @@
+"""What each kind of effect does, and what its success changes in the ledger."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gwbatch.clock import Clock
+from gwbatch.config.profile import Profile
+from gwbatch.errors import BadInput, GwbatchError, TransientError
+from gwbatch.faults import mark
+from gwbatch.handlers.registry import JOB_ENDED, Registry
+from gwbatch.jobs.result import write_json
+from gwbatch.ledger import Ledger, Transaction, jobs, messages
+from gwbatch.ledger.effects import Claimed
+from gwbatch.ledger.mirror import Mirror
+from gwbatch.model import JobReport, JobRequest, JobState, Resources
+from gwbatch.schedulers import Scheduler
+
+if TYPE_CHECKING:
+    from gwbatch.gracedb.writer import Writer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an effect went: its result, and what else to write in the transaction that marks it done."""
+
+    result: Mapping[str, Any] = field(default_factory=dict)
+    commit: Callable[[Transaction], None] | None = None
+
+
+class Executors:
+    """Carries out effects of every kind.
+
+    Parameters
+    ----------
+    state : Path
+        The state directory; job directories are made below it.
+    """
+
+    def __init__(
+        self, ledger: Ledger, profile: Profile, state: Path, scheduler: Scheduler, registry: Registry, clock: Clock
+    ) -> None:
+        self._ledger = ledger
+        self._profile = profile
+        self._state = state
+        self._scheduler = scheduler
+        self._registry = registry
+        self._clock = clock
+        self._writer: Writer | None = None
+        self._kinds: dict[str, Callable[[Claimed], Outcome]] = {
+            "gracedb.create_superevent": self._create_superevent,
+            "gracedb.update_superevent": self._update_superevent,
+            "gracedb.add_event": self._add_event,
+            "gracedb.label": self._label,
+            "gracedb.upload": self._upload,
+            "gracedb.copy": self._copy,
+            "gracedb.log": self._log,
+            "job.submit": self._submit,
+        }
+
+    def carry_out(self, claimed: Claimed) -> Outcome:
+        """Do one effect; an earlier attempt of unknown outcome is asked about, not repeated."""
+        kind = self._kinds.get(claimed.kind)
+        if kind is None:
+            raise GwbatchError(f"There is no effect of kind {claimed.kind!r}. Known: {', '.join(sorted(self._kinds))}.")
+        if claimed.kind.startswith("gracedb.") and not self._profile.gracedb.url:
+            return Outcome({"skipped": "the site profile names no GraceDB server"})
+        return kind(claimed)
+
+    def given_up(self, tx: Transaction, claimed: Claimed, reason: str) -> None:
+        """A job that could not even be submitted has failed."""
+        if claimed.kind != "job.submit":
+            return
+        job = jobs.get(tx, claimed.args["job"])
+        if job is not None and job.attempt == claimed.args["attempt"]:
+            result = {"error": {"message": reason, "retryable": False}}
+            end_job(tx, job, JobReport(job.attempt_key, JobState.FAILED, reason=reason), result, self._registry, self._clock.now())
+
+    def warm_up(self) -> None:
+        """Import the client and read the server's root before the first alert needs them."""
+        if self._profile.gracedb.url:
+            try:
+                self.writer.client.service_info  # noqa: B018
+            except Exception:
+                return  # the first effect will say what is wrong, in its own words
+
+    @property
+    def writer(self) -> Writer:
+        """The GraceDB writer, made on first use."""
+        if self._writer is None:
+            from gwbatch.gracedb.client import make_client
+            from gwbatch.gracedb.writer import Writer
+
+            self._writer = Writer(make_client(self._profile.gracedb))
+        return self._writer
+
+    # ---- GraceDB ------------------------------------------------------------------------------------------
+
+    def _create_superevent(self, claimed: Claimed) -> Outcome:
+        superevent_id = self.writer.create_superevent(claimed.args, repeated=claimed.attempts > 1)
+        key = claimed.args["superevent"]
+        return Outcome(
+            {"superevent_id": superevent_id}, lambda tx: Mirror(tx).name_superevent(key, superevent_id, self._clock.now())
+        )
+
+    def _update_superevent(self, claimed: Claimed) -> Outcome:
+        target = self._target(claimed.args["superevent"])
+        self.writer.update_superevent(target, claimed.args["changes"], repeated=claimed.attempts > 1)
+        return Outcome({"target": target})
+
+    def _add_event(self, claimed: Claimed) -> Outcome:
+        target = self._target(claimed.args["superevent"])
+        self.writer.add_event(target, claimed.args["event"], repeated=claimed.attempts > 1)
+        return Outcome({"target": target})
+
+    def _label(self, claimed: Claimed) -> Outcome:
+        target = self._target(claimed.args["target"])
+        self.writer.label(target, claimed.args["label"], repeated=claimed.attempts > 1)
+        return Outcome({"target": target})
+
+    def _upload(self, claimed: Claimed) -> Outcome:
+        args, target = claimed.args, self._target(claimed.args["target"])
+        repeated = claimed.attempts > 1
+        self.writer.upload_file(target, args["filename"], Path(args["path"]), args["comment"], args["tags"], repeated=repeated)
+        return Outcome({"target": target})
+
+    def _copy(self, claimed: Claimed) -> Outcome:
+        args, target = claimed.args, self._target(claimed.args["target"])
+        content = self.writer.download(self._target(args["source"]), args["source_name"])
+        repeated = claimed.attempts > 1
+        self.writer.upload(target, args["filename"], content, args["comment"], args["tags"], repeated=repeated)
+        return Outcome({"target": target})
+
+    def _log(self, claimed: Claimed) -> Outcome:
+        args, target = claimed.args, self._target(claimed.args["target"])
+        self.writer.log(target, args["comment"], args["tags"], repeated=claimed.attempts > 1)
+        return Outcome({"target": target})
+
+    def _target(self, name: str) -> str:
+        """The GraceDB id of an event, or of a superevent by its local key."""
+        if not name.startswith("S@"):
+            return name
+        rows = self._ledger.read("SELECT graceid FROM superevents WHERE key = ?", (name,))
+        if not rows or rows[0]["graceid"] is None:
+            raise TransientError(f"Superevent {name} has no GraceDB id yet: its creation has not succeeded (see 'gwbatch status').")
+        return str(rows[0]["graceid"])
+
+    # ---- jobs ---------------------------------------------------------------------------------------------
+
+    def _submit(self, claimed: Claimed) -> Outcome:
+        job = jobs.get(self._ledger.connection, claimed.args["job"])
+        if job is None or job.attempt != claimed.args["attempt"] or job.state is not JobState.WAITING:
+            return Outcome({"skipped": "not waiting any more"})
+        directory = self._state / "jobs" / Path(*job.attempt_key.split("/"))
+        known = self._scheduler.find([job.attempt_key]) if claimed.attempts > 1 else {}
+        if job.attempt_key in known:
+            native_id = known[job.attempt_key].native_id
+        else:
+            request = self._prepare(job, directory)
+            mark("job.prepared")
+            native_id = self._scheduler.submit(request)
+        mark("job.submitted")
+        return Outcome(
+            {"native_id": native_id},
+            lambda tx: jobs.submitted(tx, job, self._scheduler.name, native_id, str(directory), self._clock.now()),
+        )
+
+    def _prepare(self, job: jobs.Job, directory: Path) -> JobRequest:
+        """Make the job directory: inputs and ``job.json``, nothing else."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, source in job.request["inputs"].items():
+            self._fetch(source, directory / name)
+        (output,) = job.request["outputs"]
+        inputs = tuple(job.request["inputs"])
+        write_json(
+            directory / "job.json",
+            {
+                "key": job.attempt_key,
+                "kind": job.kind,
+                "inputs": inputs,
+                "output": output,
+                "parameters": job.request["parameters"],
+                "plugins": self._profile.plugins,
+            },
+        )
+        return JobRequest(
+            job.attempt_key, job.kind, job.queue, directory, ("job.json", *inputs), (output, "result.json"),
+            resources_of(self._profile, job.queue), job.priority,
+        )  # fmt: skip
+
+    def _fetch(self, source: Mapping[str, Any], place: Path) -> None:
+        if place.exists():
+            return
+        temporary = place.with_name(f".{place.name}.new")
+        if "path" in source:
+            try:
+                shutil.copyfile(source["path"], temporary)
+            except OSError as error:
+                raise BadInput(f"The input {place.name} cannot be read from {source['path']}: {error.strerror}.") from error
+        else:
+            graceid, filename = source["gracedb"]
+            temporary.write_bytes(self.writer.download(graceid, filename))
+        os.replace(temporary, place)
+
+
+def resources_of(profile: Profile, queue: str) -> Resources:
+    """What the profile gives to a queue's jobs."""
+    from gwbatch.config.profile import QueueSettings
+
+    settings = profile.queues.get(queue) or QueueSettings(cores=0 if queue == "openmp" else 1)
+    return Resources(
+        settings.cores,
+        settings.min_cores,
+        settings.memory_mb,
+        settings.queue_deadline,
+        settings.run_deadline,
+        settings.held_deadline,
+    )
+
+
+def end_job(
+    tx: Transaction, job: jobs.Job, seen: JobReport, result: Mapping[str, Any] | None, registry: Registry, now: float
+) -> None:
+    """A job has ended: write it down and tell the handlers, in one transaction."""
+    jobs.report(tx, job, seen, result, now)
+    message = {"job": job.key, "attempt": job.attempt, "state": str(seen.state)}
+    messages.send(tx, "job", JOB_ENDED, message, registry.lanes_for(JOB_ENDED), now)

@@ -1,0 +1,168 @@
+"""The dispatcher put together: threads that step lanes, effects, jobs and timers until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gwbatch.clock import Clock, SystemClock
+from gwbatch.config.policy import Policy
+from gwbatch.config.profile import Profile
+from gwbatch.dispatcher.executors import Executors
+from gwbatch.dispatcher.lanes import Lane
+from gwbatch.dispatcher.pulse import Pulse
+from gwbatch.dispatcher.supervisor import Supervisor
+from gwbatch.dispatcher.watcher import JobWatcher
+from gwbatch.dispatcher.workers import EffectWorker
+from gwbatch.errors import LedgerBusy
+from gwbatch.faults import mark
+from gwbatch.handlers.registry import SERIAL_LANES, Registry
+from gwbatch.ledger import Ledger, effects, leases, timers
+from gwbatch.schedulers import Scheduler
+
+log = logging.getLogger(__name__)
+
+IDLE = 0.5  # s after which a thread looks again without having been woken
+WATCH = 0.05  # s between two looks at running jobs
+HOUSEKEEPING = 0.2  # s between two looks at listeners and timers
+HEARTBEAT = 5.0  # s between two heartbeats of the lease
+DISPATCHER = "dispatcher"
+
+
+class Dispatcher:
+    """One dispatcher on one state directory.
+
+    Raises
+    ------
+    AlreadyRunning
+        When another one lives there.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        registry: Registry,
+        policy: Policy,
+        profile: Profile,
+        scheduler: Callable[[], Scheduler],
+        state: Path,
+        listeners: dict[str, Sequence[str]],
+        clock: Clock | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.ledger = ledger
+        with ledger.transaction() as tx:
+            self.lease = leases.acquire(tx, DISPATCHER, self.clock.now())
+            unfinished = effects.release_running(tx)
+            for handler in registry.handlers():
+                if handler.interval is not None:
+                    (topic,) = handler.topics
+                    timers.repeat(tx, topic, topic, handler.lane, handler.interval, self.clock.now())
+        if unfinished:
+            log.info("%d effects were under way when the last dispatcher ended; asking how they went", unfinished)
+        # Only the holder of the lease may touch the scheduler's own state.
+        self.scheduler = scheduler()
+        self.executors = Executors(ledger, profile, state, self.scheduler, registry, self.clock)
+        self.watcher = JobWatcher(ledger, profile, self.scheduler, registry, self.lease, self.clock)
+        self.supervisor = Supervisor(listeners, ledger, state / "logs", self.clock)
+        self.pulse = Pulse(ledger)
+        self.lanes = {
+            name: Lane(name, ledger, registry, policy, profile, self.lease, self.clock, state / "at-hand")
+            for name in (*SERIAL_LANES, "general")
+        }
+        self._threads = self._plan_threads(profile)
+        self._stop = threading.Event()
+        self._crash: BaseException | None = None
+
+    def _plan_threads(self, profile: Profile) -> list[tuple[str, Callable[[], None]]]:
+        def stepping(step: Callable[[], bool]) -> Callable[[], None]:
+            return lambda: self._step_until_stopped(step)
+
+        threads: list[tuple[str, Callable[[], None]]] = [("pulse", lambda: self.pulse.run(self._stop))]
+        threads += [(f"lane-{name}", stepping(self.lanes[name].step)) for name in SERIAL_LANES]
+        threads += [(f"lane-general-{n}", stepping(self.lanes["general"].step)) for n in range(profile.general_workers)]
+        worker = EffectWorker(self.ledger, self.executors, self.lease, self.clock)
+        threads += [(f"effects-{n}", stepping(worker.step)) for n in range(profile.effect_workers)]
+        threads += [("jobs", self._watch), ("warm-up", self.executors.warm_up)]
+        return threads
+
+    def run(self) -> None:
+        """Work until `stop` is called.
+
+        Raises
+        ------
+        LeaseLost
+            When another dispatcher took over.
+        """
+        threads = [threading.Thread(target=self._guard, args=(target,), name=name, daemon=True) for name, target in self._threads]
+        for thread in threads:
+            thread.start()
+        log.info("dispatcher ready")
+        try:
+            self._guard(self._keep_house)
+        finally:
+            self.stop()
+            self.supervisor.stop()
+            for thread in threads:
+                if thread.name != "warm-up":
+                    thread.join(timeout=60.0)
+            self.scheduler.close()
+            with self.ledger.transaction() as tx:
+                leases.release(tx, self.lease)
+        if self._crash is not None:
+            raise self._crash
+
+    def stop(self) -> None:
+        """Take nothing new; what is under way is finished and written down."""
+        self._stop.set()
+        self.pulse.wake()
+
+    def _guard(self, target: Callable[[], None]) -> None:
+        """A thread that fails ends the whole process: half a dispatcher is worse than one that restarts."""
+        try:
+            target()
+        except BaseException as error:
+            if not self._stop.is_set():
+                log.critical("%s failed: %s", threading.current_thread().name, error, exc_info=True)
+                self._crash = error
+            self.stop()
+
+    def _step_until_stopped(self, step: Callable[[], bool]) -> None:
+        while not self._stop.is_set():
+            seen = self.pulse.generation
+            try:
+                while step() and not self._stop.is_set():
+                    pass
+            except LedgerBusy as error:
+                log.warning("%s", error)
+            self.pulse.wait(seen, IDLE)
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            seen = self.pulse.generation
+            try:
+                busy = self.watcher.step()
+            except LedgerBusy as error:
+                log.warning("%s", error)
+                busy = True
+            if busy:
+                self._stop.wait(WATCH)
+            else:
+                self.pulse.wait(seen, IDLE)
+
+    def _keep_house(self) -> None:
+        last_beat = 0.0
+        while not self._stop.wait(HOUSEKEEPING):
+            self.supervisor.step()
+            now = self.clock.now()
+            if self.ledger.read("SELECT 1 FROM timers WHERE due <= ? LIMIT 1", (now,)):
+                with self.ledger.transaction() as tx:
+                    leases.check(tx, self.lease)
+                    timers.fire(tx, now)
+                    mark("timers.before_commit")
+            if now - last_beat >= HEARTBEAT:
+                with self.ledger.transaction() as tx:
+                    leases.beat(tx, self.lease, now)
+                last_beat = now

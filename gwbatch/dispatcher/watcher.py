@@ -1,0 +1,101 @@
+"""The job watcher: one question to the scheduler for all jobs, deadlines for every phase."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gwbatch.clock import Clock
+from gwbatch.config.profile import Profile
+from gwbatch.dispatcher.executors import end_job, resources_of
+from gwbatch.errors import GwbatchError
+from gwbatch.faults import mark
+from gwbatch.handlers.registry import Registry
+from gwbatch.jobs.result import fault, read_result
+from gwbatch.ledger import Ledger, jobs, leases
+from gwbatch.ledger.jobs import Job
+from gwbatch.model import JobReport, JobState
+from gwbatch.schedulers import Scheduler
+
+log = logging.getLogger(__name__)
+
+
+class JobWatcher:
+    """Follows jobs until they end; never takes silence for an end."""
+
+    def __init__(
+        self, ledger: Ledger, profile: Profile, scheduler: Scheduler, registry: Registry, lease: leases.Lease, clock: Clock
+    ) -> None:
+        self._ledger = ledger
+        self._profile = profile
+        self._scheduler = scheduler
+        self._registry = registry
+        self._lease = lease
+        self._clock = clock
+
+    def step(self) -> bool:
+        """Ask once about all jobs; False when there are none."""
+        followed = jobs.followed(self._ledger.connection)
+        if not followed:
+            return False
+        try:
+            reports = self._scheduler.poll([job.attempt_key for job in followed])
+        except GwbatchError as error:
+            reports = {job.attempt_key: JobReport(job.attempt_key, JobState.UNKNOWN, reason=str(error)) for job in followed}
+        for job in followed:
+            report = reports.get(job.attempt_key, JobReport(job.attempt_key, JobState.UNKNOWN, reason="no answer"))
+            self._take(job, self._overdue(job, report))
+        return True
+
+    def _take(self, job: Job, report: JobReport) -> None:
+        result = None
+        if report.state.final and report.state is not JobState.CANCELLED:
+            report, result = judge(job, report)
+        unchanged = report.state is job.state and (report.reason or None) == job.reason
+        if unchanged and (report.started is None or job.started is not None):
+            return
+        mark(f"watcher.{report.state.lower()}")
+        with self._ledger.transaction() as tx:
+            leases.check(tx, self._lease)
+            if report.state.final:
+                end_job(tx, job, report, result, self._registry, self._clock.now())
+            else:
+                jobs.report(tx, job, report, None, self._clock.now())
+        mark(f"watcher.{report.state.lower()}_committed")
+
+    def _overdue(self, job: Job, report: JobReport) -> JobReport:
+        """A phase that takes too long ends the attempt; UNKNOWN is no phase, it ends nothing."""
+        resources = resources_of(self._profile, job.queue)
+        limit = {
+            JobState.QUEUED: resources.queue_deadline,
+            JobState.RUNNING: resources.run_deadline,
+            JobState.HELD: resources.held_deadline,
+        }.get(report.state)
+        if limit is None or report.state is not job.state or self._clock.now() - job.state_since <= limit:
+            return report
+        reason = f"{report.state.lower()} for more than {limit:g} s" + (f" ({report.reason})" if report.reason else "")
+        log.error("job %s: %s, giving this attempt up", job.attempt_key, reason)
+        try:
+            self._scheduler.cancel(job.attempt_key)
+        except GwbatchError as error:
+            log.warning("job %s could not be cancelled yet: %s", job.attempt_key, error)
+            return report
+        return replace(report, state=JobState.FAILED, reason=reason)
+
+
+def judge(job: Job, report: JobReport) -> tuple[JobReport, dict[str, Any] | None]:
+    """What the job's own ``result.json`` says counts for more than how its process ended."""
+    directory = Path(job.directory or "")
+    result = read_result(directory, job.attempt_key)
+    if result is None:
+        reason = report.reason or "ended without a result.json"
+        return replace(report, state=JobState.FAILED if report.state is JobState.DONE else report.state, reason=reason), None
+    wrong = fault(directory, result)
+    if wrong is None:
+        done = replace(report, state=JobState.DONE, reason="", host=result["host"], cores=result["cores"])
+        return replace(done, started=result["started"], finished=result["finished"]), result
+    if not result.get("error"):
+        result = {**result, "error": {"message": wrong, "retryable": True}}
+    return replace(report, state=JobState.FAILED, reason=wrong), result

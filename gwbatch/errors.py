@@ -1,0 +1,54 @@
+"""The exceptions of gwbatch: one base, a remedy in every message, and whether a retry can help."""
+
+from __future__ import annotations
+
+
+class GwbatchError(Exception):
+    """Something gwbatch cannot go on with; the message says what happened, to what, and what to do.
+
+    Attributes
+    ----------
+    transient : bool
+        Whether the same call may succeed later without anybody doing anything.
+    exit_code : int
+        What a command that ends with this error returns to the shell.
+    """
+
+    transient = False
+    exit_code = 1
+
+
+class TransientError(GwbatchError):
+    """The other side did not answer, or said that it is busy: worth another try later."""
+
+    transient = True
+
+
+class BadInput(GwbatchError):
+    """A message or file that nobody can process: kept as a dead letter, never retried by itself."""
+
+    exit_code = 3
+
+
+class ConfigError(GwbatchError):
+    """A profile or policy file says something that cannot be meant."""
+
+    exit_code = 2
+
+
+class LeaseLost(GwbatchError):
+    """Another process holds the lease now; whatever this one was about to write is not written."""
+
+
+class LedgerBusy(TransientError):
+    """The ledger stayed locked for longer than the busy timeout."""
+
+
+class AlreadyRunning(GwbatchError):
+    """A dispatcher already works on this state directory."""
+
+    exit_code = 4
+
+
+class NetworkFileSystem(ConfigError):
+    """The state directory is on a network file system, where SQLite's locks cannot be trusted."""

@@ -1,0 +1,39 @@
+"""GPS seconds and UTC, without the science stack."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1980, 1, 6, tzinfo=UTC)
+
+# UTC days at whose start a leap second had just been inserted since the GPS epoch (IERS Bulletin C).
+_LEAP_DAYS = tuple(
+    datetime(year, month, 1, tzinfo=UTC)
+    for year, month in (
+        (1981, 7), (1982, 7), (1983, 7), (1985, 7), (1988, 1), (1990, 1), (1991, 1), (1992, 7), (1993, 7),
+        (1994, 7), (1996, 1), (1997, 7), (1999, 1), (2006, 1), (2009, 1), (2012, 7), (2015, 7), (2017, 1),
+    )
+)  # fmt: skip
+
+
+def utc_to_gps(moment: datetime) -> float:
+    """GPS seconds of a UTC moment (naive datetimes are taken as UTC)."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    leaps = sum(moment >= day for day in _LEAP_DAYS)
+    return (moment - _EPOCH).total_seconds() + leaps
+
+
+_LEAP_GPS = tuple(utc_to_gps(day) for day in _LEAP_DAYS)
+
+
+def gps_to_utc(gps: float) -> datetime:
+    """UTC moment of a GPS time in seconds; within a leap second, the second before it is repeated.
+
+    Raises
+    ------
+    OverflowError
+        When the time lies outside the years 1 to 9999.
+    """
+    leaps = sum(gps >= start for start in _LEAP_GPS)
+    return _EPOCH + timedelta(seconds=gps - leaps)

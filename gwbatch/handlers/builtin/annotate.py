@@ -1,0 +1,177 @@
+"""Joining the annotation graph to effects: which jobs start, and what happens with what they made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gwbatch import effects
+from gwbatch.annotation import (
+    COPIES,
+    EVENT_PRODUCTS,
+    PIPELINE_UPLOADS,
+    Product,
+    job_priority,
+    product_named,
+    wanted_products,
+)
+from gwbatch.annotation.graph import COINC, MAP, PSD
+from gwbatch.effects import Effect
+from gwbatch.errors import BadInput
+from gwbatch.handlers.registry import Context
+from gwbatch.jobs.catalogue import queue_of
+from gwbatch.ledger import jobs, mirror
+from gwbatch.model import JobState
+from gwbatch.superevents import Event, parse_event
+from gwbatch.superevents.admission import foreign_server, refusal
+from gwbatch.superevents.ranking import is_significant
+
+log = logging.getLogger(__name__)
+
+
+# ---- events ---------------------------------------------------------------------------------------------
+
+
+def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
+    """Start the chains of a CBC event: its sky map when it is new, labels when a pipeline brings a product."""
+    data = alert.get("object")
+    if alert.get("alert_type") not in ("new", "log") or not context.profile.gracedb.url or not isinstance(data, Mapping):
+        return
+    if foreign_server(alert, context.profile.gracedb.url):
+        return
+    event = parse_event(data)
+    if event.group != "cbc" or refusal(event, context.policy) is not None:
+        return
+    if alert["alert_type"] == "new":
+        yield from _localize(event, (COINC,), context)
+    else:
+        yield from _pipeline_upload(event, alert.get("data"), context)
+
+
+def _localize(event: Event, inputs: tuple[str, ...], context: Context) -> Iterator[Effect]:
+    for product in EVENT_PRODUCTS:
+        if product.name in context.policy.annotation.leave_out or context.mirror.product(event.graceid, product.name):
+            continue
+        sources = {name: {"gracedb": [event.graceid, name]} for name in inputs}
+        version = "0" if inputs == product.needs else "psd"
+        yield from _plan(product, event.graceid, version, sources, is_significant(event, context.policy), context)
+
+
+def _pipeline_upload(event: Event, entry: Any, context: Context) -> Iterator[Effect]:
+    """A log message with a file: a product that a pipeline made itself, or the PSD that a sky map waited for."""
+    filename = str(entry.get("filename") or "") if isinstance(entry, Mapping) else ""
+    name = next((known for known in PIPELINE_UPLOADS if filename == known or filename.endswith(f".{known}")), None)
+    if filename == PSD:
+        yield from _localize(event, (COINC, PSD), context)
+    elif name is not None:
+        version = str(entry.get("file_version") or 0)
+        context.mirror.put_product(mirror.Product(event.graceid, name, version, None, {"filename": filename}), context.now)
+        yield effects.label(event.graceid, PIPELINE_UPLOADS[name])
+        yield from _annotate_superevent_of(event.graceid, context)
+
+
+# ---- superevents ------------------------------------------------------------------------------------------
+
+
+def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
+    """Give a superevent the products of its preferred event, and have the sky map plotted.
+
+    Called whenever something changed that could matter; it asks only for what is missing.
+    """
+    superevent = context.mirror.superevent(key)
+    settings = context.policy.annotation
+    if superevent is None or not context.profile.gracedb.url or not set(superevent.labels) & set(settings.superevent_when):
+        return
+    of_event = context.mirror.products(superevent.preferred)
+    of_superevent = context.mirror.products(key)
+    created = f"{key}/create" if superevent.key.startswith("S@") else None
+    for name, (comment, tags) in COPIES.items():
+        source = of_event.get(name)
+        version = f"{superevent.preferred}.{source.version}" if source else ""
+        if source is None or (name in of_superevent and of_superevent[name].version == version):
+            continue
+        text = comment.format(event=superevent.preferred)
+        context.mirror.put_product(mirror.Product(key, name, version, source.path, source.facts), context.now)
+        if source.path is not None:
+            yield effects.upload(key, name, source.path, comment=text, tags=tags, version=version, after=created)
+        else:
+            yield effects.copy_file(
+                superevent.preferred, key, name, source_name=source.facts.get("filename", name), version=version,
+                comment=text, tags=tags, after=created,
+            )  # fmt: skip
+        if name == MAP:
+            yield from _plot(key, superevent.preferred, version, source, context)
+
+
+def _plot(key: str, preferred: str, version: str, source: mirror.Product, context: Context) -> Iterator[Effect]:
+    event = context.mirror.event(preferred)
+    significant = event is not None and is_significant(event, context.policy)
+    for wanted in wanted_products(source.facts, significant, context.policy.annotation):
+        yield from _plan(wanted.product, key, version, {MAP: {"path": source.path}}, significant, context)
+
+
+def _annotate_superevent_of(graceid: str, context: Context) -> Iterator[Effect]:
+    superevent = context.mirror.superevent_of(graceid)
+    if superevent is not None and superevent.preferred == graceid:
+        yield from annotate_superevent(superevent.key, context)
+
+
+# ---- jobs -------------------------------------------------------------------------------------------------
+
+
+def _plan(
+    product: Product, subject: str, version: str, sources: dict[str, Any], significant: bool, context: Context
+) -> Iterator[Effect]:
+    key = f"{subject}/{product.job}" if version == "0" else f"{subject}/{product.job}/{version}"
+    request = {
+        "inputs": sources,
+        "outputs": [product.name],
+        "parameters": context.policy.annotation.parameters.get(product.job, {}),
+        "product": product.name,
+        "version": version,
+    }
+    priority = job_priority(product, significant)
+    effect = jobs.plan(context.tx, key, product.job, queue_of(product.job), subject, request, priority, context.now)
+    if effect is not None:
+        yield effect
+
+
+def handle_job(message: dict[str, Any], context: Context) -> Iterator[Effect]:
+    """A job ended: take over what it made, or try again, or say that it failed."""
+    job = jobs.get(context.tx, str(message.get("job")))
+    if job is None:
+        raise BadInput(f"A job ended that the ledger does not know: {message.get('job')!r}.")
+    if message.get("attempt") != job.attempt:
+        return
+    if job.state is JobState.DONE:
+        yield from _take_result(job, context)
+    elif job.state in (JobState.FAILED, JobState.LOST):
+        yield from _after_failure(job, context)
+
+
+def _take_result(job: jobs.Job, context: Context) -> Iterator[Effect]:
+    product, version = product_named(job.request["product"]), job.request["version"]
+    facts = (job.result or {}).get("facts", {})
+    path = str(Path(job.directory or "") / product.name)
+    context.mirror.put_product(mirror.Product(job.subject, product.name, version, path, facts), context.now)
+    created = f"{job.subject}/create" if job.subject.startswith("S@") else None
+    upload = effects.upload(
+        job.subject, product.name, path, comment=product.comment, tags=product.tags, version=version, after=created
+    )
+    yield upload
+    if product.label is not None:
+        yield effects.label(job.subject, product.label, after=upload.key)
+        yield from _annotate_superevent_of(job.subject, context)
+
+
+def _after_failure(job: jobs.Job, context: Context) -> Iterator[Effect]:
+    error = (job.result or {}).get("error") or {}
+    if error.get("retryable", True) and job.attempt < context.policy.annotation.max_attempts:
+        log.warning("job %s failed (%s), trying again", job.attempt_key, job.reason)
+        jobs.try_again(context.tx, job, context.now)
+        return
+    log.error("job %s failed for good: %s", job.key, job.reason)
+    text = f"{job.kind} failed after {job.attempt} attempt(s): {job.reason}"
+    yield effects.log(job.subject, text, key=job.key, tags=("gwbatch",))

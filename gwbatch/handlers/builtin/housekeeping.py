@@ -1,0 +1,15 @@
+"""Keeping the ledger small."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gwbatch.handlers.registry import Context
+from gwbatch.ledger import messages
+
+DAY = 86400.0
+
+
+def prune(_tick: dict[str, Any], context: Context) -> None:
+    """Forget settled messages that are older than the profile keeps them."""
+    messages.prune(context.tx, context.now - context.profile.keep_days * DAY)

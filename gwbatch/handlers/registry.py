@@ -1,0 +1,191 @@
+"""Which handler sees which topic, in which lane."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from gwbatch.config.policy import Policy
+from gwbatch.config.profile import Profile
+from gwbatch.effects import Effect
+from gwbatch.errors import BadInput, ConfigError
+from gwbatch.ledger import Transaction, decisions
+from gwbatch.ledger.mirror import Mirror
+from gwbatch.model import Decision
+
+LANES = ("superevent", "exttrig", "general")
+SERIAL_LANES = ("superevent", "exttrig")
+JOB_ENDED = "job.ended"
+
+
+@dataclass
+class Context:
+    """What a handler that asks for it may read besides the payload, inside the lane's transaction.
+
+    Attributes
+    ----------
+    now : float
+        Unix time in seconds.
+    topic : str
+        Where the message came from.
+    """
+
+    tx: Transaction
+    policy: Policy
+    profile: Profile
+    now: float
+    topic: str = ""
+    message_id: int | None = None
+    decisions: list[Decision] = field(default_factory=list)
+
+    @cached_property
+    def mirror(self) -> Mirror:
+        """The mirror of GraceDB."""
+        return Mirror(self.tx)
+
+    def record(self, decision: Decision) -> None:
+        """Bring the mirror to the state after a decision and write the decision down."""
+        self.mirror.apply(decision, self.now)
+        decisions.record(self.tx, decision, self.now, self.message_id)
+        self.decisions.append(decision)
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A function and the topics it wants to see.
+
+    Attributes
+    ----------
+    lane : str
+        ``superevent`` and ``exttrig`` are strictly serial, ``general`` is concurrent.
+    interval : float or None
+        For `every`: seconds between two calls.
+    """
+
+    name: str
+    topics: frozenset[str]
+    lane: str
+    function: Callable[..., Any]
+    interval: float | None = None
+
+    @cached_property
+    def wants_context(self) -> bool:
+        """Whether the function takes a second argument, the `Context`."""
+        return len(inspect.signature(self.function).parameters) > 1
+
+    def __call__(self, payload: Any, context: Context | None) -> list[Effect]:
+        """Run the function; what it returns or yields is a list of effects."""
+        result = self.function(payload, context) if self.wants_context else self.function(payload)
+        if result is None:
+            return []
+        found = [result] if isinstance(result, Effect) else list(result)
+        for effect in found:
+            if not isinstance(effect, Effect):
+                raise TypeError(f"Handler {self.name} returned {effect!r}; a handler returns effects (gwbatch.effects) or nothing.")
+        return found
+
+
+class Registry:
+    """All registered handlers."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+        self._by_topic: dict[str, list[Handler]] = defaultdict(list)
+
+    def add(self, topics: Iterable[str], lane: str, function: Callable[..., Any], interval: float | None = None) -> None:
+        """Register `function`; registering the same function again replaces it."""
+        if lane not in LANES:
+            raise ConfigError(f"There is no lane {lane!r}: choose one of {', '.join(LANES)}.")
+        name = f"{function.__module__}.{function.__qualname__}"
+        self.remove(name)
+        handler = Handler(name, frozenset(topics), lane, function, interval)
+        self._handlers[name] = handler
+        for topic in handler.topics:
+            self._by_topic[topic].append(handler)
+
+    def remove(self, name: str) -> None:
+        """Forget a handler."""
+        handler = self._handlers.pop(name, None)
+        for topic in handler.topics if handler else ():
+            self._by_topic[topic].remove(handler)  # type: ignore[arg-type]
+
+    def handlers(self) -> Sequence[Handler]:
+        """All handlers."""
+        return tuple(self._handlers.values())
+
+    def for_topic(self, topic: str) -> list[Handler]:
+        """The handlers that want to see `topic`, in order of registration."""
+        return list(self._by_topic.get(self.known_topic(topic), ()))
+
+    def lanes_for(self, topic: str) -> list[str]:
+        """The lanes with a handler for `topic`."""
+        return list(dict.fromkeys(handler.lane for handler in self.for_topic(topic)))
+
+    def topics(self) -> list[str]:
+        """All topics that somebody wants."""
+        return sorted(topic for topic, handlers in self._by_topic.items() if handlers)
+
+    def known_topic(self, topic: str) -> str:
+        """`topic`, or the ``group_pipeline`` that a ``group_pipeline_search`` nobody asked for belongs to."""
+        if topic in self._by_topic:
+            return topic
+        base = "_".join(topic.split("_")[:2])
+        return base if base in self._by_topic and not topic.startswith("gcn.") else topic
+
+    @contextmanager
+    def scratch(self) -> Iterator[Registry]:
+        """Start from nothing and restore afterwards; for tests."""
+        saved = self._handlers, self._by_topic
+        self._handlers, self._by_topic = {}, defaultdict(list)
+        try:
+            yield self
+        finally:
+            self._handlers, self._by_topic = saved
+
+
+REGISTRY = Registry()
+
+
+def load_handlers(policy: Policy, profile: Profile) -> Registry:
+    """Register the built-in handlers, the profile's plug-ins and those of the entry-point group ``gwbatch.plugins``."""
+    from gwbatch.handlers import builtin
+
+    builtin.register(policy)
+    for module in profile.plugins:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise ConfigError(f"The plug-in {module!r} of the site profile cannot be imported: {error}.") from error
+    for entry in entry_points(group="gwbatch.plugins"):
+        entry.load()
+    return REGISTRY
+
+
+def decode(topic: str, payload: bytes) -> Any:
+    """A payload as handlers see it: bytes for VOEvent topics, else what the JSON says.
+
+    Raises
+    ------
+    BadInput
+        When the payload is not what its topic promises.
+    """
+    if ".voevent." in topic:
+        return payload
+    try:
+        value = json.loads(payload)
+        if isinstance(value, str):  # GraceDB publishes a JSON string that holds JSON
+            value = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        what = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON: {error}"
+        raise BadInput(f"The payload on {topic} ({len(payload)} bytes) {what}.") from error
+    if not isinstance(value, dict):
+        raise BadInput(f"The payload on {topic} is a JSON {type(value).__name__}, not an object.")
+    return value

@@ -1,0 +1,93 @@
+"""The computations by name, and the decorator that declares them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gwbatch.errors import ConfigError
+
+QUEUES = ("openmp", "general")
+
+
+@dataclass(frozen=True)
+class Work:
+    """One computation to do: files in, one file out.
+
+    Attributes
+    ----------
+    inputs : mapping of str to Path
+        Input files by the name they have in GraceDB.
+    output : Path
+        The file to write.
+    parameters : dict
+        Settings of the annotation.
+    """
+
+    inputs: Mapping[str, Path]
+    output: Path
+    parameters: Mapping[str, Any]
+
+
+Function = TypeVar("Function", bound=Callable[[Work], Any])
+
+
+@dataclass(frozen=True)
+class Computation:
+    """A declared computation."""
+
+    name: str
+    queue: str
+    function: Callable[[Work], Any]
+
+
+_CATALOGUE: dict[str, Computation] = {}
+_BUILTIN = ("localize", "flatten", "fits_header", "plot_allsky", "plot_volume", "plot_coherence")
+
+
+def job(*, queue: str, name: str | None = None) -> Callable[[Function], Function]:
+    """Declare a computation: ``queue='openmp'`` runs on a whole node, ``'general'`` on one core.
+
+    The function takes a `Work`, writes ``work.output`` and may return a JSON-ready mapping of facts about it.
+    Imports of the science stack belong inside the function.  A later declaration of a name replaces an
+    earlier one, so a plug-in can bring its own ``localize``.
+    """
+    if queue not in QUEUES:
+        raise ConfigError(f"There is no queue {queue!r}: choose one of {', '.join(QUEUES)}.")
+
+    def register(function: Function) -> Function:
+        known = name or function.__name__.replace("_", "-")
+        _CATALOGUE[known] = Computation(known, queue, function)
+        return function
+
+    return register
+
+
+def computations() -> dict[str, Computation]:
+    """All computations by name; plug-ins that replace a built-in one keep their place."""
+    for module in _BUILTIN:
+        if module.replace("_", "-") not in _CATALOGUE:
+            import_module(f"gwbatch.jobs.{module}")
+    return _CATALOGUE
+
+
+def computation(name: str) -> Computation:
+    """A computation by name.
+
+    Raises
+    ------
+    ConfigError
+        When there is none; the message lists all.
+    """
+    known = computations()
+    if name not in known:
+        raise ConfigError(f"There is no job {name!r}. Known: {', '.join(sorted(known))}.")
+    return known[name]
+
+
+def queue_of(name: str) -> str:
+    """The queue a computation belongs to."""
+    return computation(name).queue

@@ -1,0 +1,38 @@
+"""The FITS headers of a sky map as a web page."""
+
+from __future__ import annotations
+
+from html import escape
+
+from gwbatch.jobs.catalogue import Work, job
+from gwbatch.jobs.science import offline_astropy
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>body{{font-family:sans-serif;margin:2em}}table{{border-collapse:collapse;margin-bottom:2em}}
+td,th{{border:1px solid #999;padding:.2em .6em;text-align:left}}td:first-child{{font-family:monospace}}</style></head>
+<body><h1>{title}</h1>
+{tables}
+</body></html>
+"""
+
+
+@job(queue="general")
+def fits_header(work: Work) -> None:
+    """Write one table of keyword, value and comment for each header of the file."""
+    offline_astropy()
+    from astropy.io import fits
+
+    (source,) = work.inputs.values()
+    tables = []
+    with fits.open(source) as units:
+        for number, unit in enumerate(units):
+            rows = "\n".join(
+                "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in (card.keyword, card.value, card.comment)) + "</tr>"
+                for card in unit.header.cards
+            )
+            tables.append(
+                f"<h2>HDU {number} {escape(unit.name)}</h2>\n"
+                f"<table><tr><th>Keyword</th><th>Value</th><th>Comment</th></tr>\n{rows}\n</table>"
+            )
+    work.output.write_text(_PAGE.format(title=f"FITS headers of {escape(source.name)}", tables="\n".join(tables)))

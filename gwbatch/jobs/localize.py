@@ -1,0 +1,83 @@
+"""BAYESTAR: from a coincidence to a multi-order sky map."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from gwbatch.errors import BadInput
+from gwbatch.jobs.catalogue import Work, job
+from gwbatch.jobs.science import offline_astropy
+
+ROM_MASS = 4.0  # solar masses: from here on the field's default template needs reduced-order model data
+PHENOMENOLOGICAL = "IMRPhenomD"  # needs no data files
+
+
+@job(queue="openmp")
+def localize(work: Work) -> dict[str, Any]:
+    """Localize the event of a ``coinc.xml`` (PSD inside, or in ``psd.xml.gz`` beside it).
+
+    Parameters of the annotation: ``f_low`` (Hz), ``waveform`` (a template name, or ``auto``), ``graceid``.
+    Writes the probability density per steradian and the distance parameters (Mpc) as a multi-order map.
+    """
+    offline_astropy()
+    from ligo.skymap.bayestar import localize as bayestar
+    from ligo.skymap.io import fits
+
+    coinc = work.inputs["coinc.xml"]
+    event = read_event(coinc, work.inputs.get("psd.xml.gz", coinc))
+    waveform = choose_waveform(event, str(work.parameters.get("waveform", "auto")))
+    skymap = bayestar(event, waveform=waveform, f_low=float(work.parameters.get("f_low", 15.0)))
+    if work.parameters.get("graceid"):
+        skymap.meta["objid"] = work.parameters["graceid"]
+    fits.write_sky_map(str(work.output), skymap, moc=True)
+    return {
+        "has_distances": "DISTNORM" in skymap.colnames,
+        "has_coherence": "log_bci" in skymap.meta,
+        "waveform": waveform,
+        "inference_seconds": skymap.meta.get("runtime"),
+    }
+
+
+def read_event(coinc: Path, psd: Path) -> Any:
+    """The one event of a coincidence file, with its PSDs.
+
+    Raises
+    ------
+    BadInput
+        When the file cannot be read, holds no event or more than one, or has no PSD for a detector.
+    """
+    from ligo.skymap.io import events
+
+    try:
+        found = list(events.ligolw.open(str(coinc), psd_file=str(psd), coinc_def=None).values())
+    except Exception as error:
+        raise BadInput(f"{coinc.name} cannot be read as a LIGO_LW coincidence file: {error or type(error).__name__}") from error
+    if len(found) != 1:
+        raise BadInput(f"{coinc.name} holds {len(found)} coincidence events; exactly one can be localized.")
+    (event,) = found
+    try:
+        lacking = [single.detector for single in event.singles if single.psd is None]
+    except Exception as error:
+        raise BadInput(f"{psd.name} has no usable PSD for {coinc.name}: {error or type(error).__name__}") from error
+    if not event.singles:
+        raise BadInput(f"{coinc.name} has an event without single-detector triggers.")
+    if lacking:
+        raise BadInput(f"{psd.name} has no PSD for {', '.join(lacking)}; upload psd.xml.gz or put the PSD into {coinc.name}.")
+    return event
+
+
+def choose_waveform(event: Any, wish: str) -> str:
+    """The field's default template, or one without data files where the default's are not installed."""
+    if wish != "auto":
+        return wish
+    arguments = event.template_args
+    if arguments["mass1"] + arguments["mass2"] < ROM_MASS or _rom_data():
+        return "o2-uberbank"
+    return PHENOMENOLOGICAL
+
+
+def _rom_data() -> bool:
+    folders = filter(None, os.environ.get("LAL_DATA_PATH", "").split(":"))
+    return any(any(Path(folder).glob("SEOBNRv4ROM*.hdf5")) for folder in folders)

@@ -1,0 +1,17 @@
+"""The sky map in Mollweide projection."""
+
+from __future__ import annotations
+
+from gwbatch.jobs.catalogue import Work, job
+from gwbatch.jobs.science import offline_astropy
+
+
+@job(queue="general")
+def plot_allsky(work: Work) -> None:
+    """Draw the map with credible contours (``contours``, in per cent) and annotations."""
+    offline_astropy()
+    from ligo.skymap.tool.ligo_skymap_plot import main
+
+    (source,) = work.inputs.values()
+    contours = [str(level) for level in work.parameters.get("contours", (50, 90))]
+    main([str(source), "-o", str(work.output), "--annotate", "--contour", *contours])

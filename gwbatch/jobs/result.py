@@ -1,0 +1,56 @@
+"""``result.json``: written last and at once, so that a whole one means a finished job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+NAME = "result.json"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file so that it is there whole or not at all, even after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as stream:
+        json.dump(value, stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_result(directory: Path, key: str) -> dict[str, Any] | None:
+    """The result of the attempt `key` in a job directory; None when there is no whole one of that attempt."""
+    try:
+        result = json.loads((directory / NAME).read_text())
+    except (OSError, ValueError):
+        return None
+    return result if isinstance(result, dict) and result.get("key") == key else None
+
+
+def fault(directory: Path, result: Mapping[str, Any]) -> str | None:
+    """Why a result cannot be used, or None: the job failed, or an output is missing or damaged."""
+    error = result.get("error")
+    if error:
+        return str(error.get("message"))
+    for name, expected in result.get("outputs", {}).items():
+        path = directory / name
+        if not path.is_file():
+            return f"the output {name} did not come back"
+        if sha256(path) != expected["sha256"]:
+            return f"the output {name} arrived damaged (checksum differs)"
+    return None

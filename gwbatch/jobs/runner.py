@@ -1,0 +1,113 @@
+"""Executing a job directory on a node: ``python -m gwbatch.jobs.runner DIRECTORY``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gwbatch.errors import GwbatchError
+from gwbatch.faults import mark
+from gwbatch.jobs import result
+from gwbatch.jobs.catalogue import Work, computation
+
+EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
+
+
+def run_directory(directory: Path) -> int:
+    """Do what ``job.json`` of a directory says; returns the exit code."""
+    request = json.loads((directory / "job.json").read_text())
+    for module in request.get("plugins", []):
+        import_module(module)
+    return run(
+        request["key"],
+        request["kind"],
+        {name: directory / name for name in request["inputs"]},
+        directory / request["output"],
+        request.get("parameters", {}),
+        directory,
+    )
+
+
+def run(
+    key: str, kind: str, inputs: Mapping[str, Path], output: Path, parameters: Mapping[str, Any], directory: Path
+) -> int:
+    """Compute `output` and write ``result.json`` into `directory`."""
+    started = time.time()
+    (directory / "started.json").write_text(
+        json.dumps({"key": key, "started": started, "host": socket.gethostname(), "cores": _cores()})
+    )
+    mark("job.started")
+    error: dict[str, Any] | None = None
+    facts: Mapping[str, Any] = {}
+    # The suffix stays as it is: the tools tell the format from it.
+    partial = output.with_name(f".partial-{output.name}")
+    try:
+        _require(inputs.values())
+        facts = computation(kind).function(Work(inputs, partial, parameters)) or {}
+        partial.rename(output)
+    except Exception as problem:
+        traceback.print_exc()
+        known = isinstance(problem, GwbatchError)
+        message = str(problem) if known else f"{type(problem).__name__}: {problem}"
+        retryable = problem.transient if isinstance(problem, GwbatchError) else not isinstance(problem, ValueError | TypeError)
+        error = {"type": type(problem).__name__, "message": message, "retryable": retryable}
+        partial.unlink(missing_ok=True)
+    mark("job.before_result")
+    result.write_json(
+        directory / result.NAME,
+        {
+            "key": key,
+            "kind": kind,
+            "error": error,
+            "outputs": {} if error else {output.name: {"sha256": result.sha256(output), "bytes": output.stat().st_size}},
+            "facts": dict(facts),
+            "host": socket.gethostname(),
+            "cores": _cores(),
+            "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
+            "versions": versions(),
+            "started": started,
+            "finished": time.time(),
+            "run_seconds": time.time() - started,
+        },
+    )
+    mark("job.after_result")
+    if error is None:
+        return EXIT_DONE
+    return EXIT_FAILED if error["retryable"] else EXIT_BAD_INPUT
+
+
+def versions() -> dict[str, str]:
+    """What the result was made with."""
+    found = {"python": platform.python_version()}
+    for package in ("gwbatch", "ligo.skymap", "lalsuite", "healpy", "astropy", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _require(paths: Iterable[Path]) -> None:
+    from gwbatch.errors import BadInput
+
+    for path in paths:
+        if not path.is_file():
+            raise BadInput(f"The input {path.name} is not there.")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+if __name__ == "__main__":
+    sys.exit(run_directory(Path(sys.argv[1]).resolve()))

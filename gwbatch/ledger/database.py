@@ -1,0 +1,135 @@
+"""Opening the ledger and doing transactions on it."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gwbatch.errors import ConfigError, LedgerBusy
+from gwbatch.ledger.filesystem import refuse_network_filesystem
+
+Transaction = sqlite3.Connection
+"""A connection inside ``BEGIN IMMEDIATE``: what the functions of the ledger's modules work on."""
+
+
+class Ledger:
+    """The ledger file, with one connection per thread.
+
+    Write-ahead log, ``synchronous = FULL``: a committed transaction survives a power cut.  Writers take the
+    lock at their start (``BEGIN IMMEDIATE``), so a decision never reads what another is about to change.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file; None keeps everything in memory, for a scratch ledger of this thread alone.
+    create : bool
+        Make the file, or bring its schema up to date.
+    busy_timeout : float
+        Seconds that a writer waits for another.
+
+    Raises
+    ------
+    NetworkFileSystem
+        When the file lies on a network file system.
+    ConfigError
+        When there is no ledger at `path` and `create` is false.
+    """
+
+    def __init__(self, path: Path | None, *, create: bool = False, busy_timeout: float = 20.0) -> None:
+        self.path = path
+        self._timeout = busy_timeout
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._connections: list[sqlite3.Connection] = []
+        if path is None:
+            self._local.connection = self._connect(":memory:")
+            _migrate(self._local.connection)
+        elif create:
+            refuse_network_filesystem(path.parent)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with (path.parent / "ledger.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                _migrate(self.connection)
+        elif not path.exists():
+            raise ConfigError(f"There is no ledger at {path}. Start a dispatcher there first: gwbatch run --state {path.parent}")
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect(str(self.path))
+        return connection
+
+    def _connect(self, name: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(name, timeout=self._timeout, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        with self._lock:
+            self._connections.append(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One write transaction: all of it or nothing.
+
+        Raises
+        ------
+        LedgerBusy
+            When another writer kept the lock for longer than the busy timeout.
+        """
+        connection = self.connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) or "busy" in str(error):
+                raise LedgerBusy(f"The ledger {self.path} stayed locked for {self._timeout:g} s; trying again later.") from error
+            raise
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def read(self, sql: str, parameters: Any = ()) -> list[sqlite3.Row]:
+        """Rows of one query, outside of any write transaction."""
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Close the connections of all threads; they must have stopped using them."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+        self._local = threading.local()
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    from sqlite_utils import Database  # only who writes the schema pays for this import
+
+    from gwbatch.ledger.migrations import migrations
+
+    migrations.apply(Database(connection, execute_plugins=False))
+
+
+@cache
+def _queries() -> dict[str, str]:
+    text = files("gwbatch.ledger").joinpath("queries.sql").read_text()
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def query(name: str) -> str:
+    """The SQL of a named block of ``queries.sql``."""
+    return _queries()[name]

@@ -1,0 +1,132 @@
+"""Jobs: planned in the deciding transaction, handed to a scheduler by an effect, followed by the watcher."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gwbatch.effects import Effect
+from gwbatch.ledger import effects
+from gwbatch.ledger.database import Transaction
+from gwbatch.model import JobReport, JobState
+
+FOLLOWED = (JobState.QUEUED, JobState.RUNNING, JobState.HELD, JobState.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A computation and where its current attempt stands.
+
+    Attributes
+    ----------
+    request : dict
+        ``inputs`` (file name to where it comes from), ``outputs``, ``parameters``, and for the handler that
+        takes the result ``product`` and ``version``.
+    """
+
+    key: str
+    kind: str
+    queue: str
+    subject: str
+    request: dict[str, Any]
+    priority: int
+    attempt: int
+    state: JobState
+    native_id: str | None
+    directory: str | None
+    host: str | None
+    reason: str | None
+    created: float
+    submitted: float | None
+    state_since: float
+    started: float | None
+    finished: float | None
+    result: dict[str, Any] | None
+
+    @property
+    def attempt_key(self) -> str:
+        """Names this attempt for ever; what the scheduler knows the job by."""
+        return f"{self.key}/{self.attempt}"
+
+
+_COLUMNS = ", ".join(Job.__dataclass_fields__)
+
+
+def plan(
+    tx: Transaction, key: str, kind: str, queue: str, subject: str, request: Mapping[str, Any], priority: int, now: float
+) -> Effect | None:
+    """Write a job down and return the effect that submits it; None when the job is known already."""
+    cursor = tx.execute(
+        "INSERT OR IGNORE INTO jobs (key, kind, queue, subject, request, priority, state, created, state_since) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (key, kind, queue, subject, json.dumps(dict(request)), priority, JobState.WAITING, now, now),
+    )
+    return submission(key, 1, priority) if cursor.rowcount else None
+
+
+def submission(key: str, attempt: int, priority: int) -> Effect:
+    """The effect that hands one attempt to the scheduler."""
+    return Effect(f"{key}/submit/{attempt}", "job.submit", key, {"job": key, "attempt": attempt}, None, priority)
+
+
+def try_again(tx: Transaction, job: Job, now: float) -> None:
+    """Hand the job to the scheduler once more."""
+    tx.execute(
+        "UPDATE jobs SET attempt = attempt + 1, state = ?, state_since = ?, native_id = NULL, directory = NULL, "
+        "host = NULL, submitted = NULL, started = NULL, finished = NULL, result = NULL WHERE key = ?",
+        (JobState.WAITING, now, job.key),
+    )
+    effects.ask_for(tx, submission(job.key, job.attempt + 1, job.priority), now)
+
+
+def get(tx: Transaction, key: str) -> Job | None:
+    """One job."""
+    row = tx.execute(f"SELECT {_COLUMNS} FROM jobs WHERE key = ?", (key,)).fetchone()
+    return None if row is None else _job(row)
+
+
+def followed(tx: Transaction) -> list[Job]:
+    """The jobs that a scheduler has."""
+    marks = ", ".join("?" * len(FOLLOWED))
+    return [_job(row) for row in tx.execute(f"SELECT {_COLUMNS} FROM jobs WHERE state IN ({marks})", FOLLOWED).fetchall()]
+
+
+def submitted(tx: Transaction, job: Job, scheduler: str, native_id: str, directory: str, now: float) -> None:
+    """The scheduler has the job."""
+    tx.execute(
+        "UPDATE jobs SET state = ?, state_since = ?, scheduler = ?, native_id = ?, directory = ?, submitted = ?, reason = NULL "
+        "WHERE key = ? AND attempt = ?",
+        (JobState.QUEUED, now, scheduler, native_id, directory, now, job.key, job.attempt),
+    )
+
+
+def report(tx: Transaction, job: Job, seen: JobReport, result: Mapping[str, Any] | None, now: float) -> None:
+    """The scheduler says something new about the job."""
+    tx.execute(
+        "UPDATE jobs SET state = ?, state_since = CASE WHEN state = ? THEN state_since ELSE ? END, reason = ?, "
+        "host = coalesce(nullif(?, ''), host), cores = coalesce(?, cores), started = coalesce(?, started), "
+        "finished = ?, result = ? WHERE key = ? AND attempt = ?",
+        (
+            seen.state,
+            seen.state,
+            now,
+            seen.reason or None,
+            seen.host,
+            seen.cores,
+            seen.started,
+            (seen.finished or now) if seen.state.final else None,
+            None if result is None else json.dumps(dict(result)),
+            job.key,
+            job.attempt,
+        ),
+    )
+
+
+def _job(row: Any) -> Job:
+    values = dict(row)
+    values["request"] = json.loads(values["request"])
+    values["result"] = None if values["result"] is None else json.loads(values["result"])
+    values["state"] = JobState(values["state"])
+    return Job(**values)

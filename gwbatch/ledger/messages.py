@@ -1,0 +1,143 @@
+"""Messages, their deliveries to lanes, and dead letters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gwbatch.ledger.database import Transaction, query
+
+KEPT_OF_OVERSIZE = 4096
+"""How many bytes of a refused, oversized payload are kept to look at."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A message as a listener got it, on its way into the ledger."""
+
+    source: str
+    topic: str
+    partition: int
+    offset: int
+    payload: bytes
+    published: float | None = None
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message for one lane."""
+
+    id: int
+    message_id: int
+    attempts: int
+    source: str
+    topic: str
+    digest: str
+    payload: bytes
+    received: float
+
+
+def digest(payload: bytes) -> str:
+    """SHA-256 of a payload: the name of its content."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def receive(
+    tx: Transaction, message: Incoming, lanes: Iterable[str], now: float, *, refused: str | None = None
+) -> int | None:
+    """Write a message down for `lanes`; None when this place in the stream is known already.
+
+    With `refused` the message is a dead letter from the start, for that reason.
+    """
+    try:
+        row = tx.execute(
+            "INSERT INTO messages (source, topic, partition, epoch, offset, digest, payload, published, received) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            (
+                message.source,
+                message.topic,
+                message.partition,
+                message.epoch,
+                message.offset,
+                digest(message.payload),
+                message.payload if refused is None else message.payload[:KEPT_OF_OVERSIZE],
+                message.published,
+                now,
+            ),
+        ).fetchone()
+    except sqlite3.IntegrityError:
+        return None
+    message_id = int(row["id"])
+    for lane in lanes:
+        tx.execute(
+            "INSERT INTO deliveries (message_id, lane, state, reason, decided) VALUES (?, ?, ?, ?, ?)",
+            (message_id, lane, "new" if refused is None else "dead", refused, None if refused is None else now),
+        )
+    return message_id
+
+
+def send(tx: Transaction, source: str, topic: str, payload: dict[str, Any], lanes: Iterable[str], now: float) -> int:
+    """Write down a message of our own (a timer that fired, a job that ended)."""
+    offset = tx.execute(query("next_offset"), {"source": source, "topic": topic}).fetchone()[0]
+    message = Incoming(source, topic, 0, offset, json.dumps(payload).encode(), now)
+    message_id = receive(tx, message, lanes, now)
+    assert message_id is not None  # the offset is new by construction
+    return message_id
+
+
+def due(tx: Transaction, lane: str, now: float, limit: int = 1) -> list[Delivery]:
+    """The oldest deliveries of `lane` that may be handled now."""
+    rows = tx.execute(query("next_deliveries"), {"lane": lane, "now": now, "limit": limit})
+    return [Delivery(**dict(row)) for row in rows]
+
+
+def is_open(tx: Transaction, delivery_id: int) -> bool:
+    """Whether nobody has settled the delivery yet."""
+    row = tx.execute("SELECT state FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
+    return row is not None and row["state"] == "new"
+
+
+def settle(tx: Transaction, delivery_id: int, now: float) -> None:
+    """The lane is through with this message."""
+    tx.execute("UPDATE deliveries SET state = 'done', reason = NULL, decided = ? WHERE id = ?", (now, delivery_id))
+
+
+def postpone(tx: Transaction, delivery_id: int, not_before: float, reason: str) -> None:
+    """Try again at `not_before`."""
+    tx.execute(
+        "UPDATE deliveries SET attempts = attempts + 1, not_before = ?, reason = ? WHERE id = ?",
+        (not_before, reason, delivery_id),
+    )
+
+
+def bury(tx: Transaction, delivery_id: int, reason: str, traceback: str | None, now: float) -> None:
+    """Put a delivery among the dead letters."""
+    tx.execute(
+        "UPDATE deliveries SET state = 'dead', attempts = attempts + 1, reason = ?, traceback = ?, decided = ? WHERE id = ?",
+        (reason, traceback, now, delivery_id),
+    )
+
+
+def retry_dead(tx: Transaction, delivery_id: int | None = None) -> int:
+    """Hand one dead letter, or all, to their lanes again; returns how many."""
+    where, parameters = ("", ()) if delivery_id is None else ("AND id = ?", (delivery_id,))
+    return tx.execute(
+        f"UPDATE deliveries SET state = 'new', attempts = 0, not_before = 0 WHERE state = 'dead' {where}", parameters
+    ).rowcount
+
+
+def first_time(tx: Transaction, content: str, handler: str, now: float) -> bool:
+    """Note that `handler` handles this content; False when it already has."""
+    return tx.execute("INSERT OR IGNORE INTO handled VALUES (?, ?, ?)", (content, handler, now)).rowcount == 1
+
+
+def prune(tx: Transaction, before: float) -> int:
+    """Forget settled messages received before `before`, and what was remembered of their content."""
+    gone = tx.execute(query("prune_messages"), {"before": before}).rowcount
+    tx.execute("DELETE FROM handled WHERE at < ?", (before,))
+    return gone

@@ -1,0 +1,31 @@
+"""The schema's history: one SQL file a step, applied once each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from importlib.resources import files
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("gwbatch")
+
+
+@migrations()
+def m0001_initial(db: Database) -> None:
+    _run(db, "0001_initial.sql")
+
+
+def _run(db: Database, name: str) -> None:
+    for statement in _statements(files("gwbatch.ledger").joinpath("schema", name).read_text()):
+        db.execute(statement)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements one by one (`executescript` would commit the migration's transaction)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,184 @@
+"""The mirror of GraceDB: superevents, events and products that matter now, as rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gwbatch.ledger.database import Transaction, query
+from gwbatch.model import Decision
+from gwbatch.superevents.candidate import Event, Superevent, parse_event
+from gwbatch.superevents.manager import apply
+
+
+@dataclass(frozen=True)
+class Product:
+    """A data product that exists.
+
+    Attributes
+    ----------
+    version : str
+        What it was made from; another version is another content.
+    path : str or None
+        On this machine, when one of our jobs made it.
+    """
+
+    subject: str
+    name: str
+    version: str
+    path: str | None
+    facts: dict[str, Any]
+
+
+class Mirror:
+    """The mirror inside one transaction; it is the superevent manager's view."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+
+    # ---- superevents ----------------------------------------------------------------------------------
+
+    def superevent(self, key: str) -> Superevent | None:
+        """By local key."""
+        return self._one("SELECT * FROM superevents WHERE key = ?", (key,))
+
+    def superevent_named(self, superevent_id: str) -> Superevent | None:
+        """By GraceDB id."""
+        return self._one("SELECT * FROM superevents WHERE graceid = ?", (superevent_id,))
+
+    def superevent_of(self, graceid: str) -> Superevent | None:
+        """The one that an event belongs to."""
+        return self._one(
+            "SELECT s.* FROM superevents AS s JOIN events AS e ON e.superevent = s.key WHERE e.graceid = ?", (graceid,)
+        )
+
+    def superevents_near(self, category: str, t_0: float, within: float) -> list[Superevent]:
+        """Of a category, with t_0 (GPS s) within so many seconds, in order of creation."""
+        rows = self.tx.execute(
+            query("superevents_near"), {"category": category, "low": t_0 - within, "high": t_0 + within}
+        )
+        return [self._superevent(row) for row in rows.fetchall()]
+
+    def superevents(self) -> list[Superevent]:
+        """All, in order of creation."""
+        return [self._superevent(row) for row in self.tx.execute("SELECT * FROM superevents ORDER BY id").fetchall()]
+
+    def put_superevent(self, superevent: Superevent, now: float) -> None:
+        """Write a superevent's own values (not its membership)."""
+        self.tx.execute(
+            query("put_superevent"),
+            {
+                "key": superevent.key,
+                "graceid": superevent.superevent_id,
+                "category": superevent.category,
+                "t_start": superevent.t_start,
+                "t_0": superevent.t_0,
+                "t_end": superevent.t_end,
+                "preferred": superevent.preferred,
+                "labels": json.dumps(superevent.labels),
+                "now": now,
+            },
+        )
+
+    def apply(self, decision: Decision, now: float) -> None:
+        """Bring the mirror to the state after a decision of the superevent manager."""
+        if decision.superevent is None or decision.action in ("drop", "none"):
+            return
+        after = apply(self.superevent(decision.superevent), decision)
+        if after is None:
+            return
+        self.put_superevent(after, now)
+        if decision.action in ("create", "add_event"):
+            self.join(decision.detail["event"], after.key)
+
+    def join(self, graceid: str, superevent: str) -> None:
+        """Make an event a member."""
+        self.tx.execute(query("join_superevent"), {"graceid": graceid, "superevent": superevent})
+
+    def name_superevent(self, key: str, superevent_id: str, now: float) -> None:
+        """Fill in the GraceDB id that a create effect brought back."""
+        self.tx.execute("UPDATE superevents SET graceid = ?, updated = ? WHERE key = ?", (superevent_id, now, key))
+
+    def refresh_superevent(self, data: Mapping[str, Any], now: float) -> Superevent | None:
+        """Take over what an alert about a superevent says; None when nothing of it is known here."""
+        known = self.superevent_named(str(data.get("superevent_id")))
+        if known is None and data.get("preferred_event"):
+            known = self.superevent_of(str(data["preferred_event"]))
+        if known is None or known.superevent_id not in (None, data["superevent_id"]):
+            return None
+        changed = replace(known, superevent_id=str(data["superevent_id"]))
+        if isinstance(data.get("labels"), list):
+            kept = [label for label in known.labels if label in data["labels"] or label in _OURS]
+            changed = replace(changed, labels=tuple(dict.fromkeys([*kept, *map(str, data["labels"])])))
+        self.put_superevent(changed, now)
+        return changed
+
+    def _one(self, sql: str, parameters: tuple[Any, ...]) -> Superevent | None:
+        row = self.tx.execute(sql, parameters).fetchone()
+        return None if row is None else self._superevent(row)
+
+    def _superevent(self, row: Any) -> Superevent:
+        members = self.tx.execute("SELECT graceid FROM events WHERE superevent = ? ORDER BY position", (row["key"],))
+        return Superevent(
+            row["key"],
+            row["category"],
+            row["t_start"],
+            row["t_0"],
+            row["t_end"],
+            row["preferred"],
+            tuple(member["graceid"] for member in members),
+            tuple(json.loads(row["labels"])),
+            row["graceid"],
+        )
+
+    # ---- events ---------------------------------------------------------------------------------------
+
+    def event_data(self, graceid: str) -> dict[str, Any] | None:
+        """An event as the newest alert described it."""
+        row = self.tx.execute("SELECT data FROM events WHERE graceid = ?", (graceid,)).fetchone()
+        return None if row is None else json.loads(row["data"])
+
+    def event(self, graceid: str) -> Event | None:
+        """An event, parsed."""
+        data = self.event_data(graceid)
+        return None if data is None else parse_event(data)
+
+    def put_event(self, data: Mapping[str, Any], now: float) -> None:
+        """Remember an event's newest description."""
+        self.tx.execute(query("put_event"), {"graceid": data["graceid"], "data": json.dumps(data), "now": now})
+
+    # ---- products -------------------------------------------------------------------------------------
+
+    def product(self, subject: str, name: str) -> Product | None:
+        """A product of an event or superevent."""
+        row = self.tx.execute("SELECT * FROM products WHERE subject = ? AND name = ?", (subject, name)).fetchone()
+        return None if row is None else _product(row)
+
+    def products(self, subject: str) -> dict[str, Product]:
+        """All products of an event or superevent, by name."""
+        rows = self.tx.execute("SELECT * FROM products WHERE subject = ?", (subject,))
+        return {row["name"]: _product(row) for row in rows.fetchall()}
+
+    def put_product(self, product: Product, now: float) -> None:
+        """A product exists now."""
+        self.tx.execute(
+            query("put_product"),
+            {
+                "subject": product.subject,
+                "name": product.name,
+                "version": product.version,
+                "path": product.path,
+                "facts": json.dumps(product.facts),
+                "now": now,
+            },
+        )
+
+
+# Labels that we decide: a snapshot that was taken before ours arrived does not take them away again.
+_OURS = frozenset({"EM_READY", "ADVREQ", "EARLY_WARNING", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED"})
+
+
+def _product(row: Any) -> Product:
+    return Product(row["subject"], row["name"], row["version"], row["path"], json.loads(row["facts"]))

@@ -1,0 +1,77 @@
+"""Where each listener stands in its stream, and its heartbeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gwbatch.ledger.database import Transaction, query
+
+
+@dataclass(frozen=True)
+class Position:
+    """The next offset to read of one partition, within an epoch of its topic."""
+
+    topic: str
+    partition: int
+    epoch: int
+    next_offset: int
+
+
+def positions(tx: Transaction, listener: str) -> dict[tuple[str, int], Position]:
+    """All positions of a listener, by topic and partition."""
+    rows = tx.execute("SELECT topic, partition, epoch, next_offset FROM offsets WHERE listener = ?", (listener,))
+    return {(row["topic"], row["partition"]): Position(**dict(row)) for row in rows.fetchall()}
+
+
+def put(
+    tx: Transaction, listener: str, position: Position, now: float, *, high_watermark: int | None = None, gap: int = 0
+) -> None:
+    """Move on; `gap` messages were dropped by the broker before they could be read."""
+    tx.execute(
+        query("put_offset"),
+        {
+            "listener": listener,
+            "topic": position.topic,
+            "partition": position.partition,
+            "epoch": position.epoch,
+            "next_offset": position.next_offset,
+            "high_watermark": high_watermark,
+            "gap": gap,
+            "now": now,
+        },
+    )
+
+
+def beat(
+    tx: Transaction,
+    name: str,
+    pid: int,
+    started: float,
+    now: float,
+    *,
+    connected: bool,
+    last_message: float | None = None,
+    note: str | None = None,
+) -> None:
+    """Show that a listener polls, and whether it is connected."""
+    tx.execute(
+        query("beat"),
+        {
+            "name": name,
+            "pid": pid,
+            "started": started,
+            "now": now,
+            "connected": int(connected),
+            "last_message": last_message,
+            "note": note,
+        },
+    )
+
+
+def count_restart(tx: Transaction, name: str, now: float) -> None:
+    """The supervisor started the listener again."""
+    tx.execute(
+        "INSERT INTO heartbeats (name, pid, started, last_poll, restarts) VALUES (?, 0, ?, ?, 1) "
+        "ON CONFLICT (name) DO UPDATE SET restarts = restarts + 1, connected = 0",
+        (name, now, now),
+    )

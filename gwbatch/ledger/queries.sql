@@ -1,0 +1,76 @@
+-- name: next_deliveries
+-- The oldest deliveries of a lane that are due.
+SELECT d.id, d.message_id, d.attempts, m.source, m.topic, m.digest, m.payload, m.received
+FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+WHERE d.lane = :lane AND d.state = 'new' AND d.not_before <= :now
+ORDER BY d.id LIMIT :limit;
+
+-- name: claim_effect
+-- The best effect that may run now: due, first of its subject, and what it waits for is done.
+UPDATE effects SET state = 'running', attempts = attempts + 1, started = :now, owner = :owner
+WHERE id = (
+    SELECT e.id FROM effects AS e
+    WHERE e.state = 'ready' AND e.not_before <= :now
+      AND NOT EXISTS (
+          SELECT 1 FROM effects AS p
+          WHERE p.subject = e.subject AND p.id < e.id AND p.state IN ('ready', 'running'))
+      AND (e.after IS NULL OR EXISTS (SELECT 1 FROM effects AS d WHERE d.key = e.after AND d.state = 'done'))
+    ORDER BY e.priority DESC, e.id LIMIT 1)
+RETURNING id, key, kind, subject, args, attempts, message_id, created;
+
+-- name: next_offset
+SELECT coalesce(max(offset), -1) + 1 FROM messages
+WHERE source = :source AND topic = :topic AND partition = 0 AND epoch = 0;
+
+-- name: put_offset
+INSERT INTO offsets (listener, topic, partition, epoch, next_offset, high_watermark, gap, updated)
+VALUES (:listener, :topic, :partition, :epoch, :next_offset, :high_watermark, :gap, :now)
+ON CONFLICT (listener, topic, partition) DO UPDATE SET
+    epoch = excluded.epoch, next_offset = excluded.next_offset, gap = gap + excluded.gap,
+    high_watermark = coalesce(excluded.high_watermark, high_watermark), updated = excluded.updated;
+
+-- name: beat
+INSERT INTO heartbeats (name, pid, started, last_poll, connected, last_message, note)
+VALUES (:name, :pid, :started, :now, :connected, :last_message, :note)
+ON CONFLICT (name) DO UPDATE SET
+    pid = excluded.pid, started = excluded.started, last_poll = excluded.last_poll,
+    connected = excluded.connected, last_message = coalesce(excluded.last_message, last_message),
+    note = excluded.note;
+
+-- name: put_lease
+INSERT INTO leases (name, host, pid, pid_started, token, acquired, heartbeat, released)
+VALUES (:name, :host, :pid, :pid_started, :token, :now, :now, 0)
+ON CONFLICT (name) DO UPDATE SET
+    host = excluded.host, pid = excluded.pid, pid_started = excluded.pid_started, token = excluded.token,
+    acquired = excluded.acquired, heartbeat = excluded.heartbeat, released = 0;
+
+-- name: put_superevent
+INSERT INTO superevents (key, graceid, category, t_start, t_0, t_end, preferred, labels, created, updated)
+VALUES (:key, :graceid, :category, :t_start, :t_0, :t_end, :preferred, :labels, :now, :now)
+ON CONFLICT (key) DO UPDATE SET
+    graceid = coalesce(excluded.graceid, graceid), t_start = excluded.t_start, t_0 = excluded.t_0,
+    t_end = excluded.t_end, preferred = excluded.preferred, labels = excluded.labels, updated = excluded.updated;
+
+-- name: put_event
+INSERT INTO events (graceid, data, updated) VALUES (:graceid, :data, :now)
+ON CONFLICT (graceid) DO UPDATE SET data = excluded.data, updated = excluded.updated;
+
+-- name: join_superevent
+UPDATE events SET superevent = :superevent, position = (
+    SELECT coalesce(max(position), 0) + 1 FROM events WHERE superevent = :superevent)
+WHERE graceid = :graceid AND superevent IS NOT :superevent;
+
+-- name: superevents_near
+SELECT * FROM superevents
+WHERE category = :category AND t_0 BETWEEN :low AND :high ORDER BY id;
+
+-- name: put_product
+INSERT INTO products (subject, name, version, path, facts, created)
+VALUES (:subject, :name, :version, :path, :facts, :now)
+ON CONFLICT (subject, name) DO UPDATE SET
+    version = excluded.version, path = excluded.path, facts = excluded.facts, created = excluded.created;
+
+-- name: prune_messages
+-- Old messages that every lane has settled; dead letters stay until somebody looks.
+DELETE FROM messages WHERE received < :before AND NOT EXISTS (
+    SELECT 1 FROM deliveries WHERE message_id = messages.id AND state <> 'done');

@@ -1,0 +1,50 @@
+"""Durable timers: due ones become messages, in the transaction that takes or re-arms them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gwbatch.ledger import messages
+from gwbatch.ledger.database import Transaction
+
+
+def arm(tx: Transaction, key: str, topic: str, lane: str, payload: Mapping[str, Any], due: float) -> bool:
+    """Have `payload` delivered to `lane` at `due`, once; False when a timer of that key is armed already."""
+    return tx.execute(
+        "INSERT OR IGNORE INTO timers VALUES (?, ?, ?, ?, ?, NULL)", (key, topic, lane, json.dumps(dict(payload)), due)
+    ).rowcount == 1
+
+
+def repeat(tx: Transaction, key: str, topic: str, lane: str, interval: float, now: float) -> None:
+    """Have an empty message delivered to `lane` every `interval` seconds; a known timer keeps its phase."""
+    tx.execute(
+        "INSERT INTO timers VALUES (?, ?, ?, '{}', ?, ?) ON CONFLICT (key) DO UPDATE SET "
+        "lane = excluded.lane, interval = excluded.interval, due = min(due, excluded.due)",
+        (key, topic, lane, now + interval, interval),
+    )
+
+
+def disarm(tx: Transaction, key: str) -> None:
+    """Forget a timer."""
+    tx.execute("DELETE FROM timers WHERE key = ?", (key,))
+
+
+def fire(tx: Transaction, now: float) -> int:
+    """Turn every due timer into a message; a repeating one that slept through several turns fires once."""
+    rows = tx.execute("SELECT * FROM timers WHERE due <= ?", (now,)).fetchall()
+    for row in rows:
+        messages.send(tx, "timer", row["topic"], {"timer": row["key"], "due": row["due"], **json.loads(row["payload"])}, [row["lane"]], now)
+        if row["interval"] is None:
+            disarm(tx, row["key"])
+        else:
+            missed = (now - row["due"]) // row["interval"]
+            tx.execute("UPDATE timers SET due = due + ? WHERE key = ?", ((missed + 1) * row["interval"], row["key"]))
+    return len(rows)
+
+
+def next_due(tx: Transaction) -> float | None:
+    """When the next timer is due."""
+    value: float | None = tx.execute("SELECT min(due) FROM timers").fetchone()[0]
+    return value

@@ -1,0 +1,194 @@
+"""Kafka: IGWN Alert and GCN, with the ledger's offsets as the truth.
+
+The consumer is assigned to partitions at the stored offsets, never subscribed: no group protocol, no
+rebalance, nothing lost or doubled whoever dies.  Offsets committed to the broker are advice for people.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from gwbatch.clock import Clock
+from gwbatch.config.profile import ListenerSettings
+from gwbatch.faults import mark
+from gwbatch.handlers.registry import Registry
+from gwbatch.ledger import Ledger, messages, positions
+from gwbatch.ledger.messages import Incoming
+from gwbatch.ledger.positions import Position
+
+log = logging.getLogger(__name__)
+
+WAIT = 0.25  # s for the first message of a batch
+BATCH = 500  # messages in one transaction
+REFRESH = 5.0  # s between two looks for new topics and partitions
+ADVISE = 5.0  # s between two advisory commits to the broker
+TIMEOUT = 5.0  # s for an answer about metadata
+QUIET = 10.0  # s between two log lines about the same trouble
+
+_Place = tuple[str, int]
+
+
+class KafkaListener:
+    """One connection to a Kafka broker."""
+
+    def __init__(self, name: str, settings: ListenerSettings, ledger: Ledger, registry: Registry, clock: Clock) -> None:
+        self.connected = False
+        self.note: str | None = None
+        self._name = name
+        self._settings = settings
+        self._ledger = ledger
+        self._registry = registry
+        self._clock = clock
+        self._prefix = f"{settings.group}." if settings.kind == "igwn-alert" and settings.group else ""
+        self._next: dict[_Place, Position] = {}
+        self._refreshed = self._advised = self._complained = float("-inf")
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.bootstrap,
+                "group.id": f"gwbatch-{name}",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "allow.auto.create.topics": False,
+                "error_cb": self._trouble,
+                "logger": logging.getLogger("librdkafka"),
+                "log_level": 3,
+                **settings.kafka,
+            }
+        )
+
+    def step(self) -> int:
+        now = time.monotonic()
+        if now - self._refreshed >= REFRESH:
+            self._refreshed = now
+            self._look_for_partitions()
+        first = self._consumer.poll(WAIT)
+        if first is None:
+            return 0
+        batch = [first, *self._consumer.consume(BATCH - 1, timeout=0)]
+        good = [message for message in batch if not self._is_error(message)]
+        if good:
+            self._store(good)
+        if now - self._advised >= ADVISE:
+            self._advised = now
+            self._advise()
+        return len(good)
+
+    def close(self) -> None:
+        self._advise()
+        self._consumer.close()
+
+    def _store(self, batch: Sequence[Message]) -> None:
+        """The messages and the next offsets, in one transaction."""
+        self.connected, self.note = True, None
+        moved: dict[_Place, Position] = {}
+        mark("listener.received")
+        with self._ledger.transaction() as tx:
+            now = self._clock.now()
+            for message in batch:
+                place = (message.topic(), message.partition())
+                position = moved.get(place) or self._next[place]
+                if message.offset() < position.next_offset:
+                    continue
+                topic = message.topic().removeprefix(self._prefix)
+                payload = message.value() or b""
+                incoming = Incoming(
+                    self._name, topic, message.partition(), message.offset(), payload, message.timestamp()[1] / 1000.0, position.epoch
+                )
+                messages.receive(tx, incoming, self._registry.lanes_for(topic), now, refused=self._refusal(payload))
+                moved[place] = Position(place[0], place[1], position.epoch, message.offset() + 1)
+            for place, position in moved.items():
+                positions.put(tx, self._name, position, now, high_watermark=self._high(place))
+            mark("listener.before_commit")
+        self._next.update(moved)
+        mark("listener.after_commit")
+
+    def _refusal(self, payload: bytes) -> str | None:
+        limit = self._settings.max_bytes
+        return f"payload of {len(payload)} bytes, above the limit of {limit}" if len(payload) > limit else None
+
+    def _look_for_partitions(self) -> None:
+        """Assign partitions that appeared, each at the place where we stand or have to start."""
+        wanted = {self._prefix + topic for topic in self._registry.topics() if self._carries(topic)}
+        try:
+            known = self._consumer.list_topics(timeout=TIMEOUT).topics
+            self.connected, self.note = True, None
+            found = [(topic, partition) for topic in sorted(wanted & known.keys()) for partition in known[topic].partitions]
+            new = [place for place in found if place not in self._next]
+            if new:
+                self._begin(new)
+                self._consumer.assign([TopicPartition(p.topic, p.partition, p.next_offset) for p in self._next.values()])
+        except KafkaException as error:
+            self._trouble(error.args[0])
+
+    def _carries(self, topic: str) -> bool:
+        """Whether a topic of the handlers can be on this connection."""
+        return not topic.startswith(("gcn.", "every.", "job.", "igwn."))
+
+    def _begin(self, places: Sequence[_Place]) -> None:
+        """Where to start; written down before the first message, so that `latest` is latest only once."""
+        stored = positions.positions(self._ledger.connection, self._name)
+        begun = [self._start_of(place, stored.get(place), bool(stored)) for place in places]
+        with self._ledger.transaction() as tx:
+            for position, gap, high in begun:
+                positions.put(tx, self._name, position, self._clock.now(), high_watermark=high, gap=gap)
+        self._next.update({(position.topic, position.partition): position for position, _, _ in begun})
+
+    def _start_of(self, place: _Place, stored: Position | None, read_before: bool) -> tuple[Position, int, int]:
+        """Position, number of messages lost to retention, and end of one partition."""
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
+        if stored is None:
+            # On a connection that was read before, a new topic or partition is read from its beginning.
+            offset = low if read_before else self._first_offset(place, low, high)
+            return Position(*place, 0, offset), 0, high
+        if stored.next_offset > high:
+            log.warning("%s/%d ends at %d but we stood at %d: the topic was made again; reading it from its start", *place, high, stored.next_offset)
+            return Position(*place, stored.epoch + 1, low), 0, high
+        gap = max(0, low - stored.next_offset)
+        if gap:
+            log.error("%s/%d: %d messages passed retention before they could be read", *place, gap)
+        return Position(*place, stored.epoch, stored.next_offset + gap), gap, high
+
+    def _first_offset(self, place: _Place, low: int, high: int) -> int:
+        start = self._settings.start
+        if start in ("earliest", "latest"):
+            return low if start == "earliest" else high
+        moment = TopicPartition(*place, int(float(start) * 1000))
+        (found,) = self._consumer.offsets_for_times([moment], timeout=TIMEOUT)
+        return int(found.offset) if found.offset >= 0 else high
+
+    def _high(self, place: _Place) -> int | None:
+        marks = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+        return marks[1] if marks and marks[1] >= 0 else None
+
+    def _is_error(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            # Retention overtook us, or the topic was made again: look where it stands now.
+            self._next.pop((message.topic(), message.partition()), None)
+            self._refreshed = float("-inf")
+        self._trouble(error)
+        return True
+
+    def _trouble(self, error: KafkaError) -> None:
+        """librdkafka reconnects by itself; say it now and then, not twenty times a second."""
+        if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+            self.connected = False
+        self.note = error.str()
+        if time.monotonic() - self._complained >= QUIET:
+            self._complained = time.monotonic()
+            log.warning("%s: %s", self._name, error.str())
+
+    def _advise(self) -> None:
+        offsets = [TopicPartition(p.topic, p.partition, p.next_offset) for p in self._next.values()]
+        if offsets:
+            try:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+            except KafkaException:
+                pass

@@ -1,0 +1,179 @@
+"""A directory as a stream: files of messages, for replay and for whatever has no Kafka.
+
+Put files in by renaming them (names that begin with a dot or end in ``.part`` are left alone).  ``*.jsonl``
+holds one message a line and ``*.json`` one message, ``{"topic": ..., "payload": ...}`` or a bare IGWN alert;
+``*.xml`` is a VOEvent.  A file that was taken moves to ``done/``, one that cannot be read to ``refused/``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from gwbatch.clock import Clock
+from gwbatch.config.profile import ListenerSettings
+from gwbatch.errors import BadInput, ConfigError
+from gwbatch.faults import mark
+from gwbatch.handlers.decorators import VOEVENT_PREFIX
+from gwbatch.handlers.notice_types import NoticeType
+from gwbatch.handlers.registry import Registry
+from gwbatch.ledger import Ledger, Transaction, messages, positions
+from gwbatch.ledger.messages import Incoming
+from gwbatch.ledger.positions import Position
+
+log = logging.getLogger(__name__)
+
+WAIT = 0.1  # s between two looks at an empty directory
+BATCH = 500  # messages in one transaction
+
+
+class SpoolListener:
+    """Takes messages from the files of one directory, in the order of their names."""
+
+    def __init__(self, name: str, settings: ListenerSettings, ledger: Ledger, registry: Registry, clock: Clock) -> None:
+        if not settings.directory:
+            raise ConfigError(f"The spool listener {name} has no directory: set listeners.{name}.directory.")
+        self.connected = True
+        self.note: str | None = None
+        self._name = name
+        self._limit = settings.max_bytes
+        self._ledger = ledger
+        self._registry = registry
+        self._clock = clock
+        self._directory = Path(settings.directory)
+        for folder in ("done", "refused"):
+            (self._directory / folder).mkdir(parents=True, exist_ok=True)
+
+    def step(self) -> int:
+        waiting = sorted(
+            path for path in self._directory.iterdir() if path.is_file() and path.name[0] != "." and path.suffix != ".part"
+        )
+        if not waiting:
+            time.sleep(WAIT)
+            return 0
+        return self._take(waiting[0])
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+    def _take(self, path: Path) -> int:
+        """All messages of a file; a crash in between goes on where the ledger says."""
+        with path.open("rb") as stream:
+            place = f"file:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+        stored = positions.positions(self._ledger.connection, self._name).get((place, 0))
+        begin = stored.next_offset if stored else 0
+        refused = False
+        count = 0
+        parts = islice(enumerate(self._parts(path)), begin, None)
+        while batch := list(islice(parts, BATCH)):
+            with self._ledger.transaction() as tx:
+                for _number, (part, size) in batch:
+                    refused |= not self._receive(tx, part, size, path)
+                position = Position(place, 0, 0, batch[-1][0] + 1)
+                positions.put(tx, self._name, position, self._clock.now())
+                mark("listener.before_commit")
+            mark("listener.after_commit")
+            count += len(batch)
+        path.rename(self._directory / ("refused" if refused else "done") / path.name)
+        return count
+
+    def _parts(self, path: Path) -> Iterator[tuple[bytes, int]]:
+        """The messages of a file with their sizes; of one that is too large only the beginning is read."""
+        if path.suffix != ".jsonl":
+            with path.open("rb") as stream:
+                yield stream.read(self._limit + 1), path.stat().st_size
+            return
+        with path.open("rb") as stream:
+            while line := stream.readline(self._limit + 1):
+                size = len(line)
+                while not line.endswith(b"\n") and (more := stream.readline(self._limit)):
+                    size += len(more)
+                    if more.endswith(b"\n"):
+                        break
+                if line.strip():
+                    yield line, size
+
+    def _receive(self, tx: Transaction, part: bytes, size: int, path: Path) -> bool:
+        now, lanes, refused = self._clock.now(), ["general"], None
+        topic, payload = "spool", part
+        if size > self._limit:
+            refused = f"a message of {size} bytes in {path.name}, above the limit of {self._limit}"
+        else:
+            try:
+                topic, payload = read_message(part, path.suffix)
+                lanes = self._registry.lanes_for(topic)
+                if not lanes:
+                    lanes, refused = ["general"], f"no handler wants the topic {topic} of {path.name}"
+            except BadInput as error:
+                refused = f"{path.name}: {error}"
+        offset = tx.execute(
+            "SELECT coalesce(max(offset), -1) + 1 FROM messages WHERE source = ? AND topic = ? AND partition = 0", (self._name, topic)
+        ).fetchone()[0]
+        messages.receive(tx, Incoming(self._name, topic, 0, offset, payload), lanes, now, refused=refused)
+        if refused:
+            log.error("dead letter: %s", refused)
+        return refused is None
+
+
+def read_message(part: bytes, suffix: str) -> tuple[str, bytes]:
+    """Topic and payload of a spooled message.
+
+    Raises
+    ------
+    BadInput
+        When it is neither a message, nor an alert, nor a VOEvent of a known type.
+    """
+    if suffix == ".xml":
+        return voevent_topic(part), part
+    try:
+        value = json.loads(part)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadInput(f"a JSON {type(value).__name__} instead of a message")
+    if "topic" not in value:
+        return _topic_of_alert(value), part
+    topic = value["topic"]
+    if not isinstance(topic, str):
+        raise BadInput("the topic is not a string")
+    if "payload_base64" in value:
+        try:
+            return topic, base64.b64decode(value["payload_base64"], validate=True)
+        except (ValueError, TypeError) as error:
+            raise BadInput(f"payload_base64 is not base64: {error}") from error
+    payload = value.get("payload")
+    return topic, payload.encode() if isinstance(payload, str) else json.dumps(payload).encode()
+
+
+def _topic_of_alert(alert: dict[str, Any]) -> str:
+    data = alert.get("object")
+    if isinstance(data, dict) and data.get("superevent_id"):
+        return "superevent"
+    if isinstance(data, dict) and data.get("group") and data.get("pipeline"):
+        return f"{data['group']}_{data['pipeline']}".lower()
+    raise BadInput("neither a message with a topic nor an IGWN alert about an event or superevent")
+
+
+def voevent_topic(document: bytes) -> str:
+    """The topic on which a VOEvent would have come, from its ``Packet_Type``."""
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    try:
+        root = etree.fromstring(document, parser)
+    except etree.XMLSyntaxError as error:
+        raise BadInput(f"not XML: {error}") from error
+    value = root.findtext("./What/Param[@name='Packet_Type']") or next(
+        (param.get("value") for param in root.findall("./What/Param") if param.get("name") == "Packet_Type"), None
+    )
+    try:
+        return VOEVENT_PREFIX + NoticeType(int(str(value))).name
+    except ValueError as error:
+        raise BadInput(f"a VOEvent of the unknown Packet_Type {value!r}") from error

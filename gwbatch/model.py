@@ -1,0 +1,138 @@
+"""The nouns that several rooms share: job states and requests, files, resources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class JobState(StrEnum):
+    """Where a job stands, whatever the scheduler calls it."""
+
+    WAITING = "WAITING"  # decided, not yet handed to a scheduler
+    QUEUED = "QUEUED"  # the scheduler has it, it has not started
+    RUNNING = "RUNNING"  # its first instruction has been seen
+    HELD = "HELD"  # the scheduler keeps it back and gives a reason
+    DONE = "DONE"  # ended, and its result.json is whole
+    FAILED = "FAILED"  # ended without a valid result
+    LOST = "LOST"  # the scheduler answered, and does not know it any more
+    UNKNOWN = "UNKNOWN"  # no answer: never taken for an end
+    CANCELLED = "CANCELLED"  # taken back by us
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more can happen to this attempt."""
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset({JobState.DONE, JobState.FAILED, JobState.LOST, JobState.CANCELLED})
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job asks of a node.
+
+    Attributes
+    ----------
+    cores : int
+        Number of cores; 0 means the whole node.
+    min_cores : int
+        For whole-node jobs, the least a node must have.
+    memory_mb : int
+        Memory in MiB; 0 leaves it to the scheduler.
+    queue_deadline, run_deadline, held_deadline : float
+        Seconds that the job may spend queued, running and held.
+    """
+
+    cores: int = 1
+    min_cores: int = 1
+    memory_mb: int = 0
+    queue_deadline: float = 3600.0
+    run_deadline: float = 3600.0
+    held_deadline: float = 600.0
+
+    @property
+    def whole_node(self) -> bool:
+        """Whether the job takes all cores of a node."""
+        return self.cores == 0
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """One attempt at a computation, ready for a scheduler: files in, files out.
+
+    Attributes
+    ----------
+    key : str
+        Names the attempt for ever (``G487/localize/1``); travels in the scheduler's own record.
+    kind : str
+        Which computation (`gwbatch.jobs`).
+    queue : str
+        ``openmp`` (whole node) or ``general`` (one core).
+    directory : Path
+        Holds ``job.json`` and the inputs; gets the outputs, ``stdout``, ``stderr`` and ``result.json``.
+    inputs, outputs : tuple of str
+        File names relative to `directory` that travel to and from the node.
+    priority : int
+        Larger starts first.
+    """
+
+    key: str
+    kind: str
+    queue: str
+    directory: Path
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What a scheduler knows of one attempt.
+
+    Attributes
+    ----------
+    native_id : str
+        The scheduler's own name for the job.
+    reason : str
+        In words, for HELD, FAILED, LOST and UNKNOWN.
+    started, finished : float or None
+        Unix time in seconds.
+    """
+
+    key: str
+    state: JobState
+    native_id: str = ""
+    reason: str = ""
+    host: str = ""
+    cores: int | None = None
+    started: float | None = None
+    finished: float | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the superevent manager decided about one alert, and why.
+
+    Attributes
+    ----------
+    action : str
+        ``create``, ``add_event``, ``update``, ``label``, ``drop`` or ``none``.
+    superevent : str or None
+        Local key of the superevent concerned.
+    detail : dict
+        What the action carries, e.g. ``{"label": "EM_READY"}``.
+    """
+
+    action: str
+    superevent: str | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """One JSON-ready mapping."""
+        return {"superevent": self.superevent, "action": self.action, **self.detail, "reason": self.reason}

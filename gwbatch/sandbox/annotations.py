@@ -1,0 +1,164 @@
+"""What events and superevents have in common: labels, logs, tags and files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from gwbatch.sandbox import events, superevents
+from gwbatch.sandbox.store import USER, Refused, Store, utc_now
+from gwbatch.sandbox.vocabulary import LABELS
+
+_AFTER_SIGNOFF = ("ADVREQ", "H1OPS", "L1OPS", "V1OPS")
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An event or superevent that is annotated."""
+
+    store: Store
+    base: str
+    kind: str
+    identifier: str
+
+    @classmethod
+    def load(cls, store: Store, base: str, kind: str, identifier: str) -> Annotated:
+        """The object, or a refusal with 404."""
+        if kind == "superevent":
+            identifier = superevents.load(store, identifier)["superevent_id"]
+        else:
+            store.get(kind, identifier)
+        return cls(store, base, kind, identifier)
+
+    def announce(self, alert_type: str, data: Any) -> None:
+        """Put an alert about the object into the outbox."""
+        (superevents if self.kind == "superevent" else events).announce(self.store, self.base, self.identifier, alert_type, data)
+
+    @property
+    def own(self) -> str:
+        """The object's address, with a slash at its end."""
+        return f"{self.base}{self.kind}s/{self.identifier}/"
+
+    # ---- labels -------------------------------------------------------------------------------------------
+
+    def labels(self) -> list[dict[str, Any]]:
+        """All labels."""
+        return [{**label, "self": f"{self.own}labels/{label['name']}"} for label in self.store.labels(self.identifier)]
+
+    def label(self, name: str) -> dict[str, Any]:
+        """One label."""
+        found = next((label for label in self.labels() if label["name"] == name), None)
+        if found is None:
+            raise Refused(404, f"No label {name} for {self.kind} {self.identifier}")
+        return found
+
+    def add_label(self, name: str) -> tuple[bool, dict[str, Any]]:
+        """Set a label; an event takes one twice, a superevent refuses it."""
+        if name not in LABELS:
+            raise Refused(400, f"Label {name} does not exist")
+        signed = any(record["signoff_type"] == "ADV" for record in self.store.records(self.identifier, "signoff"))
+        if name in _AFTER_SIGNOFF and signed:
+            raise Refused(400, f"Label {name} cannot be applied to request a signoff because a related signoff already exists.")
+        new = self.store.add_label(self.identifier, name)
+        if not new and self.kind == "superevent":
+            raise Refused(400, f"Label {name} already applied to superevent {self.identifier}")
+        label = self.label(name)
+        if new:
+            self._autolog(f"Added label: {name}" if self.kind == "superevent" else f"Label: {name}")
+            self.announce("label_added", label)
+        return new, label
+
+    def remove_label(self, name: str) -> None:
+        """Take a label away."""
+        label = self.label(name)
+        self.store.remove_label(self.identifier, name)
+        self._autolog(f"Removed label: {name}")
+        self.announce("label_removed", label)
+
+    # ---- logs ---------------------------------------------------------------------------------------------
+
+    def logs(self) -> list[dict[str, Any]]:
+        """All log messages."""
+        return [self._shown(entry) for entry in self.store.records(self.identifier, "log")]
+
+    def log(self, number: int) -> dict[str, Any]:
+        """One log message."""
+        return self._shown(self._entry(number))
+
+    def add_log(self, comment: str, tags: list[str], upload: tuple[str, bytes] | None, labels: list[str]) -> dict[str, Any]:
+        """Write a log message, perhaps with a file, tags and labels."""
+        name, version = "", None
+        if upload is not None:
+            name = PurePosixPath(upload[0].replace("\\", "/")).name
+            if "," in name or not name:
+                raise Refused(400, f"Bad file name {name!r}")
+            version = self.store.add_file(self.identifier, name, upload[1])
+        entry = self._write(comment, list(dict.fromkeys(tags)), name, version)
+        self.announce("log", entry)
+        for label in labels:
+            if label not in [known["name"] for known in self.labels()]:
+                self.add_label(label)
+        return entry
+
+    def _entry(self, number: int) -> dict[str, Any]:
+        found = next((entry for entry in self.store.records(self.identifier, "log") if entry["N"] == number), None)
+        if found is None:
+            raise Refused(404, f"No log message {number} for {self.kind} {self.identifier}")
+        return found
+
+    def _write(self, comment: str, tags: list[str], name: str = "", version: int | None = None) -> dict[str, Any]:
+        entry = {
+            "comment": comment,
+            "created": utc_now(),
+            "issuer": USER,
+            "filename": name,
+            "file_version": version,
+            "tag_names": tags,
+        }
+        return self._shown(self.store.add_record(self.identifier, "log", entry))
+
+    def _autolog(self, comment: str) -> None:
+        self._write(comment, [])
+
+    def _shown(self, entry: dict[str, Any]) -> dict[str, Any]:
+        logs, tags = ("logs", "tags") if self.kind == "superevent" else ("log", "tag")
+        own = f"{self.own}{logs}/{entry['N']}"
+        file = f"{self.own}files/{entry['filename']},{entry['file_version']}" if entry["filename"] else None
+        return {**entry, "self": own, "tags": f"{own}/{tags}/", "file": file}
+
+    # ---- tags ---------------------------------------------------------------------------------------------
+
+    def add_tag(self, number: int, name: str) -> dict[str, Any]:
+        """Tag a log message."""
+        entry = self._entry(number)
+        if name in entry["tag_names"]:
+            raise Refused(400, "Tag is already applied to this log message")
+        entry["tag_names"].append(name)
+        self.store.put_record(self.identifier, "log", entry)
+        return {"name": name, "displayName": name, "self": f"{self._shown(entry)['tags']}{name}"}
+
+    def remove_tag(self, number: int, name: str) -> None:
+        """Untag a log message."""
+        entry = self._entry(number)
+        if name not in entry["tag_names"]:
+            raise Refused(404, f"No tag {name} on log message {number}")
+        entry["tag_names"].remove(name)
+        self.store.put_record(self.identifier, "log", entry)
+
+    # ---- files --------------------------------------------------------------------------------------------
+
+    def files(self) -> list[dict[str, Any]]:
+        """All files: each version, and the bare name of the newest."""
+        names = []
+        for name, version in self.store.file_versions(self.identifier):
+            names += [name] if version == 0 else []
+            names.append(f"{name},{version}")
+        return [{"filename": name, "file": f"{self.own}files/{name}"} for name in names]
+
+    def file(self, name: str) -> bytes:
+        """Content of ``name`` (newest) or ``name,version``."""
+        bare, comma, version = name.rpartition(",")
+        if comma and not version.isdigit():
+            raise Refused(404, f"File {name} not found")
+        return self.store.file(self.identifier, bare if comma else name, int(version) if comma else None)

@@ -1,0 +1,46 @@
+"""The loopback Kafka broker: librdkafka's mock cluster, filled from the outbox.
+
+Its log lives in memory.  The outbox is published in its own order to one partition a topic, so a sandbox that
+starts again republishes everything at the very offsets it had before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import Producer
+
+from gwbatch.sandbox.store import Store
+
+
+class Broker:
+    """A Kafka broker in this process, on a loopback port of its own choice.
+
+    Parameters
+    ----------
+    group : str
+        First part of the topic names.
+    topics : iterable of str
+        Topics that exist from the start.
+    """
+
+    def __init__(self, group: str, topics: Iterable[str]) -> None:
+        self.group = group
+        self._producer = Producer({"test.mock.num.brokers": 1, "linger.ms": 0, "message.max.bytes": 4194304})
+        self._published = 0
+        brokers = self._producer.list_topics(timeout=10).brokers.values()
+        self.bootstrap = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+        for topic in topics:
+            self._producer.list_topics(topic=f"{group}.{topic}", timeout=10)
+
+    def publish(self, store: Store) -> None:
+        """Publish what the outbox holds and was not published yet."""
+        for seq, topic, payload in store.alerts_after(self._published):
+            self._producer.produce(f"{self.group}.{topic}", payload.encode(), partition=0)
+            self._published = seq
+        self._producer.flush(10)
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Publish a message of somebody else's (a GCN notice, a malformed alert)."""
+        self._producer.produce(topic, payload, partition=0)
+        self._producer.flush(10)

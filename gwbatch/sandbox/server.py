@@ -1,0 +1,77 @@
+"""Running the sandbox: one process with the server and the broker, on loopback."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+from starlette.convertors import Convertor, register_url_convertor
+
+from gwbatch.errors import GwbatchError
+from gwbatch.sandbox.broker import Broker
+from gwbatch.sandbox.routes import make_app
+from gwbatch.sandbox.store import Store
+from gwbatch.sandbox.vocabulary import initial_topics
+
+HOST = "127.0.0.1"
+
+
+class _Version(Convertor[str]):
+    """``v1`` or ``v2`` in an address."""
+
+    regex = "v[12]"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
+    """Serve until SIGTERM or SIGINT; prints one JSON line with the addresses first.
+
+    Parameters
+    ----------
+    port : int
+        0 takes a free one.
+    state : Path
+        Folder of the SQLite file; a sandbox started there again knows everything.
+    group : str
+        First part of the Kafka topics.
+    """
+    register_url_convertor("version", _Version())
+    store = Store(state / "sandbox.sqlite")
+    broker = Broker(group, initial_topics()) if kafka else None
+    if broker is not None:
+        broker.publish(store)
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        raise GwbatchError(f"The sandbox cannot listen on {HOST}:{port}: {error.strerror}. Choose another --port, or 0 for a free one.") from error
+    addresses = {
+        "gracedb": f"http://{HOST}:{listening.getsockname()[1]}/api/",
+        "kafka": broker.bootstrap if broker else None,
+        "group": group,
+        "state": str(state),
+    }
+    print(json.dumps(addresses), flush=True)
+    config = uvicorn.Config(make_app(store, broker), log_level="warning", access_log=False, lifespan="off", server_header=False)
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        store.close()
+        sys.stdout.flush()
+
+
+def read_addresses(line: str) -> dict[str, str]:
+    """The addresses from the line that `serve` prints."""
+    if not re.match(r"\s*\{", line):
+        raise GwbatchError(f"The sandbox did not start: {line.strip() or 'it printed nothing'}")
+    return dict(json.loads(line))

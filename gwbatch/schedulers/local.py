@@ -1,0 +1,272 @@
+"""Jobs as processes of this machine, limited to its cores, that outlive the dispatcher.
+
+Every job has a folder in the index: ``ticket.json`` (what to run), ``lock`` (held by the running job through an
+inherited file descriptor, so the kernel lets go of it exactly when the last process of the job ends) and
+``exit`` (its exit code).  A dispatcher that starts again reads all of this back: no process id is trusted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gwbatch.faults import mark
+from gwbatch.jobs.result import NAME, write_json
+from gwbatch.model import JobReport, JobRequest, JobState
+
+# What a job may see of the dispatcher's environment: no credentials.
+FORWARDED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LAL_DATA_PATH", "PYTHONPATH", "VIRTUAL_ENV", "GWBATCH_KILL_JOB_AT")
+
+# The shell outlives the dispatcher and notes how the job ended; "$1" is the index folder.
+_WRAPPER = 'echo $$ > "$1/pid"; f=$1; shift; "$@" > stdout 2> stderr < /dev/null; echo $? > "$f/.exit"; mv "$f/.exit" "$f/exit"'
+
+
+@dataclass
+class _Entry:
+    key: str
+    folder: Path
+    directory: Path
+    command: list[str]
+    cores: int
+    priority: int
+    order: int
+    process: subprocess.Popen[bytes] | None = None
+    running: bool = False
+    exit_code: int | None = None
+
+
+class LocalScheduler:
+    """This machine as a batch system: strict order of priority, whole-node jobs one at a time.
+
+    Parameters
+    ----------
+    index : Path
+        Where it remembers its jobs.
+    cores : int
+        How many cores jobs may take together; 0 takes all that this process may use.
+    python : str
+        Interpreter for jobs; empty takes this one's.
+    """
+
+    name = "local"
+
+    def __init__(self, index: Path, cores: int = 0, python: str = "") -> None:
+        self._index = index
+        self._cores = cores or len(os.sched_getaffinity(0))
+        self._python = python or sys.executable
+        self._lock = threading.RLock()
+        self._entries: dict[str, _Entry] = {}
+        index.mkdir(parents=True, exist_ok=True)
+        for ticket in sorted(index.glob("*/ticket.json")):
+            entry = self._read(ticket)
+            self._entries[entry.key] = entry
+        self._order = max((entry.order for entry in self._entries.values()), default=0)
+
+    def submit(self, request: JobRequest) -> str:
+        with self._lock:
+            known = self._entries.get(request.key)
+            if known is None:
+                self._order += 1
+                folder = self._index / f"{self._order:08d}"
+                folder.mkdir()
+                ticket = {
+                    "key": request.key,
+                    "directory": str(request.directory),
+                    "command": self._command(request),
+                    "cores": self._cores if request.resources.whole_node else min(request.resources.cores, self._cores),
+                    "priority": request.priority,
+                    "order": self._order,
+                }
+                write_json(folder / "ticket.json", ticket)
+                mark("local.after_ticket")
+                known = self._entries[request.key] = _entry(folder, ticket)
+            self._start_what_fits()
+            return known.folder.name
+
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        with self._lock:
+            return {key: self._report(self._entries[key]) for key in keys if key in self._entries}
+
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        with self._lock:
+            for entry in self._entries.values():
+                self._refresh(entry)
+            self._start_what_fits()
+            unknown = {key: JobReport(key, JobState.LOST, reason="this machine does not know the job") for key in keys}
+            self._forget_ended_except(keys)
+            return {**unknown, **self.find(keys)}
+
+    def cancel(self, key: str) -> None:
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or entry.exit_code is not None:
+                return
+            if entry.running:
+                _kill_group(entry.folder)
+            (entry.folder / "exit").write_text(f"{-signal.SIGTERM}\n")
+            entry.exit_code = -signal.SIGTERM
+
+    def release(self, key: str) -> None:
+        """Local jobs are never held."""
+
+    def describe(self, request: JobRequest) -> str:
+        cores = self._cores if request.resources.whole_node else request.resources.cores
+        environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in _environment(cores).items())
+        return f"cd {shlex.quote(str(request.directory))}\nenv -i {environment} \\\n  {shlex.join(self._command(request))}\n"
+
+    def close(self) -> None:
+        with self._lock:
+            for entry in self._entries.values():
+                if entry.process is not None:
+                    entry.process.poll()
+
+    def _command(self, request: JobRequest) -> list[str]:
+        return [self._python, "-m", "gwbatch.jobs.runner", str(request.directory)]
+
+    def _read(self, ticket: Path) -> _Entry:
+        entry = _entry(ticket.parent, json.loads(ticket.read_text()))
+        entry.running = _locked(entry.folder)
+        self._refresh(entry)
+        return entry
+
+    def _refresh(self, entry: _Entry) -> None:
+        """Notice that a job has ended."""
+        if entry.process is not None:
+            entry.process.poll()
+        if not entry.running or entry.exit_code is not None:
+            return
+        ended = (entry.folder / "exit").exists()
+        if ended or not _locked(entry.folder):
+            entry.running = False
+            # The wrapper may have been killed: then the job's result alone says how it ended.
+            entry.exit_code = _exit_code(entry.folder)
+            if entry.exit_code is None:
+                entry.exit_code = 0 if (entry.directory / NAME).exists() else -signal.SIGKILL
+
+    def _start_what_fits(self) -> None:
+        free = self._cores - sum(entry.cores for entry in self._entries.values() if entry.running)
+        waiting = [entry for entry in self._entries.values() if not entry.running and entry.exit_code is None]
+        for entry in sorted(waiting, key=lambda entry: (-entry.priority, entry.order)):
+            if entry.cores > free:
+                return  # nothing overtakes: a plot never delays a sky map
+            self._start(entry)
+            free -= entry.cores
+
+    def _start(self, entry: _Entry) -> None:
+        descriptor = os.open(entry.folder / "lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mark("local.before_start")
+            entry.process = subprocess.Popen(
+                ["/bin/sh", "-c", _WRAPPER, "gwbatch-job", str(entry.folder), *entry.command],
+                cwd=entry.directory,
+                env=_environment(entry.cores),
+                pass_fds=(descriptor,),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+            )
+            entry.running = True
+            mark("local.after_start")
+        finally:
+            os.close(descriptor)
+
+    def _report(self, entry: _Entry) -> JobReport:
+        started = _json(entry.directory / "started.json")
+        report: dict[str, Any] = {
+            "native_id": entry.folder.name,
+            "host": socket.gethostname(),
+            "cores": entry.cores,
+            "started": started.get("started") if started.get("key") == entry.key else None,
+        }
+        if entry.exit_code is None:
+            return JobReport(entry.key, JobState.RUNNING if entry.running else JobState.QUEUED, **report)
+        if entry.exit_code == 0:
+            return JobReport(entry.key, JobState.DONE, exit_code=0, **report)
+        return JobReport(entry.key, JobState.FAILED, exit_code=entry.exit_code, reason=_in_words(entry.exit_code), **report)
+
+    def _forget_ended_except(self, keys: Sequence[str]) -> None:
+        """The index keeps the newest ended jobs only; older ones nobody follows are forgotten."""
+        ended = [entry for entry in self._entries.values() if entry.exit_code is not None and entry.key not in keys]
+        for entry in sorted(ended, key=lambda entry: entry.order)[:-200]:
+            shutil.rmtree(entry.folder, ignore_errors=True)
+            del self._entries[entry.key]
+
+
+def _entry(folder: Path, ticket: Mapping[str, Any]) -> _Entry:
+    return _Entry(
+        ticket["key"],
+        folder,
+        Path(ticket["directory"]),
+        list(ticket["command"]),
+        ticket["cores"],
+        ticket["priority"],
+        ticket["order"],
+        exit_code=_exit_code(folder),
+    )
+
+
+def _environment(cores: int) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in FORWARDED if name in os.environ}
+    if "GWBATCH_KILL_JOB_AT" in kept:
+        kept["GWBATCH_KILL_AT"] = kept.pop("GWBATCH_KILL_JOB_AT")
+    return {**kept, "OMP_NUM_THREADS": str(cores), "MPLBACKEND": "Agg"}
+
+
+def _locked(folder: Path) -> bool:
+    """Whether some process of the job still lives."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _exit_code(folder: Path) -> int | None:
+    try:
+        return int((folder / "exit").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _kill_group(folder: Path) -> None:
+    """Kill the job's session; its leader is the wrapper, alive as long as the lock is held by it."""
+    try:
+        os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
+    except (OSError, ValueError):
+        pass
+
+
+def _in_words(code: int) -> str:
+    number = code - 128 if code > 128 else -code if code < 0 else 0
+    if number:
+        try:
+            return f"killed by {signal.Signals(number).name}"
+        except ValueError:
+            pass
+    return f"exit code {code}"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

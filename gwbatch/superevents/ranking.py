@@ -1,0 +1,80 @@
+"""Completeness, publishability and the order among events: which one represents its superevent."""
+
+from __future__ import annotations
+
+from gwbatch.config.policy import Policy
+from gwbatch.superevents.candidate import Event
+
+RAVEN_ALERT = "RAVEN_ALERT"
+Preference = tuple[bool, bool, bool, bool, bool, int, int, float]
+
+
+def required_labels(event: Event, policy: Policy) -> frozenset[str] | None:
+    """Labels that complete this kind of event; None for a kind that never completes."""
+    required = policy.complete.get(event.kind)
+    return None if required is None else frozenset(required)
+
+
+def is_complete(event: Event, policy: Policy) -> bool:
+    """Whether all data products that an alert needs are there."""
+    required = required_labels(event, policy)
+    return required is not None and required <= event.labels
+
+
+def publishable(event: Event, policy: Policy) -> tuple[bool, bool, bool, bool]:
+    """``(ok_S, far_S, ok_L, far_L)``: may it be published as significant, and as less significant?
+
+    Whatever is significant is also publishable as less significant.
+    """
+    eligible = not event.offline and "INJ" not in event.labels
+    significant = _passes(event, policy, "significant")
+    less_significant = significant or _passes(event, policy, "less_significant")
+    return eligible, significant, eligible, less_significant
+
+
+def _passes(event: Event, policy: Policy, level: str) -> bool:
+    if RAVEN_ALERT in event.labels:
+        return True
+    threshold = getattr(policy, level).get(event.kind)
+    return threshold is not None and event.far is not None and threshold.trials * event.far <= threshold.far
+
+
+def is_significant(event: Event, policy: Policy) -> bool:
+    """Whether the event may be published as significant."""
+    return all(publishable(event, policy)[:2])
+
+
+def is_less_significant(event: Event, policy: Policy) -> bool:
+    """Whether the event may be published at all."""
+    return all(publishable(event, policy)[2:])
+
+
+def preference(event: Event, policy: Policy) -> Preference:
+    """The tuple whose largest value makes an event preferred.
+
+    ``(complete, ok_S, far_S, ok_L, far_L, group_rank, n_ifos, snr or -far)``
+    """
+    far = event.far if event.far is not None else float("inf")
+    if counts_as_cbc(event, policy) and event.snr is not None:
+        counted = event.ranking_instruments if policy.ranking_instruments_only else event.instruments
+        n_ifos, strength = len(counted), event.snr
+    else:
+        n_ifos, strength = -1, -far
+    return (
+        is_complete(event, policy),
+        *publishable(event, policy),
+        policy.rank.get(_ranked_kind(event, policy), policy.rank_of_others),
+        n_ifos,
+        strength,
+    )
+
+
+def counts_as_cbc(event: Event, policy: Policy) -> bool:
+    """Whether detectors and SNR are compared (CBC searches that are matched filters)."""
+    return event.group == "cbc" and event.pipeline not in policy.burst_like_pipelines
+
+
+def _ranked_kind(event: Event, policy: Policy) -> str:
+    if event.pipeline in policy.burst_like_pipelines and event.kind == "cbc.allsky":
+        return "burst.allsky"
+    return event.kind
