@@ -26,13 +26,3 @@ def note(origins: Origins, dotted: str, value: Any, origin: str) -> None:
             note(origins, f"{dotted}.{name}", inner, origin)
     else:
         origins[dotted] = origin
-
-
-def set_dotted(values: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
-    """``{"a": {"b": value}}`` for ``a.b``, laid on `values`."""
-    *tables, name = dotted.split(".")
-    place = values
-    for table in tables:
-        place = place.setdefault(table, {})
-    place[name] = value
-    return values

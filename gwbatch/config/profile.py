@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gwbatch.config.merge import Origins, merge, note, set_dotted
+from gwbatch.config.merge import Origins, merge, note
 from gwbatch.config.policy import read_toml
 from gwbatch.config.resources import resource_directory
 from gwbatch.errors import ConfigError
@@ -129,10 +131,7 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
     origins = {dotted.lstrip("."): origin for dotted, origin in origins.items()}
     merge(values, read_toml(path), origins, str(path))
     for setting in settings:
-        dotted, separator, text = setting.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {setting!r}: write NAME=VALUE, e.g. --set gracedb.timeout=10.")
-        merge(values, set_dotted({}, dotted.strip(), _value(text.strip())), origins, "command line")
+        merge(values, _setting(setting), origins, "command line")
     try:
         profile = msgspec.convert(values, Profile, strict=False)
     except msgspec.ValidationError as error:
@@ -140,14 +139,15 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
     return Site(profile, origins)
 
 
-def _value(text: str) -> Any:
-    """A setting's text as TOML would read it, or as it stands."""
-    import tomllib
-
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+def _setting(text: str) -> dict[str, Any]:
+    """``NAME=VALUE`` as TOML would read it; a value that is no TOML is taken as it stands."""
+    name, _, value = text.partition("=")
+    for attempt in (value, json.dumps(value.strip())):
+        try:
+            return tomllib.loads(f"{name} = {attempt}")
+        except tomllib.TOMLDecodeError:
+            continue
+    raise ConfigError(f"--set {text!r}: write NAME=VALUE, e.g. --set gracedb.timeout=10.")
 
 
 def default_state_directory() -> Path:

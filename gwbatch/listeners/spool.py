@@ -11,13 +11,15 @@ import base64
 import hashlib
 import json
 import logging
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gwbatch.clock import Clock
+from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import BadInput, ConfigError
 from gwbatch.faults import mark
@@ -120,6 +122,15 @@ class SpoolListener:
         if refused:
             log.error("dead letter: %s", refused)
         return refused is None
+
+
+def take_file(path: Path, ledger: Ledger, registry: Registry, source: str = "replay") -> int:
+    """Put the messages of one file into the ledger; the file stays where it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        listener = SpoolListener(source, ListenerSettings(kind="spool", directory=folder), ledger, registry, SystemClock())
+        return listener.step()
 
 
 def read_message(part: bytes, suffix: str) -> tuple[str, bytes]:

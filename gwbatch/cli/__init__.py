@@ -1,0 +1,76 @@
+"""The command line: one command a file; ``gwbatch --help`` imports none of them."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from gwbatch import __version__
+from gwbatch.errors import GwbatchError
+
+# name: (module, one line for the overview); the module's `command` is imported only when it is called.
+COMMANDS = {
+    "demo": ("demo", "See it all work on this machine in three minutes."),
+    "run": ("run", "Run the dispatcher: listeners, lanes, effects, jobs."),
+    "status": ("status", "Show what the dispatcher does and what is wrong."),
+    "listen": ("listen", "Run one listener in the foreground."),
+    "replay": ("replay", "Feed recorded alerts through the superevent manager."),
+    "job": ("job", "Run one computation by hand: localize, plots, conversions."),
+    "deadletter": ("deadletter", "List, show and retry what could not be processed."),
+    "site": ("site", "List and show site profiles and the policy."),
+    "sandbox": ("sandbox", "Serve a GraceDB-compatible API and a loopback Kafka broker."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = import_module(f"gwbatch.cli.{COMMANDS[name][0]}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="gwbatch")
+def cli() -> None:
+    """Gravitational-wave alerts to superevents to sky maps computed as whole-node batch jobs.
+
+    \b
+    Examples:
+      gwbatch demo                 everything at once, on simulated events
+      gwbatch run --site local     run the dispatcher
+      gwbatch status --watch       watch it
+    """
+
+
+def main() -> None:
+    """Entry point: errors as one plain sentence, and exit codes that mean something.
+
+    0 all well, 1 failed, 2 wrong usage or configuration, 3 bad input, 4 already running, 130 interrupted.
+    """
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except GwbatchError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,150 @@
+"""``gwbatch demo``: everything at once, on this machine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gwbatch.errors import ConfigError, GwbatchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gwbatch.demo.stage import Stage
+
+QUIET = 1.0  # s without anything left to do, after which the demo is over
+
+POLICY = """# The demo's pictures are coarser than a site's: a full volume plot takes many minutes on two cores.
+[annotation]
+leave_out = {leave_out}
+[annotation.parameters.plot-volume]
+dpi = 50
+[annotation.parameters.flatten]
+nside = 512
+"""
+
+
+@click.command("demo")
+@click.option("--quick", is_flag=True, help="Leave the volume plot out.")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder for everything.  [default: demo-state/TIME]")
+@click.option("--timeout", default=900.0, show_default=True, help="Give up after so many seconds.")
+def command(quick: bool, state: Path | None, timeout: float) -> None:
+    """See it all work: sandbox, dispatcher, three simulated triggers, real BAYESTAR maps.
+
+    Ends with exit code 0 only if GraceDB holds what it should: two superevents with the right members,
+    preferred event, labels, sky maps and plots, and nothing is left undone.
+
+    \b
+    Examples:
+      gwbatch demo
+      gwbatch demo --quick --state /tmp/demo
+    """
+    try:
+        from gwbatch.demo.stage import Stage
+    except ImportError as error:
+        raise ConfigError(f"The demo needs more packages ({error.name}): pip install 'gwbatch[science,sandbox]'.") from error
+    from rich.console import Console
+
+    console = Console()
+    folder = (state or Path("demo-state") / time.strftime("%Y%m%d-%H%M%S")).absolute()
+    if (folder / "state" / "ledger.sqlite").exists():
+        raise ConfigError(f"{folder} holds an earlier demo; choose another --state.")
+    folder.mkdir(parents=True, exist_ok=True)
+    policy = folder / "policy.toml"
+    policy.write_text(POLICY.format(leave_out='["bayestar.volume.png"]' if quick else "[]"))
+    began = time.monotonic()
+    console.print(f"Sandbox and dispatcher start; logs in {folder}")
+    with Stage(folder, policies=[policy]) as stage:
+        problems = _play(stage, console, began, timeout, volume=not quick)
+    console.print(f"Pictures: {folder / 'pictures'}/*/bayestar*.png")
+    console.print(f"Look around: gwbatch status --state {stage.state}")
+    if problems:
+        raise GwbatchError("The demo did not end as it should:\n  " + "\n  ".join(problems))
+    console.print(f"[bold green]All well[/] after {time.monotonic() - began:.0f} s.")
+
+
+def _play(stage: Stage, console: Console, began: float, timeout: float, *, volume: bool) -> list[str]:
+    from gwbatch.config.profile import GraceDBSettings
+    from gwbatch.demo import verdict
+    from gwbatch.demo.pipelines import TRIGGERS, upload
+    from gwbatch.gracedb.client import make_client
+    from gwbatch.ledger import Ledger
+
+    client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
+    graceids = []
+    for trigger in TRIGGERS:
+        graceids.append(upload(client, trigger))
+        console.print(f"{trigger.pipeline} uploaded {graceids[-1]} ({trigger.event}, FAR {trigger.far:g} Hz)")
+    ledger = Ledger(stage.state / "ledger.sqlite")
+    _watch(stage, ledger, console, began, timeout, len(graceids))
+    # One event of two pipelines, significant; the other less so.
+    expected = [(graceids[:2], verdict.LABELS), (graceids[2:], verdict.LESS_SIGNIFICANT_LABELS)]
+    problems = list(verdict.complaints(client, ledger, expected, stage.folder / "pictures", volume=volume))
+    _print_summary(ledger, console)
+    ledger.close()
+    return problems
+
+
+def _watch(stage: Stage, ledger: Any, console: Console, began: float, timeout: float, events: int) -> None:
+    """Show progress until nothing is left to do."""
+    from rich.live import Live
+
+    from gwbatch.demo.verdict import unfinished
+    from gwbatch.ledger.report import report
+
+    done_since: float | None = None
+    with Live(console=console, refresh_per_second=2, transient=True) as live:
+        while True:
+            now = time.monotonic()
+            stage.check_alive()
+            found = report(ledger, time.time())
+            live.update(_progress(found, now - began))
+            heard = len(ledger.read("SELECT 1 FROM events"))
+            failed = found["dead_letters"]["count"] or found["jobs"]["by_state"].get("FAILED")
+            left = list(unfinished(ledger))
+            if heard < events or (left and not failed):
+                done_since = None
+            elif done_since is None:
+                done_since = now
+            elif now - done_since > QUIET:
+                return
+            if now - began > timeout:
+                raise GwbatchError(f"The demo was not over after {timeout:g} s ({'; '.join(left)}); see {stage.folder}.")
+            time.sleep(0.2)
+
+
+def _progress(found: dict[str, Any], elapsed: float) -> Any:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    superevents = Table("superevent", "events", "labels", "products", expand=True)
+    for row in found["superevents"]:
+        superevents.add_row(
+            row["superevent_id"] or row["key"], " ".join(row["events"]), " ".join(row["labels"]), " ".join(row["products"])
+        )
+    jobs = Table("job", "queue", "state", "for", expand=True)
+    for job in found["jobs"]["open"][:12]:
+        jobs.add_row(job["key"], job["queue"], job["state"], f"{job['age']:.0f} s")
+    counts = "  ".join(f"{state} {count}" for state, count in found["jobs"]["by_state"].items())
+    return Group(Text(f"{elapsed:5.0f} s   jobs: {counts}", style="bold"), superevents, jobs)
+
+
+def _print_summary(ledger: Any, console: Console) -> None:
+    from rich.table import Table
+
+    from gwbatch.ledger.report import latencies, superevents
+
+    table = Table("superevent", "preferred", "events", "labels", "products", title="What GraceDB holds now", title_justify="left")
+    for row in superevents(ledger):
+        table.add_row(
+            row["superevent_id"], row["preferred"], "\n".join(row["events"]), "\n".join(row["labels"]), "\n".join(row["products"])
+        )
+    console.print(table)
+    stages = Table("stage", "count", "median s", "95 % s", title="Where time went", title_justify="left")
+    for name, row in latencies(ledger).items():
+        stages.add_row(name, str(row["count"]), f"{row['p50']:.3f}", f"{row['p95']:.3f}")
+    console.print(stages)

@@ -1,0 +1,110 @@
+"""``gwbatch job``: computations by hand, anywhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gwbatch.cli.options import json_option
+
+_IN = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUT = click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+
+
+@click.group("job")
+def command() -> None:
+    """Run one computation by hand: the same code that batch jobs run.
+
+    Each writes its output and a result.json beside it (checksums, host, cores, versions, run time).
+
+    \b
+    Examples:
+      gwbatch job localize coinc.xml -o bayestar.multiorder.fits
+      gwbatch job plot-allsky bayestar.multiorder.fits -o bayestar.png
+    """
+
+
+@command.command()
+@click.argument("coinc", type=_IN)
+@click.option("--psd", type=_IN, help="PSD file, when it is not inside COINC.")
+@click.option("--f-low", default=15.0, show_default=True, help="Low-frequency cutoff in Hz.")
+@click.option("--waveform", default="auto", show_default=True, help="Template; auto: the field's choice, or IMRPhenomD where its data files are missing.")
+@click.option("--graceid", help="Event id for the FITS header.")
+@_OUT
+@json_option
+def localize(coinc: Path, psd: Path | None, f_low: float, waveform: str, graceid: str | None, output: Path, as_json: bool) -> None:
+    """BAYESTAR: localize the event in COINC; OMP_NUM_THREADS says on how many cores."""
+    inputs = {"coinc.xml": coinc, **({"psd.xml.gz": psd} if psd else {})}
+    _run("localize", inputs, output, {"f_low": f_low, "waveform": waveform, "graceid": graceid}, as_json)
+
+
+@command.command("plot-allsky")
+@click.argument("skymap", type=_IN)
+@click.option("--contour", "contours", multiple=True, type=float, default=(50, 90), show_default=True, help="Credible level in per cent; repeatable.")
+@_OUT
+@json_option
+def plot_allsky(skymap: Path, contours: tuple[float, ...], output: Path, as_json: bool) -> None:
+    """The sky map in Mollweide projection."""
+    _run("plot-allsky", {skymap.name: skymap}, output, {"contours": [f"{level:g}" for level in contours]}, as_json)
+
+
+@command.command("plot-volume")
+@click.argument("skymap", type=_IN)
+@click.option("--dpi", default=100, show_default=True, help="Resolution; the cost grows with its square.")
+@_OUT
+@json_option
+def plot_volume(skymap: Path, dpi: int, output: Path, as_json: bool) -> None:
+    """The three-dimensional sky map."""
+    _run("plot-volume", {skymap.name: skymap}, output, {"dpi": dpi}, as_json)
+
+
+@command.command("plot-coherence")
+@click.argument("skymap", type=_IN)
+@_OUT
+@json_option
+def plot_coherence(skymap: Path, output: Path, as_json: bool) -> None:
+    """The Bayes factor for coherence against incoherence."""
+    _run("plot-coherence", {skymap.name: skymap}, output, {}, as_json)
+
+
+@command.command()
+@click.argument("skymap", type=_IN)
+@click.option("--nside", default=0, show_default=True, help="Resolution; 0 keeps the finest (up to 5 GB of memory).")
+@_OUT
+@json_option
+def flatten(skymap: Path, nside: int, output: Path, as_json: bool) -> None:
+    """A multi-order map at a single resolution."""
+    _run("flatten", {skymap.name: skymap}, output, {"nside": nside}, as_json)
+
+
+@command.command("fits-header")
+@click.argument("skymap", type=_IN)
+@_OUT
+@json_option
+def fits_header(skymap: Path, output: Path, as_json: bool) -> None:
+    """The FITS headers as a web page."""
+    _run("fits-header", {skymap.name: skymap}, output, {}, as_json)
+
+
+def _run(kind: str, inputs: Mapping[str, Path], output: Path, parameters: Mapping[str, Any], as_json: bool) -> None:
+    from gwbatch.errors import ConfigError
+    from gwbatch.jobs import result, runner
+
+    if not output.parent.is_dir():
+        raise ConfigError(f"The folder {output.parent} does not exist; make it first.")
+    output = output.absolute()
+    absolute = {name: path.absolute() for name, path in inputs.items()}
+    code = runner.run(f"by-hand/{kind}", kind, absolute, output, parameters, output.parent)
+    done = json.loads((output.parent / result.NAME).read_text())
+    if as_json:
+        click.echo(json.dumps(done))
+    elif done["error"]:
+        click.echo(f"Error: {done['error']['message']}", err=True)
+    else:
+        click.echo(f"{output} written in {done['run_seconds']:.1f} s on {done['cores']} core(s) of {done['host']}")
+    sys.exit(code)

@@ -1,0 +1,48 @@
+"""``gwbatch replay``: recorded alerts through the superevent manager."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gwbatch.cli.options import ledger_path, site_options, state_option
+
+
+@click.command("replay")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Decide in a scratch ledger and print; touch nothing.")
+@site_options
+@state_option
+def command(
+    file: Path, dry_run: bool, site: str, settings: tuple[str, ...], policies: tuple[Path, ...], state: Path | None
+) -> None:
+    """Feed recorded alerts ({"topic": ..., "payload": ...} a line) through the superevent manager.
+
+    With --dry-run every decision is printed as one JSON line, and last one line {"final": [...]} with every
+    superevent's end state.  Without it the alerts go into the ledger, to the dispatcher that runs there.
+
+    \b
+    Examples:
+      gwbatch replay alerts.jsonl --dry-run
+      gwbatch replay alerts.jsonl --dry-run --policy stricter.toml | tail -n 1
+      gwbatch replay alerts.jsonl --state /var/lib/gwbatch
+    """
+    from gwbatch.config.policy import load_policy
+
+    policy = load_policy(*policies)
+    if dry_run:
+        from gwbatch.handlers.replay import replay
+
+        with file.open("rb") as stream:
+            for line in replay(stream, policy):
+                click.echo(line)
+        return
+    from gwbatch.config.profile import load_site
+    from gwbatch.handlers import load_handlers
+    from gwbatch.ledger import Ledger
+    from gwbatch.listeners.spool import take_file
+
+    ledger = Ledger(ledger_path(state))
+    count = take_file(file, ledger, load_handlers(policy, load_site(site, settings).profile))
+    click.echo(f"{count} alerts handed over to {ledger.path}; see 'gwbatch status'.")

@@ -1,0 +1,71 @@
+"""``gwbatch site``: site profiles and the policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gwbatch.cli.options import json_option
+
+
+@click.group("site")
+def command() -> None:
+    """Site profiles: where things are on one cluster, as data.
+
+    \b
+    Examples:
+      gwbatch site list
+      gwbatch site show local --origin
+    """
+
+
+@command.command("list")
+@json_option
+def list_sites(as_json: bool) -> None:
+    """List the profiles that gwbatch brings."""
+    from gwbatch.config.profile import load_site, site_names
+
+    sites = {name: load_site(name).profile.description for name in site_names()}
+    if as_json:
+        click.echo(json.dumps([{"name": name, "description": text} for name, text in sites.items()]))
+    else:
+        for name, text in sites.items():
+            click.echo(f"{name:20s} {text}")
+
+
+@command.command()
+@click.argument("name", default="local")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Lay a value over the profile.")
+@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@click.option("--policy", "policies", multiple=True, type=click.Path(path_type=Path), help="Show the science policy with this file laid over it.")
+@click.option("--default-policy", is_flag=True, help="Show the science policy.")
+@json_option
+def show(name: str, settings: tuple[str, ...], origin: bool, policies: tuple[Path, ...], default_policy: bool, as_json: bool) -> None:
+    """Show a profile, every value of it, or the science policy."""
+    import msgspec
+
+    from gwbatch.config.policy import load_policy
+    from gwbatch.config.profile import load_site
+
+    origins: dict[str, str] = {}
+    if policies or default_policy:
+        values = msgspec.to_builtins(load_policy(*policies))
+    else:
+        site = load_site(name, settings)
+        values, origins = msgspec.to_builtins(site.profile), site.origins
+    if as_json:
+        click.echo(json.dumps({"values": values, "origins": origins} if origin else values))
+        return
+    for dotted, value in _flat(values):
+        line = f"{dotted} = {json.dumps(value)}"
+        click.echo(f"{line:70s} # {origins.get(dotted, 'default')}" if origin else line)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows = []
+    for name, value in values.items():
+        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else [(f"{prefix}{name}", value)]
+    return rows

@@ -1,0 +1,137 @@
+"""``gwbatch status``: everything at a glance."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gwbatch.cli.options import json_option, ledger_path, state_option
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@click.command("status")
+@state_option
+@json_option
+@click.option("--watch", is_flag=True, help="Stay and keep it current, until Ctrl-C.")
+def command(state: Path | None, as_json: bool, watch: bool) -> None:
+    """Show dispatcher, listeners, lanes, effects, jobs, superevents, dead letters and latencies.
+
+    Exit code 0 when the dispatcher runs, 1 when it does not.
+
+    \b
+    Examples:
+      gwbatch status
+      gwbatch status --watch
+      gwbatch status --json | jq .lanes
+    """
+    from gwbatch.ledger import Ledger
+    from gwbatch.ledger.report import report
+
+    ledger = Ledger(ledger_path(state))
+    if as_json:
+        found = report(ledger, time.time())
+        click.echo(json.dumps(found))
+    elif watch:
+        from rich.live import Live
+
+        with Live(screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(render(report(ledger, time.time())), refresh=True)
+                time.sleep(1.0)
+    else:
+        from rich.console import Console
+
+        found = report(ledger, time.time())
+        Console().print(render(found))
+    raise click.exceptions.Exit(0 if found["dispatcher"]["running"] else 1)
+
+
+def render(found: dict[str, Any]) -> RenderableType:
+    """The report for people."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts = [_headline(found), *_trouble(found), _superevents(found), _work(found), _latencies(found)]
+    return Group(*(part if part is not None else Text("") for part in parts))
+
+
+def _headline(found: dict[str, Any]) -> RenderableType:
+    from rich.text import Text
+
+    who = found["dispatcher"]
+    if who["running"]:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(who["since"]))
+        return Text(f"Dispatcher runs on {who['host']} (pid {who['pid']}) since {since}", style="bold green")
+    last = f"; the last one was pid {who['pid']} on {who['host']}" if "pid" in who else ""
+    return Text(f"No dispatcher is running{last}. Start it: gwbatch run", style="bold red")
+
+
+def _trouble(found: dict[str, Any]) -> list[RenderableType]:
+    """What is wrong, in words, before anything else."""
+    from rich.text import Text
+
+    lines = []
+    for listener in found["listeners"]:
+        if not listener["connected"]:
+            lines.append(f"listener {listener['name']} is not connected: {listener['note'] or 'no answer yet'}")
+        if listener["gap"]:
+            lines.append(f"listener {listener['name']} missed {listener['gap']} messages that the broker no longer held")
+    lines += [f"effect {e['key']} is retried (try {e['attempts']}): {e['error']}" for e in found["effects"]["retrying"]]
+    lines += [f"job {job['key']} is {job['state']}: {job['reason']}" for job in found["jobs"]["open"] if job["state"] in ("HELD", "UNKNOWN")]
+    lines += [f"job {job['key']} failed: {job['reason']}" for job in found["jobs"]["failed"]]
+    dead = found["dead_letters"]
+    if dead["count"]:
+        newest = dead["newest"][0]
+        lines.append(f"{dead['count']} dead letters, newest {newest['id']} ({newest['what']}): {newest['reason']}")
+        lines.append("  see: gwbatch deadletter list")
+    return [Text(f"! {line}", style="yellow") for line in lines]
+
+
+def _superevents(found: dict[str, Any]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table("superevent", "preferred", "events", "labels", "products", title="Superevents", title_justify="left", expand=True)
+    for row in found["superevents"]:
+        table.add_row(
+            row["superevent_id"] or row["key"], row["preferred"], " ".join(row["events"]), " ".join(row["labels"]), " ".join(row["products"])
+        )
+    return table
+
+
+def _work(found: dict[str, Any]) -> RenderableType:
+    from rich.columns import Columns
+    from rich.table import Table
+
+    listeners = Table("listener", "last message", "lag", "restarts", title="Listeners", title_justify="left")
+    for row in found["listeners"]:
+        listeners.add_row(row["name"], _age(row["last_message_age"]), str(row["lag"]), str(row["restarts"]))
+    lanes = Table("lane", "waiting", "oldest", title="Lanes", title_justify="left")
+    for name, lane in found["lanes"].items():
+        lanes.add_row(name, str(lane["depth"]), _age(lane["oldest_age"]))
+    effects = found["effects"]
+    lanes.add_row("effects", str(effects["ready"] + effects["running"]), _age(effects["oldest_age"]))
+    jobs = Table("job", "state", "for", "where", title="Jobs  " + "  ".join(f"{s} {n}" for s, n in found["jobs"]["by_state"].items()), title_justify="left")
+    for job in found["jobs"]["open"][:12]:
+        jobs.add_row(job["key"], job["state"], _age(job["age"]), job["host"] or "")
+    return Columns([listeners, lanes, jobs])
+
+
+def _latencies(found: dict[str, Any]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table("stage", "count", "p50 s", "p95 s", title="Where time goes", title_justify="left")
+    for name, row in found["latencies"].items():
+        table.add_row(name, str(row["count"]), f"{row['p50']:.3f}", f"{row['p95']:.3f}")
+    return table
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -1,0 +1,125 @@
+"""Sandbox and dispatcher as processes, started and stopped together."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from gwbatch.errors import GwbatchError
+from gwbatch.sandbox.server import read_addresses
+
+PATIENCE = 60.0  # s for a process to come up
+
+
+class Stage:
+    """The processes of one demonstration, all of whose state lies under one folder.
+
+    Parameters
+    ----------
+    policies : sequence of Path
+        Policy files of the dispatcher.
+    settings : sequence of str
+        Further ``NAME=VALUE`` settings of its profile.
+    """
+
+    def __init__(self, folder: Path, *, policies: Sequence[Path] = (), settings: Sequence[str] = ()) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self._policies = policies
+        self._settings = settings
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._logs: list[IO[bytes]] = []
+        self.addresses: dict[str, str] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Stage:
+        try:
+            self.start_sandbox()
+            self.start_dispatcher()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start_sandbox(self) -> None:
+        """Start it and learn its addresses."""
+        process = self._start("sandbox", ["sandbox", "--port", "0", "--state", str(self.folder / "sandbox")], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        self.addresses = read_addresses(process.stdout.readline().decode())
+
+    def start_dispatcher(self) -> None:
+        """Start ``gwbatch run`` with a listener on the sandbox's broker, and wait until both are ready."""
+        settings = [
+            f"gracedb.url={self.addresses['gracedb']}",
+            "gracedb.auth=none",
+            "listeners.igwn-alert.enabled=true",
+            f"listeners.igwn-alert.bootstrap={self.addresses['kafka']}",
+            f"listeners.igwn-alert.group={self.addresses['group']}",
+            "listeners.igwn-alert.start=earliest",
+            # The mock broker answers a waiting fetch only when its time is up.
+            "listeners.igwn-alert.kafka.'fetch.wait.max.ms'=10",
+            *self._settings,
+        ]
+        arguments = ["run", "--site", "local", "--state", str(self.state)]
+        arguments += [argument for setting in settings for argument in ("--set", setting)]
+        arguments += [argument for policy in self._policies for argument in ("--policy", str(policy))]
+        process = self._start("dispatcher", arguments)
+        self._wait_until_listening(process)
+
+    def stop(self) -> None:
+        """Stop the dispatcher, then the sandbox."""
+        for process in reversed(self._processes):
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        for log in self._logs:
+            log.close()
+        self._processes.clear()
+        self._logs.clear()
+
+    def check_alive(self) -> None:
+        """Raise when a process has ended on its own."""
+        for process in self._processes:
+            if process.poll() is not None:
+                raise GwbatchError(f"A process of the demo ended with code {process.returncode}; see the logs in {self.folder}.")
+
+    def _start(self, name: str, arguments: Sequence[str], stdout: int | None = None) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"{name}.log").open("ab")
+        self._logs.append(log)
+        command = [sys.executable, "-m", "gwbatch", *arguments]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log if stdout is None else stdout, stderr=log)
+        self._processes.append(process)
+        return process
+
+    def _wait_until_listening(self, process: subprocess.Popen[bytes]) -> None:
+        from gwbatch.ledger import Ledger
+        from gwbatch.ledger.report import report
+
+        path, deadline = self.state / "ledger.sqlite", time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise GwbatchError(f"The dispatcher ended with code {process.returncode}; see {self.folder / 'dispatcher.log'}.")
+            if path.exists():
+                try:
+                    ledger = Ledger(path)
+                    found = report(ledger, time.time())
+                    ledger.close()
+                except Exception:  # the schema is being written
+                    found = None
+                if found and found["dispatcher"]["running"] and any(listener["connected"] for listener in found["listeners"]):
+                    return
+            time.sleep(0.1)
+        raise GwbatchError(f"The dispatcher was not ready after {PATIENCE:g} s; see {self.folder / 'dispatcher.log'}.")

@@ -1,0 +1,103 @@
+"""Looking at the end state as a scientist would: in GraceDB, and in the maps themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ligo.gracedb.rest import GraceDb
+
+from gwbatch.annotation.graph import MAP
+from gwbatch.ledger import Ledger
+
+PRODUCTS = ("bayestar.html", "bayestar.png", "bayestar.fits.gz")
+VOLUME = "bayestar.volume.png"
+LABELS = {"EM_READY", "ADVREQ", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED"}
+LESS_SIGNIFICANT_LABELS = {"EM_READY", "LOW_SIGNIF_LOCKED"}
+NORMALISED_WITHIN = 1e-6
+
+
+def complaints(
+    client: GraceDb, ledger: Ledger, expected: Sequence[tuple[Sequence[str], set[str]]], folder: Path, *, volume: bool
+) -> Iterator[str]:
+    """Everything that is not as it should be.
+
+    Parameters
+    ----------
+    expected : sequence
+        For each superevent its members and its labels.
+    folder : Path
+        Gets the pictures.
+    """
+    found = {tuple(sorted(s["gw_events"])): s for s in client.superevents("category: Production")}
+    if len(found) != len(expected):
+        yield f"{len(found)} superevents in GraceDB instead of {len(expected)}"
+    for members, labels in expected:
+        superevent = found.get(tuple(sorted(members)))
+        if superevent is None:
+            yield f"no superevent with the members {', '.join(members)}"
+            continue
+        yield from _superevent(client, superevent, labels, folder, volume)
+    yield from unfinished(ledger)
+
+
+def _superevent(client: GraceDb, superevent: dict[str, Any], labels: set[str], folder: Path, volume: bool) -> Iterator[str]:
+    name = superevent["superevent_id"]
+    if superevent["preferred_event"] not in superevent["gw_events"]:
+        yield f"{name}: preferred event {superevent['preferred_event']} is no member"
+    if set(superevent["labels"]) != labels:
+        yield f"{name}: labels {sorted(superevent['labels'])} instead of {sorted(labels)}"
+    for event in superevent["gw_events"]:
+        if MAP not in _files(client, event):
+            yield f"{event}: no {MAP}"
+    files = _files(client, name)
+    for product in (MAP, "p_astro.json", "em_bright.json", *PRODUCTS, *([VOLUME] if volume else [])):
+        if product not in files:
+            yield f"{name}: no {product}"
+            continue
+        if files[product] != 1:
+            yield f"{name}: {product} was uploaded {files[product]} times"
+        place = folder / name / product
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(client.files(name, product).read())
+    if MAP in files:
+        yield from _map(folder / name / MAP, name)
+
+
+def _files(client: GraceDb, name: str) -> dict[str, int]:
+    """Files of an event or superevent and how many versions each has."""
+    listed = [entry["filename"] for entry in client.files(name).json()["files"]]
+    return {bare: sum(entry.startswith(f"{bare},") for entry in listed) for bare in listed if "," not in bare}
+
+
+def _map(path: Path, name: str) -> Iterator[str]:
+    total = total_probability(path)
+    if not abs(total - 1.0) < NORMALISED_WITHIN:
+        yield f"{name}: the sky map's probability is {total}, not 1"
+
+
+def total_probability(path: Path) -> float:
+    """Integral of a multi-order map's probability density over the sphere."""
+    from gwbatch.jobs.science import offline_astropy
+
+    offline_astropy()
+    import numpy as np
+    from ligo.skymap.io import read_sky_map
+
+    table = read_sky_map(str(path), moc=True)
+    order = np.log2(table["UNIQ"] / 4).astype(int) // 2
+    area = np.pi / 3 / 4.0**order
+    return float(np.sum(np.asarray(table["PROBDENSITY"]) * area))
+
+
+def unfinished(ledger: Ledger) -> Iterator[str]:
+    """Messages, effects and jobs that are not done."""
+    for what, sql in (
+        ("messages", "SELECT count(*) FROM deliveries WHERE state <> 'done'"),
+        ("effects", "SELECT count(*) FROM effects WHERE state <> 'done'"),
+        ("jobs", "SELECT count(*) FROM jobs WHERE state <> 'DONE'"),
+    ):
+        count = ledger.read(sql)[0][0]
+        if count:
+            yield f"{count} {what} not done"

@@ -1,0 +1,181 @@
+"""What ``gwbatch status`` tells, as one JSON-ready mapping (shape documented in ``docs/status.md``)."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from gwbatch.ledger.database import Ledger
+
+VERSION = 1
+SAMPLE = 2000  # newest rows that a latency is computed from
+
+
+def report(ledger: Ledger, now: float) -> dict[str, Any]:
+    """Everything at a glance; ages and latencies in s."""
+    return {
+        "version": VERSION,
+        "time": now,
+        "ledger": str(ledger.path),
+        "dispatcher": _dispatcher(ledger, now),
+        "listeners": _listeners(ledger, now),
+        "lanes": _lanes(ledger, now),
+        "effects": _effects(ledger, now),
+        "jobs": _jobs(ledger, now),
+        "superevents": superevents(ledger),
+        "dead_letters": {"count": _count_dead(ledger), "newest": dead_letters(ledger, limit=5)},
+        "latencies": latencies(ledger),
+    }
+
+
+def _dispatcher(ledger: Ledger, now: float) -> dict[str, Any]:
+    from gwbatch.ledger.leases import pid_alive
+
+    rows = ledger.read("SELECT * FROM leases WHERE name = 'dispatcher'")
+    if not rows:
+        return {"running": False}
+    row = rows[0]
+    here = row["host"] == socket.gethostname()
+    alive = pid_alive(row["pid"], row["pid_started"]) if here else now - row["heartbeat"] < 60
+    return {
+        "running": bool(alive and not row["released"]),
+        "host": row["host"],
+        "pid": row["pid"],
+        "since": row["acquired"],
+        "heartbeat_age": now - row["heartbeat"],
+    }
+
+
+def _listeners(ledger: Ledger, now: float) -> list[dict[str, Any]]:
+    positions = defaultdict(list)
+    for row in ledger.read("SELECT * FROM offsets WHERE topic NOT LIKE 'file:%'"):
+        positions[row["listener"]].append(row)
+    found = []
+    for row in ledger.read("SELECT * FROM heartbeats ORDER BY name"):
+        partitions = positions[row["name"]]
+        found.append(
+            {
+                "name": row["name"],
+                "pid": row["pid"],
+                "connected": bool(row["connected"]),
+                "poll_age": now - row["last_poll"],
+                "last_message_age": None if row["last_message"] is None else now - row["last_message"],
+                "restarts": row["restarts"],
+                "note": row["note"],
+                "partitions": len(partitions),
+                "lag": sum(max(0, (p["high_watermark"] or 0) - p["next_offset"]) for p in partitions),
+                "gap": sum(p["gap"] for p in partitions),
+            }
+        )
+    return found
+
+
+def _lanes(ledger: Ledger, now: float) -> dict[str, dict[str, Any]]:
+    lanes: dict[str, dict[str, Any]] = {
+        name: {"depth": 0, "oldest_age": None, "retrying": 0} for name in ("superevent", "exttrig", "general")
+    }
+    sql = """
+        SELECT d.lane, count(*) AS depth, min(m.received) AS oldest, sum(d.attempts > 0) AS retrying
+        FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.state = 'new' GROUP BY d.lane"""
+    for row in ledger.read(sql):
+        lanes[row["lane"]] = {"depth": row["depth"], "oldest_age": now - row["oldest"], "retrying": row["retrying"]}
+    return lanes
+
+
+def _effects(ledger: Ledger, now: float) -> dict[str, Any]:
+    open_sql = "SELECT state, count(*) AS n, min(created) AS oldest, max(attempts) AS tries FROM effects WHERE state IN ('ready', 'running') GROUP BY state"
+    rows = {row["state"]: row for row in ledger.read(open_sql)}
+    oldest = min((row["oldest"] for row in rows.values()), default=None)
+    trouble = ledger.read("SELECT key, attempts, error FROM effects WHERE state = 'ready' AND error IS NOT NULL ORDER BY id LIMIT 5")
+    return {
+        "ready": rows["ready"]["n"] if "ready" in rows else 0,
+        "running": rows["running"]["n"] if "running" in rows else 0,
+        "oldest_age": None if oldest is None else now - oldest,
+        "retrying": [dict(row) for row in trouble],
+    }
+
+
+def _jobs(ledger: Ledger, now: float) -> dict[str, Any]:
+    by_state = {row["state"]: row["n"] for row in ledger.read("SELECT state, count(*) AS n FROM jobs GROUP BY state")}
+    open_jobs = ledger.read(
+        "SELECT key, kind, queue, state, attempt, host, cores, reason, state_since FROM jobs "
+        "WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED') ORDER BY state = 'RUNNING' DESC, priority DESC, created LIMIT 50"
+    )
+    failed = ledger.read("SELECT key, kind, attempt, reason FROM jobs WHERE state = 'FAILED' ORDER BY finished DESC LIMIT 10")
+    return {
+        "by_state": by_state,
+        "open": [{**dict(row), "age": now - row["state_since"]} for row in open_jobs],
+        "failed": [dict(row) for row in failed],
+    }
+
+
+def superevents(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
+    """The newest superevents with members, labels and products."""
+    found = []
+    for row in ledger.read("SELECT * FROM superevents ORDER BY id DESC LIMIT ?", (limit,)):
+        members = ledger.read("SELECT graceid FROM events WHERE superevent = ? ORDER BY position", (row["key"],))
+        products = ledger.read("SELECT name FROM products WHERE subject = ? ORDER BY created", (row["key"],))
+        found.append(
+            {
+                "key": row["key"],
+                "superevent_id": row["graceid"],
+                "category": row["category"],
+                "t_0": row["t_0"],
+                "preferred": row["preferred"],
+                "events": [member["graceid"] for member in members],
+                "labels": json.loads(row["labels"]),
+                "products": [product["name"] for product in products],
+                "created": row["created"],
+            }
+        )
+    return found
+
+
+def _count_dead(ledger: Ledger) -> int:
+    return int(
+        ledger.read(
+            "SELECT (SELECT count(*) FROM deliveries WHERE state = 'dead') + (SELECT count(*) FROM effects WHERE state = 'dead') AS n"
+        )[0]["n"]
+    )
+
+
+def dead_letters(ledger: Ledger, limit: int) -> list[dict[str, Any]]:
+    """Messages (``m17``) and effects (``e5``) that were given up, newest first."""
+    rows = ledger.read(
+        "SELECT 'm' || d.id AS id, d.lane || ': ' || m.topic AS what, d.reason AS reason, d.decided AS at "
+        "FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.state = 'dead' "
+        "UNION ALL SELECT 'e' || id, key, error, finished FROM effects WHERE state = 'dead' ORDER BY 4 DESC LIMIT ?",
+        (limit,),
+    )
+    return [dict(row) for row in rows]
+
+
+def latencies(ledger: Ledger) -> dict[str, dict[str, Any]]:
+    """Median and 95th percentile of each stage, in s, from its newest rows, in the order of a message's way."""
+    stages: dict[str, list[float]] = defaultdict(list)
+    for row in ledger.read(
+        "SELECT m.published, m.received, d.decided, d.lane FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id "
+        "WHERE d.state = 'done' AND m.source NOT IN ('timer', 'job') ORDER BY d.id DESC LIMIT ?",
+        (SAMPLE,),
+    ):
+        if row["published"]:
+            stages["alert published to received"].append(row["received"] - row["published"])
+        stages[f"received to decided ({row['lane']})"].append(row["decided"] - row["received"])
+    for row in ledger.read(
+        "SELECT kind, finished - created AS whole, finished - started AS work FROM effects WHERE state = 'done' ORDER BY id DESC LIMIT ?",
+        (SAMPLE,),
+    ):
+        stages[f"decided to done: {row['kind']}"].append(row["whole"])
+    for row in ledger.read("SELECT * FROM jobs WHERE state = 'DONE' ORDER BY finished DESC LIMIT ?", (SAMPLE,)):
+        if row["submitted"] and row["started"]:
+            stages[f"job {row['kind']}: waiting"].append(max(0.0, row["started"] - row["submitted"]))
+            stages[f"job {row['kind']}: running"].append(row["finished"] - row["started"])
+    return {name: {"count": len(values), "p50": _quantile(values, 0.5), "p95": _quantile(values, 0.95)} for name, values in sorted(stages.items())}
+
+
+def _quantile(values: Iterable[float], q: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
