@@ -49,7 +49,12 @@ def label(target: str, name: str, *, after: str | None = None) -> Effect:
     """
     key = f"{target}/label/{name}"
     return Effect(
-        key, "gracedb.label", target if after is None else key, {"target": target, "label": name}, after, LABEL_PRIORITY
+        key,
+        "gracedb.label",
+        target if after is None else key,
+        {"target": target, "label": name},
+        after,
+        LABEL_PRIORITY,
     )
 
 

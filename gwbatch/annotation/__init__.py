@@ -5,7 +5,14 @@
 
 from __future__ import annotations
 
-from gwbatch.annotation.graph import COPIES, EVENT_PRODUCTS, PIPELINE_UPLOADS, SUPEREVENT_PRODUCTS, Product, product_named
+from gwbatch.annotation.graph import (
+    COPIES,
+    EVENT_PRODUCTS,
+    PIPELINE_UPLOADS,
+    SUPEREVENT_PRODUCTS,
+    Product,
+    product_named,
+)
 from gwbatch.annotation.planning import Wanted, job_priority, wanted_products
 
 __all__ = [

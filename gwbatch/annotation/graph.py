@@ -41,16 +41,25 @@ class Product:
     urgency: int = 0
 
 
-EVENT_PRODUCTS = (
-    Product(MAP, "localize", (COINC,), "sky localization complete", label="SKYMAP_READY", urgency=50),
-)
+EVENT_PRODUCTS = (Product(MAP, "localize", (COINC,), "sky localization complete", label="SKYMAP_READY", urgency=50),)
 
 SUPEREVENT_PRODUCTS = (
     Product("bayestar.html", "fits-header", (MAP,), "FITS headers of the multi-order sky map", urgency=30),
-    Product("bayestar.png", "plot-allsky", (MAP,), "Mollweide projection with 50% and 90% credible regions", urgency=25),
+    Product(
+        "bayestar.png",
+        "plot-allsky",
+        (MAP,),
+        "Mollweide projection with 50% and 90% credible regions",
+        urgency=25,
+    ),
     Product("bayestar.fits.gz", "flatten", (MAP,), "Flattened multi-order sky map", urgency=20),
     Product(
-        "bayestar.volume.png", "plot-volume", (MAP,), "Volume rendering of the 3D sky map", only_if="has_distances", urgency=10
+        "bayestar.volume.png",
+        "plot-volume",
+        (MAP,),
+        "Volume rendering of the 3D sky map",
+        only_if="has_distances",
+        urgency=10,
     ),
     Product(
         "bayestar.coherence.png",

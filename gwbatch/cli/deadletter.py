@@ -46,14 +46,11 @@ def list_dead(state: Path | None, as_json: bool) -> None:
 def show(identifier: str, state: Path | None) -> None:
     """Show one with its payload and traceback."""
     from gwbatch.errors import ConfigError
-    from gwbatch.ledger import Ledger
+    from gwbatch.ledger import Ledger, query
 
     ledger = Ledger(ledger_path(state))
     kind, number = identifier[:1], identifier[1:]
-    if kind == "m":
-        sql = "SELECT d.*, m.topic, m.payload FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?"
-    else:
-        sql = "SELECT * FROM effects WHERE id = ?"
+    sql = query("dead_message") if kind == "m" else "SELECT * FROM effects WHERE id = ?"
     rows = ledger.read(sql, (number,)) if number.isdigit() and kind in "me" else []
     if not rows:
         raise ConfigError(f"There is no dead letter {identifier!r}; see 'gwbatch deadletter list'.")

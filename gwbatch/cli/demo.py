@@ -29,7 +29,11 @@ nside = 512
 
 @click.command("demo")
 @click.option("--quick", is_flag=True, help="Leave the volume plot out.")
-@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder for everything.  [default: demo-state/TIME]")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for everything.  [default: demo-state/TIME]",
+)
 @click.option("--timeout", default=900.0, show_default=True, help="Give up after so many seconds.")
 def command(quick: bool, state: Path | None, timeout: float) -> None:
     """See it all work: sandbox, dispatcher, three simulated triggers, real BAYESTAR maps.
@@ -45,7 +49,9 @@ def command(quick: bool, state: Path | None, timeout: float) -> None:
     try:
         from gwbatch.demo.stage import Stage
     except ImportError as error:
-        raise ConfigError(f"The demo needs more packages ({error.name}): pip install 'gwbatch[science,sandbox]'.") from error
+        raise ConfigError(
+            f"The demo needs more packages ({error.name}): pip install 'gwbatch[science,sandbox]'."
+        ) from error
     from rich.console import Console
 
     console = Console()
@@ -112,7 +118,9 @@ def _watch(stage: Stage, ledger: Any, console: Console, began: float, timeout: f
             elif now - done_since > QUIET:
                 return
             if now - began > timeout:
-                raise GwbatchError(f"The demo was not over after {timeout:g} s ({'; '.join(left)}); see {stage.folder}.")
+                raise GwbatchError(
+                    f"The demo was not over after {timeout:g} s ({'; '.join(left)}); see {stage.folder}."
+                )
             time.sleep(0.2)
 
 
@@ -124,7 +132,10 @@ def _progress(found: dict[str, Any], elapsed: float) -> Any:
     superevents = Table("superevent", "events", "labels", "products", expand=True)
     for row in found["superevents"]:
         superevents.add_row(
-            row["superevent_id"] or row["key"], " ".join(row["events"]), " ".join(row["labels"]), " ".join(row["products"])
+            row["superevent_id"] or row["key"],
+            " ".join(row["events"]),
+            " ".join(row["labels"]),
+            " ".join(row["products"]),
         )
     jobs = Table("job", "queue", "state", "for", expand=True)
     for job in found["jobs"]["open"][:12]:
@@ -138,10 +149,22 @@ def _print_summary(ledger: Any, console: Console) -> None:
 
     from gwbatch.ledger.report import latencies, superevents
 
-    table = Table("superevent", "preferred", "events", "labels", "products", title="What GraceDB holds now", title_justify="left")
+    table = Table(
+        "superevent",
+        "preferred",
+        "events",
+        "labels",
+        "products",
+        title="What GraceDB holds now",
+        title_justify="left",
+    )
     for row in superevents(ledger):
         table.add_row(
-            row["superevent_id"], row["preferred"], "\n".join(row["events"]), "\n".join(row["labels"]), "\n".join(row["products"])
+            row["superevent_id"],
+            row["preferred"],
+            "\n".join(row["events"]),
+            "\n".join(row["labels"]),
+            "\n".join(row["products"]),
         )
     console.print(table)
     stages = Table("stage", "count", "median s", "95 % s", title="Where time went", title_justify="left")

@@ -13,7 +13,9 @@ import click
 from gwbatch.cli.options import json_option
 
 _IN = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OUT = click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+_OUT = click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write."
+)
 
 
 @click.group("job")
@@ -33,11 +35,24 @@ def command() -> None:
 @click.argument("coinc", type=_IN)
 @click.option("--psd", type=_IN, help="PSD file, when it is not inside COINC.")
 @click.option("--f-low", default=15.0, show_default=True, help="Low-frequency cutoff in Hz.")
-@click.option("--waveform", default="auto", show_default=True, help="Template; auto: the field's choice, or IMRPhenomD where its data files are missing.")
+@click.option(
+    "--waveform",
+    default="auto",
+    show_default=True,
+    help="Template; auto: the field's choice, or IMRPhenomD where its data files are missing.",
+)
 @click.option("--graceid", help="Event id for the FITS header.")
 @_OUT
 @json_option
-def localize(coinc: Path, psd: Path | None, f_low: float, waveform: str, graceid: str | None, output: Path, as_json: bool) -> None:
+def localize(
+    coinc: Path,
+    psd: Path | None,
+    f_low: float,
+    waveform: str,
+    graceid: str | None,
+    output: Path,
+    as_json: bool,
+) -> None:
     """BAYESTAR: localize the event in COINC; OMP_NUM_THREADS says on how many cores."""
     inputs = {"coinc.xml": coinc, **({"psd.xml.gz": psd} if psd else {})}
     _run("localize", inputs, output, {"f_low": f_low, "waveform": waveform, "graceid": graceid}, as_json)
@@ -45,12 +60,26 @@ def localize(coinc: Path, psd: Path | None, f_low: float, waveform: str, graceid
 
 @command.command("plot-allsky")
 @click.argument("skymap", type=_IN)
-@click.option("--contour", "contours", multiple=True, type=float, default=(50, 90), show_default=True, help="Credible level in per cent; repeatable.")
+@click.option(
+    "--contour",
+    "contours",
+    multiple=True,
+    type=float,
+    default=(50, 90),
+    show_default=True,
+    help="Credible level in per cent; repeatable.",
+)
 @_OUT
 @json_option
 def plot_allsky(skymap: Path, contours: tuple[float, ...], output: Path, as_json: bool) -> None:
     """The sky map in Mollweide projection."""
-    _run("plot-allsky", {skymap.name: skymap}, output, {"contours": [f"{level:g}" for level in contours]}, as_json)
+    _run(
+        "plot-allsky",
+        {skymap.name: skymap},
+        output,
+        {"contours": [f"{level:g}" for level in contours]},
+        as_json,
+    )
 
 
 @command.command("plot-volume")

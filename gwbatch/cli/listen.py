@@ -32,7 +32,9 @@ def command(name: str, site: str, settings: tuple[str, ...], policies: tuple[Pat
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     profile = load_site(site, settings).profile
     if name not in profile.listeners:
-        raise ConfigError(f"The site profile has no listener {name!r}. It has: {', '.join(profile.listeners) or 'none'}.")
+        raise ConfigError(
+            f"The site profile has no listener {name!r}. It has: {', '.join(profile.listeners) or 'none'}."
+        )
     registry = load_handlers(load_policy(*policies), profile)
     ledger = Ledger(ledger_path(state), create=True)
     clock = SystemClock()

@@ -23,9 +23,27 @@ def state_option(command: Command) -> Command:
 
 def site_options(command: Command) -> Command:
     """``--site NAME --set NAME=VALUE --policy FILE``."""
-    command = click.option("--policy", "policies", multiple=True, type=click.Path(path_type=Path), help="TOML file laid over the science policy; repeatable.")(command)
-    command = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="One value of the profile, e.g. gracedb.timeout=10; repeatable.")(command)
-    return click.option("--site", default="local", show_default=True, envvar="GWBATCH_SITE", help="Site profile: a name (see 'gwbatch site list') or a .toml file.")(command)
+    command = click.option(
+        "--policy",
+        "policies",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="TOML file laid over the science policy; repeatable.",
+    )(command)
+    command = click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="One value of the profile, e.g. gracedb.timeout=10; repeatable.",
+    )(command)
+    return click.option(
+        "--site",
+        default="local",
+        show_default=True,
+        envvar="GWBATCH_SITE",
+        help="Site profile: a name (see 'gwbatch site list') or a .toml file.",
+    )(command)
 
 
 def json_option(command: Command) -> Command:

@@ -15,7 +15,12 @@ from gwbatch.cli.options import ledger_path, site_options, state_option
 @site_options
 @state_option
 def command(
-    file: Path, dry_run: bool, site: str, settings: tuple[str, ...], policies: tuple[Path, ...], state: Path | None
+    file: Path,
+    dry_run: bool,
+    site: str,
+    settings: tuple[str, ...],
+    policies: tuple[Path, ...],
+    state: Path | None,
 ) -> None:
     """Feed recorded alerts ({"topic": ..., "payload": ...} a line) through the superevent manager.
 

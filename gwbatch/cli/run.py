@@ -17,7 +17,9 @@ from gwbatch.cli.options import site_options, state_directory, state_option
 @site_options
 @state_option
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
-def command(site: str, settings: tuple[str, ...], policies: tuple[Path, ...], state: Path | None, verbose: bool) -> None:
+def command(
+    site: str, settings: tuple[str, ...], policies: tuple[Path, ...], state: Path | None, verbose: bool
+) -> None:
     """Run the dispatcher until SIGTERM or Ctrl-C; what is under way is finished first.
 
     Only one dispatcher can run on a state directory.  After a crash, start it again: it goes on where it was.
@@ -44,7 +46,18 @@ def command(site: str, settings: tuple[str, ...], policies: tuple[Path, ...], st
     again = [argument for setting in settings for argument in ("--set", setting)]
     again += [argument for path in policies for argument in ("--policy", str(path.absolute()))]
     listeners = {
-        name: [sys.executable, "-m", "gwbatch", "listen", name, "--site", site, "--state", str(directory), *again]
+        name: [
+            sys.executable,
+            "-m",
+            "gwbatch",
+            "listen",
+            name,
+            "--site",
+            site,
+            "--state",
+            str(directory),
+            *again,
+        ]
         for name, listener in profile.listeners.items()
         if listener.enabled
     }

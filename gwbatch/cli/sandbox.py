@@ -11,7 +11,12 @@ from gwbatch.errors import ConfigError
 
 @click.command("sandbox")
 @click.option("--port", default=0, show_default=True, help="Port of the API; 0 takes a free one.")
-@click.option("--state", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of its SQLite file; started there again, it knows everything.")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of its SQLite file; started there again, it knows everything.",
+)
 @click.option("--group", default="gracedb-sandbox", show_default=True, help="First part of the Kafka topics.")
 @click.option("--no-kafka", is_flag=True, help="Serve the API only.")
 def command(port: int, state: Path, group: str, no_kafka: bool) -> None:

@@ -40,10 +40,23 @@ def list_sites(as_json: bool) -> None:
 @click.argument("name", default="local")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Lay a value over the profile.")
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
-@click.option("--policy", "policies", multiple=True, type=click.Path(path_type=Path), help="Show the science policy with this file laid over it.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Show the science policy with this file laid over it.",
+)
 @click.option("--default-policy", is_flag=True, help="Show the science policy.")
 @json_option
-def show(name: str, settings: tuple[str, ...], origin: bool, policies: tuple[Path, ...], default_policy: bool, as_json: bool) -> None:
+def show(
+    name: str,
+    settings: tuple[str, ...],
+    origin: bool,
+    policies: tuple[Path, ...],
+    default_policy: bool,
+    as_json: bool,
+) -> None:
     """Show a profile, every value of it, or the science policy."""
     import msgspec
 

@@ -81,9 +81,15 @@ def _trouble(found: dict[str, Any]) -> list[RenderableType]:
         if not listener["connected"]:
             lines.append(f"listener {listener['name']} is not connected: {listener['note'] or 'no answer yet'}")
         if listener["gap"]:
-            lines.append(f"listener {listener['name']} missed {listener['gap']} messages that the broker no longer held")
+            lines.append(
+                f"listener {listener['name']} missed {listener['gap']} messages that the broker no longer held"
+            )
     lines += [f"effect {e['key']} is retried (try {e['attempts']}): {e['error']}" for e in found["effects"]["retrying"]]
-    lines += [f"job {job['key']} is {job['state']}: {job['reason']}" for job in found["jobs"]["open"] if job["state"] in ("HELD", "UNKNOWN")]
+    lines += [
+        f"job {job['key']} is {job['state']}: {job['reason']}"
+        for job in found["jobs"]["open"]
+        if job["state"] in ("HELD", "UNKNOWN")
+    ]
     lines += [f"job {job['key']} failed: {job['reason']}" for job in found["jobs"]["failed"]]
     dead = found["dead_letters"]
     if dead["count"]:
@@ -96,10 +102,23 @@ def _trouble(found: dict[str, Any]) -> list[RenderableType]:
 def _superevents(found: dict[str, Any]) -> RenderableType:
     from rich.table import Table
 
-    table = Table("superevent", "preferred", "events", "labels", "products", title="Superevents", title_justify="left", expand=True)
+    table = Table(
+        "superevent",
+        "preferred",
+        "events",
+        "labels",
+        "products",
+        title="Superevents",
+        title_justify="left",
+        expand=True,
+    )
     for row in found["superevents"]:
         table.add_row(
-            row["superevent_id"] or row["key"], row["preferred"], " ".join(row["events"]), " ".join(row["labels"]), " ".join(row["products"])
+            row["superevent_id"] or row["key"],
+            row["preferred"],
+            " ".join(row["events"]),
+            " ".join(row["labels"]),
+            " ".join(row["products"]),
         )
     return table
 
@@ -116,7 +135,14 @@ def _work(found: dict[str, Any]) -> RenderableType:
         lanes.add_row(name, str(lane["depth"]), _age(lane["oldest_age"]))
     effects = found["effects"]
     lanes.add_row("effects", str(effects["ready"] + effects["running"]), _age(effects["oldest_age"]))
-    jobs = Table("job", "state", "for", "where", title="Jobs  " + "  ".join(f"{s} {n}" for s, n in found["jobs"]["by_state"].items()), title_justify="left")
+    jobs = Table(
+        "job",
+        "state",
+        "for",
+        "where",
+        title="Jobs  " + "  ".join(f"{s} {n}" for s, n in found["jobs"]["by_state"].items()),
+        title_justify="left",
+    )
     for job in found["jobs"]["open"][:12]:
         jobs.add_row(job["key"], job["state"], _age(job["age"]), job["host"] or "")
     return Columns([listeners, lanes, jobs])
@@ -134,4 +160,10 @@ def _latencies(found: dict[str, Any]) -> RenderableType:
 def _age(seconds: float | None) -> str:
     if seconds is None:
         return "-"
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+    return (
+        f"{seconds:.1f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
+    )

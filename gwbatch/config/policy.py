@@ -105,7 +105,10 @@ def policy_from(values: dict[str, Any]) -> Policy:
     for level in (policy.significant, policy.less_significant):
         for kind, threshold in level.items():
             if not (math.isfinite(threshold.far) and threshold.trials > 0):
-                raise ConfigError(f"The policy's threshold of {kind} must be a finite rate with positive trials; leave the kind out to switch it off.")
+                raise ConfigError(
+                    f"The policy's threshold of {kind} must be a finite rate with positive trials; "
+                    "leave the kind out to switch it off."
+                )
     return policy
 
 

@@ -124,7 +124,10 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
     """
     path = Path(name) if name.endswith(".toml") else resource_directory("site-configs") / f"{name}.toml"
     if not path.exists():
-        raise ConfigError(f"There is no site profile {name!r}. Choose one of {', '.join(site_names())}, or give the path of a .toml file.")
+        raise ConfigError(
+            f"There is no site profile {name!r}. Choose one of {', '.join(site_names())}, "
+            "or give the path of a .toml file."
+        )
     values: dict[str, Any] = {}
     origins: Origins = {}
     note(origins, "", msgspec.to_builtins(Profile()), "default")
@@ -135,7 +138,9 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
     try:
         profile = msgspec.convert(values, Profile, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"The site profile {path} is not valid: {error}. See 'gwbatch site show {name} --origin'.") from error
+        raise ConfigError(
+            f"The site profile {path} is not valid: {error}. See 'gwbatch site show {name} --origin'."
+        ) from error
     return Site(profile, origins)
 
 

@@ -50,7 +50,11 @@ class Stage:
 
     def start_sandbox(self) -> None:
         """Start it and learn its addresses."""
-        process = self._start("sandbox", ["sandbox", "--port", "0", "--state", str(self.folder / "sandbox")], stdout=subprocess.PIPE)
+        process = self._start(
+            "sandbox",
+            ["sandbox", "--port", "0", "--state", str(self.folder / "sandbox")],
+            stdout=subprocess.PIPE,
+        )
         assert process.stdout is not None
         self.addresses = read_addresses(process.stdout.readline().decode())
 
@@ -94,13 +98,17 @@ class Stage:
         """Raise when a process has ended on its own."""
         for process in self._processes:
             if process.poll() is not None:
-                raise GwbatchError(f"A process of the demo ended with code {process.returncode}; see the logs in {self.folder}.")
+                raise GwbatchError(
+                    f"A process of the demo ended with code {process.returncode}; see the logs in {self.folder}."
+                )
 
     def _start(self, name: str, arguments: Sequence[str], stdout: int | None = None) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{name}.log").open("ab")
         self._logs.append(log)
         command = [sys.executable, "-m", "gwbatch", *arguments]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log if stdout is None else stdout, stderr=log)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log if stdout is None else stdout, stderr=log
+        )
         self._processes.append(process)
         return process
 
@@ -111,7 +119,9 @@ class Stage:
         path, deadline = self.state / "ledger.sqlite", time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise GwbatchError(f"The dispatcher ended with code {process.returncode}; see {self.folder / 'dispatcher.log'}.")
+                raise GwbatchError(
+                    f"The dispatcher ended with code {process.returncode}; see {self.folder / 'dispatcher.log'}."
+                )
             if path.exists():
                 try:
                     ledger = Ledger(path)
@@ -119,7 +129,11 @@ class Stage:
                     ledger.close()
                 except Exception:  # the schema is being written
                     found = None
-                if found and found["dispatcher"]["running"] and any(listener["connected"] for listener in found["listeners"]):
+                if (
+                    found
+                    and found["dispatcher"]["running"]
+                    and any(listener["connected"] for listener in found["listeners"])
+                ):
                     return
             time.sleep(0.1)
         raise GwbatchError(f"The dispatcher was not ready after {PATIENCE:g} s; see {self.folder / 'dispatcher.log'}.")

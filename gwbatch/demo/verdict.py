@@ -19,7 +19,12 @@ NORMALISED_WITHIN = 1e-6
 
 
 def complaints(
-    client: GraceDb, ledger: Ledger, expected: Sequence[tuple[Sequence[str], set[str]]], folder: Path, *, volume: bool
+    client: GraceDb,
+    ledger: Ledger,
+    expected: Sequence[tuple[Sequence[str], set[str]]],
+    folder: Path,
+    *,
+    volume: bool,
 ) -> Iterator[str]:
     """Everything that is not as it should be.
 
@@ -42,7 +47,9 @@ def complaints(
     yield from unfinished(ledger)
 
 
-def _superevent(client: GraceDb, superevent: dict[str, Any], labels: set[str], folder: Path, volume: bool) -> Iterator[str]:
+def _superevent(
+    client: GraceDb, superevent: dict[str, Any], labels: set[str], folder: Path, volume: bool
+) -> Iterator[str]:
     name = superevent["superevent_id"]
     if superevent["preferred_event"] not in superevent["gw_events"]:
         yield f"{name}: preferred event {superevent['preferred_event']} is no member"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,7 +42,13 @@ class Executors:
     """
 
     def __init__(
-        self, ledger: Ledger, profile: Profile, state: Path, scheduler: Scheduler, registry: Registry, clock: Clock
+        self,
+        ledger: Ledger,
+        profile: Profile,
+        state: Path,
+        scheduler: Scheduler,
+        registry: Registry,
+        clock: Clock,
     ) -> None:
         self._ledger = ledger
         self._profile = profile
@@ -79,7 +84,14 @@ class Executors:
         job = jobs.get(tx, claimed.args["job"])
         if job is not None and job.attempt == claimed.args["attempt"]:
             result = {"error": {"message": reason, "retryable": False}}
-            end_job(tx, job, JobReport(job.attempt_key, JobState.FAILED, reason=reason), result, self._registry, self._clock.now())
+            end_job(
+                tx,
+                job,
+                JobReport(job.attempt_key, JobState.FAILED, reason=reason),
+                result,
+                self._registry,
+                self._clock.now(),
+            )
 
     def warm_up(self) -> None:
         """Import the client and read the server's root before the first alert needs them."""
@@ -105,7 +117,8 @@ class Executors:
         superevent_id = self.writer.create_superevent(claimed.args, repeated=claimed.attempts > 1)
         key = claimed.args["superevent"]
         return Outcome(
-            {"superevent_id": superevent_id}, lambda tx: Mirror(tx).name_superevent(key, superevent_id, self._clock.now())
+            {"superevent_id": superevent_id},
+            lambda tx: Mirror(tx).name_superevent(key, superevent_id, self._clock.now()),
         )
 
     def _update_superevent(self, claimed: Claimed) -> Outcome:
@@ -126,7 +139,9 @@ class Executors:
     def _upload(self, claimed: Claimed) -> Outcome:
         args, target = claimed.args, self._target(claimed.args["target"])
         repeated = claimed.attempts > 1
-        self.writer.upload_file(target, args["filename"], Path(args["path"]), args["comment"], args["tags"], repeated=repeated)
+        self.writer.upload_file(
+            target, args["filename"], Path(args["path"]), args["comment"], args["tags"], repeated=repeated
+        )
         return Outcome({"target": target})
 
     def _copy(self, claimed: Claimed) -> Outcome:
@@ -147,7 +162,9 @@ class Executors:
             return name
         rows = self._ledger.read("SELECT graceid FROM superevents WHERE key = ?", (name,))
         if not rows or rows[0]["graceid"] is None:
-            raise TransientError(f"Superevent {name} has no GraceDB id yet: its creation has not succeeded (see 'gwbatch status').")
+            raise TransientError(
+                f"Superevent {name} has no GraceDB id yet: its creation has not succeeded (see 'gwbatch status')."
+            )
         return str(rows[0]["graceid"])
 
     # ---- jobs ---------------------------------------------------------------------------------------------
@@ -201,11 +218,13 @@ class Executors:
             try:
                 shutil.copyfile(source["path"], temporary)
             except OSError as error:
-                raise BadInput(f"The input {place.name} cannot be read from {source['path']}: {error.strerror}.") from error
+                raise BadInput(
+                    f"The input {place.name} cannot be read from {source['path']}: {error.strerror}."
+                ) from error
         else:
             graceid, filename = source["gracedb"]
             temporary.write_bytes(self.writer.download(graceid, filename))
-        os.replace(temporary, place)
+        temporary.replace(place)
 
 
 def resources_of(profile: Profile, queue: str) -> Resources:
@@ -224,7 +243,12 @@ def resources_of(profile: Profile, queue: str) -> Resources:
 
 
 def end_job(
-    tx: Transaction, job: jobs.Job, seen: JobReport, result: Mapping[str, Any] | None, registry: Registry, now: float
+    tx: Transaction,
+    job: jobs.Job,
+    seen: JobReport,
+    result: Mapping[str, Any] | None,
+    registry: Registry,
+    now: float,
 ) -> None:
     """A job has ended: write it down and tell the handlers, in one transaction."""
     jobs.report(tx, job, seen, result, now)

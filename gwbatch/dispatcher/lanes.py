@@ -129,7 +129,12 @@ class Lane:
         return early, failures
 
     def _run_one(
-        self, tx: Transaction, handler: Handler, payload: Any, delivery: Delivery, early: dict[str, list[Effect]]
+        self,
+        tx: Transaction,
+        handler: Handler,
+        payload: Any,
+        delivery: Delivery,
+        early: dict[str, list[Effect]],
     ) -> None:
         """One handler in a savepoint: what fails takes nothing of the others with it."""
         if not handler.wants_context and handler.name not in early:
@@ -153,12 +158,22 @@ class Lane:
             leases.check(tx, self._lease)
             self._note_failure(tx, delivery, failures)
 
-    def _note_failure(self, tx: Transaction, delivery: Delivery, failures: list[tuple[Handler | None, Exception]]) -> None:
-        reason = "; ".join(f"{handler.name}: {in_words(error)}" if handler else in_words(error) for handler, error in failures)
+    def _note_failure(
+        self, tx: Transaction, delivery: Delivery, failures: list[tuple[Handler | None, Exception]]
+    ) -> None:
+        reason = "; ".join(
+            f"{handler.name}: {in_words(error)}" if handler else in_words(error) for handler, error in failures
+        )
         now = self._clock.now()
         if all(_transient(error) for _, error in failures) and delivery.attempts + 1 < MAX_ATTEMPTS:
             wait = backoff.delay(delivery.attempts + 1)
-            log.warning("message %d on %s failed (%s), again in %.1f s", delivery.message_id, delivery.topic, reason, wait)
+            log.warning(
+                "message %d on %s failed (%s), again in %.1f s",
+                delivery.message_id,
+                delivery.topic,
+                reason,
+                wait,
+            )
             messages.postpone(tx, delivery.id, now + wait, reason)
         else:
             log.error("message %d on %s is a dead letter: %s", delivery.message_id, delivery.topic, reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gwbatch.clock import Clock, SystemClock
@@ -48,7 +48,7 @@ class Dispatcher:
         profile: Profile,
         scheduler: Callable[[], Scheduler],
         state: Path,
-        listeners: dict[str, Sequence[str]],
+        listeners: Mapping[str, Sequence[str]],
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
@@ -96,7 +96,10 @@ class Dispatcher:
         LeaseLost
             When another dispatcher took over.
         """
-        threads = [threading.Thread(target=self._guard, args=(target,), name=name, daemon=True) for name, target in self._threads]
+        threads = [
+            threading.Thread(target=self._guard, args=(target,), name=name, daemon=True)
+            for name, target in self._threads
+        ]
         for thread in threads:
             thread.start()
         log.info("dispatcher ready")

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -43,7 +43,7 @@ class Supervisor:
         Folder for their standard error.
     """
 
-    def __init__(self, commands: dict[str, Sequence[str]], ledger: Ledger, logs: Path, clock: Clock) -> None:
+    def __init__(self, commands: Mapping[str, Sequence[str]], ledger: Ledger, logs: Path, clock: Clock) -> None:
         self._children = [_Child(name, command) for name, command in commands.items()]
         self._ledger = ledger
         self._logs = logs

@@ -26,7 +26,13 @@ class JobWatcher:
     """Follows jobs until they end; never takes silence for an end."""
 
     def __init__(
-        self, ledger: Ledger, profile: Profile, scheduler: Scheduler, registry: Registry, lease: leases.Lease, clock: Clock
+        self,
+        ledger: Ledger,
+        profile: Profile,
+        scheduler: Scheduler,
+        registry: Registry,
+        lease: leases.Lease,
+        clock: Clock,
     ) -> None:
         self._ledger = ledger
         self._profile = profile
@@ -43,7 +49,9 @@ class JobWatcher:
         try:
             reports = self._scheduler.poll([job.attempt_key for job in followed])
         except GwbatchError as error:
-            reports = {job.attempt_key: JobReport(job.attempt_key, JobState.UNKNOWN, reason=str(error)) for job in followed}
+            reports = {
+                job.attempt_key: JobReport(job.attempt_key, JobState.UNKNOWN, reason=str(error)) for job in followed
+            }
         for job in followed:
             report = reports.get(job.attempt_key, JobReport(job.attempt_key, JobState.UNKNOWN, reason="no answer"))
             self._take(job, self._overdue(job, report))
@@ -91,7 +99,9 @@ def judge(job: Job, report: JobReport) -> tuple[JobReport, dict[str, Any] | None
     result = read_result(directory, job.attempt_key)
     if result is None:
         reason = report.reason or "ended without a result.json"
-        return replace(report, state=JobState.FAILED if report.state is JobState.DONE else report.state, reason=reason), None
+        return replace(
+            report, state=JobState.FAILED if report.state is JobState.DONE else report.state, reason=reason
+        ), None
     wrong = fault(directory, result)
     if wrong is None:
         done = replace(report, state=JobState.DONE, reason="", host=result["host"], cores=result["cores"])

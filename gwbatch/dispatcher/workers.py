@@ -55,7 +55,9 @@ class EffectWorker:
     def _anything_ready(self) -> bool:
         """A look that takes no lock, so that idle workers disturb nobody."""
         now = self._clock.now()
-        return bool(self._ledger.read("SELECT 1 FROM effects WHERE state = 'ready' AND not_before <= ? LIMIT 1", (now,)))
+        return bool(
+            self._ledger.read("SELECT 1 FROM effects WHERE state = 'ready' AND not_before <= ? LIMIT 1", (now,))
+        )
 
     def _failed(self, claimed: Claimed, error: Exception) -> None:
         reason, now = in_words(error), self._clock.now()
@@ -67,6 +69,11 @@ class EffectWorker:
                 log.warning("effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
                 effects.postpone(tx, claimed, now + wait, reason)
             else:
-                log.error("effect %s failed for good: %s", claimed.key, reason, exc_info=not isinstance(error, GwbatchError))
+                log.error(
+                    "effect %s failed for good: %s",
+                    claimed.key,
+                    reason,
+                    exc_info=not isinstance(error, GwbatchError),
+                )
                 effects.bury(tx, claimed, reason, now)
                 self._executors.given_up(tx, claimed, reason)

@@ -75,8 +75,9 @@ def errors_in_words(doing: str) -> Iterator[None]:
         yield
     except requests.HTTPError as error:
         response = error.response
-        status = response.status_code if response is not None else 0
-        said = message_of(response.content if response is not None else b"")
+        if response is None:
+            raise GraceDBUnreachable(f"GraceDB gave no answer to {doing}: {error}. Trying again later.") from error
+        status, said = response.status_code, message_of(response.content)
         if status in TRANSIENT_STATUS:
             busy = GraceDBUnreachable(f"GraceDB answered {status} to {doing}: {said}. Trying again later.")
             wait = response.headers.get("Retry-After", "")

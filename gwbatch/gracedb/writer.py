@@ -70,14 +70,19 @@ class Writer:
 
     def label(self, target: str, name: str, *, repeated: bool) -> None:
         """Set a label; one that is there already, or that a signoff has overtaken, is fine."""
-        with self._accept("already applied", "related signoff already exists"), errors_in_words(f"label {target} {name}"):
+        with (
+            self._accept("already applied", "related signoff already exists"),
+            errors_in_words(f"label {target} {name}"),
+        ):
             try:
                 self.client.write_label(target, name)
             except (ValueError, NameError) as error:
                 raise BadInput(f"GraceDB has no label {name}: {error}") from error
             mark("gracedb.after_label")
 
-    def upload(self, target: str, filename: str, content: bytes, comment: str, tags: list[str], *, repeated: bool) -> None:
+    def upload(
+        self, target: str, filename: str, content: bytes, comment: str, tags: list[str], *, repeated: bool
+    ) -> None:
         """Upload a file with a log message; the same content is not uploaded twice by us."""
         if repeated and self._has_file(target, filename, content):
             return
@@ -111,12 +116,16 @@ class Writer:
                 stream.close()
                 stream.release_conn()
 
-    def upload_file(self, target: str, filename: str, path: Path, comment: str, tags: list[str], *, repeated: bool) -> None:
+    def upload_file(
+        self, target: str, filename: str, path: Path, comment: str, tags: list[str], *, repeated: bool
+    ) -> None:
         """Upload a file of this machine."""
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise BadInput(f"Cannot upload {filename} to {target}: {path} cannot be read ({error.strerror}).") from error
+            raise BadInput(
+                f"Cannot upload {filename} to {target}: {path} cannot be read ({error.strerror})."
+            ) from error
         self.upload(target, filename, content, comment, tags, repeated=repeated)
 
     def _superevent_of(self, event: str) -> str | None:
@@ -148,4 +157,8 @@ class _Accepted:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> bool:
-        return isinstance(error, GraceDBError) and error.status == 400 and any(phrase in error.text for phrase in self._phrases)
+        return (
+            isinstance(error, GraceDBError)
+            and error.status == 400
+            and any(phrase in error.text for phrase in self._phrases)
+        )

@@ -9,4 +9,14 @@ from __future__ import annotations
 from gwbatch.handlers.decorators import every, gcn, igwn_alert, lvalert
 from gwbatch.handlers.registry import REGISTRY, Context, Handler, Registry, load_handlers
 
-__all__ = ["REGISTRY", "Context", "Handler", "Registry", "every", "gcn", "igwn_alert", "load_handlers", "lvalert"]
+__all__ = [
+    "REGISTRY",
+    "Context",
+    "Handler",
+    "Registry",
+    "every",
+    "gcn",
+    "igwn_alert",
+    "load_handlers",
+    "lvalert",
+]

@@ -89,7 +89,9 @@ class Handler:
         found = [result] if isinstance(result, Effect) else list(result)
         for effect in found:
             if not isinstance(effect, Effect):
-                raise TypeError(f"Handler {self.name} returned {effect!r}; a handler returns effects (gwbatch.effects) or nothing.")
+                raise TypeError(
+                    f"Handler {self.name} returned {effect!r}; a handler returns effects (gwbatch.effects) or nothing."
+                )
         return found
 
 
@@ -100,7 +102,9 @@ class Registry:
         self._handlers: dict[str, Handler] = {}
         self._by_topic: dict[str, list[Handler]] = defaultdict(list)
 
-    def add(self, topics: Iterable[str], lane: str, function: Callable[..., Any], interval: float | None = None) -> None:
+    def add(
+        self, topics: Iterable[str], lane: str, function: Callable[..., Any], interval: float | None = None
+    ) -> None:
         """Register `function`; registering the same function again replaces it."""
         if lane not in LANES:
             raise ConfigError(f"There is no lane {lane!r}: choose one of {', '.join(LANES)}.")

@@ -28,7 +28,9 @@ def fits_header(work: Work) -> None:
     with fits.open(source) as units:
         for number, unit in enumerate(units):
             rows = "\n".join(
-                "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in (card.keyword, card.value, card.comment)) + "</tr>"
+                "<tr>"
+                + "".join(f"<td>{escape(str(cell))}</td>" for cell in (card.keyword, card.value, card.comment))
+                + "</tr>"
                 for card in unit.header.cards
             )
             tables.append(

@@ -53,7 +53,9 @@ def read_event(coinc: Path, psd: Path) -> Any:
     try:
         found = list(events.ligolw.open(str(coinc), psd_file=str(psd), coinc_def=None).values())
     except Exception as error:
-        raise BadInput(f"{coinc.name} cannot be read as a LIGO_LW coincidence file: {error or type(error).__name__}") from error
+        raise BadInput(
+            f"{coinc.name} cannot be read as a LIGO_LW coincidence file: {error or type(error).__name__}"
+        ) from error
     if len(found) != 1:
         raise BadInput(f"{coinc.name} holds {len(found)} coincidence events; exactly one can be localized.")
     (event,) = found
@@ -64,7 +66,9 @@ def read_event(coinc: Path, psd: Path) -> Any:
     if not event.singles:
         raise BadInput(f"{coinc.name} has an event without single-detector triggers.")
     if lacking:
-        raise BadInput(f"{psd.name} has no PSD for {', '.join(lacking)}; upload psd.xml.gz or put the PSD into {coinc.name}.")
+        raise BadInput(
+            f"{psd.name} has no PSD for {', '.join(lacking)}; upload psd.xml.gz or put the PSD into {coinc.name}."
+        )
     return event
 
 

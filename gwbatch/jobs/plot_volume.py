@@ -14,4 +14,13 @@ def plot_volume(work: Work) -> None:
 
     (source,) = work.inputs.values()
     # The tool never applies its own default: an explicit value is always passed.
-    main([str(source), "-o", str(work.output), "--annotate", "--dpi", str(int(work.parameters.get("dpi", 100)))])
+    main(
+        [
+            str(source),
+            "-o",
+            str(work.output),
+            "--annotate",
+            "--dpi",
+            str(int(work.parameters.get("dpi", 100))),
+        ]
+    )

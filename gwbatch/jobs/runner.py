@@ -39,7 +39,12 @@ def run_directory(directory: Path) -> int:
 
 
 def run(
-    key: str, kind: str, inputs: Mapping[str, Path], output: Path, parameters: Mapping[str, Any], directory: Path
+    key: str,
+    kind: str,
+    inputs: Mapping[str, Path],
+    output: Path,
+    parameters: Mapping[str, Any],
+    directory: Path,
 ) -> int:
     """Compute `output` and write ``result.json`` into `directory`."""
     started = time.time()
@@ -59,7 +64,9 @@ def run(
         traceback.print_exc()
         known = isinstance(problem, GwbatchError)
         message = str(problem) if known else f"{type(problem).__name__}: {problem}"
-        retryable = problem.transient if isinstance(problem, GwbatchError) else not isinstance(problem, ValueError | TypeError)
+        retryable = (
+            problem.transient if isinstance(problem, GwbatchError) else not isinstance(problem, ValueError | TypeError)
+        )
         error = {"type": type(problem).__name__, "message": message, "retryable": retryable}
         partial.unlink(missing_ok=True)
     mark("job.before_result")
@@ -69,7 +76,9 @@ def run(
             "key": key,
             "kind": kind,
             "error": error,
-            "outputs": {} if error else {output.name: {"sha256": result.sha256(output), "bytes": output.stat().st_size}},
+            "outputs": {}
+            if error
+            else {output.name: {"sha256": result.sha256(output), "bytes": output.stat().st_size}},
             "facts": dict(facts),
             "host": socket.gethostname(),
             "cores": _cores(),

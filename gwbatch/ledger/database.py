@@ -59,7 +59,9 @@ class Ledger:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 _migrate(self.connection)
         elif not path.exists():
-            raise ConfigError(f"There is no ledger at {path}. Start a dispatcher there first: gwbatch run --state {path.parent}")
+            raise ConfigError(
+                f"There is no ledger at {path}. Start a dispatcher there first: gwbatch run --state {path.parent}"
+            )
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -93,7 +95,9 @@ class Ledger:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if "locked" in str(error) or "busy" in str(error):
-                raise LedgerBusy(f"The ledger {self.path} stayed locked for {self._timeout:g} s; trying again later.") from error
+                raise LedgerBusy(
+                    f"The ledger {self.path} stayed locked for {self._timeout:g} s; trying again later."
+                ) from error
             raise
         try:
             yield connection

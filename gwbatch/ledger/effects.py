@@ -36,7 +36,16 @@ def ask_for(tx: Transaction, effect: Effect, now: float, message_id: int | None 
     cursor = tx.execute(
         "INSERT OR IGNORE INTO effects (key, kind, subject, args, after, priority, state, message_id, created) "
         "VALUES (?, ?, ?, ?, ?, ?, 'ready', ?, ?)",
-        (effect.key, effect.kind, effect.subject, json.dumps(dict(effect.args)), effect.after, effect.priority, message_id, now),
+        (
+            effect.key,
+            effect.kind,
+            effect.subject,
+            json.dumps(dict(effect.args)),
+            effect.after,
+            effect.priority,
+            message_id,
+            now,
+        ),
     )
     return cursor.rowcount == 1
 
@@ -58,7 +67,8 @@ def done(tx: Transaction, claimed: Claimed, result: Mapping[str, Any], now: floa
 def postpone(tx: Transaction, claimed: Claimed, not_before: float, error: str) -> None:
     """Try again at `not_before`."""
     tx.execute(
-        "UPDATE effects SET state = 'ready', not_before = ?, error = ? WHERE id = ?", (not_before, error, claimed.id)
+        "UPDATE effects SET state = 'ready', not_before = ?, error = ? WHERE id = ?",
+        (not_before, error, claimed.id),
     )
 
 
@@ -75,4 +85,6 @@ def release_running(tx: Transaction) -> int:
 def retry_dead(tx: Transaction, key: str | None = None) -> int:
     """Let one dead effect, or all, be claimed again; returns how many."""
     where, parameters = ("", ()) if key is None else ("AND key = ?", (key,))
-    return tx.execute(f"UPDATE effects SET state = 'ready', not_before = 0 WHERE state = 'dead' {where}", parameters).rowcount
+    return tx.execute(
+        f"UPDATE effects SET state = 'ready', not_before = 0 WHERE state = 'dead' {where}", parameters
+    ).rowcount

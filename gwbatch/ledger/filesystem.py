@@ -7,8 +7,34 @@ from pathlib import Path
 from gwbatch.errors import NetworkFileSystem
 
 NETWORK_TYPES = frozenset(
-    "9p afs afpfs beegfs ceph cephfs cifs fhgfs fuse.ceph fuse.cvmfs2 fuse.glusterfs fuse.sshfs gfs2 glusterfs gpfs "
-    "lustre ncpfs nfs nfs3 nfs4 ocfs2 panfs pvfs2 smb3 smbfs wekafs".split()
+    [
+        "9p",
+        "afs",
+        "afpfs",
+        "beegfs",
+        "ceph",
+        "cephfs",
+        "cifs",
+        "fhgfs",
+        "fuse.ceph",
+        "fuse.cvmfs2",
+        "fuse.glusterfs",
+        "fuse.sshfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs3",
+        "nfs4",
+        "ocfs2",
+        "panfs",
+        "pvfs2",
+        "smb3",
+        "smbfs",
+        "wekafs",
+    ]
 )
 
 

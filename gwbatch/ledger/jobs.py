@@ -9,7 +9,7 @@ from typing import Any
 
 from gwbatch.effects import Effect
 from gwbatch.ledger import effects
-from gwbatch.ledger.database import Transaction
+from gwbatch.ledger.database import Transaction, query
 from gwbatch.model import JobReport, JobState
 
 FOLLOWED = (JobState.QUEUED, JobState.RUNNING, JobState.HELD, JobState.UNKNOWN)
@@ -55,14 +55,18 @@ _COLUMNS = ", ".join(Job.__dataclass_fields__)
 
 
 def plan(
-    tx: Transaction, key: str, kind: str, queue: str, subject: str, request: Mapping[str, Any], priority: int, now: float
+    tx: Transaction,
+    key: str,
+    kind: str,
+    queue: str,
+    subject: str,
+    request: Mapping[str, Any],
+    priority: int,
+    now: float,
 ) -> Effect | None:
     """Write a job down and return the effect that submits it; None when the job is known already."""
-    cursor = tx.execute(
-        "INSERT OR IGNORE INTO jobs (key, kind, queue, subject, request, priority, state, created, state_since) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (key, kind, queue, subject, json.dumps(dict(request)), priority, JobState.WAITING, now, now),
-    )
+    values = {"key": key, "kind": kind, "queue": queue, "subject": subject, "request": json.dumps(dict(request))}
+    cursor = tx.execute(query("put_job"), {**values, "priority": priority, "state": JobState.WAITING, "now": now})
     return submission(key, 1, priority) if cursor.rowcount else None
 
 
@@ -90,38 +94,29 @@ def get(tx: Transaction, key: str) -> Job | None:
 def followed(tx: Transaction) -> list[Job]:
     """The jobs that a scheduler has."""
     marks = ", ".join("?" * len(FOLLOWED))
-    return [_job(row) for row in tx.execute(f"SELECT {_COLUMNS} FROM jobs WHERE state IN ({marks})", FOLLOWED).fetchall()]
+    return [
+        _job(row) for row in tx.execute(f"SELECT {_COLUMNS} FROM jobs WHERE state IN ({marks})", FOLLOWED).fetchall()
+    ]
 
 
 def submitted(tx: Transaction, job: Job, scheduler: str, native_id: str, directory: str, now: float) -> None:
     """The scheduler has the job."""
-    tx.execute(
-        "UPDATE jobs SET state = ?, state_since = ?, scheduler = ?, native_id = ?, directory = ?, submitted = ?, reason = NULL "
-        "WHERE key = ? AND attempt = ?",
-        (JobState.QUEUED, now, scheduler, native_id, directory, now, job.key, job.attempt),
-    )
+    values = {"scheduler": scheduler, "native_id": native_id, "directory": directory, "state": JobState.QUEUED}
+    tx.execute(query("submitted_job"), {**values, "key": job.key, "attempt": job.attempt, "now": now})
 
 
 def report(tx: Transaction, job: Job, seen: JobReport, result: Mapping[str, Any] | None, now: float) -> None:
     """The scheduler says something new about the job."""
-    tx.execute(
-        "UPDATE jobs SET state = ?, state_since = CASE WHEN state = ? THEN state_since ELSE ? END, reason = ?, "
-        "host = coalesce(nullif(?, ''), host), cores = coalesce(?, cores), started = coalesce(?, started), "
-        "finished = ?, result = ? WHERE key = ? AND attempt = ?",
-        (
-            seen.state,
-            seen.state,
-            now,
-            seen.reason or None,
-            seen.host,
-            seen.cores,
-            seen.started,
-            (seen.finished or now) if seen.state.final else None,
-            None if result is None else json.dumps(dict(result)),
-            job.key,
-            job.attempt,
-        ),
-    )
+    values = {
+        "state": seen.state,
+        "reason": seen.reason or None,
+        "host": seen.host or None,
+        "cores": seen.cores,
+        "started": seen.started,
+        "finished": (seen.finished or now) if seen.state.final else None,
+        "result": None if result is None else json.dumps(dict(result)),
+    }
+    tx.execute(query("report_job"), {**values, "key": job.key, "attempt": job.attempt, "now": now})
 
 
 def _job(row: Any) -> Job:

@@ -36,7 +36,11 @@ def acquire(tx: Transaction, name: str, now: float) -> Lease:
         When its holder lives; the message names the host and the process id.
     """
     row = tx.execute("SELECT * FROM leases WHERE name = ?", (name,)).fetchone()
-    if row is not None and not row["released"] and _alive(row["host"], row["pid"], row["pid_started"], row["heartbeat"], now):
+    if (
+        row is not None
+        and not row["released"]
+        and _alive(row["host"], row["pid"], row["pid_started"], row["heartbeat"], now)
+    ):
         raise AlreadyRunning(
             f"The {name} of this state directory already runs on host {row['host']} with pid {row['pid']}. "
             "Look at it with 'gwbatch status', or stop it first (kill its pid)."
@@ -45,7 +49,14 @@ def acquire(tx: Transaction, name: str, now: float) -> Lease:
     pid = os.getpid()
     tx.execute(
         query("put_lease"),
-        {"name": name, "host": socket.gethostname(), "pid": pid, "pid_started": _started(pid), "token": token, "now": now},
+        {
+            "name": name,
+            "host": socket.gethostname(),
+            "pid": pid,
+            "pid_started": _started(pid),
+            "token": token,
+            "now": now,
+        },
     )
     return Lease(name, token)
 
@@ -54,7 +65,9 @@ def check(tx: Transaction, lease: Lease) -> None:
     """Raise `LeaseLost` unless `lease` is the newest; call it first in a deciding transaction."""
     row = tx.execute("SELECT token, released FROM leases WHERE name = ?", (lease.name,)).fetchone()
     if row is None or row["token"] != lease.token or row["released"]:
-        raise LeaseLost(f"The lease {lease.name} (token {lease.token}) was taken over; this process writes nothing more.")
+        raise LeaseLost(
+            f"The lease {lease.name} (token {lease.token}) was taken over; this process writes nothing more."
+        )
 
 
 def beat(tx: Transaction, lease: Lease, now: float) -> None:

@@ -76,7 +76,13 @@ def receive(
     for lane in lanes:
         tx.execute(
             "INSERT INTO deliveries (message_id, lane, state, reason, decided) VALUES (?, ?, ?, ?, ?)",
-            (message_id, lane, "new" if refused is None else "dead", refused, None if refused is None else now),
+            (
+                message_id,
+                lane,
+                "new" if refused is None else "dead",
+                refused,
+                None if refused is None else now,
+            ),
         )
     return message_id
 
@@ -118,7 +124,8 @@ def postpone(tx: Transaction, delivery_id: int, not_before: float, reason: str) 
 def bury(tx: Transaction, delivery_id: int, reason: str, traceback: str | None, now: float) -> None:
     """Put a delivery among the dead letters."""
     tx.execute(
-        "UPDATE deliveries SET state = 'dead', attempts = attempts + 1, reason = ?, traceback = ?, decided = ? WHERE id = ?",
+        "UPDATE deliveries SET state = 'dead', attempts = attempts + 1, reason = ?, traceback = ?, decided = ? "
+        "WHERE id = ?",
         (reason, traceback, now, delivery_id),
     )
 
@@ -127,7 +134,8 @@ def retry_dead(tx: Transaction, delivery_id: int | None = None) -> int:
     """Hand one dead letter, or all, to their lanes again; returns how many."""
     where, parameters = ("", ()) if delivery_id is None else ("AND id = ?", (delivery_id,))
     return tx.execute(
-        f"UPDATE deliveries SET state = 'new', attempts = 0, not_before = 0 WHERE state = 'dead' {where}", parameters
+        f"UPDATE deliveries SET state = 'new', attempts = 0, not_before = 0 WHERE state = 'dead' {where}",
+        parameters,
     ).rowcount
 
 

@@ -11,11 +11,6 @@ from sqlite_utils import Database, Migrations
 migrations = Migrations("gwbatch")
 
 
-@migrations()
-def m0001_initial(db: Database) -> None:
-    _run(db, "0001_initial.sql")
-
-
 def _run(db: Database, name: str) -> None:
     for statement in _statements(files("gwbatch.ledger").joinpath("schema", name).read_text()):
         db.execute(statement)
@@ -29,3 +24,10 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def _initial(db: Database) -> None:
+    _run(db, "0001_initial.sql")
+
+
+migrations(name="0001_initial")(_initial)

@@ -51,7 +51,8 @@ class Mirror:
     def superevent_of(self, graceid: str) -> Superevent | None:
         """The one that an event belongs to."""
         return self._one(
-            "SELECT s.* FROM superevents AS s JOIN events AS e ON e.superevent = s.key WHERE e.graceid = ?", (graceid,)
+            "SELECT s.* FROM superevents AS s JOIN events AS e ON e.superevent = s.key WHERE e.graceid = ?",
+            (graceid,),
         )
 
     def superevents_near(self, category: str, t_0: float, within: float) -> list[Superevent]:

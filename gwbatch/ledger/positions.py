@@ -24,7 +24,13 @@ def positions(tx: Transaction, listener: str) -> dict[tuple[str, int], Position]
 
 
 def put(
-    tx: Transaction, listener: str, position: Position, now: float, *, high_watermark: int | None = None, gap: int = 0
+    tx: Transaction,
+    listener: str,
+    position: Position,
+    now: float,
+    *,
+    high_watermark: int | None = None,
+    gap: int = 0,
 ) -> None:
     """Move on; `gap` messages were dropped by the broker before they could be read."""
     tx.execute(

@@ -74,3 +74,62 @@ ON CONFLICT (subject, name) DO UPDATE SET
 -- Old messages that every lane has settled; dead letters stay until somebody looks.
 DELETE FROM messages WHERE received < :before AND NOT EXISTS (
     SELECT 1 FROM deliveries WHERE message_id = messages.id AND state <> 'done');
+
+-- name: report_lanes
+SELECT d.lane, count(*) AS depth, min(m.received) AS oldest, sum(d.attempts > 0) AS retrying
+FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+WHERE d.state = 'new' GROUP BY d.lane;
+
+-- name: report_open_effects
+SELECT state, count(*) AS n, min(created) AS oldest FROM effects
+WHERE state IN ('ready', 'running') GROUP BY state;
+
+-- name: report_troubled_effects
+SELECT key, attempts, error FROM effects
+WHERE state = 'ready' AND error IS NOT NULL ORDER BY id LIMIT 5;
+
+-- name: report_open_jobs
+SELECT key, kind, queue, state, attempt, host, cores, reason, state_since FROM jobs
+WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED')
+ORDER BY state = 'RUNNING' DESC, priority DESC, created LIMIT 50;
+
+-- name: report_dead_count
+SELECT (SELECT count(*) FROM deliveries WHERE state = 'dead')
+     + (SELECT count(*) FROM effects WHERE state = 'dead') AS n;
+
+-- name: report_dead
+-- Messages (m17) and effects (e5) that were given up, newest first.
+SELECT 'm' || d.id AS id, d.lane || ': ' || m.topic AS what, d.reason AS reason, d.decided AS at
+FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.state = 'dead'
+UNION ALL
+SELECT 'e' || id, key, error, finished FROM effects WHERE state = 'dead'
+ORDER BY 4 DESC LIMIT :limit;
+
+-- name: report_message_latencies
+SELECT m.published, m.received, d.decided, d.lane
+FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+WHERE d.state = 'done' AND m.source NOT IN ('timer', 'job') ORDER BY d.id DESC LIMIT :limit;
+
+-- name: report_effect_latencies
+SELECT kind, finished - created AS whole FROM effects
+WHERE state = 'done' ORDER BY id DESC LIMIT :limit;
+
+-- name: put_job
+INSERT OR IGNORE INTO jobs (key, kind, queue, subject, request, priority, state, created, state_since)
+VALUES (:key, :kind, :queue, :subject, :request, :priority, :state, :now, :now);
+
+-- name: submitted_job
+UPDATE jobs SET state = :state, state_since = :now, submitted = :now, reason = NULL,
+    scheduler = :scheduler, native_id = :native_id, directory = :directory
+WHERE key = :key AND attempt = :attempt;
+
+-- name: report_job
+-- What the scheduler says now; the time of entering a state stays while the state does.
+UPDATE jobs SET
+    state_since = CASE WHEN state = :state THEN state_since ELSE :now END, state = :state,
+    reason = :reason, host = coalesce(:host, host), cores = coalesce(:cores, cores),
+    started = coalesce(:started, started), finished = :finished, result = :result
+WHERE key = :key AND attempt = :attempt;
+
+-- name: dead_message
+SELECT d.*, m.topic, m.payload FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?;

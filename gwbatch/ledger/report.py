@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from gwbatch.ledger.database import Ledger
+from gwbatch.ledger.database import Ledger, query
 
 VERSION = 1
 SAMPLE = 2000  # newest rows that a latency is computed from
@@ -77,19 +77,19 @@ def _lanes(ledger: Ledger, now: float) -> dict[str, dict[str, Any]]:
     lanes: dict[str, dict[str, Any]] = {
         name: {"depth": 0, "oldest_age": None, "retrying": 0} for name in ("superevent", "exttrig", "general")
     }
-    sql = """
-        SELECT d.lane, count(*) AS depth, min(m.received) AS oldest, sum(d.attempts > 0) AS retrying
-        FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.state = 'new' GROUP BY d.lane"""
-    for row in ledger.read(sql):
-        lanes[row["lane"]] = {"depth": row["depth"], "oldest_age": now - row["oldest"], "retrying": row["retrying"]}
+    for row in ledger.read(query("report_lanes")):
+        lanes[row["lane"]] = {
+            "depth": row["depth"],
+            "oldest_age": now - row["oldest"],
+            "retrying": row["retrying"],
+        }
     return lanes
 
 
 def _effects(ledger: Ledger, now: float) -> dict[str, Any]:
-    open_sql = "SELECT state, count(*) AS n, min(created) AS oldest, max(attempts) AS tries FROM effects WHERE state IN ('ready', 'running') GROUP BY state"
-    rows = {row["state"]: row for row in ledger.read(open_sql)}
+    rows = {row["state"]: row for row in ledger.read(query("report_open_effects"))}
     oldest = min((row["oldest"] for row in rows.values()), default=None)
-    trouble = ledger.read("SELECT key, attempts, error FROM effects WHERE state = 'ready' AND error IS NOT NULL ORDER BY id LIMIT 5")
+    trouble = ledger.read(query("report_troubled_effects"))
     return {
         "ready": rows["ready"]["n"] if "ready" in rows else 0,
         "running": rows["running"]["n"] if "running" in rows else 0,
@@ -100,11 +100,10 @@ def _effects(ledger: Ledger, now: float) -> dict[str, Any]:
 
 def _jobs(ledger: Ledger, now: float) -> dict[str, Any]:
     by_state = {row["state"]: row["n"] for row in ledger.read("SELECT state, count(*) AS n FROM jobs GROUP BY state")}
-    open_jobs = ledger.read(
-        "SELECT key, kind, queue, state, attempt, host, cores, reason, state_since FROM jobs "
-        "WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED') ORDER BY state = 'RUNNING' DESC, priority DESC, created LIMIT 50"
+    open_jobs = ledger.read(query("report_open_jobs"))
+    failed = ledger.read(
+        "SELECT key, kind, attempt, reason FROM jobs WHERE state = 'FAILED' ORDER BY finished DESC LIMIT 10"
     )
-    failed = ledger.read("SELECT key, kind, attempt, reason FROM jobs WHERE state = 'FAILED' ORDER BY finished DESC LIMIT 10")
     return {
         "by_state": by_state,
         "open": [{**dict(row), "age": now - row["state_since"]} for row in open_jobs],
@@ -135,45 +134,32 @@ def superevents(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
 
 
 def _count_dead(ledger: Ledger) -> int:
-    return int(
-        ledger.read(
-            "SELECT (SELECT count(*) FROM deliveries WHERE state = 'dead') + (SELECT count(*) FROM effects WHERE state = 'dead') AS n"
-        )[0]["n"]
-    )
+    return int(ledger.read(query("report_dead_count"))[0]["n"])
 
 
 def dead_letters(ledger: Ledger, limit: int) -> list[dict[str, Any]]:
     """Messages (``m17``) and effects (``e5``) that were given up, newest first."""
-    rows = ledger.read(
-        "SELECT 'm' || d.id AS id, d.lane || ': ' || m.topic AS what, d.reason AS reason, d.decided AS at "
-        "FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.state = 'dead' "
-        "UNION ALL SELECT 'e' || id, key, error, finished FROM effects WHERE state = 'dead' ORDER BY 4 DESC LIMIT ?",
-        (limit,),
-    )
+    rows = ledger.read(query("report_dead"), {"limit": limit})
     return [dict(row) for row in rows]
 
 
 def latencies(ledger: Ledger) -> dict[str, dict[str, Any]]:
     """Median and 95th percentile of each stage, in s, from its newest rows, in the order of a message's way."""
     stages: dict[str, list[float]] = defaultdict(list)
-    for row in ledger.read(
-        "SELECT m.published, m.received, d.decided, d.lane FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id "
-        "WHERE d.state = 'done' AND m.source NOT IN ('timer', 'job') ORDER BY d.id DESC LIMIT ?",
-        (SAMPLE,),
-    ):
+    for row in ledger.read(query("report_message_latencies"), {"limit": SAMPLE}):
         if row["published"]:
             stages["alert published to received"].append(row["received"] - row["published"])
         stages[f"received to decided ({row['lane']})"].append(row["decided"] - row["received"])
-    for row in ledger.read(
-        "SELECT kind, finished - created AS whole, finished - started AS work FROM effects WHERE state = 'done' ORDER BY id DESC LIMIT ?",
-        (SAMPLE,),
-    ):
+    for row in ledger.read(query("report_effect_latencies"), {"limit": SAMPLE}):
         stages[f"decided to done: {row['kind']}"].append(row["whole"])
     for row in ledger.read("SELECT * FROM jobs WHERE state = 'DONE' ORDER BY finished DESC LIMIT ?", (SAMPLE,)):
         if row["submitted"] and row["started"]:
             stages[f"job {row['kind']}: waiting"].append(max(0.0, row["started"] - row["submitted"]))
             stages[f"job {row['kind']}: running"].append(row["finished"] - row["started"])
-    return {name: {"count": len(values), "p50": _quantile(values, 0.5), "p95": _quantile(values, 0.95)} for name, values in sorted(stages.items())}
+    return {
+        name: {"count": len(values), "p50": _quantile(values, 0.5), "p95": _quantile(values, 0.95)}
+        for name, values in sorted(stages.items())
+    }
 
 
 def _quantile(values: Iterable[float], q: float) -> float:

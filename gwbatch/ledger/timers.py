@@ -12,9 +12,13 @@ from gwbatch.ledger.database import Transaction
 
 def arm(tx: Transaction, key: str, topic: str, lane: str, payload: Mapping[str, Any], due: float) -> bool:
     """Have `payload` delivered to `lane` at `due`, once; False when a timer of that key is armed already."""
-    return tx.execute(
-        "INSERT OR IGNORE INTO timers VALUES (?, ?, ?, ?, ?, NULL)", (key, topic, lane, json.dumps(dict(payload)), due)
-    ).rowcount == 1
+    return (
+        tx.execute(
+            "INSERT OR IGNORE INTO timers VALUES (?, ?, ?, ?, ?, NULL)",
+            (key, topic, lane, json.dumps(dict(payload)), due),
+        ).rowcount
+        == 1
+    )
 
 
 def repeat(tx: Transaction, key: str, topic: str, lane: str, interval: float, now: float) -> None:
@@ -35,7 +39,14 @@ def fire(tx: Transaction, now: float) -> int:
     """Turn every due timer into a message; a repeating one that slept through several turns fires once."""
     rows = tx.execute("SELECT * FROM timers WHERE due <= ?", (now,)).fetchall()
     for row in rows:
-        messages.send(tx, "timer", row["topic"], {"timer": row["key"], "due": row["due"], **json.loads(row["payload"])}, [row["lane"]], now)
+        messages.send(
+            tx,
+            "timer",
+            row["topic"],
+            {"timer": row["key"], "due": row["due"], **json.loads(row["payload"])},
+            [row["lane"]],
+            now,
+        )
         if row["interval"] is None:
             disarm(tx, row["key"])
         else:

@@ -97,7 +97,13 @@ class KafkaListener:
                 topic = message.topic().removeprefix(self._prefix)
                 payload = message.value() or b""
                 incoming = Incoming(
-                    self._name, topic, message.partition(), message.offset(), payload, message.timestamp()[1] / 1000.0, position.epoch
+                    self._name,
+                    topic,
+                    message.partition(),
+                    message.offset(),
+                    payload,
+                    message.timestamp()[1] / 1000.0,
+                    position.epoch,
                 )
                 messages.receive(tx, incoming, self._registry.lanes_for(topic), now, refused=self._refusal(payload))
                 moved[place] = Position(place[0], place[1], position.epoch, message.offset() + 1)
@@ -117,11 +123,15 @@ class KafkaListener:
         try:
             known = self._consumer.list_topics(timeout=TIMEOUT).topics
             self.connected, self.note = True, None
-            found = [(topic, partition) for topic in sorted(wanted & known.keys()) for partition in known[topic].partitions]
+            found = [
+                (topic, partition) for topic in sorted(wanted & known.keys()) for partition in known[topic].partitions
+            ]
             new = [place for place in found if place not in self._next]
             if new:
                 self._begin(new)
-                self._consumer.assign([TopicPartition(p.topic, p.partition, p.next_offset) for p in self._next.values()])
+                self._consumer.assign(
+                    [TopicPartition(p.topic, p.partition, p.next_offset) for p in self._next.values()]
+                )
         except KafkaException as error:
             self._trouble(error.args[0])
 
@@ -146,7 +156,12 @@ class KafkaListener:
             offset = low if read_before else self._first_offset(place, low, high)
             return Position(*place, 0, offset), 0, high
         if stored.next_offset > high:
-            log.warning("%s/%d ends at %d but we stood at %d: the topic was made again; reading it from its start", *place, high, stored.next_offset)
+            log.warning(
+                "%s/%d ends at %d but we stood at %d: the topic was made again; reading it from its start",
+                *place,
+                high,
+                stored.next_offset,
+            )
             return Position(*place, stored.epoch + 1, low), 0, high
         gap = max(0, low - stored.next_offset)
         if gap:

@@ -55,7 +55,9 @@ class SpoolListener:
 
     def step(self) -> int:
         waiting = sorted(
-            path for path in self._directory.iterdir() if path.is_file() and path.name[0] != "." and path.suffix != ".part"
+            path
+            for path in self._directory.iterdir()
+            if path.is_file() and path.name[0] != "." and path.suffix != ".part"
         )
         if not waiting:
             time.sleep(WAIT)
@@ -116,7 +118,8 @@ class SpoolListener:
             except BadInput as error:
                 refused = f"{path.name}: {error}"
         offset = tx.execute(
-            "SELECT coalesce(max(offset), -1) + 1 FROM messages WHERE source = ? AND topic = ? AND partition = 0", (self._name, topic)
+            "SELECT coalesce(max(offset), -1) + 1 FROM messages WHERE source = ? AND topic = ? AND partition = 0",
+            (self._name, topic),
         ).fetchone()[0]
         messages.receive(tx, Incoming(self._name, topic, 0, offset, payload), lanes, now, refused=refused)
         if refused:
@@ -129,7 +132,9 @@ def take_file(path: Path, ledger: Ledger, registry: Registry, source: str = "rep
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
         shutil.copyfile(path, copy)
-        listener = SpoolListener(source, ListenerSettings(kind="spool", directory=folder), ledger, registry, SystemClock())
+        listener = SpoolListener(
+            source, ListenerSettings(kind="spool", directory=folder), ledger, registry, SystemClock()
+        )
         return listener.step()
 
 
@@ -182,7 +187,8 @@ def voevent_topic(document: bytes) -> str:
     except etree.XMLSyntaxError as error:
         raise BadInput(f"not XML: {error}") from error
     value = root.findtext("./What/Param[@name='Packet_Type']") or next(
-        (param.get("value") for param in root.findall("./What/Param") if param.get("name") == "Packet_Type"), None
+        (param.get("value") for param in root.findall("./What/Param") if param.get("name") == "Packet_Type"),
+        None,
     )
     try:
         return VOEVENT_PREFIX + NoticeType(int(str(value))).name

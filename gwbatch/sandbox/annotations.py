@@ -33,7 +33,9 @@ class Annotated:
 
     def announce(self, alert_type: str, data: Any) -> None:
         """Put an alert about the object into the outbox."""
-        (superevents if self.kind == "superevent" else events).announce(self.store, self.base, self.identifier, alert_type, data)
+        (superevents if self.kind == "superevent" else events).announce(
+            self.store, self.base, self.identifier, alert_type, data
+        )
 
     @property
     def own(self) -> str:
@@ -59,7 +61,10 @@ class Annotated:
             raise Refused(400, f"Label {name} does not exist")
         signed = any(record["signoff_type"] == "ADV" for record in self.store.records(self.identifier, "signoff"))
         if name in _AFTER_SIGNOFF and signed:
-            raise Refused(400, f"Label {name} cannot be applied to request a signoff because a related signoff already exists.")
+            raise Refused(
+                400,
+                f"Label {name} cannot be applied to request a signoff because a related signoff already exists.",
+            )
         new = self.store.add_label(self.identifier, name)
         if not new and self.kind == "superevent":
             raise Refused(400, f"Label {name} already applied to superevent {self.identifier}")
@@ -86,7 +91,9 @@ class Annotated:
         """One log message."""
         return self._shown(self._entry(number))
 
-    def add_log(self, comment: str, tags: list[str], upload: tuple[str, bytes] | None, labels: list[str]) -> dict[str, Any]:
+    def add_log(
+        self, comment: str, tags: list[str], upload: tuple[str, bytes] | None, labels: list[str]
+    ) -> dict[str, Any]:
         """Write a log message, perhaps with a file, tags and labels."""
         name, version = "", None
         if upload is not None:

@@ -44,7 +44,9 @@ def read_event_file(pipeline: str, content: bytes) -> dict[str, Any]:
 
 
 def _parse(content: bytes) -> Any:
-    return etree.fromstring(content, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False))
+    return etree.fromstring(
+        content, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    )
 
 
 def _tables(root: Any) -> dict[str, list[dict[str, Any]]]:
@@ -129,7 +131,9 @@ def _burst_json(kind: str, data: dict[str, Any]) -> dict[str, Any]:
     return {
         "gpstime": float(data["gpstime"]),
         "far": data.get("far"),
-        "instruments": ",".join(data.get("ifos", [])) if isinstance(data.get("ifos"), list) else str(data.get("ifos") or ""),
+        "instruments": ",".join(data.get("ifos", []))
+        if isinstance(data.get("ifos"), list)
+        else str(data.get("ifos") or ""),
         "extra_attributes": {table: data},
     }
 

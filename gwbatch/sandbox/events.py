@@ -14,7 +14,9 @@ _REPLAY_ID = re.compile(r"[A-Za-z0-9_.-]{1,30}")
 _CBC = ("gstlal", "spiir", "pycbc", "mbta", "mbtaonline", "sgnl")
 
 
-def create(store: Store, base: str, fields: dict[str, Any], labels: list[str], upload: tuple[str, bytes]) -> dict[str, Any]:
+def create(
+    store: Store, base: str, fields: dict[str, Any], labels: list[str], upload: tuple[str, bytes]
+) -> dict[str, Any]:
     """Create an event from an uploaded file; the reply carries ``warnings``."""
     warnings: list[str] = []
     replay_id = fields.get("replay_id") or None
@@ -46,7 +48,9 @@ def reserve(store: Store, base: str, fields: dict[str, Any]) -> dict[str, Any]:
     return describe(store, base, event["graceid"])
 
 
-def fill_reserved(store: Store, base: str, graceid: str, labels: list[str], upload: tuple[str, bytes]) -> dict[str, Any]:
+def fill_reserved(
+    store: Store, base: str, graceid: str, labels: list[str], upload: tuple[str, bytes]
+) -> dict[str, Any]:
     """Upload the file of a reserved event."""
     event = store.get("event", graceid)
     if event["processing_status"] != "reserved":
@@ -91,7 +95,12 @@ def describe(store: Store, base: str, graceid: str) -> dict[str, Any]:
 def announce(store: Store, base: str, graceid: str, alert_type: str, data: Any = None) -> None:
     """Put an alert about an event into the outbox."""
     event = describe(store, base, graceid)
-    payload = {"uid": graceid, "alert_type": alert_type, "data": event if data is None else data, "object": event}
+    payload = {
+        "uid": graceid,
+        "alert_type": alert_type,
+        "data": event if data is None else data,
+        "object": event,
+    }
     for topic in event_topics(event["group"], event["pipeline"], event["search"]):
         store.add_alert(topic, payload)
 
@@ -106,10 +115,12 @@ def _new(store: Store, fields: dict[str, Any], replay_id: str | None) -> dict[st
     pipeline = _choice("pipeline", fields.get("pipeline"), PIPELINES)
     search = _choice("search", fields["search"], SEARCHES) if fields.get("search") else None
     prefix = (
-        "M" if search == "MDC" else {"Test": "T", "External": "E"}.get(group, "H" if pipeline == "HardwareInjection" else "G")
+        "M"
+        if search == "MDC"
+        else {"Test": "T", "External": "E"}.get(group, "H" if pipeline == "HardwareInjection" else "G")
     )
     graceid = f"{prefix}{store.count('events'):04d}"
-    event = {
+    event: dict[str, Any] = {
         "submitter": USER,
         "created": utc_now(),
         "group": group,
@@ -141,7 +152,9 @@ def _read_into(store: Store, event: dict[str, Any], upload: tuple[str, bytes], w
         raise Refused(400, f"Bad file name {name!r}")
     version = store.add_file(event["graceid"], name, content)
     try:
-        event |= {key: value for key, value in read_event_file(event["pipeline"], content).items() if value not in (None, "")}
+        event |= {
+            key: value for key, value in read_event_file(event["pipeline"], content).items() if value not in (None, "")
+        }
     except ValueError as error:
         warnings.append(f"Problem scanning data. No alert issued ({error})")
     store.put("event", event["graceid"], event)

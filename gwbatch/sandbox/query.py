@@ -54,7 +54,9 @@ def search(kind: str, text: str, objects: list[Object]) -> list[Object]:
             continue
         tests[key].append(test)
     _leave_out_mock_data(kind, text, tests)
-    return [found for found in objects if all(any(test(found) for test in alternatives) for alternatives in tests.values())]
+    return [
+        found for found in objects if all(any(test(found) for test in alternatives) for alternatives in tests.values())
+    ]
 
 
 def _term(kind: str, match: re.Match[str]) -> tuple[str, Test]:
@@ -96,7 +98,7 @@ def _bare(kind: str, word: str) -> tuple[str, Test]:
         return "category", lambda found: found["category"].lower() == wanted
     for field, known in (("group", GROUPS), ("pipeline", PIPELINES), ("search", SEARCHES)):
         if lower in [name.lower() for name in known]:
-            return field, lambda found: str(_get(found, field)).lower() == lower
+            return _keyed(field, ":", word)
     if word in LABELS:
         return "label", lambda found: word in found["labels"]
     raise Refused(400, "Invalid query")

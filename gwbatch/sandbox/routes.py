@@ -135,7 +135,9 @@ def _user(_call: Call) -> Any:
 
 
 def _create_event(call: Call) -> Response:
-    event = events.create(call.store, call.base, call.fields, call.many("labels", "label"), call.require_upload("eventFile"))
+    event = events.create(
+        call.store, call.base, call.fields, call.many("labels", "label"), call.require_upload("eventFile")
+    )
     return _created(event, event["links"]["self"])
 
 
@@ -148,7 +150,9 @@ def _search(kind: str) -> Answer:
         start, count = int(call.query.get("start", 0)), int(call.query.get("count", PAGE))
         links = {"self": f"{call.base}{kind}s/", "next": None}
         if start + count < len(found) and count:
-            links["next"] = f"{call.base}{kind}s/?{_encode(query=call.query.get('query', ''), start=start + count, count=count)}"
+            links["next"] = (
+                f"{call.base}{kind}s/?{_encode(query=call.query.get('query', ''), start=start + count, count=count)}"
+            )
         return {"numRows": len(found), f"{kind}s": found[start : start + count], "links": links}
 
     return answer
@@ -166,12 +170,16 @@ def _reserve(call: Call) -> Response:
 
 def _fill_reserved(call: Call) -> Response:
     return _created(
-        events.fill_reserved(call.store, call.base, call.path["graceid"], call.many("labels"), call.require_upload("eventFile"))
+        events.fill_reserved(
+            call.store, call.base, call.path["graceid"], call.many("labels"), call.require_upload("eventFile")
+        )
     )
 
 
 def _replace_event(call: Call) -> Response:
-    return JSONResponse(events.replace(call.store, call.base, call.path["graceid"], call.require_upload("eventFile")), 202)
+    return JSONResponse(
+        events.replace(call.store, call.base, call.path["graceid"], call.require_upload("eventFile")), 202
+    )
 
 
 # ---- superevents --------------------------------------------------------------------------------------------
@@ -184,7 +192,21 @@ def _create_superevent(call: Call) -> Response:
 
 def _members(call: Call) -> Any:
     found = superevents.describe(call.store, call.base, call.path["superevent_id"])
-    return {"events": [events.describe(call.store, call.base, graceid) for graceid in found["gw_events"] + found["em_events"]]}
+    return {
+        "events": [
+            events.describe(call.store, call.base, graceid) for graceid in found["gw_events"] + found["em_events"]
+        ]
+    }
+
+
+def _remove_event(call: Call) -> Response:
+    superevents.remove_event(call.store, call.base, call.path["superevent_id"], call.path["graceid"])
+    return _empty()
+
+
+def _remove_pipeline_preferred(call: Call) -> Response:
+    superevents.remove_pipeline_preferred(call.store, call.path["superevent_id"], call.path["graceid"])
+    return _empty()
 
 
 def _permissions(call: Call) -> Any:
@@ -215,11 +237,18 @@ def _signoff(call: Call) -> dict[str, Any]:
 
 def _create_signoff(call: Call) -> Response:
     target, fields = call.annotated(), call.fields
-    kind, instrument, status = fields.get("signoff_type", ""), fields.get("instrument", ""), fields.get("status", "")
+    kind, instrument, status = (
+        fields.get("signoff_type", ""),
+        fields.get("instrument", ""),
+        fields.get("status", ""),
+    )
     if kind not in ("ADV", "OP") or status not in ("OK", "NO"):
         raise Refused(400, "signoff_type must be ADV or OP, status OK or NO")
     stem = "ADV" if kind == "ADV" else instrument
-    if any(known["signoff_type"] + known["instrument"] == kind + instrument for known in call.store.records(target.identifier, "signoff")):
+    if any(
+        known["signoff_type"] + known["instrument"] == kind + instrument
+        for known in call.store.records(target.identifier, "signoff")
+    ):
         who = "advocate" if kind == "ADV" else instrument
         raise Refused(400, f"{kind} signoff for {who} already exists on superevent {target.identifier}")
     request = "ADVREQ" if kind == "ADV" else f"{instrument}OPS"
@@ -227,7 +256,13 @@ def _create_signoff(call: Call) -> Response:
     record = call.store.add_record(
         target.identifier,
         "signoff",
-        {"signoff_type": kind, "instrument": instrument, "comment": fields.get("comment", ""), "status": status, "submitter": USER},
+        {
+            "signoff_type": kind,
+            "instrument": instrument,
+            "comment": fields.get("comment", ""),
+            "status": status,
+            "submitter": USER,
+        },
     )
     target.remove_label(request)
     if f"{stem}{status}" not in [label["name"] for label in target.labels()]:
@@ -309,7 +344,9 @@ def _put_label(call: Call) -> Response:
 
 def _add_log(call: Call) -> Response:
     comment = call.fields.get("comment", "")
-    entry = call.annotated().add_log(comment, call.many("tagname"), call.uploaded("upload"), call.many("label", "labels"))
+    entry = call.annotated().add_log(
+        comment, call.many("tagname"), call.uploaded("upload"), call.many("label", "labels")
+    )
     return _created(entry, entry["self"])
 
 
@@ -320,7 +357,9 @@ def _logs(call: Call) -> Any:
 
 def _tags(call: Call) -> Any:
     entry = call.annotated().log(call.path["N"])
-    return {"tags": [{"name": name, "displayName": name, "self": f"{entry['tags']}{name}"} for name in entry["tag_names"]]}
+    return {
+        "tags": [{"name": name, "displayName": name, "self": f"{entry['tags']}{name}"} for name in entry["tag_names"]]
+    }
 
 
 def _file(call: Call) -> Response:
@@ -386,19 +425,17 @@ _ADDRESSES: dict[str, dict[str, Answer]] = {
         ),
     },
     f"{_SUPEREVENT}/events/{{graceid}}": {
-        "DELETE": lambda call: _empty(
-            superevents.remove_event(call.store, call.base, call.path["superevent_id"], call.path["graceid"])
-        )
+        "DELETE": _remove_event,
     },
     f"{_SUPEREVENT}/pipeline_preferred_events": {
         "POST": lambda call: _created(
-            superevents.add_pipeline_preferred(call.store, call.base, call.path["superevent_id"], call.fields.get("event", ""))
+            superevents.add_pipeline_preferred(
+                call.store, call.base, call.path["superevent_id"], call.fields.get("event", "")
+            )
         )
     },
     f"{_SUPEREVENT}/pipeline_preferred_events/{{graceid}}": {
-        "DELETE": lambda call: _empty(
-            superevents.remove_pipeline_preferred(call.store, call.path["superevent_id"], call.path["graceid"])
-        )
+        "DELETE": _remove_pipeline_preferred,
     },
     f"{_SUPEREVENT}/confirm-as-gw": {
         "POST": lambda call: superevents.confirm(call.store, call.base, call.path["superevent_id"])
@@ -409,8 +446,15 @@ _ADDRESSES: dict[str, dict[str, Answer]] = {
         "GET": lambda call: {"signoffs": call.store.records(call.annotated().identifier, "signoff")},
         "POST": _create_signoff,
     },
-    f"{_SUPEREVENT}/signoffs/{{typeinst}}": {"GET": _signoff, "PATCH": _update_signoff, "DELETE": _delete_signoff},
-    f"{_SUPEREVENT}/voevents": {"GET": lambda call: {"numRows": 0, "voevents": [], "links": {}}, "POST": _gone},
+    f"{_SUPEREVENT}/signoffs/{{typeinst}}": {
+        "GET": _signoff,
+        "PATCH": _update_signoff,
+        "DELETE": _delete_signoff,
+    },
+    f"{_SUPEREVENT}/voevents": {
+        "GET": lambda call: {"numRows": 0, "voevents": [], "links": {}},
+        "POST": _gone,
+    },
     f"{_SUPEREVENT}/notices": {"GET": _notice, "POST": _create_notice},
     f"{_SUPEREVENT}/notices/{{N:int}}": {"GET": _notice},
     **_annotations(_SUPEREVENT, "logs", "tags"),

@@ -54,7 +54,9 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
     try:
         listening.bind((HOST, port))
     except OSError as error:
-        raise GwbatchError(f"The sandbox cannot listen on {HOST}:{port}: {error.strerror}. Choose another --port, or 0 for a free one.") from error
+        raise GwbatchError(
+            f"The sandbox cannot listen on {HOST}:{port}: {error.strerror}. Choose another --port, or 0 for a free one."
+        ) from error
     addresses = {
         "gracedb": f"http://{HOST}:{listening.getsockname()[1]}/api/",
         "kafka": broker.bootstrap if broker else None,
@@ -62,7 +64,9 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
         "state": str(state),
     }
     print(json.dumps(addresses), flush=True)
-    config = uvicorn.Config(make_app(store, broker), log_level="warning", access_log=False, lifespan="off", server_header=False)
+    config = uvicorn.Config(
+        make_app(store, broker), log_level="warning", access_log=False, lifespan="off", server_header=False
+    )
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:

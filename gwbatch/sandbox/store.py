@@ -14,7 +14,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (id TEXT PRIMARY KEY, kind TEXT, seq INTEGER, data TEXT);
 CREATE TABLE IF NOT EXISTS records (object TEXT, kind TEXT, n INTEGER, data TEXT, PRIMARY KEY (object, kind, n));
 CREATE TABLE IF NOT EXISTS labels (object TEXT, name TEXT, creator TEXT, created TEXT, PRIMARY KEY (object, name));
-CREATE TABLE IF NOT EXISTS files (object TEXT, name TEXT, version INTEGER, content BLOB, PRIMARY KEY (object, name, version));
+CREATE TABLE IF NOT EXISTS files (
+    object TEXT, name TEXT, version INTEGER, content BLOB, PRIMARY KEY (object, name, version)
+);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER);
 CREATE TABLE IF NOT EXISTS alerts (seq INTEGER PRIMARY KEY, topic TEXT, payload TEXT);
 """
@@ -74,7 +76,9 @@ class Store:
         """Write an object."""
         row = self._db.execute("SELECT seq FROM objects WHERE id = ?", (identifier,)).fetchone()
         seq = row["seq"] if row else self.count("objects")
-        self._db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (identifier, kind, seq, json.dumps(data)))
+        self._db.execute(
+            "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (identifier, kind, seq, json.dumps(data))
+        )
 
     def get(self, kind: str, identifier: str) -> dict[str, Any]:
         """Read an object, or refuse with 404."""
@@ -100,7 +104,8 @@ class Store:
     def put_record(self, identifier: str, kind: str, data: dict[str, Any]) -> None:
         """Rewrite a record."""
         self._db.execute(
-            "UPDATE records SET data = ? WHERE object = ? AND kind = ? AND n = ?", (json.dumps(data), identifier, kind, data["N"])
+            "UPDATE records SET data = ? WHERE object = ? AND kind = ? AND n = ?",
+            (json.dumps(data), identifier, kind, data["N"]),
         )
 
     def remove_record(self, identifier: str, kind: str, n: int) -> None:
@@ -116,7 +121,9 @@ class Store:
 
     def labels(self, identifier: str) -> list[dict[str, str]]:
         """Labels with who set them and when."""
-        rows = self._db.execute("SELECT name, creator, created FROM labels WHERE object = ? ORDER BY rowid", (identifier,))
+        rows = self._db.execute(
+            "SELECT name, creator, created FROM labels WHERE object = ? ORDER BY rowid", (identifier,)
+        )
         return [dict(row) for row in rows]
 
     def add_label(self, identifier: str, name: str) -> bool:
@@ -136,13 +143,16 @@ class Store:
 
     def file_versions(self, identifier: str) -> list[tuple[str, int]]:
         """Names and versions of all files."""
-        rows = self._db.execute("SELECT name, version FROM files WHERE object = ? ORDER BY name, version", (identifier,))
+        rows = self._db.execute(
+            "SELECT name, version FROM files WHERE object = ? ORDER BY name, version", (identifier,)
+        )
         return [(row["name"], row["version"]) for row in rows]
 
     def file(self, identifier: str, name: str, version: int | None) -> bytes:
         """Content of a file, by default of its newest version; 404 when there is none."""
         row = self._db.execute(
-            "SELECT content FROM files WHERE object = ? AND name = ? AND version = coalesce(?, version) ORDER BY version DESC LIMIT 1",
+            "SELECT content FROM files WHERE object = ? AND name = ? AND version = coalesce(?, version) "
+            "ORDER BY version DESC LIMIT 1",
             (identifier, name, version),
         ).fetchone()
         if row is None:

@@ -14,7 +14,7 @@ _NUMBERS = ("t_start", "t_0", "t_end", "time_coinc_far", "space_coinc_far")
 
 def create(store: Store, base: str, fields: dict[str, Any], members: list[str], labels: list[str]) -> dict[str, Any]:
     """Create a superevent around its preferred event."""
-    category = CATEGORIES.get(fields.get("category", "P"), fields.get("category"))
+    category = str(CATEGORIES.get(fields.get("category", "P"), fields.get("category")))
     if category not in CATEGORIES.values():
         raise Refused(400, f"Unknown category {category!r}")
     preferred = str(fields.get("preferred_event"))
@@ -26,7 +26,7 @@ def create(store: Store, base: str, fields: dict[str, Any], members: list[str], 
         raise Refused(400, f"Unknown label(s): {', '.join(unknown)}")
     t_0 = _number(fields, "t_0")
     identifier = _identifier(store, category, t_0, "S")
-    superevent = {
+    superevent: dict[str, Any] = {
         "superevent_id": identifier,
         "gw_id": None,
         "category": category,
@@ -178,7 +178,12 @@ def describe(store: Store, base: str, identifier: str) -> dict[str, Any]:
 def announce(store: Store, base: str, identifier: str, alert_type: str, data: Any = None) -> None:
     """Put an alert about a superevent into the outbox."""
     superevent = describe(store, base, identifier)
-    payload = {"uid": identifier, "alert_type": alert_type, "data": superevent if data is None else data, "object": superevent}
+    payload = {
+        "uid": identifier,
+        "alert_type": alert_type,
+        "data": superevent if data is None else data,
+        "object": superevent,
+    }
     store.add_alert(SUPEREVENT_TOPICS[superevent["category"]], payload)
 
 

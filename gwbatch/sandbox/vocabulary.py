@@ -23,7 +23,13 @@ CATEGORIES = {"P": "Production", "T": "Test", "M": "MDC"}
 INSTRUMENTS = {"H1": "LHO X arm", "L1": "LLO X arm", "V1": "Virgo X arm"}
 SIGNOFF_TYPES = {"OP": "operator", "ADV": "advocate"}
 SIGNOFF_STATUSES = {"OK": "OKAY", "NO": "NOT OKAY"}
-VOEVENT_TYPES = {"PR": "preliminary", "IN": "initial", "UP": "update", "RE": "retraction", "EW": "earlywarning"}
+VOEVENT_TYPES = {
+    "PR": "preliminary",
+    "IN": "initial",
+    "UP": "update",
+    "RE": "retraction",
+    "EW": "earlywarning",
+}
 SUPEREVENT_TOPICS = {"Production": "superevent", "Test": "test_superevent", "MDC": "mdc_superevent"}
 
 

@@ -27,10 +27,24 @@ from gwbatch.jobs.result import NAME, write_json
 from gwbatch.model import JobReport, JobRequest, JobState
 
 # What a job may see of the dispatcher's environment: no credentials.
-FORWARDED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LAL_DATA_PATH", "PYTHONPATH", "VIRTUAL_ENV", "GWBATCH_KILL_JOB_AT")
+FORWARDED = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "LAL_DATA_PATH",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "GWBATCH_KILL_JOB_AT",
+)
 
 # The shell outlives the dispatcher and notes how the job ended; "$1" is the index folder.
-_WRAPPER = 'echo $$ > "$1/pid"; f=$1; shift; "$@" > stdout 2> stderr < /dev/null; echo $? > "$f/.exit"; mv "$f/.exit" "$f/exit"'
+_WRAPPER = """
+echo $$ > "$1/pid"; folder=$1; shift
+"$@" > stdout 2> stderr < /dev/null
+echo $? > "$folder/.exit"; mv "$folder/.exit" "$folder/exit"
+"""
 
 
 @dataclass
@@ -124,7 +138,8 @@ class LocalScheduler:
     def describe(self, request: JobRequest) -> str:
         cores = self._cores if request.resources.whole_node else request.resources.cores
         environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in _environment(cores).items())
-        return f"cd {shlex.quote(str(request.directory))}\nenv -i {environment} \\\n  {shlex.join(self._command(request))}\n"
+        command = shlex.join(self._command(request))
+        return f"cd {shlex.quote(str(request.directory))}\nenv -i {environment} \\\n  {command}\n"
 
     def close(self) -> None:
         with self._lock:
@@ -194,7 +209,9 @@ class LocalScheduler:
             return JobReport(entry.key, JobState.RUNNING if entry.running else JobState.QUEUED, **report)
         if entry.exit_code == 0:
             return JobReport(entry.key, JobState.DONE, exit_code=0, **report)
-        return JobReport(entry.key, JobState.FAILED, exit_code=entry.exit_code, reason=_in_words(entry.exit_code), **report)
+        return JobReport(
+            entry.key, JobState.FAILED, exit_code=entry.exit_code, reason=_in_words(entry.exit_code), **report
+        )
 
     def _forget_ended_except(self, keys: Sequence[str]) -> None:
         """The index keeps the newest ended jobs only; older ones nobody follows are forgotten."""

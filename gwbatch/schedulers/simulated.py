@@ -6,7 +6,7 @@ For tests of everything above the schedulers, and for simulating a pool's queue.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gwbatch.clock import Clock
 from gwbatch.model import JobReport, JobRequest, JobState
@@ -79,7 +79,10 @@ class SimulatedScheduler:
     def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
         if not self.reachable:
             return {key: JobReport(key, JobState.UNKNOWN, reason="no answer") for key in keys}
-        return {key: self._report(key) if key in self._jobs else JobReport(key, JobState.LOST, reason="unknown job") for key in keys}
+        return {
+            key: self._report(key) if key in self._jobs else JobReport(key, JobState.LOST, reason="unknown job")
+            for key in keys
+        }
 
     def cancel(self, key: str) -> None:
         self._answer()
@@ -91,7 +94,7 @@ class SimulatedScheduler:
         self._answer()
         job = self._jobs.get(key)
         if job is not None:
-            job.steps = tuple(replace(step, after=0) if step.state is JobState.HELD else step for step in job.steps if step.state is not JobState.HELD)
+            job.steps = tuple(step for step in job.steps if step.state is not JobState.HELD)
 
     def forget(self, key: str) -> None:
         """Lose a job, as a batch system that crashed does."""

@@ -106,7 +106,15 @@ class Manager:
         self, key: str, superevent_id: str | None, event: Event, window: tuple[float, float], reason: str
     ) -> Iterator[Decision]:
         created = Superevent(
-            key, category_of(event), window[0], event.gpstime, window[1], event.graceid, (event.graceid,), (), superevent_id
+            key,
+            category_of(event),
+            window[0],
+            event.gpstime,
+            window[1],
+            event.graceid,
+            (event.graceid,),
+            (),
+            superevent_id,
         )
         yield Decision(
             "create",
@@ -188,7 +196,14 @@ class Manager:
         if current is not None and preference(best, self.policy) <= preference(current, self.policy):
             return []
         detail = {"preferred": best.graceid, "t_0": best.gpstime}
-        return [Decision("update", superevent.key, detail, f"re-selected: {best.graceid} ranks above {superevent.preferred}")]
+        return [
+            Decision(
+                "update",
+                superevent.key,
+                detail,
+                f"re-selected: {best.graceid} ranks above {superevent.preferred}",
+            )
+        ]
 
 
 def apply(superevent: Superevent | None, decision: Decision) -> Superevent | None:

@@ -12,7 +12,9 @@ def register(policy: Policy) -> None:
     from gwbatch.handlers.registry import JOB_ENDED, REGISTRY
 
     igwn_alert.handler(*policy.topics, queue="superevent")(superevents.handle_event)
-    igwn_alert.handler("superevent", "mdc_superevent", "test_superevent", queue="superevent")(superevents.handle_superevent)
+    igwn_alert.handler("superevent", "mdc_superevent", "test_superevent", queue="superevent")(
+        superevents.handle_superevent
+    )
     igwn_alert.handler(*policy.topics)(annotate.handle_event)
     REGISTRY.add([JOB_ENDED], "general", annotate.handle_job)
     every(3600)(housekeeping.prune)

@@ -37,7 +37,11 @@ log = logging.getLogger(__name__)
 def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """Start the chains of a CBC event: its sky map when it is new, labels when a pipeline brings a product."""
     data = alert.get("object")
-    if alert.get("alert_type") not in ("new", "log") or not context.profile.gracedb.url or not isinstance(data, Mapping):
+    if (
+        alert.get("alert_type") not in ("new", "log")
+        or not context.profile.gracedb.url
+        or not isinstance(data, Mapping)
+    ):
         return
     if foreign_server(alert, context.profile.gracedb.url):
         return
@@ -67,7 +71,9 @@ def _pipeline_upload(event: Event, entry: Any, context: Context) -> Iterator[Eff
         yield from _localize(event, (COINC, PSD), context)
     elif name is not None:
         version = str(entry.get("file_version") or 0)
-        context.mirror.put_product(mirror.Product(event.graceid, name, version, None, {"filename": filename}), context.now)
+        context.mirror.put_product(
+            mirror.Product(event.graceid, name, version, None, {"filename": filename}), context.now
+        )
         yield effects.label(event.graceid, PIPELINE_UPLOADS[name])
         yield from _annotate_superevent_of(event.graceid, context)
 
@@ -82,7 +88,11 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
     """
     superevent = context.mirror.superevent(key)
     settings = context.policy.annotation
-    if superevent is None or not context.profile.gracedb.url or not set(superevent.labels) & set(settings.superevent_when):
+    if (
+        superevent is None
+        or not context.profile.gracedb.url
+        or not set(superevent.labels) & set(settings.superevent_when)
+    ):
         return
     of_event = context.mirror.products(superevent.preferred)
     of_superevent = context.mirror.products(key)
@@ -128,7 +138,7 @@ def _plan(
     request = {
         "inputs": sources,
         "outputs": [product.name],
-        "parameters": context.policy.annotation.parameters.get(product.job, {}),
+        "parameters": {**context.policy.annotation.parameters.get(product.job, {}), "graceid": subject},
         "product": product.name,
         "version": version,
     }
@@ -158,7 +168,13 @@ def _take_result(job: jobs.Job, context: Context) -> Iterator[Effect]:
     context.mirror.put_product(mirror.Product(job.subject, product.name, version, path, facts), context.now)
     created = f"{job.subject}/create" if job.subject.startswith("S@") else None
     upload = effects.upload(
-        job.subject, product.name, path, comment=product.comment, tags=product.tags, version=version, after=created
+        job.subject,
+        product.name,
+        path,
+        comment=product.comment,
+        tags=product.tags,
+        version=version,
+        after=created,
     )
     yield upload
     if product.label is not None:

@@ -35,7 +35,9 @@ def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
     stranger = foreign_server(alert, context.profile.gracedb.url) if context.profile.gracedb.url else None
     if stranger is not None:
         log.warning("refused an alert about %s of another GraceDB server, %s", event.graceid, stranger)
-        decisions = [Decision("drop", reason=f"alert of another GraceDB server, {stranger}", detail={"event": event.graceid})]
+        decisions = [
+            Decision("drop", reason=f"alert of another GraceDB server, {stranger}", detail={"event": event.graceid})
+        ]
     else:
         decisions = Manager(context.policy).decide(alert, event, context.mirror)
         known = context.mirror.event_data(event.graceid)
@@ -73,7 +75,14 @@ def effect_of(decision: Decision, context: Context) -> Effect | None:
     if key is None:
         return None
     if decision.action == "create" and detail.get("superevent_id") is None:
-        return Effect(f"{key}/create", "gracedb.create_superevent", key, {"superevent": key, **detail}, None, effects.LABEL_PRIORITY)
+        return Effect(
+            f"{key}/create",
+            "gracedb.create_superevent",
+            key,
+            {"superevent": key, **detail},
+            None,
+            effects.LABEL_PRIORITY,
+        )
     if decision.action == "add_event" and not detail.get("adopted"):
         args = {"superevent": key, "event": detail["event"]}
         return Effect(f"{key}/add/{detail['event']}", "gracedb.add_event", key, args, None, effects.LABEL_PRIORITY)
@@ -81,7 +90,14 @@ def effect_of(decision: Decision, context: Context) -> Effect | None:
         changes = {name: value for name, value in detail.items() if name != "superevent_id"}
         if changes:
             args = {"superevent": key, "changes": changes}
-            return Effect(f"{key}/update/{context.message_id}", "gracedb.update_superevent", key, args, None, effects.LABEL_PRIORITY)
+            return Effect(
+                f"{key}/update/{context.message_id}",
+                "gracedb.update_superevent",
+                key,
+                args,
+                None,
+                effects.LABEL_PRIORITY,
+            )
     if decision.action == "label":
         return effects.label(key, detail["label"])
     return None
@@ -116,7 +132,8 @@ def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effec
 def _writes_pending(superevent: Superevent, context: Context) -> bool:
     return (
         context.tx.execute(
-            "SELECT 1 FROM effects WHERE subject = ? AND state IN ('ready', 'running') LIMIT 1", (superevent.key,)
+            "SELECT 1 FROM effects WHERE subject = ? AND state IN ('ready', 'running') LIMIT 1",
+            (superevent.key,),
         ).fetchone()
         is not None
     )
@@ -124,9 +141,12 @@ def _writes_pending(superevent: Superevent, context: Context) -> bool:
 
 def _take_over(superevent: Superevent, data: Mapping[str, Any], context: Context) -> Superevent:
     """GraceDB is the truth: somebody else's window, preferred event and members."""
-    times = {name: float(data[name]) for name in ("t_start", "t_0", "t_end") if isinstance(data.get(name), int | float)}
+    changes: dict[str, Any] = {
+        name: float(data[name]) for name in ("t_start", "t_0", "t_end") if isinstance(data.get(name), int | float)
+    }
     preferred = str(data.get("preferred_event") or superevent.preferred)
-    changed = replace(superevent, preferred=preferred, **times)
+    changes["preferred"] = preferred
+    changed = replace(superevent, **changes)
     context.mirror.put_superevent(changed, context.now)
     for graceid in data.get("gw_events") or []:
         if graceid not in superevent.events and context.mirror.event_data(str(graceid)) is not None:

@@ -1,0 +1,42 @@
+# make demo | test | lint | clusters | bench | soak; each sets itself up in .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint bench soak clusters lock clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("gwbatch needs Python 3.11 or newer (PYTHON=...)" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/gwbatch demo
+
+test: $(READY)
+	$(BIN)/pytest -n 2 --dist loadgroup tests
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict gwbatch
+
+bench: $(READY)
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+soak: $(READY)
+	$(BIN)/pytest -m soak tests
+
+clusters: $(READY)
+	@echo "No real schedulers yet: HTCondor and Slurm come with their own issues."
+
+# The lock file for all supported Pythons.
+lock:
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --strip-extras \
+	  --no-header --no-annotate --no-emit-index-url -q -o constraints.txt --upgrade
+
+clean:
+	rm -rf $(VENV) demo-state
