@@ -1,0 +1,3 @@
+"""Tests: `unit` (no process), `property` (hypothesis), `integration` (real servers), `acceptance` (real signals)."""
+
+from __future__ import annotations

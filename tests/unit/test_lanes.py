@@ -1,0 +1,190 @@
+"""Lanes: one transaction a message, failures kept and out of the way, two dispatchers never both deciding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gwbatch import effects, igwn_alert
+from gwbatch.clock import ManualClock
+from gwbatch.config.policy import Policy
+from gwbatch.config.profile import Profile
+from gwbatch.dispatcher.lanes import MAX_ATTEMPTS, MAX_CRASHES, Lane
+from gwbatch.errors import LeaseLost, TransientError
+from gwbatch.handlers import REGISTRY, Context, Registry
+from gwbatch.ledger import Ledger, leases, messages
+from gwbatch.ledger.messages import Incoming
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with REGISTRY.scratch() as scratch:
+        yield scratch
+
+
+class Bench:
+    """A lane on a ledger, and messages for it."""
+
+    def __init__(self, ledger: Ledger, policy: Policy, clock: ManualClock, notes: Path) -> None:
+        self.ledger, self.policy, self.clock, self.notes = ledger, policy, clock, notes
+        self.count = 0
+        self.lane = self.make()
+
+    def make(self, name: str = "general") -> Lane:
+        with self.ledger.transaction() as tx:
+            self.lease = leases.acquire(tx, "dispatcher", self.clock.now())
+        return Lane(name, self.ledger, REGISTRY, self.policy, Profile(), self.lease, self.clock, self.notes)
+
+    def send(self, payload: bytes = b"{}", topic: str = "t") -> None:
+        self.count += 1
+        with self.ledger.transaction() as tx:
+            incoming = Incoming("k", topic, 0, self.count, payload)
+            messages.receive(tx, incoming, REGISTRY.lanes_for(topic) or ["general"], self.clock.now())
+
+    def states(self) -> list[str]:
+        return [row["state"] for row in self.ledger.read("SELECT state FROM deliveries ORDER BY id")]
+
+    def effects(self) -> list[str]:
+        return [row["key"] for row in self.ledger.read("SELECT key FROM effects ORDER BY id")]
+
+    def reason(self) -> str:
+        return str(self.ledger.read("SELECT reason FROM deliveries WHERE reason IS NOT NULL")[0]["reason"])
+
+
+@pytest.fixture
+def bench(registry: Registry, ledger: Ledger, policy: Policy, clock: ManualClock, tmp_path: Path) -> Bench:
+    return Bench(ledger, policy, clock, tmp_path / "notes")
+
+
+def test_effects_and_message_are_settled_together(bench: Bench) -> None:
+    igwn_alert.handler("t")(lambda alert: effects.label("G1", "EM_READY"))
+    bench.send()
+    assert bench.lane.step()
+    assert not bench.lane.step()
+    assert (bench.states(), bench.effects()) == (["done"], ["G1/label/EM_READY"])
+
+
+def test_a_handler_that_raises_is_a_dead_letter_and_the_lane_moves_on(bench: Bench) -> None:
+    @igwn_alert.handler("t")
+    def broken(alert: dict[str, Any]) -> None:
+        if alert.get("bad"):
+            raise KeyError("no such thing")
+
+    bench.send(b'{"bad": 1}')
+    bench.send(b'{"bad": 0}')
+    while bench.lane.step():
+        pass
+    assert bench.states() == ["dead", "done"]
+    assert "KeyError: 'no such thing'" in bench.reason()
+    trace = bench.ledger.read("SELECT traceback FROM deliveries WHERE state = 'dead'")[0]["traceback"]
+    assert "raise KeyError" in trace
+
+
+def test_one_broken_handler_takes_nothing_of_the_others_with_it(bench: Bench) -> None:
+    calls = []
+
+    @igwn_alert.handler("t")
+    def good(alert: dict[str, Any], context: Context) -> effects.Effect:
+        calls.append("good")
+        return effects.label("G1", "EM_READY")
+
+    @igwn_alert.handler("t")
+    def bad(alert: dict[str, Any], context: Context) -> Iterator[effects.Effect]:
+        yield effects.label("G1", "DQV")
+        raise RuntimeError("plug-in trouble")
+
+    bench.send()
+    bench.lane.step()
+    assert (bench.states(), bench.effects()) == (["dead"], ["G1/label/EM_READY"])
+    with bench.ledger.transaction() as tx:
+        messages.retry_dead(tx)
+    bench.lane.step()
+    assert calls == ["good"], "what succeeded is not done twice when the dead letter is retried"
+
+
+def test_transient_trouble_is_retried_with_growing_pauses_then_given_up(bench: Bench) -> None:
+    tries = []
+
+    @igwn_alert.handler("t")
+    def flaky(alert: dict[str, Any]) -> None:
+        tries.append(bench.clock.now())
+        raise TransientError("not now")
+
+    bench.send()
+    for _ in range(200):
+        bench.lane.step()
+        bench.clock.advance(2.0)
+    assert bench.states() == ["dead"]
+    assert len(tries) == MAX_ATTEMPTS
+    pauses = [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)]
+    assert pauses[-1] > pauses[0]
+
+
+def test_a_waiting_retry_does_not_block_the_lane(bench: Bench) -> None:
+    @igwn_alert.handler("t")
+    def flaky(alert: dict[str, Any]) -> None:
+        if alert["n"] == 1:
+            raise TransientError("not now")
+
+    bench.send(b'{"n": 1}')
+    bench.send(b'{"n": 2}')
+    assert bench.lane.step()
+    assert bench.lane.step()
+    assert bench.states() == ["new", "done"]
+
+
+def test_bad_json_is_a_dead_letter_with_its_reason(bench: Bench) -> None:
+    igwn_alert.handler("t")(lambda alert: None)
+    bench.send(b"{nonsense")
+    bench.lane.step()
+    assert bench.states() == ["dead"]
+    assert "is not JSON" in bench.reason()
+
+
+def test_the_same_content_on_two_topics_is_handled_once(bench: Bench) -> None:
+    seen = []
+    igwn_alert.handler("cbc_gstlal", "cbc_gstlal_allsky")(lambda alert, context: seen.append(context.topic))
+    bench.send(b'{"uid": "G1"}', "cbc_gstlal")
+    bench.send(b'{"uid": "G1"}', "cbc_gstlal_allsky")
+    while bench.lane.step():
+        pass
+    assert seen == ["cbc_gstlal"]
+    assert bench.states() == ["done", "done"]
+
+
+def test_two_dispatchers_on_one_ledger_never_both_decide(bench: Bench) -> None:
+    calls = []
+
+    @igwn_alert.handler("t")
+    def decide(alert: dict[str, Any], context: Context) -> effects.Effect:
+        calls.append(alert)
+        return effects.label("G1", "EM_READY")
+
+    late = bench.lane
+    bench.send()
+    current = bench.make()  # takes the lease over
+    with pytest.raises(LeaseLost):
+        late.step()
+    assert (calls, bench.effects()) == ([], [])
+    current.step()
+    assert (len(calls), bench.effects()) == (1, ["G1/label/EM_READY"])
+
+
+def test_a_message_that_kills_the_process_is_found_out(bench: Bench) -> None:
+    igwn_alert.handler("t")(lambda alert: None)
+    bench.send()
+    (delivery,) = messages.due(bench.ledger.connection, "general", bench.clock.now())
+    for crash in range(MAX_CRASHES):
+        (bench.notes / f"general.{delivery.id}").touch()  # what a killed process leaves behind
+        bench.make()
+        assert bench.states() == (["dead"] if crash == MAX_CRASHES - 1 else ["new"])
+    assert "died while handling it, 3 times" in bench.reason()
+
+
+def test_a_topic_that_lost_its_handler_is_a_dead_letter(bench: Bench) -> None:
+    bench.send(topic="forgotten")
+    bench.lane.step()
+    assert "wants forgotten" in bench.reason()
