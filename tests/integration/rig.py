@@ -1,0 +1,167 @@
+"""A dispatcher taken apart: the real GraceDB contract behind it, a scripted batch system, and time moved by hand."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from starlette.convertors import register_url_convertor
+
+from gwbatch.clock import ManualClock
+from gwbatch.config.policy import Policy, load_policy
+from gwbatch.config.profile import GraceDBSettings, Profile, QueueSettings
+from gwbatch.dispatcher.executors import Executors
+from gwbatch.dispatcher.lanes import Lane
+from gwbatch.dispatcher.watcher import JobWatcher
+from gwbatch.dispatcher.workers import EffectWorker
+from gwbatch.gracedb.client import make_client
+from gwbatch.handlers import REGISTRY, load_handlers
+from gwbatch.jobs import result
+from gwbatch.ledger import Ledger, effects, leases, messages
+from gwbatch.ledger.messages import Incoming
+from gwbatch.model import JobRequest
+from gwbatch.sandbox.routes import make_app
+from gwbatch.sandbox.server import _Version
+from gwbatch.sandbox.store import Store
+from gwbatch.schedulers.simulated import SimulatedScheduler
+
+MAP = "bayestar.multiorder.fits"
+
+
+class Server:
+    """The sandbox's API in a thread, without its broker: the test carries the alerts."""
+
+    def __init__(self, folder: Path) -> None:
+        register_url_convertor("version", _Version())
+        self.store = Store(folder / "sandbox.sqlite")
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/api/"
+        config = uvicorn.Config(make_app(self.store, None), log_level="error", lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
+        self._thread.start()
+        self.client = make_client(GraceDBSettings(self.url, "none"))
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+        self.store.close()
+
+
+def write_result(request: JobRequest, facts: dict[str, Any] | None = None, error: dict[str, Any] | None = None) -> None:
+    """What a job leaves behind."""
+    (output,) = (name for name in request.outputs if name != result.NAME)
+    outputs = {}
+    if error is None:
+        (request.directory / output).write_text(f"{request.kind} of {request.key}")
+        outputs = {output: {"sha256": result.sha256(request.directory / output), "bytes": 1}}
+    value = {"key": request.key, "error": error, "outputs": outputs, "facts": facts or {}, "host": "node", "cores": 2}
+    result.write_json(request.directory / result.NAME, {**value, "started": 1.0, "finished": 2.0})
+
+
+def well(request: JobRequest) -> None:
+    """Every job succeeds; maps have distances and a coherence factor."""
+    write_result(request, {"has_distances": True, "has_coherence": True} if request.kind == "localize" else None)
+
+
+class Rig:
+    """Everything between the listener and the batch system, stepped by the test."""
+
+    def __init__(
+        self, folder: Path, server: Server, policy: Policy | None = None, work: Callable[[JobRequest], None] = well
+    ) -> None:
+        self.folder, self.server = folder, server
+        self.clock = ManualClock(time.time())
+        self.policy = policy or load_policy()
+        queue = QueueSettings(queue_deadline=100.0, run_deadline=50.0, held_deadline=20.0)
+        self.profile = Profile(gracedb=GraceDBSettings(server.url, "none"), queues={"openmp": queue, "general": queue})
+        self.scheduler = SimulatedScheduler(self.clock, work=work)
+        self.ledger = Ledger(folder / "ledger.sqlite", create=True)
+        self.registry = load_handlers(self.policy, self.profile)
+        self._carried = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """What a dispatcher does after a crash."""
+        with self.ledger.transaction() as tx:
+            self.lease = leases.acquire(tx, "dispatcher", self.clock.now())
+            effects.release_running(tx)
+        self.executors = Executors(self.ledger, self.profile, self.folder, self.scheduler, REGISTRY, self.clock)
+        self.worker = EffectWorker(self.ledger, self.executors, self.lease, self.clock)
+        self.watcher = JobWatcher(self.ledger, self.profile, self.scheduler, REGISTRY, self.lease, self.clock)
+        make = lambda name: Lane(  # noqa: E731
+            name, self.ledger, REGISTRY, self.policy, self.profile, self.lease, self.clock, self.folder / "notes"
+        )
+        self.lanes = [make("superevent"), make("general")]
+
+    def carry(self, *, lose: Sequence[str] = ()) -> None:
+        """Be the listener: alerts from the outbox into the ledger."""
+        for seq, topic, payload in self.server.store.alerts_after(self._carried):
+            self._carried = seq
+            with self.ledger.transaction() as tx:
+                incoming = Incoming("igwn-alert", topic, 0, seq, payload.encode())
+                messages.receive(tx, incoming, REGISTRY.lanes_for(topic), self.clock.now())
+
+    def step(self) -> bool:
+        """One step of each part."""
+        self.carry()
+        busy = [lane.step() for lane in self.lanes]
+        busy.append(self.worker.step())
+        self.watcher.step()
+        return any(busy)
+
+    def settle(self, seconds: float = 30.0) -> None:
+        """Step until nothing happens any more, letting so many seconds pass."""
+        end = self.clock.now() + seconds
+        while self.step() or self.clock.now() < end:
+            self.clock.advance(0.5)
+
+    def upload(
+        self, graceid_of: str = "gstlal", *, nature: bool = True, content: bytes | None = None, far: float = 1e-9
+    ) -> str:
+        """Be a search pipeline."""
+        from gwbatch.demo.pipelines import Trigger, upload, with_far
+
+        from gwbatch.config.resources import demo_event
+
+        content = content or with_far(demo_event("bns_hlv").read_bytes(), far)
+        if nature:
+            return upload(self.server.client, Trigger(graceid_of, "bns_hlv", far), content)
+        made = self.server.client.create_event("CBC", graceid_of, "coinc.xml", search="AllSky", filecontents=content)
+        return str(made.json()["graceid"])
+
+    def superevents(self) -> list[dict[str, Any]]:
+        return list(self.server.client.superevents("category: Production"))
+
+    def files(self, name: str) -> list[str]:
+        return sorted(
+            entry["filename"] for entry in self.server.client.files(name).json()["files"] if "," in entry["filename"]
+        )
+
+    def states(self, table: str) -> dict[str, str]:
+        return {row["key"]: row["state"] for row in self.ledger.read(f"SELECT key, state FROM {table}")}
+
+    def dead(self) -> list[str]:
+        rows = self.ledger.read("SELECT reason FROM deliveries WHERE state = 'dead'")
+        rows += self.ledger.read("SELECT error FROM effects WHERE state = 'dead'")
+        return [str(row[0]) for row in rows]
+
+    def logs(self, name: str) -> list[str]:
+        return [entry["comment"] for entry in self.server.client.logs(name).json()["logs"]]
+
+    def with_annotation(self, **changes: Any) -> None:
+        self.policy = msgspec.structs.replace(
+            self.policy, annotation=msgspec.structs.replace(self.policy.annotation, **changes)
+        )
+        self.restart()
+
+
+def payload_of(alert: dict[str, Any]) -> bytes:
+    return json.dumps(alert).encode()

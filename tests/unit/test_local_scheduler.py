@@ -1,0 +1,171 @@
+"""The local scheduler with real processes: cores, order, death of jobs and of the dispatcher."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gwbatch.model import JobReport, JobRequest, JobState, Resources
+from gwbatch.schedulers.local import LocalScheduler
+
+WHOLE = Resources(cores=0)
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[LocalScheduler]:
+    made = LocalScheduler(tmp_path / "index", cores=2)
+    yield made
+    for report in made.find(list(made._entries)).values():
+        made.cancel(report.key)
+    made.close()
+
+
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: LocalScheduler, command: str) -> None:
+    """Have every job run a shell command instead of the runner."""
+    monkeypatch.setattr(type(scheduler), "_command", lambda self, request: ["/bin/sh", "-c", command])
+
+
+def request(tmp_path: Path, key: str, resources: Resources = WHOLE, priority: int = 0) -> JobRequest:
+    directory = tmp_path / "jobs" / key
+    directory.mkdir(parents=True, exist_ok=True)
+    return JobRequest(key, "k", "openmp", directory, resources=resources, priority=priority)
+
+
+def wait(scheduler: LocalScheduler, key: str, *states: JobState, seconds: float = 20.0) -> JobReport:
+    deadline = time.monotonic() + seconds
+    while (report := scheduler.poll([key])[key]).state not in states:
+        assert time.monotonic() < deadline, report
+        time.sleep(0.01)
+    return report
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_job_runs_in_its_directory_with_its_cores(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEARER_TOKEN", "secret")
+    script(tmp_path, monkeypatch, scheduler, "env; pwd")
+    scheduler.submit(request(tmp_path, "a"))
+    assert wait(scheduler, "a", JobState.DONE).exit_code == 0
+    out = (tmp_path / "jobs/a/stdout").read_text()
+    assert "OMP_NUM_THREADS=2" in out
+    assert str(tmp_path / "jobs/a") in out
+    assert "secret" not in out
+
+
+def test_whole_node_jobs_run_one_at_a_time_and_the_more_urgent_first(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, monkeypatch, scheduler, f"echo $PWD >> {tmp_path}/order; sleep 0.05")
+    blocker = request(tmp_path, "first")
+    scheduler.submit(blocker)
+    for key, priority in (("plot", 1), ("map", 9), ("small", 5)):
+        scheduler.submit(request(tmp_path, key, Resources(cores=1) if key == "small" else WHOLE, priority))
+    assert [report.state for report in scheduler.find(["first", "plot", "map", "small"]).values()] == [
+        JobState.RUNNING, JobState.QUEUED, JobState.QUEUED, JobState.QUEUED,
+    ]  # fmt: skip
+    until(lambda: all(r.state is JobState.DONE for r in scheduler.poll(["first", "plot", "map", "small"]).values()))
+    order = [Path(line).name for line in (tmp_path / "order").read_text().split()]
+    assert order == ["first", "map", "small", "plot"]
+
+
+def test_the_same_key_is_submitted_once(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, monkeypatch, scheduler, f"echo x >> {tmp_path}/runs")
+    assert scheduler.submit(request(tmp_path, "a")) == scheduler.submit(request(tmp_path, "a"))
+    wait(scheduler, "a", JobState.DONE)
+    assert (tmp_path / "runs").read_text() == "x\n"
+
+
+@pytest.mark.parametrize(("command", "reason"), [("exit 3", "exit code 3"), ("kill -9 $$", "killed by SIGKILL")])
+def test_how_a_job_failed_is_told(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch, command: str, reason: str
+) -> None:
+    script(tmp_path, monkeypatch, scheduler, command)
+    scheduler.submit(request(tmp_path, "a"))
+    assert wait(scheduler, "a", JobState.FAILED).reason == reason
+
+
+def test_a_cancelled_job_is_gone_with_its_children(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, monkeypatch, scheduler, f"sleep 60 & echo $! > {tmp_path}/child; wait")
+    scheduler.submit(request(tmp_path, "a"))
+    until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
+    scheduler.cancel("a")
+    until(lambda: not Path(f"/proc/{(tmp_path / 'child').read_text().strip()}").exists())
+    assert scheduler.poll(["a"])["a"].state is JobState.FAILED
+
+
+def test_an_unknown_job_is_lost_not_done(scheduler: LocalScheduler) -> None:
+    assert scheduler.poll(["never"])["never"].state is JobState.LOST
+    assert scheduler.find(["never"]) == {}
+
+
+def test_what_would_run_can_be_shown(tmp_path: Path, scheduler: LocalScheduler) -> None:
+    text = scheduler.describe(request(tmp_path, "a"))
+    assert "-m gwbatch.jobs.runner" in text
+    assert "OMP_NUM_THREADS=2" in text
+
+
+DISPATCHER = """
+import sys, time
+from pathlib import Path
+from gwbatch.model import JobRequest, Resources
+from gwbatch.schedulers.local import LocalScheduler
+root = Path(sys.argv[1])
+LocalScheduler._command = lambda self, request: ["/bin/sh", "-c", "echo x >> ../../runs; sleep 1; echo done > finished"]
+scheduler = LocalScheduler(root / "index", cores=2)
+for key in ("a", "b"):
+    (root / "jobs" / key).mkdir(parents=True)
+    scheduler.submit(JobRequest(key, "k", "openmp", root / "jobs" / key, resources=Resources(cores=0)))
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("point", ["", "local.after_ticket", "local.before_start", "local.after_start"])
+def test_jobs_outlive_the_dispatcher_and_are_found_again(tmp_path: Path, point: str) -> None:
+    """Killed with one job running and one waiting, or in the middle of starting: each job runs exactly once."""
+    environment = {**os.environ, "GWBATCH_KILL_AT": point}
+    dispatcher = subprocess.Popen(
+        [sys.executable, "-c", DISPATCHER, str(tmp_path)], stdout=subprocess.PIPE, env=environment
+    )
+    assert dispatcher.stdout is not None
+    line = dispatcher.stdout.readline()
+    assert line == (b"" if point else b"up\n")
+    dispatcher.send_signal(signal.SIGKILL)
+    dispatcher.wait()
+    again = LocalScheduler(tmp_path / "index", cores=2)
+    submitted = ["a"] if point else ["a", "b"]
+    assert sorted(again.find(["a", "b"])) == submitted
+    until(lambda: all(r.state is JobState.DONE for r in again.poll(submitted).values()))
+    assert (tmp_path / "runs").read_text() == "x\n" * len(submitted)
+
+
+def test_a_job_whose_wrapper_is_killed_is_judged_by_its_result(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, monkeypatch, scheduler, f"echo $PPID > {tmp_path}/wrapper; sleep 0.5; echo '{{}}' > result.json")
+    scheduler.submit(request(tmp_path, "a"))
+    until(lambda: (tmp_path / "wrapper").exists() and (tmp_path / "wrapper").read_text().strip())
+    os.kill(int((tmp_path / "wrapper").read_text()), signal.SIGKILL)
+    time.sleep(0.1)
+    assert scheduler.poll(["a"])["a"].state is JobState.RUNNING, "its child still works"
+    assert wait(scheduler, "a", JobState.DONE, JobState.FAILED).state is JobState.DONE
+    assert json.loads((tmp_path / "jobs/a/result.json").read_text()) == {}
