@@ -59,9 +59,8 @@ def main() -> None:
     0 all well, 1 failed, 2 wrong usage or configuration, 3 bad input, 4 already running, 130 interrupted.
     """
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        code = cli.main(standalone_mode=False)  # click hands an Exit's code back
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

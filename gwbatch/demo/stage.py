@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -24,10 +25,20 @@ class Stage:
         Policy files of the dispatcher.
     settings : sequence of str
         Further ``NAME=VALUE`` settings of its profile.
+    environment : mapping
+        What the dispatcher's environment has besides ours.
     """
 
-    def __init__(self, folder: Path, *, policies: Sequence[Path] = (), settings: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        policies: Sequence[Path] = (),
+        settings: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
+        self.environment = dict(environment or {})
         self.state = folder / "state"
         self._policies = policies
         self._settings = settings
@@ -74,8 +85,8 @@ class Stage:
         arguments = ["run", "--site", "local", "--state", str(self.state)]
         arguments += [argument for setting in settings for argument in ("--set", setting)]
         arguments += [argument for policy in self._policies for argument in ("--policy", str(policy))]
-        process = self._start("dispatcher", arguments)
-        self._wait_until_listening(process)
+        self.dispatcher = self._start("dispatcher", arguments, environment=self.environment)
+        self._wait_until_listening(self.dispatcher)
 
     def stop(self) -> None:
         """Stop the dispatcher, then the sandbox."""
@@ -102,12 +113,22 @@ class Stage:
                     f"A process of the demo ended with code {process.returncode}; see the logs in {self.folder}."
                 )
 
-    def _start(self, name: str, arguments: Sequence[str], stdout: int | None = None) -> subprocess.Popen[bytes]:
+    def _start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        stdout: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{name}.log").open("ab")
         self._logs.append(log)
         command = [sys.executable, "-m", "gwbatch", *arguments]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log if stdout is None else stdout, stderr=log
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log if stdout is None else stdout,
+            stderr=log,
+            env={**os.environ, **(environment or {})},
         )
         self._processes.append(process)
         return process

@@ -108,12 +108,21 @@ class Registry:
         """Register `function`; registering the same function again replaces it."""
         if lane not in LANES:
             raise ConfigError(f"There is no lane {lane!r}: choose one of {', '.join(LANES)}.")
-        name = f"{function.__module__}.{function.__qualname__}"
+        name = self._name(function)
         self.remove(name)
         handler = Handler(name, frozenset(topics), lane, function, interval)
         self._handlers[name] = handler
         for topic in handler.topics:
             self._by_topic[topic].append(handler)
+
+    def _name(self, function: Callable[..., Any]) -> str:
+        """The function's own name, numbered where others (lambdas, say) have it already."""
+        base = name = f"{function.__module__}.{function.__qualname__}"
+        number = 1
+        while name in self._handlers and self._handlers[name].function is not function:
+            number += 1
+            name = f"{base}#{number}"
+        return name
 
     def remove(self, name: str) -> None:
         """Forget a handler."""

@@ -51,7 +51,7 @@ def run(
     (directory / "started.json").write_text(
         json.dumps({"key": key, "started": started, "host": socket.gethostname(), "cores": _cores()})
     )
-    mark("job.started")
+    mark(f"job.{kind}.started")
     error: dict[str, Any] | None = None
     facts: Mapping[str, Any] = {}
     # The suffix stays as it is: the tools tell the format from it.
@@ -69,7 +69,7 @@ def run(
         )
         error = {"type": type(problem).__name__, "message": message, "retryable": retryable}
         partial.unlink(missing_ok=True)
-    mark("job.before_result")
+    mark(f"job.{kind}.before_result")
     result.write_json(
         directory / result.NAME,
         {
@@ -89,7 +89,7 @@ def run(
             "run_seconds": time.time() - started,
         },
     )
-    mark("job.after_result")
+    mark(f"job.{kind}.after_result")
     if error is None:
         return EXIT_DONE
     return EXIT_FAILED if error["retryable"] else EXIT_BAD_INPUT

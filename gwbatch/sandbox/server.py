@@ -53,6 +53,7 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        listening.listen(128)  # whoever reads the addresses may connect at once
     except OSError as error:
         raise GwbatchError(
             f"The sandbox cannot listen on {HOST}:{port}: {error.strerror}. Choose another --port, or 0 for a free one."

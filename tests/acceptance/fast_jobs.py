@@ -1,0 +1,32 @@
+"""A plug-in that replaces the computations by instant ones, for tests of everything around them.
+
+The maps are real multi-order maps of the lowest resolution, the rest says what it was made from.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from gwbatch.jobs import Work, job
+
+TINY_MAP = Path(__file__).parents[1] / "data" / "tiny.multiorder.fits"
+
+
+@job(queue="openmp", name="localize")
+def localize(work: Work) -> dict[str, Any]:
+    assert work.inputs["coinc.xml"].read_bytes().startswith(b"<?xml")
+    time.sleep(0.1)
+    work.output.write_bytes(TINY_MAP.read_bytes())
+    return {"has_distances": True, "has_coherence": False}
+
+
+def _copy(work: Work) -> None:
+    (source,) = work.inputs.values()
+    work.output.write_bytes(source.read_bytes()[:100])
+
+
+job(queue="openmp", name="plot-volume")(_copy)
+for _name in ("plot-allsky", "flatten", "fits-header"):
+    job(queue="general", name=_name)(_copy)

@@ -1,0 +1,215 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gwbatch.cli import COMMANDS
+from gwbatch.ledger import Ledger
+from tests import alerts
+
+
+def gwbatch(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gwbatch", *arguments],
+        capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    done = gwbatch(*filter(None, [command]), "--help")
+    assert done.returncode == 0
+    assert "Example" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status", "--state", "/nonexistent"], ["status", "--help"]])
+def test_nothing_heavy_is_imported_for_help_and_status(arguments: list[str]) -> None:
+    """Help and status start at once because of what they do not import."""
+    program = f"""
+import sys
+sys.argv = ["gwbatch", *{arguments!r}]
+from gwbatch.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+heavy = {{"numpy", "astropy", "ligo", "lxml", "confluent_kafka", "requests", "sqlite_utils", "msgspec", "starlette"}}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.stderr.splitlines()[-1] == "[]"
+
+
+def test_usage_errors_are_told_with_exit_code_2() -> None:
+    assert gwbatch("nonsense").returncode == 2
+    done = gwbatch("run", "--site", "atlantis")
+    assert done.returncode == 2
+    assert "There is no site profile 'atlantis'. Choose one of" in done.stderr
+    assert gwbatch("run", "--set", "gracedb.colour=blue").returncode == 2
+    assert "unknown field `colour`" in gwbatch("run", "--set", "gracedb.colour=blue").stderr
+
+
+def test_a_policy_that_cannot_be_meant_is_told(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('far_limit = "often"')
+    done = gwbatch("replay", str(policy), "--dry-run", "--policy", str(policy))
+    assert done.returncode == 2
+    assert "far_limit" in done.stderr
+
+
+def test_sites_and_their_origins_are_shown() -> None:
+    assert {"name": "local", "description": "jobs as processes on this machine"} in json.loads(
+        gwbatch("site", "list", "--json").stdout
+    )
+    shown = json.loads(gwbatch("site", "show", "local", "--origin", "--json", "--set", "gracedb.timeout=7").stdout)
+    assert shown["values"]["gracedb"]["timeout"] == 7.0
+    assert shown["origins"]["gracedb.timeout"] == "command line"
+    assert shown["origins"]["gracedb.url"].endswith("local.toml")
+    assert shown["origins"]["scheduler.python"] == "default"
+    assert "complete.cbc.ssm" in gwbatch("site", "show", "--default-policy").stdout
+
+
+def replay(tmp_path: Path, *lines: object, policy: str = "") -> list[dict[str, object]]:
+    file = tmp_path / "alerts.jsonl"
+    file.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    (tmp_path / "p.toml").write_text(policy)
+    done = gwbatch("replay", str(file), "--dry-run", "--policy", str(tmp_path / "p.toml"))
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_replay_prints_each_decision_and_the_end_state(tmp_path: Path) -> None:
+    first = alerts.event("G1", 1e9, 1e-9)
+    second = alerts.event("G2", 1e9 + 1.5, 1e-10, pipeline="pycbc", snr=20.0, labels=alerts.COMPLETE)
+    decisions = replay(
+        tmp_path,
+        {"topic": "cbc_gstlal", "payload": alerts.new(first)},
+        {"topic": "gracedb.cbc_pycbc", "payload": json.dumps(alerts.new(second))},
+        {"topic": "cbc_pycbc_allsky", "payload": alerts.new(second)},
+        {"topic": "cbc_gstlal", "payload": alerts.new(alerts.event("G3", far=None))},
+        {"topic": "external_fermi", "payload": {}},
+        "{nonsense",
+        {"topic": "cbc_gstlal", "payload": alerts.new(alerts.event("G4", far=float("nan")))},
+        {"topic": "cbc_gstlal", "payload": alerts.new(alerts.event("G5", far=-1.0))},
+        '{"topic": "cbc_gstlal", "payload": {"object": {"graceid": "G6", "gpstime": 1e400}}}',
+    )
+    *steps, final = decisions
+    assert [step["action"] for step in steps] == [
+        "create", "label", "add_event", "update", "label", "label", "label", "none", *["drop"] * 6,
+    ]  # fmt: skip
+    assert all(step["superevent"] == "S@G1" for step in steps[:7])
+    assert all(step["reason"] for step in steps)
+    assert [step["label"] for step in steps if step["action"] == "label"] == [
+        "ADVREQ",
+        "EM_READY",
+        "SIGNIF_LOCKED",
+        "LOW_SIGNIF_LOCKED",
+    ]
+    (superevent,) = final["final"]  # type: ignore[misc]
+    assert {name: superevent[name] for name in ("category", "t_start", "t_0", "t_end", "preferred", "events")} == {
+        "category": "production",
+        "t_start": 1e9 - 1,
+        "t_0": 1e9 + 1.5,
+        "t_end": 1e9 + 2.5,
+        "preferred": "G2",
+        "events": ["G1", "G2"],
+    }
+
+
+def test_replay_under_another_policy_decides_otherwise(tmp_path: Path) -> None:
+    line = {"topic": "cbc_gstlal", "payload": alerts.new(alerts.event("G1", ifos="H1,K1"))}
+    assert replay(tmp_path, line)[-1] == {"final": []}
+    assert len(replay(tmp_path, line, policy="drop_instruments = []")[-1]["final"]) == 1  # type: ignore[arg-type]
+
+
+def test_replay_trusts_the_server_that_named_superevents(tmp_path: Path) -> None:
+    named = [alerts.event(f"G{n}", 1e9 + 50 * n, superevent="S230413b") for n in (1, 2)]
+    *_, final = replay(tmp_path, *({"topic": "cbc_gstlal", "payload": alerts.new(data)} for data in named))
+    assert [s["events"] for s in final["final"]] == [["G1", "G2"]]  # type: ignore[attr-defined]
+    lines = [{"topic": "cbc_gstlal", "payload": alerts.new(data)} for data in named]
+    assert len(replay(tmp_path, *lines, policy='clustering = "client"')[-1]["final"]) == 2  # type: ignore[arg-type]
+
+
+class Dispatcher:
+    """``gwbatch run`` without listeners."""
+
+    def __init__(self, state: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gwbatch", "run", "--state", str(state)], stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if "dispatcher ready" in line:
+                return
+        raise AssertionError("the dispatcher did not come up")
+
+
+@pytest.fixture
+def dispatcher(tmp_path: Path) -> Iterator[Dispatcher]:
+    running = Dispatcher(tmp_path / "state")
+    yield running
+    if running.process.poll() is None:
+        running.process.kill()
+    running.process.communicate()
+
+
+def test_a_second_dispatcher_is_refused_and_a_killed_one_replaced_at_once(
+    dispatcher: Dispatcher, tmp_path: Path
+) -> None:
+    refused = gwbatch("run", "--state", str(tmp_path / "state"))
+    assert refused.returncode == 4
+    assert f"on host {os.uname().nodename} with pid {dispatcher.process.pid}" in refused.stderr
+    dispatcher.process.kill()
+    dispatcher.process.wait()
+    again = Dispatcher(tmp_path / "state")
+    again.process.terminate()
+    assert again.process.wait(20) == 0
+
+
+def test_status_tells_what_is_going_on_and_what_is_wrong(dispatcher: Dispatcher, tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    recorded = tmp_path / "alerts.jsonl"
+    good = {"topic": "cbc_gstlal", "payload": alerts.new(alerts.event("G1"))}
+    recorded.write_text(json.dumps(good) + "\n{nonsense\n")
+    assert "2 alerts handed over" in gwbatch("replay", str(recorded), "--state", state).stdout
+    deadline = time.monotonic() + 20
+    while (
+        not Ledger(tmp_path / "state/ledger.sqlite").read("SELECT 1 FROM superevents") and time.monotonic() < deadline
+    ):
+        time.sleep(0.05)
+    found = json.loads(gwbatch("status", "--state", state, "--json").stdout)
+    assert found["version"] == 1
+    assert found["dispatcher"]["running"]
+    assert found["dispatcher"]["pid"] == dispatcher.process.pid
+    assert set(found["lanes"]) == {"superevent", "exttrig", "general"}
+    assert found["superevents"][0]["events"] == ["G1"]
+    assert found["dead_letters"]["count"] == 1
+    assert "received to decided (superevent)" in found["latencies"]
+    shown = gwbatch("status", "--state", state, COLUMNS="200")
+    assert shown.returncode == 0
+    assert f"(pid {dispatcher.process.pid})" in shown.stdout
+    assert "1 dead letters" in shown.stdout
+    (letter,) = json.loads(gwbatch("deadletter", "list", "--state", state, "--json").stdout)
+    assert "not JSON" in letter["reason"]
+    assert "{nonsense" in gwbatch("deadletter", "show", letter["id"], "--state", state).stdout
+    assert gwbatch("deadletter", "retry", letter["id"], "--state", state).stdout == "1 handed over.\n"
+    assert gwbatch("deadletter", "retry", "m999", "--state", state).returncode == 2
+    dispatcher.process.send_signal(signal.SIGTERM)
+    dispatcher.process.wait(20)
+    assert gwbatch("status", "--state", state).returncode == 1
+
+
+def test_status_without_a_ledger_says_what_to_do(tmp_path: Path) -> None:
+    done = gwbatch("status", "--state", str(tmp_path))
+    assert done.returncode == 2
+    assert "gwbatch run --state" in done.stderr
