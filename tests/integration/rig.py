@@ -127,9 +127,8 @@ class Rig:
         self, graceid_of: str = "gstlal", *, nature: bool = True, content: bytes | None = None, far: float = 1e-9
     ) -> str:
         """Be a search pipeline."""
-        from gwbatch.demo.pipelines import Trigger, upload, with_far
-
         from gwbatch.config.resources import demo_event
+        from gwbatch.demo.pipelines import Trigger, upload, with_far
 
         content = content or with_far(demo_event("bns_hlv").read_bytes(), far)
         if nature:

@@ -157,15 +157,25 @@ def test_errors_are_the_bytes_that_clients_compare(sandbox: Running) -> None:
             f"Event {graceid} is already assigned to a superevent",
         ),
     ):
-        with pytest.raises(Exception) as caught:  # noqa: PT011
+        with pytest.raises(Exception) as caught:
             call()
         assert caught.value.response.content == json.dumps({"error": said}).encode()
 
 
 @pytest.mark.parametrize(
     ("query", "count"),
-    [("G0001", 1), ("group: CBC pipeline: gstlal", 1), ("gstlal pycbc", 2), ("far < 1e-5", 2), ("far < 1e-30", 0), ("label: DQV", 1), ("1029975254 .. 1029975255", 2), ("1 .. 2", 0), ("group: CBC Burst", 2)],
-)  # fmt: skip
+    [
+        ("G0001", 1),
+        ("group: CBC pipeline: gstlal", 1),
+        ("gstlal pycbc", 2),
+        ("far < 1e-5", 2),
+        ("far < 1e-30", 0),
+        ("label: DQV", 1),
+        ("1029975254 .. 1029975255", 2),
+        ("1 .. 2", 0),
+        ("group: CBC Burst", 2),
+    ],
+)
 def test_text_queries(sandbox: Running, query: str, count: int) -> None:
     sandbox.client.write_label(upload(sandbox), "DQV")
     upload(sandbox, "pycbc")

@@ -44,7 +44,7 @@ def test_sky_maps_go_ahead_of_plots_and_significant_events_ahead_of_others(rig: 
     rig.upload(far=1e-5)
     rig.upload("pycbc", far=1e-9)
     rig.settle()
-    priority = {key: row for key, row in ((r["key"], r["priority"]) for r in rig.ledger.read("SELECT * FROM jobs"))}
+    priority = {r["key"]: r["priority"] for r in rig.ledger.read("SELECT * FROM jobs")}
     less, more = priority["G0001/localize"], priority["G0002/localize"]
     assert more > less
     assert more > max(value for key, value in priority.items() if "plot" in key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def test_transient_trouble_is_retried_with_growing_pauses_then_given_up(bench: B
         bench.clock.advance(2.0)
     assert bench.states() == ["dead"]
     assert len(tries) == MAX_ATTEMPTS
-    pauses = [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert pauses[-1] > pauses[0]
 
 

@@ -21,9 +21,13 @@ def test_a_committed_transaction_is_durable_by_configuration(ledger: Ledger) -> 
 
 
 def test_all_or_nothing(ledger: Ledger) -> None:
-    with pytest.raises(RuntimeError), ledger.transaction() as tx:
-        messages.receive(tx, Incoming("k", "t", 0, 0, b"x"), ["general"], 1.0)
-        raise RuntimeError
+    def fail_halfway() -> None:
+        with ledger.transaction() as tx:
+            messages.receive(tx, Incoming("k", "t", 0, 0, b"x"), ["general"], 1.0)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
     assert ledger.read("SELECT * FROM messages") == []
 
 
