@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,11 +43,17 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     kind : str
-        ``igwn-alert`` (Kafka) or ``spool`` (a directory).
+        ``igwn-alert`` or ``gcn`` (both Kafka), or ``spool`` (a directory).
     bootstrap : str
         Kafka brokers, ``host:port[,host:port]``.
     group : str
         First part of the topic names (``gracedb``, ``gracedb-playground``).
+    auth : str
+        ``scram`` (SCiMMA), ``oidc`` (GCN) or ``none``.
+    credentials : str
+        File with the credentials; empty: hop's ``auth.toml``, or ``$GCN_CLIENT_ID`` and ``$GCN_CLIENT_SECRET``.
+    domain : str
+        Of GCN: ``gcn.nasa.gov``, ``test.gcn.nasa.gov``.
     start : str
         Where to begin a topic that was never read: ``latest``, ``earliest`` or a Unix time in seconds.
     kafka : dict
@@ -57,10 +64,13 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Larger payloads are dead letters.
     """
 
-    kind: Literal["igwn-alert", "spool"] = "igwn-alert"
+    kind: Literal["igwn-alert", "gcn", "spool"] = "igwn-alert"
     enabled: bool = True
     bootstrap: str = ""
     group: str = "gracedb"
+    auth: Literal["none", "scram", "oidc"] = "none"
+    credentials: str = ""
+    domain: str = "gcn.nasa.gov"
     start: str = "latest"
     kafka: dict[str, str | int | float | bool] = {}
     directory: str = ""
@@ -147,6 +157,10 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
 def _setting(text: str) -> dict[str, Any]:
     """``NAME=VALUE`` as TOML would read it; a value that is no TOML is taken as it stands."""
     name, _, value = text.partition("=")
+    if re.search("password|secret", name):
+        raise ConfigError(
+            f"--set {name}=...: a secret on the command line would be seen by others; put it into a file."
+        )
     for attempt in (value, json.dumps(value.strip())):
         try:
             return tomllib.loads(f"{name} = {attempt}")

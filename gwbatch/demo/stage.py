@@ -75,6 +75,7 @@ class Stage:
             f"gracedb.url={self.addresses['gracedb']}",
             "gracedb.auth=none",
             "listeners.igwn-alert.enabled=true",
+            "listeners.igwn-alert.auth=none",
             f"listeners.igwn-alert.bootstrap={self.addresses['kafka']}",
             f"listeners.igwn-alert.group={self.addresses['group']}",
             "listeners.igwn-alert.start=earliest",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +27,41 @@ from gwbatch.ledger.messages import Delivery
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 10  # of a handler whose fault is transient
+BATCH = 100  # messages in one commit, under a backlog
+PATIENCE = 0.02  # s of preparing after which a batch is cut short
 MAX_CRASHES = 3  # of the whole process over one message
+
+
+@dataclass
+class _AtHand:
+    """A message on its way through the lane.
+
+    Attributes
+    ----------
+    early : dict
+        What handlers that read no state returned, by handler.
+    failures : list
+        What went wrong, with the handler, or with None before any handler.
+    """
+
+    delivery: Delivery
+    handlers: list[Handler] = field(default_factory=list)
+    payload: Any = None
+    early: dict[str, list[Effect]] = field(default_factory=dict)
+    failures: list[tuple[Handler | None, Exception]] = field(default_factory=list)
 
 
 class Lane:
     """One lane of messages.
 
     A serial lane is stepped by one thread; a concurrent one by several, which never take the same message.
-    No two dispatchers can both decide: the lease's token is checked inside the deciding transaction.
+    No two dispatchers can both decide: the lease's token is checked inside the deciding transaction.  Under a
+    backlog several messages share one commit; each has its own savepoints, and none is done before the commit.
 
     Parameters
     ----------
     notes : Path
-        Folder for a note of the message at hand, so that one that kills the process is found out.
+        Folder for notes of the messages at hand, so that one that kills the process is found out.
     """
 
     def __init__(
@@ -63,88 +89,92 @@ class Lane:
         self._blame_last_crash()
 
     def step(self) -> bool:
-        """Handle one message; False when none is due."""
-        delivery = self._take()
-        if delivery is None:
+        """Handle what is due, up to a batch; False when nothing is."""
+        taken = self._take()
+        if not taken:
             return False
-        note = self._notes / f"{self.name}.{delivery.id}"
+        note = self._notes / f"{self.name}.{taken[0].id}"
         try:
-            note.touch()
-            self._handle(delivery)
+            note.write_text("\n".join(str(delivery.id) for delivery in taken))
+            self._handle(taken)
         finally:
             note.unlink(missing_ok=True)
             with self._taking:
-                self._taken.discard(delivery.id)
+                self._taken.difference_update(delivery.id for delivery in taken)
         return True
 
-    def _take(self) -> Delivery | None:
+    def _take(self) -> list[Delivery]:
+        """The oldest messages that nobody has at hand; one that failed before is handled alone."""
         with self._taking:
-            found = messages.due(self._ledger.connection, self.name, self._clock.now(), len(self._taken) + 1)
-            delivery = next((delivery for delivery in found if delivery.id not in self._taken), None)
-            if delivery is not None:
-                self._taken.add(delivery.id)
-            return delivery
+            found = messages.due(self._ledger.connection, self.name, self._clock.now(), len(self._taken) + BATCH)
+            free = [delivery for delivery in found if delivery.id not in self._taken][:BATCH]
+            fresh = list(takewhile(lambda delivery: delivery.attempts == 0, free))
+            taken = fresh or free[:1]
+            self._taken.update(delivery.id for delivery in taken)
+            return taken
 
-    def _handle(self, delivery: Delivery) -> None:
-        handlers = [handler for handler in self._registry.for_topic(delivery.topic) if handler.lane == self.name]
-        try:
-            payload = decode(delivery.topic, delivery.payload)
-            if not handlers:
-                raise GwbatchError(f"No handler in lane {self.name} wants {delivery.topic} any more.")
-        except GwbatchError as error:
-            self._settle_failure(delivery, [(None, error)])
-            return
+    def _handle(self, taken: Sequence[Delivery]) -> None:
+        begun, prepared = time.monotonic(), []
+        for delivery in taken:
+            prepared.append(self._prepare(delivery))
+            if time.monotonic() - begun > PATIENCE:
+                break  # the rest of the batch is taken again
         mark(f"lane.{self.name}.decoded")
-        early, failures = self._run_plain(handlers, payload, delivery)
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
-            if not messages.is_open(tx, delivery.id):
-                return
-            for handler in handlers:
-                try:
-                    self._run_one(tx, handler, payload, delivery, early)
-                except (LeaseLost, LedgerBusy):
-                    raise
-                except Exception as error:
-                    failures.append((handler, error))
-            if failures:
-                self._note_failure(tx, delivery, failures)
-            else:
-                messages.settle(tx, delivery.id, self._clock.now())
+            for at_hand in prepared:
+                if messages.is_open(tx, at_hand.delivery.id):
+                    self._decide(tx, at_hand)
             mark(f"lane.{self.name}.before_commit")
         mark(f"lane.{self.name}.after_commit")
 
-    def _run_plain(
-        self, handlers: Sequence[Handler], payload: Any, delivery: Delivery
-    ) -> tuple[dict[str, list[Effect]], list[tuple[Handler | None, Exception]]]:
-        """Handlers that read no state run before the transaction: a slow one holds up nobody's writes."""
-        early: dict[str, list[Effect]] = {}
-        failures: list[tuple[Handler | None, Exception]] = []
-        for handler in handlers:
-            if not handler.wants_context:
-                try:
-                    early[handler.name] = handler(payload, None)
-                except Exception as error:
-                    failures.append((handler, error))
-        return early, failures
+    def _prepare(self, delivery: Delivery) -> _AtHand:
+        """Decode, and run the handlers that read no state: a slow one holds up nobody's writes."""
+        at_hand = _AtHand(delivery)
+        try:
+            at_hand.handlers = [h for h in self._registry.for_topic(delivery.topic) if h.lane == self.name]
+            if not at_hand.handlers:
+                raise GwbatchError(f"No handler in lane {self.name} wants {delivery.topic} any more.")
+            at_hand.payload = decode(delivery.topic, delivery.payload)
+        except Exception as error:
+            at_hand.failures.append((None, error))
+            return at_hand
+        for handler in at_hand.handlers:
+            if handler.wants_context or messages.was_handled(self._ledger.connection, delivery.digest, handler.name):
+                continue
+            try:
+                at_hand.early[handler.name] = handler(copy.deepcopy(at_hand.payload), None)
+            except Exception as error:
+                at_hand.failures.append((handler, error))
+        return at_hand
 
-    def _run_one(
-        self,
-        tx: Transaction,
-        handler: Handler,
-        payload: Any,
-        delivery: Delivery,
-        early: dict[str, list[Effect]],
-    ) -> None:
+    def _decide(self, tx: Transaction, at_hand: _AtHand) -> None:
+        if at_hand.payload is not None:
+            for handler in at_hand.handlers:
+                try:
+                    self._run_one(tx, handler, at_hand)
+                except (LeaseLost, LedgerBusy):
+                    raise
+                except Exception as error:
+                    at_hand.failures.append((handler, error))
+        if at_hand.failures:
+            self._note_failure(tx, at_hand.delivery, at_hand.failures)
+        else:
+            messages.settle(tx, at_hand.delivery.id, self._clock.now())
+
+    def _run_one(self, tx: Transaction, handler: Handler, at_hand: _AtHand) -> None:
         """One handler in a savepoint: what fails takes nothing of the others with it."""
-        if not handler.wants_context and handler.name not in early:
+        if not handler.wants_context and handler.name not in at_hand.early:
             return
-        now = self._clock.now()
+        now, delivery = self._clock.now(), at_hand.delivery
         tx.execute("SAVEPOINT handler")
         try:
             if messages.first_time(tx, delivery.digest, handler.name, now):
-                context = Context(tx, self._policy, self._profile, now, delivery.topic, delivery.message_id)
-                wanted = early[handler.name] if handler.name in early else handler(payload, context)
+                if handler.wants_context:
+                    context = Context(tx, self._policy, self._profile, now, delivery.topic, delivery.message_id)
+                    wanted = handler(copy.deepcopy(at_hand.payload), context)
+                else:
+                    wanted = at_hand.early[handler.name]
                 for effect in wanted:
                     effects.ask_for(tx, effect, now, delivery.message_id)
         except BaseException:
@@ -152,11 +182,6 @@ class Lane:
             raise
         finally:
             tx.execute("RELEASE handler")
-
-    def _settle_failure(self, delivery: Delivery, failures: list[tuple[Handler | None, Exception]]) -> None:
-        with self._ledger.transaction() as tx:
-            leases.check(tx, self._lease)
-            self._note_failure(tx, delivery, failures)
 
     def _note_failure(
         self, tx: Transaction, delivery: Delivery, failures: list[tuple[Handler | None, Exception]]
@@ -168,11 +193,7 @@ class Lane:
         if all(_transient(error) for _, error in failures) and delivery.attempts + 1 < MAX_ATTEMPTS:
             wait = backoff.delay(delivery.attempts + 1)
             log.warning(
-                "message %d on %s failed (%s), again in %.1f s",
-                delivery.message_id,
-                delivery.topic,
-                reason,
-                wait,
+                "message %d on %s failed (%s), again in %.1f s", delivery.message_id, delivery.topic, reason, wait
             )
             messages.postpone(tx, delivery.id, now + wait, reason)
         else:
@@ -181,19 +202,25 @@ class Lane:
             messages.bury(tx, delivery.id, reason, trace, now)
 
     def _blame_last_crash(self) -> None:
-        """A message that was at hand when the process died gets a mark; after three it is a dead letter."""
+        """Messages that were at hand when the process died get a mark; after three one is a dead letter.
+
+        A marked message is handled alone, so the innocent ones of its batch are soon told from it.
+        """
         for note in self._notes.glob(f"{self.name}.*"):
-            delivery_id = int(note.suffix[1:])
-            with self._ledger.transaction() as tx:
-                leases.check(tx, self._lease)
-                row = tx.execute("SELECT attempts, state FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
-                if row is not None and row["state"] == "new":
-                    now, reason = self._clock.now(), "the dispatcher died while handling it"
-                    if row["attempts"] + 1 >= MAX_CRASHES:
-                        messages.bury(tx, delivery_id, f"{reason}, {MAX_CRASHES} times", None, now)
-                    else:
-                        messages.postpone(tx, delivery_id, now, reason)
+            for delivery_id in map(int, note.read_text().split()):
+                self._blame(delivery_id)
             note.unlink(missing_ok=True)
+
+    def _blame(self, delivery_id: int) -> None:
+        with self._ledger.transaction() as tx:
+            leases.check(tx, self._lease)
+            row = tx.execute("SELECT attempts, state FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
+            if row is not None and row["state"] == "new":
+                now, reason = self._clock.now(), "the dispatcher died while handling it"
+                if row["attempts"] + 1 >= MAX_CRASHES:
+                    messages.bury(tx, delivery_id, f"{reason}, {MAX_CRASHES} times", None, now)
+                else:
+                    messages.postpone(tx, delivery_id, now, reason)
 
 
 def in_words(error: Exception) -> str:

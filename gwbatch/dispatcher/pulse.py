@@ -6,11 +6,14 @@ import threading
 
 from gwbatch.ledger import Ledger
 
-INTERVAL = 0.01  # s between two looks; one look costs a few microseconds
+INTERVAL = 0.1  # s after which it looks although nobody rang
 
 
 class Pulse:
-    """Notices commits (SQLite's ``data_version``) and wakes whoever waits."""
+    """Notices commits and wakes whoever waits.
+
+    The ledger's doorbell tells of them at once; SQLite's ``data_version`` of those whose ring was lost.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -19,10 +22,13 @@ class Pulse:
 
     def run(self, stop: threading.Event) -> None:
         """Look until `stop`."""
+        doorbell = self._ledger.doorbell
+        assert doorbell is not None  # a dispatcher's ledger is a file
         last = -1
-        while not stop.wait(INTERVAL):
+        while not stop.is_set():
+            rung = doorbell.wait(INTERVAL)
             version = self._ledger.connection.execute("PRAGMA data_version").fetchone()[0]
-            if version != last:
+            if rung or version != last:
                 last = version
                 self.wake()
         self.wake()

@@ -10,8 +10,6 @@ from gwbatch.handlers.registry import REGISTRY
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-VOEVENT_PREFIX = "gcn.classic.voevent."
-
 
 class Stream:
     """A stream of alerts; `handler` registers a function for some of its topics."""
@@ -52,7 +50,7 @@ class GCN(Stream):
         if isinstance(key, str) and key not in NoticeType.__members__:
             return key
         member = NoticeType[key] if isinstance(key, str) else NoticeType(key)
-        return VOEVENT_PREFIX + member.name
+        return f"gcn.classic.voevent.{member.name}"
 
 
 gcn = GCN("gcn")

@@ -191,6 +191,9 @@ def decode(topic: str, payload: bytes) -> Any:
         When the payload is not what its topic promises.
     """
     if ".voevent." in topic:
+        from gwbatch.handlers.voevent import check_topic
+
+        check_topic(topic, payload)
         return payload
     try:
         value = json.loads(payload)

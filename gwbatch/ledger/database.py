@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.errors import ConfigError, LedgerBusy
+from gwbatch.ledger.doorbell import Doorbell
 from gwbatch.ledger.filesystem import refuse_network_filesystem
 
 Transaction = sqlite3.Connection
@@ -45,6 +46,7 @@ class Ledger:
 
     def __init__(self, path: Path | None, *, create: bool = False, busy_timeout: float = 20.0) -> None:
         self.path = path
+        self.doorbell = None if path is None else Doorbell(path.parent / "doorbell")
         self._timeout = busy_timeout
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -105,6 +107,8 @@ class Ledger:
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+        if self.doorbell is not None:
+            self.doorbell.ring()
 
     def read(self, sql: str, parameters: Any = ()) -> list[sqlite3.Row]:
         """Rows of one query, outside of any write transaction."""
@@ -116,6 +120,8 @@ class Ledger:
             for connection in self._connections:
                 connection.close()
             self._connections.clear()
+        if self.doorbell is not None:
+            self.doorbell.close()
         self._local = threading.local()
 
 

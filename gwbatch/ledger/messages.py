@@ -87,6 +87,15 @@ def receive(
     return message_id
 
 
+def digest_at(tx: Transaction, source: str, topic: str, partition: int, epoch: int, offset: int) -> str | None:
+    """The digest of the message at one place in a stream, if it is still remembered."""
+    row = tx.execute(
+        "SELECT digest FROM messages WHERE source = ? AND topic = ? AND partition = ? AND epoch = ? AND offset = ?",
+        (source, topic, partition, epoch, offset),
+    ).fetchone()
+    return None if row is None else str(row["digest"])
+
+
 def send(tx: Transaction, source: str, topic: str, payload: dict[str, Any], lanes: Iterable[str], now: float) -> int:
     """Write down a message of our own (a timer that fired, a job that ended)."""
     offset = tx.execute(query("next_offset"), {"source": source, "topic": topic}).fetchone()[0]
@@ -142,6 +151,12 @@ def retry_dead(tx: Transaction, delivery_id: int | None = None) -> int:
 def first_time(tx: Transaction, content: str, handler: str, now: float) -> bool:
     """Note that `handler` handles this content; False when it already has."""
     return tx.execute("INSERT OR IGNORE INTO handled VALUES (?, ?, ?)", (content, handler, now)).rowcount == 1
+
+
+def was_handled(tx: Transaction, content: str, handler: str) -> bool:
+    """Whether `handler` has handled this content."""
+    row = tx.execute("SELECT 1 FROM handled WHERE digest = ? AND handler = ?", (content, handler)).fetchone()
+    return row is not None
 
 
 def prune(tx: Transaction, before: float) -> int:

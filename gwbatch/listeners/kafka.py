@@ -10,15 +10,25 @@ import logging
 import time
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_END,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from gwbatch.clock import Clock
 from gwbatch.config.profile import ListenerSettings
+from gwbatch.errors import TransientError
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import Registry
-from gwbatch.ledger import Ledger, messages, positions
+from gwbatch.ledger import Ledger, Transaction, messages, positions
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.positions import Position
+from gwbatch.listeners.credentials import connection_properties
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +38,8 @@ REFRESH = 5.0  # s between two looks for new topics and partitions
 ADVISE = 5.0  # s between two advisory commits to the broker
 TIMEOUT = 5.0  # s for an answer about metadata
 QUIET = 10.0  # s between two log lines about the same trouble
+HEARTBEAT = "gcn.heartbeat"  # one message a second: a sign of life, never stored
+SILENCE = 60.0  # s without one after which the connection is made again
 
 _Place = tuple[str, int]
 
@@ -45,10 +57,11 @@ class KafkaListener:
         self._clock = clock
         self._prefix = f"{settings.group}." if settings.kind == "igwn-alert" and settings.group else ""
         self._next: dict[_Place, Position] = {}
+        self._heartbeat: float | None = None
         self._refreshed = self._advised = self._complained = float("-inf")
         self._consumer = Consumer(
             {
-                "bootstrap.servers": settings.bootstrap,
+                **connection_properties(settings),
                 "group.id": f"gwbatch-{name}",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
@@ -66,16 +79,19 @@ class KafkaListener:
         if now - self._refreshed >= REFRESH:
             self._refreshed = now
             self._look_for_partitions()
+            self._note_ends()
+        if self._heartbeat is not None and now - self._heartbeat > SILENCE:
+            raise TransientError(f"No message on {HEARTBEAT} for {SILENCE:g} s; the connection is made again.")
+        if now - self._advised >= ADVISE:
+            self._advised = now
+            self._advise()
         first = self._consumer.poll(WAIT)
         if first is None:
             return 0
         batch = [first, *self._consumer.consume(BATCH - 1, timeout=0)]
-        good = [message for message in batch if not self._is_error(message)]
+        good = [message for message in batch if not self._is_error(message) and not self._is_heartbeat(message)]
         if good:
             self._store(good)
-        if now - self._advised >= ADVISE:
-            self._advised = now
-            self._advise()
         return len(good)
 
     def close(self) -> None:
@@ -91,27 +107,32 @@ class KafkaListener:
             now = self._clock.now()
             for message in batch:
                 place = (message.topic(), message.partition())
-                position = moved.get(place) or self._next[place]
-                if message.offset() < position.next_offset:
-                    continue
-                topic = message.topic().removeprefix(self._prefix)
-                payload = message.value() or b""
-                incoming = Incoming(
-                    self._name,
-                    topic,
-                    message.partition(),
-                    message.offset(),
-                    payload,
-                    message.timestamp()[1] / 1000.0,
-                    position.epoch,
-                )
-                messages.receive(tx, incoming, self._registry.lanes_for(topic), now, refused=self._refusal(payload))
+                position = moved.get(place) or self._next.get(place)
+                if position is None or message.offset() < position.next_offset:
+                    continue  # read before, or from a place that is being looked up again
+                self._receive(tx, message, position.epoch, now)
                 moved[place] = Position(place[0], place[1], position.epoch, message.offset() + 1)
             for place, position in moved.items():
                 positions.put(tx, self._name, position, now, high_watermark=self._high(place))
             mark("listener.before_commit")
         self._next.update(moved)
         mark("listener.after_commit")
+
+    def _receive(self, tx: Transaction, message: Message, epoch: int, now: float) -> None:
+        topic = message.topic().removeprefix(self._prefix)
+        payload = message.value() or b""
+        kind, stamp = message.timestamp()
+        incoming = Incoming(
+            self._name,
+            topic,
+            message.partition(),
+            message.offset(),
+            payload,
+            # A producer's clock may be wrong; that is no reason to refuse its message.
+            min(stamp / 1000.0, now) if kind != TIMESTAMP_NOT_AVAILABLE else None,
+            epoch,
+        )
+        messages.receive(tx, incoming, self._registry.lanes_for(topic), now, refused=self._refusal(payload))
 
     def _refusal(self, payload: bytes) -> str | None:
         limit = self._settings.max_bytes
@@ -120,6 +141,8 @@ class KafkaListener:
     def _look_for_partitions(self) -> None:
         """Assign partitions that appeared, each at the place where we stand or have to start."""
         wanted = {self._prefix + topic for topic in self._registry.topics() if self._carries(topic)}
+        if self._settings.kind == "gcn":
+            wanted.add(HEARTBEAT)
         try:
             known = self._consumer.list_topics(timeout=TIMEOUT).topics
             self.connected, self.note = True, None
@@ -137,12 +160,20 @@ class KafkaListener:
 
     def _carries(self, topic: str) -> bool:
         """Whether a topic of the handlers can be on this connection."""
-        return not topic.startswith(("gcn.", "every.", "job.", "igwn."))
+        if self._settings.kind == "gcn":
+            return topic.startswith(("gcn.", "igwn."))
+        return not topic.startswith(("gcn.", "igwn.", "every.", "job."))
 
     def _begin(self, places: Sequence[_Place]) -> None:
         """Where to start; written down before the first message, so that `latest` is latest only once."""
         stored = positions.positions(self._ledger.connection, self._name)
-        begun = [self._start_of(place, stored.get(place), bool(stored)) for place in places]
+        begun = []
+        for place in places:
+            if place[0] == HEARTBEAT:
+                self._heartbeat = time.monotonic()
+                self._next[place] = Position(*place, 0, OFFSET_END)
+            else:
+                begun.append(self._start_of(place, stored.get(place), bool(stored)))
         with self._ledger.transaction() as tx:
             for position, gap, high in begun:
                 positions.put(tx, self._name, position, self._clock.now(), high_watermark=high, gap=gap)
@@ -155,18 +186,32 @@ class KafkaListener:
             # On a connection that was read before, a new topic or partition is read from its beginning.
             offset = low if read_before else self._first_offset(place, low, high)
             return Position(*place, 0, offset), 0, high
-        if stored.next_offset > high:
-            log.warning(
-                "%s/%d ends at %d but we stood at %d: the topic was made again; reading it from its start",
-                *place,
-                high,
-                stored.next_offset,
-            )
+        if stored.next_offset > high or not self._same_log(stored, low):
+            log.warning("%s/%d was made again (we stood at %d of %d): from its start", *place, stored.next_offset, high)
             return Position(*place, stored.epoch + 1, low), 0, high
         gap = max(0, low - stored.next_offset)
         if gap:
             log.error("%s/%d: %d messages passed retention before they could be read", *place, gap)
         return Position(*place, stored.epoch, stored.next_offset + gap), gap, high
+
+    def _same_log(self, stored: Position, low: int) -> bool:
+        """Whether the message before our position is the one we remember: a topic made again may be as long."""
+        last = stored.next_offset - 1
+        row = messages.digest_at(
+            self._ledger.connection,
+            self._name,
+            stored.topic.removeprefix(self._prefix),
+            stored.partition,
+            stored.epoch,
+            last,
+        )
+        if row is None or last < low:
+            return True
+        self._consumer.assign([TopicPartition(stored.topic, stored.partition, last)])
+        message = self._consumer.poll(TIMEOUT)
+        if message is None or message.error() is not None or message.offset() != last:
+            return True  # no answer is no proof
+        return messages.digest(message.value() or b"") == row
 
     def _first_offset(self, place: _Place, low: int, high: int) -> int:
         start = self._settings.start
@@ -175,6 +220,20 @@ class KafkaListener:
         moment = TopicPartition(*place, int(float(start) * 1000))
         (found,) = self._consumer.offsets_for_times([moment], timeout=TIMEOUT)
         return int(found.offset) if found.offset >= 0 else high
+
+    def _note_ends(self) -> None:
+        """Keep the lag of quiet partitions current."""
+        with self._ledger.transaction() as tx:
+            for place, position in self._next.items():
+                if place[0] != HEARTBEAT and (high := self._high(place)) is not None:
+                    positions.put(tx, self._name, position, self._clock.now(), high_watermark=high)
+
+    def _is_heartbeat(self, message: Message) -> bool:
+        if message.topic() != HEARTBEAT:
+            return False
+        self._heartbeat = time.monotonic()
+        self.connected, self.note = True, None
+        return True
 
     def _high(self, place: _Place) -> int | None:
         marks = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
@@ -201,7 +260,7 @@ class KafkaListener:
             log.warning("%s: %s", self._name, error.str())
 
     def _advise(self) -> None:
-        offsets = [TopicPartition(p.topic, p.partition, p.next_offset) for p in self._next.values()]
+        offsets = [TopicPartition(*place, p.next_offset) for place, p in self._next.items() if place[0] != HEARTBEAT]
         if offsets:
             try:
                 self._consumer.commit(offsets=offsets, asynchronous=True)

@@ -23,9 +23,8 @@ from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import BadInput, ConfigError
 from gwbatch.faults import mark
-from gwbatch.handlers.decorators import VOEVENT_PREFIX
-from gwbatch.handlers.notice_types import NoticeType
 from gwbatch.handlers.registry import Registry
+from gwbatch.handlers.voevent import voevent_topic
 from gwbatch.ledger import Ledger, Transaction, messages, positions
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.positions import Position
@@ -175,22 +174,3 @@ def _topic_of_alert(alert: dict[str, Any]) -> str:
     if isinstance(data, dict) and data.get("group") and data.get("pipeline"):
         return f"{data['group']}_{data['pipeline']}".lower()
     raise BadInput("neither a message with a topic nor an IGWN alert about an event or superevent")
-
-
-def voevent_topic(document: bytes) -> str:
-    """The topic on which a VOEvent would have come, from its ``Packet_Type``."""
-    from lxml import etree
-
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-    try:
-        root = etree.fromstring(document, parser)
-    except etree.XMLSyntaxError as error:
-        raise BadInput(f"not XML: {error}") from error
-    value = root.findtext("./What/Param[@name='Packet_Type']") or next(
-        (param.get("value") for param in root.findall("./What/Param") if param.get("name") == "Packet_Type"),
-        None,
-    )
-    try:
-        return VOEVENT_PREFIX + NoticeType(int(str(value))).name
-    except ValueError as error:
-        raise BadInput(f"a VOEvent of the unknown Packet_Type {value!r}") from error

@@ -143,7 +143,7 @@ def test_killed_at_any_point_it_goes_on_where_it_was(ledger: Ledger, tmp_path: P
         broker.send("cbc_gstlal", b'{"n": %d}', 2000)
         for count in [*range(1, 11), 0]:
             command = [sys.executable, "-m", "gwbatch", "listen", "igwn-alert", "--state", str(tmp_path / "state")]
-            for setting in (f"bootstrap={broker.bootstrap}", "group=gracedb", "start=earliest"):
+            for setting in (f"bootstrap={broker.bootstrap}", "auth=none", "group=gracedb", "start=earliest"):
                 command += ["--set", f"listeners.igwn-alert.{setting}"]
             kill = {"GWBATCH_KILL_AT": f"{point}:{1 + count % 2}"} if count else {}
             listener = subprocess.Popen(command, env={**os.environ, **kill}, stderr=subprocess.DEVNULL)

@@ -100,4 +100,30 @@ def test_what_is_not_an_alert_is_bad_input(payload: bytes, said: str) -> None:
 
 def test_a_json_string_that_holds_json_and_a_plain_object_are_the_same() -> None:
     assert decode("cbc_gstlal", b'"{\\"uid\\": \\"G1\\"}"') == decode("cbc_gstlal", b'{"uid": "G1"}') == {"uid": "G1"}
-    assert decode("gcn.classic.voevent.SNEWS", b"<x/>") == b"<x/>"
+
+
+def voevent(packet_type: int) -> bytes:
+    return b'<VOEvent><What><Param name="Packet_Type" value="%d"/></What></VOEvent>' % packet_type
+
+
+def test_a_voevent_reaches_its_handler_as_bytes_when_it_is_of_its_topics_type() -> None:
+    assert decode("gcn.classic.voevent.SNEWS", voevent(149)) == voevent(149)
+    assert decode("gcn.notices.svom.voevent.eclairs", b"<x/>") == b"<x/>"
+    with pytest.raises(BadInput, match="type FERMI_GBM_ALERT on the topic gcn.classic.voevent.SNEWS"):
+        decode("gcn.classic.voevent.SNEWS", voevent(110))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"<VOEvent>",
+        b"\xff\xfe\x00",
+        b'<!DOCTYPE v [<!ENTITY a "x">]><v>&a;</v>',
+        b'<!DOCTYPE v [<!ENTITY a SYSTEM "file:///etc/passwd">]><v>&a;</v>',
+        b"<v>" * 100_000,
+    ],
+)
+def test_hostile_xml_is_bad_input(document: bytes) -> None:
+    with pytest.raises(BadInput):
+        decode("gcn.classic.voevent.SNEWS", document)

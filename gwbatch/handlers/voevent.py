@@ -1,0 +1,54 @@
+"""VOEvents as far as their envelope goes: parsed without following or expanding anything, and typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lxml import etree
+
+from gwbatch.errors import BadInput
+from gwbatch.handlers.notice_types import NoticeType
+
+VOEVENT_PREFIX = "gcn.classic.voevent."
+
+
+def parse_voevent(document: bytes) -> Any:
+    """The root element.
+
+    Raises
+    ------
+    BadInput
+        When it is not well-formed, or declares entities (which no notice does).
+    """
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    try:
+        root = etree.fromstring(document, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise BadInput(f"not XML: {error}") from error
+    doctype: Any = root.getroottree().docinfo.internalDTD
+    if doctype is not None and any(True for _ in doctype.iterentities()):
+        raise BadInput("a VOEvent that declares entities: refused")
+    return root
+
+
+def notice_type(root: Any) -> NoticeType:
+    """The notice type that ``Packet_Type`` says."""
+    value = next(
+        (param.get("value") for param in root.iterfind("./What/Param") if param.get("name") == "Packet_Type"), None
+    )
+    try:
+        return NoticeType(int(str(value)))
+    except ValueError as error:
+        raise BadInput(f"a VOEvent of the unknown Packet_Type {value!r}") from error
+
+
+def voevent_topic(document: bytes) -> str:
+    """The topic on which a VOEvent would have come."""
+    return VOEVENT_PREFIX + notice_type(parse_voevent(document)).name
+
+
+def check_topic(topic: str, document: bytes) -> None:
+    """Raise `BadInput` unless the document is a VOEvent of the type that its topic names."""
+    root = parse_voevent(document)
+    if topic.startswith(VOEVENT_PREFIX) and (found := VOEVENT_PREFIX + notice_type(root).name) != topic:
+        raise BadInput(f"a VOEvent of type {found.removeprefix(VOEVENT_PREFIX)} on the topic {topic}")

@@ -1,0 +1,53 @@
+"""A bell beside the ledger: every commit rings it, so that who waits for work need not look all the time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from pathlib import Path
+
+
+class Doorbell:
+    """A named pipe.  Ringing never waits and never fails; without a listener it does nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._out: int | None = None
+        self._in: int | None = None
+
+    def ring(self) -> None:
+        """Say that something was committed."""
+        try:
+            if self._out is None:
+                self._out = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+            os.write(self._out, b".")
+        except OSError as error:
+            # No pipe, nobody listening, or already full of rings: all the same to us.
+            if error.errno != errno.EAGAIN:
+                self._hang_up()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a ring; whether there was one.  Only the dispatcher listens."""
+        if self._in is None:
+            try:
+                os.mkfifo(self._path, 0o600)
+            except FileExistsError:
+                pass
+            self._in = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
+        rung, _, _ = select.select([self._in], [], [], seconds)
+        if rung:
+            os.read(self._in, 65536)
+        return bool(rung)
+
+    def close(self) -> None:
+        """Let go of both ends."""
+        self._hang_up()
+        if self._in is not None:
+            os.close(self._in)
+            self._in = None
+
+    def _hang_up(self) -> None:
+        if self._out is not None:
+            os.close(self._out)
+            self._out = None

@@ -1,0 +1,47 @@
+"""The doorbell never waits, never fails, and wakes at once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from gwbatch.dispatcher.pulse import Pulse
+from gwbatch.ledger import Ledger
+from gwbatch.ledger.doorbell import Doorbell
+
+
+def test_ringing_without_a_listener_does_nothing(tmp_path: Path) -> None:
+    bell = Doorbell(tmp_path / "bell")
+    bell.ring()
+    listener = Doorbell(tmp_path / "bell")
+    assert not listener.wait(0)
+    bell.ring()
+    assert listener.wait(5)
+    listener.close()
+    bell.ring()
+    bell.ring()
+    again = Doorbell(tmp_path / "bell")
+    again.wait(0)
+    bell.ring()
+    assert again.wait(5)
+
+
+def test_a_full_pipe_is_no_trouble(tmp_path: Path) -> None:
+    listener, bell = Doorbell(tmp_path / "bell"), Doorbell(tmp_path / "bell")
+    listener.wait(0)
+    for _ in range(70_000):
+        bell.ring()
+    assert listener.wait(0)
+
+
+def test_a_commit_of_anybody_wakes_the_dispatcher(ledger: Ledger) -> None:
+    assert ledger.path is not None
+    other, pulse, stop = Ledger(ledger.path), Pulse(ledger), threading.Event()
+    thread = threading.Thread(target=pulse.run, args=(stop,))
+    thread.start()
+    seen = pulse.wait(pulse.generation, 5)
+    with other.transaction() as tx:
+        tx.execute("INSERT INTO handled VALUES ('a', 'b', 1)")
+    assert pulse.wait(seen, 5) != seen
+    stop.set()
+    thread.join()
