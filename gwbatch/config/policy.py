@@ -56,6 +56,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
     drop_instruments: list[str]
     drop_searches: list[str]
     far_limit: float
+    future_limit: float
     clustering: Literal["auto", "server", "client"]
     search_within: float
     windows: Windows

@@ -36,6 +36,8 @@ class Context:
         Unix time in seconds.
     topic : str
         Where the message came from.
+    live : bool
+        Whether `now` is the time at which the message came; not so in a replay.
     """
 
     tx: Transaction
@@ -44,6 +46,7 @@ class Context:
     now: float
     topic: str = ""
     message_id: int | None = None
+    live: bool = True
     decisions: list[Decision] = field(default_factory=list)
 
     @cached_property

@@ -26,7 +26,7 @@ def replay(lines: Iterable[bytes], policy: Policy) -> Iterator[str]:
     """
     ledger = Ledger(None)
     with ledger.transaction() as tx:
-        context = Context(tx, policy, Profile(), 0.0)
+        context = Context(tx, policy, Profile(), 0.0, live=False)
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

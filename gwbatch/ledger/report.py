@@ -65,12 +65,19 @@ def _listeners(ledger: Ledger, now: float) -> list[dict[str, Any]]:
                 "last_message_age": None if row["last_message"] is None else now - row["last_message"],
                 "restarts": row["restarts"],
                 "note": row["note"],
-                "partitions": len(partitions),
-                "lag": sum(max(0, (p["high_watermark"] or 0) - p["next_offset"]) for p in partitions),
+                "partitions": [
+                    {"topic": p["topic"], "partition": p["partition"], "lag": _lag(p), "gap": p["gap"]}
+                    for p in partitions
+                ],
+                "lag": sum(map(_lag, partitions)),
                 "gap": sum(p["gap"] for p in partitions),
             }
         )
     return found
+
+
+def _lag(position: Any) -> int:
+    return max(0, (position["high_watermark"] or 0) - position["next_offset"])
 
 
 def _lanes(ledger: Ledger, now: float) -> dict[str, dict[str, Any]]:

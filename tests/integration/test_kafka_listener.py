@@ -14,7 +14,9 @@ import pytest
 
 from gwbatch.clock import SystemClock
 from gwbatch.config.profile import ListenerSettings
+from gwbatch.errors import TransientError
 from gwbatch.handlers import REGISTRY, Registry, igwn_alert
+from gwbatch.handlers.registry import decode
 from gwbatch.ledger import Ledger, positions
 from gwbatch.listeners.kafka import KafkaListener
 from tests.integration.brokers import BrokerProcess
@@ -158,3 +160,139 @@ def test_killed_at_any_point_it_goes_on_where_it_was(ledger: Ledger, tmp_path: P
                 break
     assert received(ledger) == 2000
     assert ledger.read("SELECT count(DISTINCT payload) FROM messages")[0][0] == 2000
+
+
+# ---- trouble on the line --------------------------------------------------------------------------------------
+
+
+def test_an_outage_delays_and_loses_nothing(ledger: Ledger, registry: Registry) -> None:
+    with BrokerProcess("cbc_gstlal") as broker:
+        broker.send("cbc_gstlal", b"%d", 2)
+        listener = listen(ledger, broker.bootstrap)
+        step_until(listener, lambda: received(ledger) == 2)
+        broker.do(b"!down")
+        for _ in range(6):
+            listener.step()
+        broker.do(b"!up")
+        broker.send("cbc_gstlal", b"after %d", 3)
+        step_until(listener, lambda: received(ledger) == 5)
+        assert listener.connected
+        listener.close()
+
+
+@pytest.mark.parametrize("trouble", [b"!errors 20", b"!slow 300"])
+def test_errors_and_slowness_are_lived_through(ledger: Ledger, registry: Registry, trouble: bytes) -> None:
+    with BrokerProcess("cbc_gstlal") as broker:
+        broker.send("cbc_gstlal", b"%d", 50)
+        broker.do(trouble)
+        listener = listen(ledger, broker.bootstrap)
+        step_until(listener, lambda: received(ledger) == 50)
+        listener.close()
+
+
+def test_partitions_that_are_added_are_read(ledger: Ledger, registry: Registry) -> None:
+    with BrokerProcess() as broker:
+        broker.do(b"!partitions gracedb.cbc_gstlal 3")
+        for partition in range(3):
+            broker.send(f"cbc_gstlal/{partition}", b"%d", 2)
+        listener = listen(ledger, broker.bootstrap)
+        step_until(listener, lambda: received(ledger) == 6)
+        listener.close()
+    assert len(positions.positions(ledger.connection, "igwn-alert")) == 3
+
+
+def test_a_topic_that_was_made_again_and_grew_longer_is_known_by_its_content(
+    ledger: Ledger, registry: Registry
+) -> None:
+    with BrokerProcess("cbc_gstlal") as broker:
+        broker.send("cbc_gstlal", b"old %d", 3)
+        listener = listen(ledger, broker.bootstrap)
+        step_until(listener, lambda: received(ledger) == 3)
+        listener.close()
+    with BrokerProcess("cbc_gstlal") as broker:
+        broker.send("cbc_gstlal", b"new %d", 8)
+        listener = listen(ledger, broker.bootstrap)
+        step_until(listener, lambda: received(ledger) == 11)
+        listener.close()
+
+
+# ---- GCN --------------------------------------------------------------------------------------------------------
+
+FERMI = "gcn.classic.voevent.FERMI_GBM_FIN_POS"
+NOTICE = b'<VOEvent><What><Param name="Packet_Type" value="115"/></What></VOEvent>'
+
+
+@pytest.fixture
+def gcn_registry() -> Iterator[Registry]:
+    from gwbatch import gcn
+
+    with REGISTRY.scratch() as scratch:
+        gcn.handler("FERMI_GBM_FIN_POS", queue="exttrig")(lambda payload: None)
+        gcn.handler("gcn.notices.swift.bat.guano", queue="exttrig")(lambda payload: None)
+        igwn_alert.handler("cbc_gstlal")(lambda alert: None)
+        yield scratch
+
+
+def listen_gcn(ledger: Ledger, bootstrap: str) -> KafkaListener:
+    settings = ListenerSettings(kind="gcn", bootstrap=bootstrap, start="earliest")
+    return KafkaListener("gcn", settings, ledger, REGISTRY, SystemClock())
+
+
+def test_gcns_own_producer_is_understood(ledger: Ledger, gcn_registry: Registry) -> None:
+    from gcn_kafka import Producer
+
+    with BrokerProcess() as broker:
+        producer = Producer(config={"bootstrap.servers": broker.bootstrap, "security.protocol": "PLAINTEXT"})
+        producer.produce(FERMI, NOTICE)
+        producer.produce("gcn.notices.swift.bat.guano", b'{"id": ["1"]}')
+        producer.produce("gcn.classic.voevent.SNEWS", b"nobody wants it")
+        producer.flush(10)
+        listener = listen_gcn(ledger, broker.bootstrap)
+        step_until(listener, lambda: received(ledger) == 2)
+        listener.close()
+    rows = ledger.read(
+        "SELECT m.topic, m.payload, d.lane FROM messages m JOIN deliveries d ON d.message_id = m.id ORDER BY 1"
+    )
+    assert [tuple(row) for row in rows] == [
+        (FERMI, NOTICE, "exttrig"),
+        ("gcn.notices.swift.bat.guano", b'{"id": ["1"]}', "exttrig"),
+    ]
+
+
+def test_the_heartbeat_is_a_sign_of_life_and_never_stored(
+    ledger: Ledger, gcn_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gwbatch.listeners.kafka.SILENCE", 1.0)
+    with BrokerProcess("heartbeat", group="gcn") as broker:
+        listener = listen_gcn(ledger, broker.bootstrap)
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            listener.step()
+            broker.send("heartbeat", b"{}")
+        assert received(ledger) == 0
+        with pytest.raises(TransientError, match=r"No message on gcn\.heartbeat for 1 s"):
+            step_until(listener, lambda: False, 5)
+        listener.close()
+
+
+def test_the_fields_own_alert_producer_is_understood(ledger: Ledger, registry: Registry) -> None:
+    """igwn-alert sends a JSON string that holds JSON."""
+    program = """
+import sys
+from igwn_alert import client
+port = int(sys.argv[1])
+alerts = client(server=f"kafka://127.0.0.1:{port}/", port=port, group="gracedb", noauth=True)
+alerts.connect("cbc_gstlal")
+alerts.publish_to_topic("cbc_gstlal", '{"uid": "G1", "alert_type": "new"}')
+alerts.flush_by_topic("cbc_gstlal")
+"""
+    with BrokerProcess("cbc_gstlal") as broker:
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program, str(broker.port)],
+            check=True, timeout=60, env={**os.environ, "HOP_AUTOMATIC_OFFLOAD": "false"},
+        )  # fmt: skip
+        listener = listen(ledger, broker.bootstrap)
+        step_until(listener, lambda: received(ledger) == 1)
+        listener.close()
+    (row,) = ledger.read("SELECT payload FROM messages")
+    assert decode("cbc_gstlal", row["payload"]) == {"uid": "G1", "alert_type": "new"}

@@ -341,3 +341,13 @@ def test_an_unreachable_server_says_so_in_words(rig: Rig) -> None:
     rig.server.stop()
     with pytest.raises(GraceDBUnreachable, match="did not answer to label G1 DQV"):
         rig.executors.writer.label("G1", "DQV", repeated=False)
+
+
+def test_a_trigger_of_the_far_future_is_a_dead_letter(rig: Rig) -> None:
+    from gwbatch.config.resources import demo_event
+
+    content = demo_event("bns_hlv").read_bytes().replace(b",1029975254,", b",1929975254,")
+    rig.upload(nature=False, content=content)
+    rig.settle()
+    assert any("far in the future" in reason for reason in rig.dead())
+    assert rig.superevents() == []

@@ -50,7 +50,7 @@ def test_a_file_that_others_may_read_is_refused(auth_file: Path) -> None:
 
 
 def test_missing_credentials_are_told_without_any_secret(auth_file: Path) -> None:
-    with pytest.raises(ConfigError, match="no entry .* for kafka.example.org") as caught:
+    with pytest.raises(ConfigError, match=r"no entry .* for kafka\.example\.org") as caught:
         scram("kafka.example.org:9092")
     assert "geheim" not in str(caught.value)
     auth_file.write_text('password = "geheim')

@@ -109,7 +109,7 @@ def voevent(packet_type: int) -> bytes:
 def test_a_voevent_reaches_its_handler_as_bytes_when_it_is_of_its_topics_type() -> None:
     assert decode("gcn.classic.voevent.SNEWS", voevent(149)) == voevent(149)
     assert decode("gcn.notices.svom.voevent.eclairs", b"<x/>") == b"<x/>"
-    with pytest.raises(BadInput, match="type FERMI_GBM_ALERT on the topic gcn.classic.voevent.SNEWS"):
+    with pytest.raises(BadInput, match=r"type FERMI_GBM_ALERT on the topic gcn.classic.voevent.SNEWS"):
         decode("gcn.classic.voevent.SNEWS", voevent(110))
 
 

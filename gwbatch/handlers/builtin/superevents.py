@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from gwbatch import effects
@@ -13,7 +14,8 @@ from gwbatch.errors import BadInput
 from gwbatch.handlers.builtin.annotate import annotate_superevent
 from gwbatch.handlers.registry import Context
 from gwbatch.model import Decision
-from gwbatch.superevents import Manager, Superevent, parse_event
+from gwbatch.gpstime import utc_to_gps
+from gwbatch.superevents import Event, Manager, Superevent, parse_event
 from gwbatch.superevents.admission import added_label, foreign_server
 from gwbatch.superevents.candidate import require_name
 from gwbatch.superevents.manager import EARLY_WARNING, LOW_SIGNIF_LOCKED, SIGNIF_LOCKED
@@ -32,6 +34,7 @@ def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
     if not isinstance(data, Mapping):
         raise BadInput("The alert has no object: it cannot be said which event it is about.")
     event = parse_event(data)
+    _refuse_the_future(event, context)
     stranger = foreign_server(alert, context.profile.gracedb.url) if context.profile.gracedb.url else None
     if stranger is not None:
         log.warning("refused an alert about %s of another GraceDB server, %s", event.graceid, stranger)
@@ -46,6 +49,12 @@ def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
     for decision in decisions:
         context.record(decision)
     return decisions
+
+
+def _refuse_the_future(event: Event, context: Context) -> None:
+    limit = context.now + context.policy.future_limit
+    if context.live and event.gpstime > utc_to_gps(datetime.fromtimestamp(limit, UTC)):
+        raise BadInput(f"Event {event.graceid} has the gpstime {event.gpstime!r}, which is far in the future.")
 
 
 def _labels(alert: Mapping[str, Any], known: Mapping[str, Any] | None) -> list[str]:

@@ -1,0 +1,98 @@
+"""Listener and dispatcher are killed at random while messages flow: all processed, none twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gwbatch.ledger import Ledger
+from tests.integration.brokers import BrokerProcess
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(3600)]
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(state: Path, bootstrap: str) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable,
+        "-m",
+        "gwbatch",
+        "run",
+        "--state",
+        str(state),
+        "--set",
+        'plugins=["tests.acceptance.counting"]',
+    ]
+    for setting in (f"bootstrap={bootstrap}", "group=gracedb", "auth=none", "start=earliest", "enabled=true"):
+        command += ["--set", f"listeners.igwn-alert.{setting}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+
+
+def counted(ledger: Ledger) -> list[int]:
+    try:
+        return [row["n"] for row in ledger.read("SELECT n FROM counted")]
+    except sqlite3.OperationalError:  # the first message is still to come
+        return []
+
+
+@pytest.mark.parametrize(
+    ("messages", "kills"), [(2_000, 12), pytest.param(20_000, 200, marks=pytest.mark.soak)], ids=["short", "long"]
+)
+def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path, messages: int, kills: int) -> None:
+    chance = random.Random(messages)
+    with BrokerProcess("cbc_soak") as broker:
+        dispatcher = start(tmp_path / "state", broker.bootstrap)
+        portion = messages // (kills + 1) + 1
+
+        def flow() -> None:
+            sent = 0
+            while sent < messages:
+                count = min(portion, messages - sent)
+                for n in range(sent, sent + count):
+                    broker.send("cbc_soak", b'{"n": %d}' % n)
+                sent += count
+                time.sleep(0.2)
+
+        sender = threading.Thread(target=flow)
+        sender.start()
+        for _ in range(kills):
+            time.sleep(chance.uniform(0.05, 1.0))
+            victim = psutil.Process(dispatcher.pid)
+            children = victim.children()
+            if children and chance.random() < 0.5:
+                chance.choice(children).kill()
+            else:
+                victim.send_signal(signal.SIGKILL)
+                dispatcher.wait()
+                dispatcher = start(tmp_path / "state", broker.bootstrap)
+        sender.join()
+        ledger, deadline = open_ledger(tmp_path / "state"), time.monotonic() + 120
+        while len(counted(ledger)) < messages and time.monotonic() < deadline:
+            assert dispatcher.poll() is None
+            time.sleep(0.1)
+        dispatcher.terminate()
+        assert dispatcher.wait(30) == 0
+    assert sorted(counted(ledger)) == list(range(messages))
+    assert ledger.read("SELECT count(*) FROM deliveries WHERE state <> 'done'")[0][0] == 0
+    assert ledger.read("SELECT count(*) FROM effects WHERE state = 'done'")[0][0] == messages // 100
+    ledger.close()
+
+
+def open_ledger(state: Path) -> Ledger:
+    deadline = time.monotonic() + 30
+    while not (state / "ledger.sqlite").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return Ledger(state / "ledger.sqlite")
