@@ -11,10 +11,10 @@ from typing import Any
 from gwbatch import effects
 from gwbatch.effects import Effect
 from gwbatch.errors import BadInput
+from gwbatch.gpstime import utc_to_gps
 from gwbatch.handlers.builtin.annotate import annotate_superevent
 from gwbatch.handlers.registry import Context
 from gwbatch.model import Decision
-from gwbatch.gpstime import utc_to_gps
 from gwbatch.superevents import Event, Manager, Superevent, parse_event
 from gwbatch.superevents.admission import added_label, foreign_server
 from gwbatch.superevents.candidate import require_name
