@@ -210,8 +210,7 @@ def backlog(folder: Path, bootstrap: str, producer: Producer) -> None:
     while lane.step():
         pass
     decided = count / (time.perf_counter() - begin)
-    print(f"
-backlog of {count} alerts: {received:.0f} alerts/s durable,")
+    print(f"backlog of {count} alerts: {received:.0f} alerts/s durable,")
     print(f"then {decided:.0f} alerts/s decided in one serial lane")
     listener.close()
     ledger.close()

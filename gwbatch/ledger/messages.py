@@ -15,6 +15,10 @@ KEPT_OF_OVERSIZE = 4096
 """How many bytes of a refused, oversized payload are kept to look at."""
 
 
+MEMORY = 16 * 2**20
+"""Bytes of payloads that a batch of deliveries may take."""
+
+
 @dataclass(frozen=True)
 class Incoming:
     """A message as a listener got it, on its way into the ledger."""
@@ -106,9 +110,16 @@ def send(tx: Transaction, source: str, topic: str, payload: dict[str, Any], lane
 
 
 def due(tx: Transaction, lane: str, now: float, limit: int = 1) -> list[Delivery]:
-    """The oldest deliveries of `lane` that may be handled now."""
-    rows = tx.execute(query("next_deliveries"), {"lane": lane, "now": now, "limit": limit})
-    return [Delivery(**dict(row)) for row in rows]
+    """The oldest deliveries of `lane` that may be handled now, in all not much more than `MEMORY` bytes."""
+    sizes = tx.execute(query("next_deliveries"), {"lane": lane, "now": now, "limit": limit}).fetchall()
+    total = 0
+    found = []
+    for row in sizes:
+        if total > MEMORY:
+            break
+        total += row["size"]
+        found.append(Delivery(**dict(tx.execute(query("load_delivery"), (row["id"],)).fetchone())))
+    return found
 
 
 def is_open(tx: Transaction, delivery_id: int) -> bool:

@@ -1,9 +1,13 @@
 -- name: next_deliveries
--- The oldest deliveries of a lane that are due.
-SELECT d.id, d.message_id, d.attempts, m.source, m.topic, m.digest, m.payload, m.received
+-- The oldest deliveries of a lane that are due, and how large they are.
+SELECT d.id, length(m.payload) AS size
 FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
 WHERE d.lane = :lane AND d.state = 'new' AND d.not_before <= :now
 ORDER BY d.id LIMIT :limit;
+
+-- name: load_delivery
+SELECT d.id, d.message_id, d.attempts, m.source, m.topic, m.digest, m.payload, m.received
+FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?;
 
 -- name: claim_effect
 -- The best effect that may run now: due, first of its subject, and what it waits for is done.

@@ -77,7 +77,7 @@ def _listeners(ledger: Ledger, now: float) -> list[dict[str, Any]]:
 
 
 def _lag(position: Any) -> int:
-    return max(0, (position["high_watermark"] or 0) - position["next_offset"])
+    return max(0, int(position["high_watermark"] or 0) - int(position["next_offset"]))
 
 
 def _lanes(ledger: Ledger, now: float) -> dict[str, dict[str, Any]]:

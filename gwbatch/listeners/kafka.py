@@ -67,6 +67,7 @@ class KafkaListener:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
                 "allow.auto.create.topics": False,
+                "queued.max.messages.kbytes": 32768,  # memory stays bounded, however large the messages
                 "error_cb": self._trouble,
                 "logger": logging.getLogger("librdkafka"),
                 "log_level": 3,

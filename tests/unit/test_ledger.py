@@ -187,3 +187,11 @@ def test_positions_and_gaps_add_up(ledger: Ledger) -> None:
         positions.put(tx, "k", Position("t", 0, 0, 12), 2.0, gap=2)
         assert positions.positions(tx, "k") == {("t", 0): Position("t", 0, 0, 12)}
         assert tx.execute("SELECT gap FROM offsets").fetchone()["gap"] == 5
+
+
+def test_a_batch_takes_bounded_memory(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "MEMORY", 1000)
+    with ledger.transaction() as tx:
+        for n in range(9):
+            messages.receive(tx, Incoming("k", "t", 0, n, b"x" * 600), ["general"], 1.0)
+        assert len(messages.due(tx, "general", 1.0, 9)) == 2
