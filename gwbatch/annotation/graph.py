@@ -28,7 +28,7 @@ class Product:
     only_if : str or None
         A fact of the map without which the product makes no sense.
     urgency : int
-        Products of higher urgency go first in every queue: sky maps ahead of plots.
+        Products of higher urgency go first in every queue: any sky map ahead of any plot.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Product:
     urgency: int = 0
 
 
-EVENT_PRODUCTS = (Product(MAP, "localize", (COINC,), "sky localization complete", label="SKYMAP_READY", urgency=50),)
+EVENT_PRODUCTS = (Product(MAP, "localize", (COINC,), "sky localization complete", label="SKYMAP_READY", urgency=1000),)
 
 SUPEREVENT_PRODUCTS = (
     Product("bayestar.html", "fits-header", (MAP,), "FITS headers of the multi-order sky map", urgency=30),

@@ -20,7 +20,7 @@ class Wanted:
 
 
 def job_priority(product: Product, significant: bool) -> int:
-    """Significant events ahead of others, and within each sky maps ahead of plots."""
+    """Sky maps ahead of plots, whosever they are; among maps and among plots significant events ahead of others."""
     return product.urgency + (SIGNIFICANT_BONUS if significant else 0)
 
 

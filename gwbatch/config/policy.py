@@ -100,7 +100,7 @@ def load_policy(*overrides: Path) -> Policy:
 def policy_from(values: dict[str, Any]) -> Policy:
     """A checked policy from a mapping of the shape of ``policy.toml``."""
     try:
-        policy = msgspec.convert(values, Policy)
+        policy = _case_folded(msgspec.convert(values, Policy))
     except msgspec.ValidationError as error:
         raise ConfigError(f"The policy is not valid: {error}. Compare with 'gwbatch site show --policy'.") from error
     for level in (policy.significant, policy.less_significant):
@@ -111,6 +111,36 @@ def policy_from(values: dict[str, Any]) -> Policy:
                     "leave the kind out to switch it off."
                 )
     return policy
+
+
+def _case_folded(policy: Policy) -> Policy:
+    """Kinds, searches and pipelines in lower case, as events have them; instruments in upper case."""
+
+    def keys(table: dict[str, Any]) -> dict[str, Any]:
+        return {name.lower(): value for name, value in table.items()}
+
+    def words(names: list[str]) -> list[str]:
+        return [name.lower() for name in names]
+
+    windows, ranking = policy.windows, policy.ranking
+    return msgspec.structs.replace(
+        policy,
+        topics=words(policy.topics),
+        drop_instruments=[name.upper() for name in policy.drop_instruments],
+        drop_searches=words(policy.drop_searches),
+        complete=keys(policy.complete),
+        significant=keys(policy.significant),
+        less_significant=keys(policy.less_significant),
+        windows=msgspec.structs.replace(
+            windows,
+            half_width=keys(windows.half_width),
+            durations=keys(windows.durations),
+            quality_over_frequency=words(windows.quality_over_frequency),
+        ),
+        ranking=msgspec.structs.replace(
+            ranking, burst_like_pipelines=words(ranking.burst_like_pipelines), rank=keys(ranking.rank)
+        ),
+    )
 
 
 def default_policy() -> dict[str, Any]:

@@ -160,12 +160,12 @@ class Executors:
         """The GraceDB id of an event, or of a superevent by its local key."""
         if not name.startswith("S@"):
             return name
-        rows = self._ledger.read("SELECT graceid FROM superevents WHERE key = ?", (name,))
-        if not rows or rows[0]["graceid"] is None:
+        superevent = Mirror(self._ledger.connection).superevent(name)
+        if superevent is None or superevent.superevent_id is None:
             raise TransientError(
                 f"Superevent {name} has no GraceDB id yet: its creation has not succeeded (see 'gwbatch status')."
             )
-        return str(rows[0]["graceid"])
+        return superevent.superevent_id
 
     # ---- jobs ---------------------------------------------------------------------------------------------
 

@@ -150,11 +150,15 @@ class Registry:
         return sorted(topic for topic, handlers in self._by_topic.items() if handlers)
 
     def known_topic(self, topic: str) -> str:
-        """`topic`, or the ``group_pipeline`` that a ``group_pipeline_search`` nobody asked for belongs to."""
-        if topic in self._by_topic:
+        """The topic that handlers asked for: without a server's prefix (``gracedb.``), or without the search.
+
+        ``group_pipeline_search`` belongs to ``group_pipeline`` where nobody asked for the search.
+        """
+        if topic in self._by_topic or topic.startswith(("gcn.", "igwn.", "every.", "job.")):
             return topic
-        base = "_".join(topic.split("_")[:2])
-        return base if base in self._by_topic and not topic.startswith("gcn.") else topic
+        bare = topic.rpartition(".")[2].lower()
+        base = "_".join(bare.split("_")[:2])
+        return next((known for known in (bare, base) if known in self._by_topic), topic)
 
     @contextmanager
     def scratch(self) -> Iterator[Registry]:

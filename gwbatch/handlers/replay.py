@@ -41,6 +41,8 @@ def replay(lines: Iterable[bytes], policy: Policy) -> Iterator[str]:
 def _decide(line: bytes, context: Context) -> list[Decision]:
     try:
         topic, alert = _read(line)
+        if topic not in SUPEREVENT_TOPICS and "_".join(topic.split("_")[:2]) not in context.policy.topics:
+            return [Decision("drop", reason=f"topic {topic} is not one that superevents are made from")]
         canonical = messages.digest(json.dumps(alert, sort_keys=True).encode())
         if not messages.first_time(context.tx, canonical, "replay", context.now):
             return [Decision("none", reason="this very alert came before")]
@@ -55,7 +57,7 @@ def _read(line: bytes) -> tuple[str, dict[str, Any]]:
     if not isinstance(topic, str) or payload is None:
         raise BadInput("a line needs a topic and a payload")
     if isinstance(payload, str):
-        payload = decode(topic, payload.encode())
+        payload = decode(topic, payload.encode(errors="surrogatepass"))
     if not isinstance(payload, dict):
         raise BadInput(f"the payload on {topic} is a JSON {type(payload).__name__}, not an object")
     return topic.rpartition(".")[2].lower(), payload
@@ -67,8 +69,6 @@ def _decide_alert(topic: str, alert: dict[str, Any], context: Context) -> list[D
         for _ in lane.handle_superevent(alert, context):
             pass
         return context.decisions[before:] or [Decision("none", reason="about a superevent: nothing to decide")]
-    if "_".join(topic.split("_")[:2]) not in context.policy.topics:
-        return [Decision("drop", reason=f"topic {topic} is not one that superevents are made from")]
     return lane.decide(alert, context)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from gwbatch.ledger.database import Transaction, query
 from gwbatch.model import Decision
 from gwbatch.superevents.candidate import Event, Superevent, parse_event
-from gwbatch.superevents.manager import apply
+from gwbatch.superevents.manager import apply, merge
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,11 @@ class Mirror:
     # ---- superevents ----------------------------------------------------------------------------------
 
     def superevent(self, key: str) -> Superevent | None:
-        """By local key."""
-        return self._one("SELECT * FROM superevents WHERE key = ?", (key,))
+        """By local key, also by one that was merged into another."""
+        return self._one(
+            "SELECT * FROM superevents WHERE key = coalesce((SELECT superevent FROM aliases WHERE key = ?), ?)",
+            (key, key),
+        )
 
     def superevent_named(self, superevent_id: str) -> Superevent | None:
         """By GraceDB id."""
@@ -87,6 +90,9 @@ class Mirror:
         """Bring the mirror to the state after a decision of the superevent manager."""
         if decision.superevent is None or decision.action in ("drop", "none"):
             return
+        if "merges" in decision.detail:
+            self.merge(decision.detail["merges"], decision.superevent, now)
+            return
         after = apply(self.superevent(decision.superevent), decision)
         if after is None:
             return
@@ -99,22 +105,30 @@ class Mirror:
         self.tx.execute(query("join_superevent"), {"graceid": graceid, "superevent": superevent})
 
     def name_superevent(self, key: str, superevent_id: str, now: float) -> None:
-        """Fill in the GraceDB id that a create effect brought back."""
-        self.tx.execute("UPDATE superevents SET graceid = ?, updated = ? WHERE key = ?", (superevent_id, now, key))
+        """Fill in the GraceDB id that a create effect brought back; one known by that id already is the same."""
+        ours, same = self.superevent(key), self.superevent_named(superevent_id)
+        if ours is not None and same is not None and same.key != ours.key:
+            self.merge(ours.key, same.key, now)
+        elif ours is not None:
+            self.put_superevent(replace(ours, superevent_id=superevent_id), now)
 
-    def refresh_superevent(self, data: Mapping[str, Any], now: float) -> Superevent | None:
-        """Take over what an alert about a superevent says; None when nothing of it is known here."""
-        known = self.superevent_named(str(data.get("superevent_id")))
-        if known is None and data.get("preferred_event"):
-            known = self.superevent_of(str(data["preferred_event"]))
-        if known is None or known.superevent_id not in (None, data["superevent_id"]):
-            return None
-        changed = replace(known, superevent_id=str(data["superevent_id"]))
-        if isinstance(data.get("labels"), list):
-            kept = [label for label in known.labels if label in data["labels"] or label in _OURS]
-            changed = replace(changed, labels=tuple(dict.fromkeys([*kept, *map(str, data["labels"])])))
-        self.put_superevent(changed, now)
-        return changed
+    def merge(self, gone: str, kept: str, now: float) -> None:
+        """Make two descriptions of one superevent one; the key that goes stays an alias."""
+        first, second = self.superevent(gone), self.superevent(kept)
+        if first is None or second is None or first.key == second.key:
+            return
+        for graceid in first.events:
+            self.join(graceid, second.key)
+        self.tx.execute("DELETE FROM superevents WHERE key = ?", (first.key,))
+        self.tx.execute("UPDATE aliases SET superevent = ? WHERE superevent = ?", (second.key, first.key))
+        self.tx.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (first.key, second.key))
+        self.put_superevent(merge(first, second), now)
+
+    def leave(self, graceid: str, superevent: str) -> None:
+        """An event is no member any more."""
+        self.tx.execute(
+            "UPDATE events SET superevent = NULL WHERE graceid = ? AND superevent = ?", (graceid, superevent)
+        )
 
     def _one(self, sql: str, parameters: tuple[Any, ...]) -> Superevent | None:
         row = self.tx.execute(sql, parameters).fetchone()
@@ -175,10 +189,6 @@ class Mirror:
                 "now": now,
             },
         )
-
-
-# Labels that we decide: a snapshot that was taken before ours arrived does not take them away again.
-_OURS = frozenset({"EM_READY", "ADVREQ", "EARLY_WARNING", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED"})
 
 
 def _product(row: Any) -> Product:

@@ -11,6 +11,7 @@ from typing import Any
 from gwbatch.errors import BadInput
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_@-]{0,63}")  # names become parts of keys, paths and addresses
+LONGEST_BURST = 1.0e4  # s
 LATEST_GPS = 4.0e9  # s, the year 2106: a trigger time beyond is a mistake, not a trigger
 
 
@@ -122,6 +123,8 @@ def parse_event(data: Mapping[str, Any]) -> Event:
     quality, frequency = (_number(graceid, field, olib.get(field)) for field in ("quality_mean", "frequency_mean"))
     snrs = (coinc.get("snr"), multi.get("snr"), mly.get("SNR"), olib.get("omicron_snr_network"))
     durations = (multi.get("duration"), mly.get("duration"))
+    duration = next((_number(graceid, "duration", value) for value in durations if value is not None), None)
+    olib_span = quality / frequency if quality is not None and frequency else None
     return Event(
         graceid=graceid,
         group=_word(graceid, "group", data.get("group")),
@@ -134,8 +137,8 @@ def parse_event(data: Mapping[str, Any]) -> Event:
         instruments=listed or named,
         ranking_instruments=frozenset(str(s["ifo"]) for s in singles if s.get("ifo") and s.get("chisq") is not None),
         snr=next((_number(graceid, "snr", value) for value in snrs if value is not None), None),
-        duration=next((_number(graceid, "duration", value) for value in durations if value is not None), None),
-        quality_over_frequency=quality / frequency if quality is not None and frequency else None,
+        duration=_span(graceid, "duration", duration),
+        quality_over_frequency=_span(graceid, "quality over frequency", olib_span),
         superevent_id=data.get("superevent") or None,
         reserved=data.get("processing_status") == "reserved",
     )
@@ -150,9 +153,26 @@ def require_name(value: Any) -> None:
 def _number(graceid: str, field: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadInput(f"Event {graceid} has {field} = {value!r}: not a finite number.")
-    return float(value)
+    number = finite(value)
+    if number is None:
+        raise BadInput(f"Event {graceid} has {field} = {str(value)[:40]}: not a finite number.")
+    return number
+
+
+def finite(value: Any) -> float | None:
+    """`value` as a finite number, or None when it is not one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+
+
+def _span(graceid: str, field: str, value: float | None) -> float | None:
+    if value is not None and not 0 <= value <= LONGEST_BURST:
+        raise BadInput(f"Event {graceid} has {field} = {value!r} s: no burst is like that.")
+    return value
 
 
 def _word(graceid: str, field: str, value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -78,13 +78,23 @@ class Manager:
             yield from self._adopt(named, event, window, view)
         elif known is not None:
             if named is not None and known.superevent_id is None:
-                yield Decision("update", known.key, {"superevent_id": named}, f"the server calls it {named}")
+                known = yield from self._learn_name(known, named, view)
             if alert.get("alert_type") != "new":
                 yield from self._update(known, event, view)
         elif self.policy.clustering == "server":
             yield Decision("none", None, {"event": event.graceid}, "the server has not put it into a superevent yet")
         else:
             yield from self._join_or_create(event, window, view)
+
+    def _learn_name(self, known: Superevent, named: str, view: View) -> Generator[Decision, None, Superevent]:
+        """The server's name for a superevent of ours; where it is another's already, the two are one."""
+        same = view.superevent_named(named)
+        if same is None or same.key == known.key:
+            yield Decision("update", known.key, {"superevent_id": named}, f"the server calls it {named}")
+            return replace(known, superevent_id=named)
+        decision = Decision("update", same.key, {"merges": known.key}, f"the server calls {known.key} {named} too")
+        yield decision
+        return merge(known, same)
 
     def _join_or_create(self, event: Event, window: tuple[float, float], view: View) -> Iterator[Decision]:
         near = view.superevents_near(category_of(event), event.gpstime, self.policy.search_within)
@@ -167,7 +177,8 @@ class Manager:
         if LOW_SIGNIF_LOCKED in superevent.labels or event.graceid == superevent.preferred:
             return False
         preferred = view.event(superevent.preferred)
-        return preferred is None or preference(event, self.policy) > preference(preferred, self.policy)
+        # Of an event that only the server knows it cannot be said that it ranks below.
+        return preferred is not None and preference(event, self.policy) > preference(preferred, self.policy)
 
     def _labels(self, superevent: Superevent, event: Event) -> Iterator[Decision]:
         complete = is_complete(event, self.policy)
@@ -193,7 +204,7 @@ class Manager:
             return []
         best = max(members, key=lambda event: preference(event, self.policy))
         current = view.event(superevent.preferred)
-        if current is not None and preference(best, self.policy) <= preference(current, self.policy):
+        if current is None or preference(best, self.policy) <= preference(current, self.policy):
             return []
         detail = {"preferred": best.graceid, "t_0": best.gpstime}
         return [
@@ -204,6 +215,18 @@ class Manager:
                 f"re-selected: {best.graceid} ranks above {superevent.preferred}",
             )
         ]
+
+
+def merge(gone: Superevent, kept: Superevent) -> Superevent:
+    """Two descriptions of one superevent as one; the kept one's preferred event and t_0 stay."""
+    return replace(
+        kept,
+        t_start=min(gone.t_start, kept.t_start),
+        t_end=max(gone.t_end, kept.t_end),
+        events=tuple(dict.fromkeys([*kept.events, *gone.events])),
+        labels=tuple(dict.fromkeys([*kept.labels, *gone.labels])),
+        superevent_id=kept.superevent_id or gone.superevent_id,
+    )
 
 
 def apply(superevent: Superevent | None, decision: Decision) -> Superevent | None:

@@ -11,7 +11,8 @@ Preference = tuple[bool, bool, bool, bool, bool, int, int, float]
 
 def required_labels(event: Event, policy: Policy) -> frozenset[str] | None:
     """Labels that complete this kind of event; None for a kind that never completes."""
-    required = policy.complete.get(event.kind)
+    own = f"{event.group}.{event.pipeline}.{event.search}"
+    required = policy.complete.get(own, policy.complete.get(event.kind))
     return None if required is None else frozenset(required)
 
 
@@ -33,10 +34,17 @@ def publishable(event: Event, policy: Policy) -> tuple[bool, bool, bool, bool]:
 
 
 def _passes(event: Event, policy: Policy, level: str) -> bool:
+    if not is_listed(event, policy):
+        return False
     if RAVEN_ALERT in event.labels:
         return True
     threshold = getattr(policy, level).get(event.kind)
     return threshold is not None and event.far is not None and threshold.trials * event.far <= threshold.far
+
+
+def is_listed(event: Event, policy: Policy) -> bool:
+    """Whether the policy knows this kind; one that it does not is never publishable, whatever its labels."""
+    return event.kind in policy.significant or event.kind in policy.less_significant
 
 
 def is_significant(event: Event, policy: Policy) -> bool:
@@ -55,9 +63,9 @@ def preference(event: Event, policy: Policy) -> Preference:
     ``(complete, ok_S, far_S, ok_L, far_L, group_rank, n_ifos, snr or -far)``
     """
     far = event.far if event.far is not None else float("inf")
-    if counts_as_cbc(event, policy) and event.snr is not None:
-        counted = event.ranking_instruments if policy.ranking_instruments_only else event.instruments
-        n_ifos, strength = len(counted), event.snr
+    if counts_as_cbc(event, policy):
+        counted = (policy.ranking_instruments_only and event.ranking_instruments) or event.instruments
+        n_ifos, strength = len(counted), event.snr or 0.0
     else:
         n_ifos, strength = -1, -far
     return (
@@ -70,8 +78,8 @@ def preference(event: Event, policy: Policy) -> Preference:
 
 
 def counts_as_cbc(event: Event, policy: Policy) -> bool:
-    """Whether detectors and SNR are compared (CBC searches that are matched filters)."""
-    return event.group == "cbc" and event.pipeline not in policy.burst_like_pipelines
+    """Whether detectors and SNR are compared (CBC, but for the searches without a matched filter)."""
+    return _ranked_kind(event, policy).startswith("cbc.")
 
 
 def _ranked_kind(event: Event, policy: Policy) -> str:

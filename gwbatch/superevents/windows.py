@@ -15,7 +15,6 @@ def window_of(event: Event, policy: Policy) -> tuple[float, float]:
         half = factor * event.duration
     if event.pipeline in rule.quality_over_frequency and event.quality_over_frequency is not None:
         half = event.quality_over_frequency
-    half = abs(half)
     return event.gpstime - half, event.gpstime + half
 
 

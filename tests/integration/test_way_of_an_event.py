@@ -91,6 +91,33 @@ def test_a_psd_uploaded_beside_the_coincidence_starts_another_localization(rig: 
     assert f"{MAP},0" in rig.files(graceid)
 
 
+def test_a_psd_that_comes_while_the_first_try_runs_is_used_when_that_fails(rig: Rig) -> None:
+    def work(request: JobRequest) -> None:
+        error = {"type": "BadInput", "message": "no PSD", "retryable": False}
+        write_result(request, {"has_distances": True}, None if "psd.xml.gz" in request.inputs else error)
+
+    rig.scheduler.work = work
+    graceid = rig.upload()
+    rig.server.client.write_log(graceid, "PSD", filename="psd.xml.gz", filecontents=b"psd")
+    rig.settle()
+    assert rig.states("jobs")[f"{graceid}/localize"] == "FAILED"
+    assert rig.states("jobs")[f"{graceid}/localize/psd"] == "DONE"
+
+
+def test_a_psd_beside_a_coincidence_that_has_one_changes_nothing(rig: Rig) -> None:
+    graceid = rig.upload()
+    rig.server.client.write_log(graceid, "PSD", filename="psd.xml.gz", filecontents=b"psd")
+    rig.settle()
+    assert [key for key in rig.states("jobs") if key.startswith(graceid)] == [f"{graceid}/localize"]
+
+
+def test_sky_maps_of_anybody_go_ahead_of_all_plots() -> None:
+    from gwbatch.annotation import EVENT_PRODUCTS, SUPEREVENT_PRODUCTS, job_priority
+
+    plots = [job_priority(product, True) for product in SUPEREVENT_PRODUCTS]
+    assert min(job_priority(product, False) for product in EVENT_PRODUCTS) > max(plots)
+
+
 def test_gracedb_down_for_an_hour_loses_nothing_and_keeps_the_order(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.settle(1.0)
     graceid = rig.upload()

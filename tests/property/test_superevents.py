@@ -21,7 +21,6 @@ NEEDED = {
     ("cbc", "earlywarning"): COMPLETE,
     ("cbc", "mdc"): COMPLETE,
     ("cbc", "ssm"): {"EMBRIGHT_READY", "SKYMAP_READY"},
-    ("burst", "bbh"): COMPLETE,
     ("burst", "allsky"): {"SKYMAP_READY"},
 }
 SIGNIFICANT = {
@@ -48,12 +47,16 @@ def kind(e: dict[str, Any]) -> tuple[str, str]:
     return e["group"].lower(), (e["search"] or "").lower()
 
 
+def needed(e: dict[str, Any]) -> set[str] | None:
+    return COMPLETE if kind(e) == ("burst", "bbh") and e["pipeline"] == "CWB" else NEEDED.get(kind(e))
+
+
 def complete(e: dict[str, Any]) -> bool:
-    return kind(e) in NEEDED and NEEDED[kind(e)] <= set(e["labels"])
+    return needed(e) is not None and needed(e) <= set(e["labels"])
 
 
 def publishable(e: dict[str, Any]) -> tuple[bool, bool]:
-    raven = "RAVEN_ALERT" in e["labels"]
+    raven = "RAVEN_ALERT" in e["labels"] and kind(e) in SIGNIFICANT  # an unlisted kind is never publishable
     threshold, trials = SIGNIFICANT.get(kind(e), (-math.inf, 1))
     significant = trials * e["far"] <= threshold or raven
     less = significant or (kind(e) in LESS and 8 * e["far"] <= 2 / DAY * 8)
@@ -63,10 +66,11 @@ def publishable(e: dict[str, Any]) -> tuple[bool, bool]:
 def rank(e: dict[str, Any]) -> tuple[Any, ...]:
     ok = not e["offline"] and "INJ" not in e["labels"]
     significant, less = publishable(e)
-    aframe = e["pipeline"] == "aframe"
-    group_rank = 0 if aframe and kind(e) == ("cbc", "allsky") else RANK.get(kind(e), -1)
+    aframe = e["pipeline"] == "aframe" and kind(e) == ("cbc", "allsky")
+    group_rank = 0 if aframe else RANK.get(kind(e), -1)
     if kind(e)[0] == "cbc" and not aframe:
-        ifos, strength = len(e["extra_attributes"]["SingleInspiral"]), e["extra_attributes"]["CoincInspiral"]["snr"]
+        ifos = len(e["instruments"].split(","))
+        strength = e["extra_attributes"].get("CoincInspiral", {}).get("snr", 0.0)
     else:
         ifos, strength = -1, -e["far"]
     return complete(e), ok, significant, ok, less, group_rank, ifos, strength
@@ -84,7 +88,7 @@ class Model:
         known = self.events.get(e["graceid"])
         counts = "K1" not in e["instruments"].split(",") and e["far"] is not None and e["far"] <= 1 / 3600
         if counts and alert["alert_type"] == "label_added":
-            counts = name == "RAVEN_ALERT" or (name in NEEDED.get(kind(e), ()) and complete(e))
+            counts = name == "RAVEN_ALERT" or (name in (needed(e) or ()) and complete(e))
         if known is not None or counts:
             labels = list(dict.fromkeys([*(known["labels"] if known else []), *e["labels"]]))
             if known is not None and alert["alert_type"] == "new":
@@ -151,6 +155,8 @@ kinds = st.sampled_from(
         ("CBC", "gstlal", "SSM"),
         ("CBC", "gstlal", "MDC"),
         ("CBC", "aframe", "AllSky"),
+        ("CBC", "aframe", "SSM"),
+        ("Burst", "MLy", "BBH"),
         ("CBC", "spiir", "LowMass"),
         ("Burst", "CWB", "AllSky"),
         ("Burst", "CWB", "BBH"),
@@ -177,6 +183,8 @@ def streams(draw: st.DrawFn) -> list[dict[str, Any]]:
             labels=draw(st.sampled_from([[], ["EARLY_WARNING"], ["INJ"]])),
         )
         data["offline"] = draw(st.booleans()) and draw(st.booleans())
+        if pipeline == "aframe":
+            data["extra_attributes"] = {}
         if pipeline == "CWB":
             data["extra_attributes"] = {"MultiBurst": {"snr": 7.0, "duration": draw(st.sampled_from([0.01, 0.4]))}}
         events.append(data)

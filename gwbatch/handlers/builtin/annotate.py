@@ -45,13 +45,15 @@ def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
         return
     if foreign_server(alert, context.profile.gracedb.url):
         return
+    if data.get("processing_status") == "reserved":
+        return
     event = parse_event(data)
     if event.group != "cbc" or refusal(event, context.policy) is not None:
         return
-    if alert["alert_type"] == "new":
-        yield from _localize(event, (COINC,), context)
-    else:
+    if alert["alert_type"] == "log":
         yield from _pipeline_upload(event, alert.get("data"), context)
+    elif event.pipeline not in context.policy.burst_like_pipelines:  # those bring no coincidence to localize
+        yield from _localize(event, (COINC,), context)
 
 
 def _localize(event: Event, inputs: tuple[str, ...], context: Context) -> Iterator[Effect]:
@@ -68,7 +70,10 @@ def _pipeline_upload(event: Event, entry: Any, context: Context) -> Iterator[Eff
     filename = str(entry.get("filename") or "") if isinstance(entry, Mapping) else ""
     name = next((known for known in PIPELINE_UPLOADS if filename == known or filename.endswith(f".{known}")), None)
     if filename == PSD:
-        yield from _localize(event, (COINC, PSD), context)
+        context.mirror.put_product(mirror.Product(event.graceid, PSD, "0", None, {}), context.now)
+        first = jobs.get(context.tx, f"{event.graceid}/localize")
+        if first is None or first.state is JobState.FAILED:
+            yield from _localize(event, (COINC, PSD), context)
     elif name is not None:
         version = str(entry.get("file_version") or 0)
         context.mirror.put_product(
@@ -189,5 +194,10 @@ def _after_failure(job: jobs.Job, context: Context) -> Iterator[Effect]:
         jobs.try_again(context.tx, job, context.now)
         return
     log.error("job %s failed for good: %s", job.key, job.reason)
+    if job.kind == "localize" and PSD not in job.request["inputs"] and context.mirror.product(job.subject, PSD):
+        event = context.mirror.event(job.subject)
+        if event is not None:
+            yield from _localize(event, (COINC, PSD), context)
+            return
     text = f"{job.kind} failed after {job.attempt} attempt(s): {job.reason}"
     yield effects.log(job.subject, text, key=job.key, tags=("gwbatch",))

@@ -13,12 +13,14 @@ from gwbatch.effects import Effect
 from gwbatch.errors import BadInput
 from gwbatch.gpstime import utc_to_gps
 from gwbatch.handlers.builtin.annotate import annotate_superevent
+from gwbatch.handlers.builtin.mirroring import mirror_superevent
 from gwbatch.handlers.registry import Context
 from gwbatch.model import Decision
-from gwbatch.superevents import Event, Manager, Superevent, parse_event
-from gwbatch.superevents.admission import added_label, foreign_server
+from gwbatch.superevents import Event, Manager, parse_event
+from gwbatch.superevents.admission import ALERT_TYPES, added_label, foreign_server
 from gwbatch.superevents.candidate import require_name
 from gwbatch.superevents.manager import EARLY_WARNING, LOW_SIGNIF_LOCKED, SIGNIF_LOCKED
+from gwbatch.superevents.ranking import is_listed
 
 log = logging.getLogger(__name__)
 
@@ -33,22 +35,41 @@ def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
     data = alert.get("object")
     if not isinstance(data, Mapping):
         raise BadInput("The alert has no object: it cannot be said which event it is about.")
-    event = parse_event(data)
-    _refuse_the_future(event, context)
-    stranger = foreign_server(alert, context.profile.gracedb.url) if context.profile.gracedb.url else None
-    if stranger is not None:
-        log.warning("refused an alert about %s of another GraceDB server, %s", event.graceid, stranger)
-        decisions = [
-            Decision("drop", reason=f"alert of another GraceDB server, {stranger}", detail={"event": event.graceid})
-        ]
+    require_name(data.get("graceid"))
+    known = context.mirror.event_data(data["graceid"])
+    reason = _not_worth_reading(alert, data, known, context)
+    if reason is not None:
+        decisions = [Decision("drop", reason=reason, detail={"event": data["graceid"]})]
     else:
+        event = parse_event(data)
+        if alert.get("alert_type") == "label_added":
+            event = replace(event, labels=event.labels | {added_label(alert)})
+        _refuse_the_future(event, context)
         decisions = Manager(context.policy).decide(alert, event, context.mirror)
-        known = context.mirror.event_data(event.graceid)
         if known is not None or decisions[0].action != "drop":
             context.mirror.put_event({**data, "labels": _labels(alert, known)}, context.now)
+        if decisions[0].action == "create" and not is_listed(event, context.policy):
+            log.warning(
+                "%s is of kind %s, which the policy does not list: never publishable", event.graceid, event.kind
+            )
     for decision in decisions:
         context.record(decision)
     return decisions
+
+
+def _not_worth_reading(
+    alert: Mapping[str, Any], data: Mapping[str, Any], known: Mapping[str, Any] | None, context: Context
+) -> str | None:
+    """Why an alert is dropped before its event is even looked at."""
+    stranger = foreign_server(alert, context.profile.gracedb.url) if context.profile.gracedb.url else None
+    if stranger is not None:
+        log.warning("refused an alert about %s of another GraceDB server, %s", data["graceid"], stranger)
+        return f"alert of another GraceDB server, {stranger}"
+    if data.get("processing_status") == "reserved":
+        return "processing_status is reserved: the upload is not there yet"
+    if alert.get("alert_type") not in ALERT_TYPES and known is None:
+        return f"alert type {alert.get('alert_type')}"
+    return None
 
 
 def _refuse_the_future(event: Event, context: Context) -> None:
@@ -59,7 +80,7 @@ def _refuse_the_future(event: Event, context: Context) -> None:
 
 def _labels(alert: Mapping[str, Any], known: Mapping[str, Any] | None) -> list[str]:
     """Labels after an alert: its snapshot may be older than what we know, so only label alerts change the set."""
-    snapshot = list(alert["object"].get("labels") or [])
+    snapshot = [str(label) for label in alert["object"].get("labels") or []]
     before = list(known.get("labels") or []) if known else []
     alert_type = alert.get("alert_type")
     if alert_type == "label_removed":
@@ -83,49 +104,37 @@ def effect_of(decision: Decision, context: Context) -> Effect | None:
     key, detail = decision.superevent, decision.detail
     if key is None:
         return None
+    ours = key.startswith("S@")  # else the server clusters, and keeps the window itself
     if decision.action == "create" and detail.get("superevent_id") is None:
-        return Effect(
-            f"{key}/create",
-            "gracedb.create_superevent",
-            key,
-            {"superevent": key, **detail},
-            None,
-            effects.LABEL_PRIORITY,
-        )
+        args = {"superevent": key, **detail}
+        return Effect(f"{key}/create", "gracedb.create_superevent", key, args, None, effects.LABEL_PRIORITY)
     if decision.action == "add_event" and not detail.get("adopted"):
         args = {"superevent": key, "event": detail["event"]}
         return Effect(f"{key}/add/{detail['event']}", "gracedb.add_event", key, args, None, effects.LABEL_PRIORITY)
     if decision.action == "update":
-        changes = {name: value for name, value in detail.items() if name != "superevent_id"}
+        written = ("preferred", "t_0", "t_start", "t_end") if ours else ("preferred", "t_0")
+        changes = {name: detail[name] for name in written if name in detail}
         if changes:
             args = {"superevent": key, "changes": changes}
-            return Effect(
-                f"{key}/update/{context.message_id}",
-                "gracedb.update_superevent",
-                key,
-                args,
-                None,
-                effects.LABEL_PRIORITY,
-            )
+            name = f"{key}/update/{context.message_id}"
+            return Effect(name, "gracedb.update_superevent", key, args, None, effects.LABEL_PRIORITY)
     if decision.action == "label":
-        return effects.label(key, detail["label"])
+        return _label_again(effects.label(key, detail["label"]), context)
     return None
+
+
+def _label_again(effect: Effect, context: Context) -> Effect:
+    """A label that was set before and taken away by somebody is another effect when it is decided again."""
+    done = context.tx.execute("SELECT 1 FROM effects WHERE key = ? AND state = 'done'", (effect.key,)).fetchone()
+    return effect if done is None else replace(effect, key=f"{effect.key}/{context.message_id}")
 
 
 def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about a superevent: take over what others changed; on a lock, choose the preferred event again."""
-    data = alert.get("object")
-    if not isinstance(data, Mapping) or not data.get("superevent_id"):
-        raise BadInput("The alert has no object with a superevent_id: it cannot be said which superevent it is about.")
-    require_name(data["superevent_id"])
-    if context.policy.clustering == "client" and not context.profile.gracedb.url:
-        return
-    superevent = context.mirror.refresh_superevent(data, context.now)
+    superevent = mirror_superevent(alert, context)
     if superevent is None:
         return
     alert_type, label = alert.get("alert_type"), added_label(alert)
-    if alert_type == "update" and not _writes_pending(superevent, context):
-        superevent = _take_over(superevent, data, context)
     decisions: list[Decision] = []
     if alert_type == "label_added" and (
         label == SIGNIF_LOCKED or (label == EARLY_WARNING and SIGNIF_LOCKED not in superevent.labels)
@@ -136,28 +145,3 @@ def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effec
     for decision in decisions:
         context.record(decision)
     yield from _carry_out(decisions or [Decision("none", superevent.key)], context)
-
-
-def _writes_pending(superevent: Superevent, context: Context) -> bool:
-    return (
-        context.tx.execute(
-            "SELECT 1 FROM effects WHERE subject = ? AND state IN ('ready', 'running') LIMIT 1",
-            (superevent.key,),
-        ).fetchone()
-        is not None
-    )
-
-
-def _take_over(superevent: Superevent, data: Mapping[str, Any], context: Context) -> Superevent:
-    """GraceDB is the truth: somebody else's window, preferred event and members."""
-    changes: dict[str, Any] = {
-        name: float(data[name]) for name in ("t_start", "t_0", "t_end") if isinstance(data.get(name), int | float)
-    }
-    preferred = str(data.get("preferred_event") or superevent.preferred)
-    changes["preferred"] = preferred
-    changed = replace(superevent, **changes)
-    context.mirror.put_superevent(changed, context.now)
-    for graceid in data.get("gw_events") or []:
-        if graceid not in superevent.events and context.mirror.event_data(str(graceid)) is not None:
-            context.mirror.join(str(graceid), superevent.key)
-    return changed

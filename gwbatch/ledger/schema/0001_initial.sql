@@ -143,6 +143,12 @@ CREATE TABLE superevents (
 );
 CREATE INDEX superevents_t_0 ON superevents (category, t_0);
 
+-- Keys of superevents that turned out to be one with another.
+CREATE TABLE aliases (
+    key TEXT PRIMARY KEY,
+    superevent TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE events (
     graceid TEXT PRIMARY KEY,
     superevent TEXT REFERENCES superevents (key),

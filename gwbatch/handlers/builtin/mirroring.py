@@ -1,0 +1,133 @@
+"""Keeping the mirror of superevents true: GraceDB's alerts about them, taken over where they are newer than ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gwbatch.errors import BadInput
+from gwbatch.handlers.registry import Context
+from gwbatch.superevents import Superevent, parse_event
+from gwbatch.superevents.admission import added_label, foreign_server
+from gwbatch.superevents.candidate import finite, require_name
+
+log = logging.getLogger(__name__)
+
+TIMES = ("t_start", "t_0", "t_end")
+
+
+def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent | None:
+    """The superevent after an alert about it; None when it is none of ours to follow.
+
+    Raises
+    ------
+    BadInput
+        When the alert does not say which superevent it is about, or holds times that cannot be meant.
+    """
+    data = alert.get("object")
+    if not isinstance(data, Mapping) or not data.get("superevent_id"):
+        raise BadInput("The alert has no object with a superevent_id: it cannot be said which superevent it is about.")
+    for name in ("superevent_id", "preferred_event"):
+        if data.get(name) is not None:
+            require_name(data[name])
+    url = context.profile.gracedb.url
+    stranger = foreign_server(alert, url) if url else None
+    if stranger is not None:
+        log.warning("refused an alert about %s of another GraceDB server, %s", data["superevent_id"], stranger)
+        return None
+    if context.policy.clustering == "client" and not context.live:
+        return None  # what if we clustered by ourselves: then the recorded server's decisions do not count
+    known = _find(data, context)
+    if known is None:
+        return _first_sight(data, context)
+    changed = _labelled(replace(known, superevent_id=data["superevent_id"]), alert, data)
+    if not _writes_pending(known, context):
+        changed = _reshaped(changed, data)
+        _take_over_members(changed, alert, data, context)
+    context.mirror.put_superevent(changed, context.now)
+    return context.mirror.superevent(changed.key)
+
+
+def _find(data: Mapping[str, Any], context: Context) -> Superevent | None:
+    """By GraceDB's id, or by its preferred event while ours has no id yet."""
+    known = context.mirror.superevent_named(data["superevent_id"])
+    if known is None and data.get("preferred_event"):
+        known = context.mirror.superevent_of(data["preferred_event"])
+        if known is not None and known.superevent_id not in (None, data["superevent_id"]):
+            return None
+    return known
+
+
+def _first_sight(data: Mapping[str, Any], context: Context) -> Superevent | None:
+    """Somebody else's superevent: mirrored, for later events may belong to it."""
+    times = _times(data)
+    if len(times) < len(TIMES) or not data.get("preferred_event"):
+        return None
+    category = str(data.get("category") or "production").lower()
+    superevent = Superevent(
+        data["superevent_id"], category, times["t_start"], times["t_0"], times["t_end"], data["preferred_event"],
+        (), tuple(_names(data.get("labels"))), data["superevent_id"],
+    )  # fmt: skip
+    context.mirror.put_superevent(superevent, context.now)
+    _take_over_members(superevent, {"alert_type": "new"}, data, context)
+    return context.mirror.superevent(superevent.key)
+
+
+def _labelled(superevent: Superevent, alert: Mapping[str, Any], data: Mapping[str, Any]) -> Superevent:
+    """Only a removal takes a label away: any other snapshot may be older than our own labels."""
+    labels = [*superevent.labels, *_names(data.get("labels"))]
+    if alert.get("alert_type") == "label_removed":
+        labels = [label for label in labels if label != added_label(alert)]
+    return replace(superevent, labels=tuple(dict.fromkeys(labels)))
+
+
+def _reshaped(superevent: Superevent, data: Mapping[str, Any]) -> Superevent:
+    changes: dict[str, Any] = dict(_times(data))
+    changes["preferred"] = data.get("preferred_event") or superevent.preferred
+    return replace(superevent, **changes)
+
+
+def _take_over_members(
+    superevent: Superevent, alert: Mapping[str, Any], data: Mapping[str, Any], context: Context
+) -> None:
+    """Members as GraceDB lists them, as far as we know the events; the preferred one comes with the alert."""
+    described = data.get("preferred_event_data")
+    if isinstance(described, Mapping) and context.mirror.event_data(str(described.get("graceid"))) is None:
+        try:
+            parse_event(described)
+        except BadInput:
+            pass
+        else:
+            context.mirror.put_event(described, context.now)
+    members = _names(data.get("gw_events"))
+    for graceid in dict.fromkeys([*members, superevent.preferred]):
+        if context.mirror.event_data(graceid) is not None:
+            context.mirror.join(graceid, superevent.key)
+    if alert.get("alert_type") == "event_removed":
+        for graceid in set(superevent.events) - set(members):
+            context.mirror.leave(graceid, superevent.key)
+
+
+def _times(data: Mapping[str, Any]) -> dict[str, float]:
+    found = {}
+    for name in TIMES:
+        if data.get(name) is not None:
+            number = finite(data[name])
+            if number is None:
+                raise BadInput(
+                    f"Superevent {data['superevent_id']} has {name} = {str(data[name])[:40]}: not a finite number."
+                )
+            found[name] = number
+    return found
+
+
+def _names(value: Any) -> list[str]:
+    return [str(name) for name in value] if isinstance(value, list) else []
+
+
+def _writes_pending(superevent: Superevent, context: Context) -> bool:
+    """Whether GraceDB has still to hear from us: until then its snapshots are older than our decisions."""
+    sql = "SELECT 1 FROM effects WHERE subject = ? AND state IN ('ready', 'running') LIMIT 1"
+    return context.tx.execute(sql, (superevent.key,)).fetchone() is not None
