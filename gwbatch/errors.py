@@ -44,6 +44,10 @@ class LedgerBusy(TransientError):
     """The ledger stayed locked for longer than the busy timeout."""
 
 
+class LedgerUnwritable(LedgerBusy):
+    """The disk is full or broken; nothing was written, and everything is tried again later."""
+
+
 class AlreadyRunning(GwbatchError):
     """A dispatcher already works on this state directory."""
 

@@ -65,7 +65,7 @@ def command(
         ledger, registry, policy, profile, lambda: make_scheduler(profile, directory), directory, listeners
     )
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: dispatcher.stop())
+        signal.signal(number, lambda *_: dispatcher.ask_to_stop())
     dispatcher.run()
     ledger.close()
 

@@ -13,7 +13,7 @@ from gwbatch.config.profile import Profile
 from gwbatch.errors import BadInput, GwbatchError, TransientError
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import JOB_ENDED, Registry
-from gwbatch.jobs.result import write_json
+from gwbatch.jobs.result import sync, write_json
 from gwbatch.ledger import Ledger, Transaction, jobs, messages
 from gwbatch.ledger.effects import Claimed
 from gwbatch.ledger.mirror import Mirror
@@ -123,8 +123,11 @@ class Executors:
 
     def _update_superevent(self, claimed: Claimed) -> Outcome:
         target = self._target(claimed.args["superevent"])
-        self.writer.update_superevent(target, claimed.args["changes"], repeated=claimed.attempts > 1)
-        return Outcome({"target": target})
+        current = Mirror(self._ledger.connection).superevent(claimed.args["superevent"])
+        # Always the newest decision: an update that comes late must not take GraceDB back in time.
+        changes = {name: getattr(current, name, value) for name, value in claimed.args["changes"].items()}
+        self.writer.update_superevent(target, changes, repeated=claimed.attempts > 1)
+        return Outcome({"target": target, "changes": changes})
 
     def _add_event(self, claimed: Claimed) -> Outcome:
         target = self._target(claimed.args["superevent"])
@@ -224,6 +227,7 @@ class Executors:
         else:
             graceid, filename = source["gracedb"]
             temporary.write_bytes(self.writer.download(graceid, filename))
+        sync(temporary)
         temporary.replace(place)
 
 

@@ -22,12 +22,14 @@ from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import Context, Handler, Registry, decode
 from gwbatch.ledger import Ledger, Transaction, effects, leases, messages
+from gwbatch.ledger.database import require_transaction
 from gwbatch.ledger.messages import Delivery
 
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 10  # of a handler whose fault is transient
 BATCH = 100  # messages in one commit, under a backlog
+LOCKED = 0.2  # s of deciding after which a batch is committed as far as it got
 PATIENCE = 0.02  # s of preparing after which a batch is cut short
 MAX_CRASHES = 3  # of the whole process over one message
 
@@ -48,7 +50,7 @@ class _AtHand:
     handlers: list[Handler] = field(default_factory=list)
     payload: Any = None
     early: dict[str, list[Effect]] = field(default_factory=dict)
-    failures: list[tuple[Handler | None, Exception]] = field(default_factory=list)
+    failures: list[tuple[Handler | None, BaseException]] = field(default_factory=list)
 
 
 class Lane:
@@ -84,6 +86,7 @@ class Lane:
         self._clock = clock
         self._notes = notes
         self._taken: set[int] = set()
+        self._begun: dict[int, float] = {}
         self._taking = threading.Lock()
         notes.mkdir(parents=True, exist_ok=True)
         self._blame_last_crash()
@@ -94,21 +97,31 @@ class Lane:
         if not taken:
             return False
         note = self._notes / f"{self.name}.{taken[0].id}"
+        note.write_text("\n".join(str(delivery.id) for delivery in taken))
+        self._begun[taken[0].id] = time.monotonic()
         try:
-            note.write_text("\n".join(str(delivery.id) for delivery in taken))
             self._handle(taken)
+        except (LeaseLost, LedgerBusy):
+            note.unlink(missing_ok=True)  # no message's fault
+            raise
         finally:
-            note.unlink(missing_ok=True)
+            del self._begun[taken[0].id]
             with self._taking:
                 self._taken.difference_update(delivery.id for delivery in taken)
+        note.unlink(missing_ok=True)
         return True
+
+    @property
+    def busy_for(self) -> float:
+        """How long the messages at hand have been handled, in s."""
+        begun = list(self._begun.values())
+        return time.monotonic() - min(begun) if begun else 0.0
 
     def _take(self) -> list[Delivery]:
         """The oldest messages that nobody has at hand; one that failed before is handled alone."""
         with self._taking:
-            found = messages.due(self._ledger.connection, self.name, self._clock.now(), len(self._taken) + BATCH)
-            free = [delivery for delivery in found if delivery.id not in self._taken][:BATCH]
-            fresh = list(takewhile(lambda delivery: delivery.attempts == 0, free))
+            free = messages.due(self._ledger.connection, self.name, self._clock.now(), BATCH, self._taken)
+            fresh = list(takewhile(lambda delivery: delivery.attempts == delivery.crashes == 0, free))
             taken = fresh or free[:1]
             self._taken.update(delivery.id for delivery in taken)
             return taken
@@ -122,9 +135,12 @@ class Lane:
         mark(f"lane.{self.name}.decoded")
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
+            begun = time.monotonic()
             for at_hand in prepared:
                 if messages.is_open(tx, at_hand.delivery.id):
                     self._decide(tx, at_hand)
+                if time.monotonic() - begun > LOCKED:
+                    break  # nobody else can write meanwhile
             mark(f"lane.{self.name}.before_commit")
         mark(f"lane.{self.name}.after_commit")
 
@@ -144,7 +160,7 @@ class Lane:
                 continue
             try:
                 at_hand.early[handler.name] = handler(copy.deepcopy(at_hand.payload), None)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 at_hand.failures.append((handler, error))
         return at_hand
 
@@ -155,7 +171,7 @@ class Lane:
                     self._run_one(tx, handler, at_hand)
                 except (LeaseLost, LedgerBusy):
                     raise
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     at_hand.failures.append((handler, error))
         if at_hand.failures:
             self._note_failure(tx, at_hand.delivery, at_hand.failures)
@@ -177,20 +193,22 @@ class Lane:
                     wanted = at_hand.early[handler.name]
                 for effect in wanted:
                     effects.ask_for(tx, effect, now, delivery.message_id)
-        except BaseException:
+        except BaseException as error:
+            require_transaction(tx, error)
             tx.execute("ROLLBACK TO handler")
-            raise
-        finally:
             tx.execute("RELEASE handler")
+            raise
+        require_transaction(tx)
+        tx.execute("RELEASE handler")
 
     def _note_failure(
-        self, tx: Transaction, delivery: Delivery, failures: list[tuple[Handler | None, Exception]]
+        self, tx: Transaction, delivery: Delivery, failures: list[tuple[Handler | None, BaseException]]
     ) -> None:
         reason = "; ".join(
             f"{handler.name}: {in_words(error)}" if handler else in_words(error) for handler, error in failures
         )
         now = self._clock.now()
-        if all(_transient(error) for _, error in failures) and delivery.attempts + 1 < MAX_ATTEMPTS:
+        if any(_transient(error) for _, error in failures) and delivery.attempts + 1 < MAX_ATTEMPTS:
             wait = backoff.delay(delivery.attempts + 1)
             log.warning(
                 "message %d on %s failed (%s), again in %.1f s", delivery.message_id, delivery.topic, reason, wait
@@ -199,7 +217,7 @@ class Lane:
         else:
             log.error("message %d on %s is a dead letter: %s", delivery.message_id, delivery.topic, reason)
             trace = "\n".join("".join(traceback.format_exception(error)) for _, error in failures)
-            messages.bury(tx, delivery.id, reason, trace, now)
+            messages.bury(tx, delivery.id, reason, printable(trace), now)
 
     def _blame_last_crash(self) -> None:
         """Messages that were at hand when the process died get a mark; after three one is a dead letter.
@@ -212,23 +230,22 @@ class Lane:
             note.unlink(missing_ok=True)
 
     def _blame(self, delivery_id: int) -> None:
+        reason = "the dispatcher died while handling it"
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
-            row = tx.execute("SELECT attempts, state FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
-            if row is not None and row["state"] == "new":
-                now, reason = self._clock.now(), "the dispatcher died while handling it"
-                if row["attempts"] + 1 >= MAX_CRASHES:
-                    messages.bury(tx, delivery_id, f"{reason}, {MAX_CRASHES} times", None, now)
-                else:
-                    messages.postpone(tx, delivery_id, now, reason)
+            if messages.blame(tx, delivery_id, reason) >= MAX_CRASHES:
+                messages.bury(tx, delivery_id, f"{reason}, {MAX_CRASHES} times", None, self._clock.now())
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """An exception as a reason for people."""
-    return str(error) if isinstance(error, GwbatchError) else f"{type(error).__name__}: {error}"
+    return printable(str(error) if isinstance(error, GwbatchError) else f"{type(error).__name__}: {error}")
 
 
-def _transient(error: Exception) -> bool:
-    if isinstance(error, GwbatchError):
-        return error.transient
-    return isinstance(error, ConnectionError | TimeoutError)
+def printable(text: str) -> str:
+    """Text that can be stored: lone surrogates, as undecodable file names bring them, are spelled out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _transient(error: BaseException) -> bool:
+    return error.transient if isinstance(error, GwbatchError) else isinstance(error, OSError)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
+from gwbatch.dispatcher.cleaning import remove_old_job_directories
 from gwbatch.dispatcher.executors import Executors
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.pulse import Pulse
@@ -19,7 +22,7 @@ from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.errors import LedgerBusy
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import SERIAL_LANES, Registry
-from gwbatch.ledger import Ledger, effects, leases, timers
+from gwbatch.ledger import Ledger, Transaction, effects, leases, timers
 from gwbatch.schedulers import Scheduler
 
 log = logging.getLogger(__name__)
@@ -27,8 +30,22 @@ log = logging.getLogger(__name__)
 IDLE = 0.5  # s after which a thread looks again without having been woken
 WATCH = 0.05  # s between two looks at running jobs
 HOUSEKEEPING = 0.2  # s between two looks at listeners and timers
+CLEANING = 3600.0  # s between two looks for old job directories
+HANDLER_LIMIT = 300.0  # s after which a handler hangs
+EXIT_HANGING = 70
 HEARTBEAT = 5.0  # s between two heartbeats of the lease
 DISPATCHER = "dispatcher"
+DAY = 86400.0
+
+
+def _arm(tx: Transaction, registry: Registry, now: float) -> None:
+    """Timers of the handlers that come again; those of handlers that are gone are forgotten."""
+    repeating = {topic: handler for handler in registry.handlers() if handler.interval for topic in handler.topics}
+    for row in tx.execute("SELECT key FROM timers WHERE interval IS NOT NULL").fetchall():
+        if row["key"] not in repeating:
+            timers.disarm(tx, row["key"])
+    for topic, handler in repeating.items():
+        timers.repeat(tx, topic, topic, handler.lane, handler.interval or 0.0, now)
 
 
 class Dispatcher:
@@ -52,14 +69,13 @@ class Dispatcher:
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
+        self._state = state
+        self._keep_seconds = profile.keep_days * DAY
         self.ledger = ledger
         with ledger.transaction() as tx:
             self.lease = leases.acquire(tx, DISPATCHER, self.clock.now())
             unfinished = effects.release_running(tx)
-            for handler in registry.handlers():
-                if handler.interval is not None:
-                    (topic,) = handler.topics
-                    timers.repeat(tx, topic, topic, handler.lane, handler.interval, self.clock.now())
+            _arm(tx, registry, self.clock.now())
         if unfinished:
             log.info("%d effects were under way when the last dispatcher ended; asking how they went", unfinished)
         # Only the holder of the lease may touch the scheduler's own state.
@@ -74,6 +90,7 @@ class Dispatcher:
         }
         self._threads = self._plan_threads(profile)
         self._stop = threading.Event()
+        self._asked = False
         self._crash: BaseException | None = None
 
     def _plan_threads(self, profile: Profile) -> list[tuple[str, Callable[[], None]]]:
@@ -112,10 +129,17 @@ class Dispatcher:
                 if thread.name != "warm-up":
                     thread.join(timeout=60.0)
             self.scheduler.close()
-            with self.ledger.transaction() as tx:
-                leases.release(tx, self.lease)
+            try:
+                with self.ledger.transaction() as tx:
+                    leases.release(tx, self.lease)
+            except LedgerBusy as error:
+                log.warning("the lease was not released, the next dispatcher will find us gone: %s", error)
         if self._crash is not None:
             raise self._crash
+
+    def ask_to_stop(self) -> None:
+        """Like `stop`, and safe in a signal handler: it takes no lock."""
+        self._asked = True
 
     def stop(self) -> None:
         """Take nothing new; what is under way is finished and written down."""
@@ -140,6 +164,7 @@ class Dispatcher:
                     pass
             except LedgerBusy as error:
                 log.warning("%s", error)
+                self._stop.wait(IDLE)
             self.pulse.wait(seen, IDLE)
 
     def _watch(self) -> None:
@@ -156,16 +181,36 @@ class Dispatcher:
                 self.pulse.wait(seen, IDLE)
 
     def _keep_house(self) -> None:
-        last_beat = 0.0
-        while not self._stop.wait(HOUSEKEEPING):
-            self.supervisor.step()
-            now = self.clock.now()
-            if self.ledger.read("SELECT 1 FROM timers WHERE due <= ? LIMIT 1", (now,)):
-                with self.ledger.transaction() as tx:
-                    leases.check(tx, self.lease)
-                    timers.fire(tx, now)
-                    mark("timers.before_commit")
-            if now - last_beat >= HEARTBEAT:
-                with self.ledger.transaction() as tx:
-                    leases.beat(tx, self.lease, now)
-                last_beat = now
+        last_beat = last_cleaning = float("-inf")
+        while not self._asked and not self._stop.is_set():
+            time.sleep(HOUSEKEEPING)
+            self._watch_lanes()
+            now = time.monotonic()
+            try:
+                self.supervisor.step()
+                self._fire_timers()
+                if now - last_beat >= HEARTBEAT:
+                    with self.ledger.transaction() as tx:
+                        leases.beat(tx, self.lease, self.clock.now())
+                    last_beat = now
+            except LedgerBusy as error:
+                log.warning("%s", error)
+            if now - last_cleaning >= CLEANING:
+                last_cleaning = now
+                remove_old_job_directories(self._state, self.clock.now() - self._keep_seconds)
+
+    def _fire_timers(self) -> None:
+        now = self.clock.now()
+        if self.ledger.read("SELECT 1 FROM timers WHERE due <= ? LIMIT 1", (now,)):
+            with self.ledger.transaction() as tx:
+                leases.check(tx, self.lease)
+                timers.fire(tx, now)
+                mark("timers.before_commit")
+
+    def _watch_lanes(self) -> None:
+        """A handler that hangs would stop its lane for ever: end the process, and the message gets the blame."""
+        for lane in self.lanes.values():
+            if lane.busy_for > HANDLER_LIMIT:
+                log.critical("a handler in lane %s hangs for %.0f s; ending the process", lane.name, lane.busy_for)
+                self.supervisor.stop()
+                os._exit(EXIT_HANGING)

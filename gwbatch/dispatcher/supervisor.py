@@ -55,7 +55,10 @@ class Supervisor:
         for child in self._children:
             if child.process is None:
                 if self._clock.now() >= child.not_before:
-                    self._start(child)
+                    try:
+                        self._start(child)
+                    except OSError as error:
+                        self._ended(child, f"could not be started: {error}")
             elif child.process.poll() is not None:
                 self._ended(child, f"ended with code {child.process.returncode}")
             elif self._silent(child):

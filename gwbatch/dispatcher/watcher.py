@@ -10,7 +10,7 @@ from typing import Any
 from gwbatch.clock import Clock
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.executors import end_job, resources_of
-from gwbatch.errors import GwbatchError
+from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import Registry
 from gwbatch.jobs.result import fault, read_result
@@ -48,13 +48,18 @@ class JobWatcher:
             return False
         try:
             reports = self._scheduler.poll([job.attempt_key for job in followed])
-        except GwbatchError as error:
+        except Exception as error:
             reports = {
                 job.attempt_key: JobReport(job.attempt_key, JobState.UNKNOWN, reason=str(error)) for job in followed
             }
         for job in followed:
             report = reports.get(job.attempt_key, JobReport(job.attempt_key, JobState.UNKNOWN, reason="no answer"))
-            self._take(job, self._overdue(job, report))
+            try:
+                self._take(job, self._overdue(job, report))
+            except (LeaseLost, LedgerBusy):
+                raise
+            except Exception:
+                log.exception("job %s: its report could not be taken", job.attempt_key)
         return True
 
     def _take(self, job: Job, report: JobReport) -> None:
@@ -81,7 +86,7 @@ class JobWatcher:
             JobState.RUNNING: resources.run_deadline,
             JobState.HELD: resources.held_deadline,
         }.get(report.state)
-        if limit is None or report.state is not job.state or self._clock.now() - job.state_since <= limit:
+        if limit is None or report.state is not job.phase or self._clock.now() - job.state_since <= limit:
             return report
         reason = f"{report.state.lower()} for more than {limit:g} s" + (f" ({report.reason})" if report.reason else "")
         log.error("job %s: %s, giving this attempt up", job.attempt_key, reason)
@@ -104,8 +109,9 @@ def judge(job: Job, report: JobReport) -> tuple[JobReport, dict[str, Any] | None
         ), None
     wrong = fault(directory, result)
     if wrong is None:
-        done = replace(report, state=JobState.DONE, reason="", host=result["host"], cores=result["cores"])
-        return replace(done, started=result["started"], finished=result["finished"]), result
+        done = replace(report, state=JobState.DONE, reason="")
+        told = {name: result[name] for name in ("host", "cores", "started", "finished") if name in result}
+        return replace(done, **told), result
     if not result.get("error"):
         result = {**result, "error": {"message": wrong, "retryable": True}}
     return replace(report, state=JobState.FAILED, reason=wrong), result

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
+from functools import partial
 
 from gwbatch.clock import Clock
 from gwbatch.dispatcher import backoff
-from gwbatch.dispatcher.executors import Executors
+from gwbatch.dispatcher.executors import Executors, Outcome
 from gwbatch.dispatcher.lanes import in_words
-from gwbatch.errors import GwbatchError
+from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy
 from gwbatch.faults import mark
-from gwbatch.ledger import Ledger, effects, leases
+from gwbatch.ledger import Ledger, Transaction, effects, leases
 from gwbatch.ledger.effects import Claimed
 
 log = logging.getLogger(__name__)
@@ -41,16 +44,34 @@ class EffectWorker:
         try:
             outcome = self._executors.carry_out(claimed)
         except Exception as error:
-            self._failed(claimed, error)
+            self._write_down(partial(self._failed, claimed=claimed, error=error))
             return True
         mark("effect.before_done")
-        with self._ledger.transaction() as tx:
-            leases.check(tx, self._lease)
-            if outcome.commit is not None:
-                outcome.commit(tx)
-            effects.done(tx, claimed, outcome.result, self._clock.now())
+        try:
+            self._write_down(partial(self._succeeded, claimed=claimed, outcome=outcome))
+        except LeaseLost:
+            raise
+        except Exception as error:
+            self._write_down(partial(self._failed, claimed=claimed, error=error))
         mark("effect.after_done")
         return True
+
+    def _write_down(self, write: Callable[[Transaction], None]) -> None:
+        """Write how an effect went, however long the ledger is busy: a claimed effect is never forgotten."""
+        while True:
+            try:
+                with self._ledger.transaction() as tx:
+                    leases.check(tx, self._lease)
+                    write(tx)
+                return
+            except LedgerBusy as error:
+                log.warning("%s", error)
+                time.sleep(0.2)
+
+    def _succeeded(self, tx: Transaction, claimed: Claimed, outcome: Outcome) -> None:
+        if outcome.commit is not None:
+            outcome.commit(tx)
+        effects.done(tx, claimed, outcome.result, self._clock.now())
 
     def _anything_ready(self) -> bool:
         """A look that takes no lock, so that idle workers disturb nobody."""
@@ -59,21 +80,15 @@ class EffectWorker:
             self._ledger.read("SELECT 1 FROM effects WHERE state = 'ready' AND not_before <= ? LIMIT 1", (now,))
         )
 
-    def _failed(self, claimed: Claimed, error: Exception) -> None:
+    def _failed(self, tx: Transaction, claimed: Claimed, error: Exception) -> None:
         reason, now = in_words(error), self._clock.now()
-        transient = isinstance(error, GwbatchError) and error.transient
-        with self._ledger.transaction() as tx:
-            leases.check(tx, self._lease)
-            if transient:
-                wait = getattr(error, "retry_after", None) or backoff.delay(claimed.attempts)
-                log.warning("effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
-                effects.postpone(tx, claimed, now + wait, reason)
-            else:
-                log.error(
-                    "effect %s failed for good: %s",
-                    claimed.key,
-                    reason,
-                    exc_info=not isinstance(error, GwbatchError),
-                )
-                effects.bury(tx, claimed, reason, now)
-                self._executors.given_up(tx, claimed, reason)
+        if isinstance(error, GwbatchError) and error.transient:
+            wait = getattr(error, "retry_after", None) or backoff.delay(claimed.attempts)
+            log.warning("effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
+            effects.postpone(tx, claimed, now + wait, reason)
+        else:
+            log.error(
+                "effect %s failed for good: %s", claimed.key, reason, exc_info=not isinstance(error, GwbatchError)
+            )
+            effects.bury(tx, claimed, reason, now)
+            self._executors.given_up(tx, claimed, reason)

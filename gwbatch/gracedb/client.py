@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import requests
+import urllib3
 from ligo.gracedb.rest import GraceDb
 from requests.adapters import HTTPAdapter
 
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.errors import GwbatchError, TransientError
 
-TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+# 401 and 403 are what an expired token gets: it is renewed by others, and then the effects go on.
+TRANSIENT_STATUS = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504})
+LONGEST_WAIT = 300.0  # s that a server may ask us to wait
 
 
 class GraceDBError(GwbatchError):
@@ -81,10 +84,10 @@ def errors_in_words(doing: str) -> Iterator[None]:
         if status in TRANSIENT_STATUS:
             busy = GraceDBUnreachable(f"GraceDB answered {status} to {doing}: {said}. Trying again later.")
             wait = response.headers.get("Retry-After", "")
-            busy.retry_after = float(wait) if wait.isdigit() else None
+            busy.retry_after = min(float(wait), LONGEST_WAIT) if wait.isascii() and wait.isdigit() else None
             raise busy from error
         raise GraceDBError(f"GraceDB refused {doing} with status {status}: {said}.", status, said) from error
-    except (requests.RequestException, OSError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise GraceDBUnreachable(f"GraceDB did not answer to {doing}: {error}. Trying again later.") from error
 
 

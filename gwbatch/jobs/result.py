@@ -33,13 +33,36 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         os.close(folder)
 
 
+def sync(path: Path) -> None:
+    """Have a file's content on the disk before anything says that it is there."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def read_result(directory: Path, key: str) -> dict[str, Any] | None:
     """The result of the attempt `key` in a job directory; None when there is no whole one of that attempt."""
     try:
         result = json.loads((directory / NAME).read_text())
     except (OSError, ValueError):
         return None
-    return result if isinstance(result, dict) and result.get("key") == key else None
+    return result if _is_result(result) and result["key"] == key else None
+
+
+def _is_result(value: Any) -> bool:
+    """Whether a JSON value has the shape that `runner.run` writes."""
+    if not isinstance(value, dict) or not isinstance(value.get("key"), str):
+        return False
+    error, outputs = value.get("error"), value.get("outputs", {})
+    return (
+        (error is None or isinstance(error, dict))
+        and isinstance(outputs, dict)
+        and all(isinstance(output, dict) and isinstance(output.get("sha256"), str) for output in outputs.values())
+        and isinstance(value.get("host", ""), str)
+        and all(isinstance(value.get(name, 0), int | float) for name in ("cores", "started", "finished"))
+    )
 
 
 def fault(directory: Path, result: Mapping[str, Any]) -> str | None:

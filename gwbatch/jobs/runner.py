@@ -59,6 +59,7 @@ def run(
     try:
         _require(inputs.values())
         facts = computation(kind).function(Work(inputs, partial, parameters)) or {}
+        result.sync(partial)
         partial.rename(output)
     except Exception as problem:
         traceback.print_exc()

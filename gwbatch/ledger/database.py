@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gwbatch.errors import ConfigError, LedgerBusy
+from gwbatch.errors import ConfigError, LedgerBusy, LedgerUnwritable
 from gwbatch.ledger.doorbell import Doorbell
 from gwbatch.ledger.filesystem import refuse_network_filesystem
 
@@ -103,10 +103,15 @@ class Ledger:
             raise
         try:
             yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if _out_of_order(error):
+                raise LedgerUnwritable(
+                    f"The ledger {self.path} cannot be written: {error}. Nothing is lost; make room or repair the disk."
+                ) from error
             raise
-        connection.execute("COMMIT")
         if self.doorbell is not None:
             self.doorbell.ring()
 
@@ -123,6 +128,21 @@ class Ledger:
         if self.doorbell is not None:
             self.doorbell.close()
         self._local = threading.local()
+
+
+def require_transaction(tx: Transaction, cause: BaseException | None = None) -> None:
+    """Raise unless the transaction still stands: SQLite ends it by itself when the disk is full or broken."""
+    if not tx.in_transaction:
+        raise LedgerUnwritable(f"The transaction was ended from under us ({cause or 'by a handler'}).") from cause
+
+
+def _out_of_order(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, sqlite3.Error) and code in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+    )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import threading
 from pathlib import Path
 
 
@@ -15,17 +16,19 @@ class Doorbell:
         self._path = path
         self._out: int | None = None
         self._in: int | None = None
+        self._lock = threading.Lock()
 
     def ring(self) -> None:
         """Say that something was committed."""
-        try:
-            if self._out is None:
-                self._out = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
-            os.write(self._out, b".")
-        except OSError as error:
-            # No pipe, nobody listening, or already full of rings: all the same to us.
-            if error.errno != errno.EAGAIN:
-                self._hang_up()
+        with self._lock:
+            try:
+                if self._out is None:
+                    self._out = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+                os.write(self._out, b".")
+            except OSError as error:
+                # No pipe, nobody listening, or already full of rings: all the same to us.
+                if error.errno != errno.EAGAIN:
+                    self._hang_up()
 
     def wait(self, seconds: float) -> bool:
         """Wait for a ring; whether there was one.  Only the dispatcher listens."""
@@ -37,12 +40,16 @@ class Doorbell:
             self._in = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
         rung, _, _ = select.select([self._in], [], [], seconds)
         if rung:
-            os.read(self._in, 65536)
+            try:
+                os.read(self._in, 65536)
+            except BlockingIOError:
+                pass  # somebody else heard it first
         return bool(rung)
 
     def close(self) -> None:
         """Let go of both ends."""
-        self._hang_up()
+        with self._lock:
+            self._hang_up()
         if self._in is not None:
             os.close(self._in)
             self._in = None

@@ -85,6 +85,12 @@ def release_running(tx: Transaction) -> int:
 def retry_dead(tx: Transaction, key: str | None = None) -> int:
     """Let one dead effect, or all, be claimed again; returns how many."""
     where, parameters = ("", ()) if key is None else ("AND key = ?", (key,))
+    # A job whose submission was given up has failed; now it waits again.
+    tx.execute(
+        "UPDATE jobs SET state = 'WAITING' WHERE state = 'FAILED' AND key IN (SELECT json_extract(args, '$.job') "
+        f"FROM effects WHERE state = 'dead' AND kind = 'job.submit' {where})",
+        parameters,
+    )
     return tx.execute(
         f"UPDATE effects SET state = 'ready', not_before = 0 WHERE state = 'dead' {where}", parameters
     ).rowcount

@@ -34,6 +34,7 @@ class Job:
     priority: int
     attempt: int
     state: JobState
+    phase: JobState | None
     native_id: str | None
     directory: str | None
     host: str | None
@@ -78,8 +79,8 @@ def submission(key: str, attempt: int, priority: int) -> Effect:
 def try_again(tx: Transaction, job: Job, now: float) -> None:
     """Hand the job to the scheduler once more."""
     tx.execute(
-        "UPDATE jobs SET attempt = attempt + 1, state = ?, state_since = ?, native_id = NULL, directory = NULL, "
-        "host = NULL, submitted = NULL, started = NULL, finished = NULL, result = NULL WHERE key = ?",
+        "UPDATE jobs SET attempt = attempt + 1, state = ?, phase = NULL, state_since = ?, native_id = NULL, "
+        "directory = NULL, host = NULL, submitted = NULL, started = NULL, finished = NULL, result = NULL WHERE key = ?",
         (JobState.WAITING, now, job.key),
     )
     effects.ask_for(tx, submission(job.key, job.attempt + 1, job.priority), now)
@@ -124,4 +125,5 @@ def _job(row: Any) -> Job:
     values["request"] = json.loads(values["request"])
     values["result"] = None if values["result"] is None else json.loads(values["result"])
     values["state"] = JobState(values["state"])
+    values["phase"] = None if values["phase"] is None else JobState(values["phase"])
     return Job(**values)

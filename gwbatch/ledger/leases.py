@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-
-import psutil
+from pathlib import Path
 
 from gwbatch.errors import AlreadyRunning, LeaseLost
 from gwbatch.ledger.database import Transaction, query
@@ -90,10 +89,20 @@ def _alive(host: str, pid: int, pid_started: float, heartbeat: float, now: float
 def pid_alive(pid: int, started: float) -> bool:
     """Whether the process `pid` that started at `started` still runs (a reused pid does not count)."""
     try:
-        return abs(_started(pid) - started) < 1.0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        return _started(pid) == started
+    except OSError:
         return False
 
 
 def _started(pid: int) -> float:
-    return float(psutil.Process(pid).create_time())
+    """When a process started, in ticks since the boot: a clock that is set does not change it.
+
+    Raises
+    ------
+    OSError
+        When there is no such process, or only its remains.
+    """
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    if fields[0] in "ZX":
+        raise ProcessLookupError(pid)
+    return float(fields[19])

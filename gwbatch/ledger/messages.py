@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ class Delivery:
     id: int
     message_id: int
     attempts: int
+    crashes: int
     source: str
     topic: str
     digest: str
@@ -109,12 +110,14 @@ def send(tx: Transaction, source: str, topic: str, payload: dict[str, Any], lane
     return message_id
 
 
-def due(tx: Transaction, lane: str, now: float, limit: int = 1) -> list[Delivery]:
+def due(tx: Transaction, lane: str, now: float, limit: int = 1, skip: Collection[int] = ()) -> list[Delivery]:
     """The oldest deliveries of `lane` that may be handled now, in all not much more than `MEMORY` bytes."""
-    sizes = tx.execute(query("next_deliveries"), {"lane": lane, "now": now, "limit": limit}).fetchall()
+    sizes = tx.execute(query("next_deliveries"), {"lane": lane, "now": now, "limit": limit + len(skip)}).fetchall()
     total = 0
-    found = []
-    for row in sizes:
+    found: list[Delivery] = []
+    for row in (row for row in sizes if row["id"] not in skip):
+        if len(found) == limit:
+            break
         if total > MEMORY:
             break
         total += row["size"]
@@ -141,6 +144,15 @@ def postpone(tx: Transaction, delivery_id: int, not_before: float, reason: str) 
     )
 
 
+def blame(tx: Transaction, delivery_id: int, reason: str) -> int:
+    """The process died while it had this open delivery at hand; returns how often that has happened."""
+    row = tx.execute(
+        "UPDATE deliveries SET crashes = crashes + 1, reason = ? WHERE id = ? AND state = 'new' RETURNING crashes",
+        (reason, delivery_id),
+    ).fetchone()
+    return 0 if row is None else int(row["crashes"])
+
+
 def bury(tx: Transaction, delivery_id: int, reason: str, traceback: str | None, now: float) -> None:
     """Put a delivery among the dead letters."""
     tx.execute(
@@ -154,7 +166,7 @@ def retry_dead(tx: Transaction, delivery_id: int | None = None) -> int:
     """Hand one dead letter, or all, to their lanes again; returns how many."""
     where, parameters = ("", ()) if delivery_id is None else ("AND id = ?", (delivery_id,))
     return tx.execute(
-        f"UPDATE deliveries SET state = 'new', attempts = 0, not_before = 0 WHERE state = 'dead' {where}",
+        f"UPDATE deliveries SET state = 'new', attempts = 0, crashes = 0, not_before = 0 WHERE state = 'dead' {where}",
         parameters,
     ).rowcount
 
@@ -170,8 +182,8 @@ def was_handled(tx: Transaction, content: str, handler: str) -> bool:
     return row is not None
 
 
-def prune(tx: Transaction, before: float) -> int:
-    """Forget settled messages received before `before`, and what was remembered of their content."""
-    gone = tx.execute(query("prune_messages"), {"before": before}).rowcount
+def prune(tx: Transaction, before: float, limit: int = 20_000) -> int:
+    """Forget settled messages received before `before`, so many at a time, and the memory of their content."""
+    gone = tx.execute(query("prune_messages"), {"before": before, "limit": limit}).rowcount
     tx.execute("DELETE FROM handled WHERE at < ?", (before,))
     return gone

@@ -6,7 +6,7 @@ WHERE d.lane = :lane AND d.state = 'new' AND d.not_before <= :now
 ORDER BY d.id LIMIT :limit;
 
 -- name: load_delivery
-SELECT d.id, d.message_id, d.attempts, m.source, m.topic, m.digest, m.payload, m.received
+SELECT d.id, d.message_id, d.attempts, d.crashes, m.source, m.topic, m.digest, m.payload, m.received
 FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?;
 
 -- name: claim_effect
@@ -76,8 +76,10 @@ ON CONFLICT (subject, name) DO UPDATE SET
 
 -- name: prune_messages
 -- Old messages that every lane has settled; dead letters stay until somebody looks.
-DELETE FROM messages WHERE received < :before AND NOT EXISTS (
-    SELECT 1 FROM deliveries WHERE message_id = messages.id AND state <> 'done');
+DELETE FROM messages WHERE id IN (
+    SELECT id FROM messages WHERE received < :before AND NOT EXISTS (
+        SELECT 1 FROM deliveries WHERE message_id = messages.id AND state <> 'done')
+    ORDER BY received LIMIT :limit);
 
 -- name: report_lanes
 SELECT d.lane, count(*) AS depth, min(m.received) AS oldest, sum(d.attempts > 0) AS retrying
@@ -123,14 +125,15 @@ INSERT OR IGNORE INTO jobs (key, kind, queue, subject, request, priority, state,
 VALUES (:key, :kind, :queue, :subject, :request, :priority, :state, :now, :now);
 
 -- name: submitted_job
-UPDATE jobs SET state = :state, state_since = :now, submitted = :now, reason = NULL,
+UPDATE jobs SET state = :state, phase = :state, state_since = :now, submitted = :now, reason = NULL,
     scheduler = :scheduler, native_id = :native_id, directory = :directory
 WHERE key = :key AND attempt = :attempt;
 
 -- name: report_job
--- What the scheduler says now; the time of entering a state stays while the state does.
+-- What the scheduler says now.  The time of entering a phase stays while the phase does, silence or not.
 UPDATE jobs SET
-    state_since = CASE WHEN state = :state THEN state_since ELSE :now END, state = :state,
+    state_since = CASE WHEN :state IN ('UNKNOWN', phase) THEN state_since ELSE :now END,
+    phase = CASE WHEN :state = 'UNKNOWN' THEN phase ELSE :state END, state = :state,
     reason = :reason, host = coalesce(:host, host), cores = coalesce(:cores, cores),
     started = coalesce(:started, started), finished = :finished, result = :result
 WHERE key = :key AND attempt = :attempt;

@@ -36,6 +36,7 @@ WAIT = 0.25  # s for the first message of a batch
 BATCH = 500  # messages in one transaction
 REFRESH = 5.0  # s between two looks for new topics and partitions
 ADVISE = 5.0  # s between two advisory commits to the broker
+PROBED = 4  # new partitions looked at in one step
 TIMEOUT = 5.0  # s for an answer about metadata
 QUIET = 10.0  # s between two log lines about the same trouble
 HEARTBEAT = "gcn.heartbeat"  # one message a second: a sign of life, never stored
@@ -92,7 +93,12 @@ class KafkaListener:
         batch = [first, *self._consumer.consume(BATCH - 1, timeout=0)]
         good = [message for message in batch if not self._is_error(message) and not self._is_heartbeat(message)]
         if good:
-            self._store(good)
+            try:
+                self._store(good)
+            except Exception:
+                # Not written: read the same messages again, or the next batch would step over them.
+                self._assign()
+                raise
         return len(good)
 
     def close(self) -> None:
@@ -152,12 +158,15 @@ class KafkaListener:
             ]
             new = [place for place in found if place not in self._next]
             if new:
-                self._begin(new)
-                self._consumer.assign(
-                    [TopicPartition(p.topic, p.partition, p.next_offset) for p in self._next.values()]
-                )
+                self._begin(new[:PROBED])
+                self._assign()
+                if len(new) > PROBED:
+                    self._refreshed = float("-inf")  # the others at the next step, with a heartbeat in between
         except KafkaException as error:
             self._trouble(error.args[0])
+
+    def _assign(self) -> None:
+        self._consumer.assign([TopicPartition(p.topic, p.partition, p.next_offset) for p in self._next.values()])
 
     def _carries(self, topic: str) -> bool:
         """Whether a topic of the handlers can be on this connection."""

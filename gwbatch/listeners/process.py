@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 import time
 from typing import Protocol
 
@@ -49,13 +48,13 @@ def make_listener(name: str, settings: ListenerSettings, ledger: Ledger, registr
 
 def run_listener(name: str, listener: Listener, ledger: Ledger, clock: Clock) -> None:
     """Step until SIGTERM or SIGINT, or until the supervisor that started us is gone."""
-    stop = threading.Event()
+    asked: list[int] = []  # a plain list: a signal handler must take no lock
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda signum, _frame: asked.append(signum))
     supervisor = int(os.environ.get(SUPERVISOR, 0))
     started, last_beat, last_message = clock.now(), 0.0, None
     try:
-        while not stop.is_set():
+        while not asked:
             if supervisor and os.getppid() != supervisor:
                 log.warning("the supervisor is gone; leaving")
                 return

@@ -49,6 +49,7 @@ class SpoolListener:
         self._registry = registry
         self._clock = clock
         self._directory = Path(settings.directory)
+        self._unreadable: set[str] = set()
         for folder in ("done", "refused"):
             (self._directory / folder).mkdir(parents=True, exist_ok=True)
 
@@ -56,12 +57,19 @@ class SpoolListener:
         waiting = sorted(
             path
             for path in self._directory.iterdir()
-            if path.is_file() and path.name[0] != "." and path.suffix != ".part"
+            if path.is_file() and path.name[0] != "." and path.suffix != ".part" and path.name not in self._unreadable
         )
         if not waiting:
             time.sleep(WAIT)
             return 0
-        return self._take(waiting[0])
+        try:
+            return self._take(waiting[0])
+        except OSError as error:
+            # One file that cannot be read or moved does not keep the others from flowing.
+            self.note = f"{waiting[0].name}: {error.strerror}"
+            log.error("cannot take %s: %s", waiting[0], error)
+            self._unreadable.add(waiting[0].name)
+            return 0
 
     def close(self) -> None:
         """Nothing to leave."""
@@ -164,7 +172,11 @@ def read_message(part: bytes, suffix: str) -> tuple[str, bytes]:
         except (ValueError, TypeError) as error:
             raise BadInput(f"payload_base64 is not base64: {error}") from error
     payload = value.get("payload")
-    return topic, payload.encode() if isinstance(payload, str) else json.dumps(payload).encode()
+    try:
+        topic.encode()
+        return topic, payload.encode() if isinstance(payload, str) else json.dumps(payload).encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(f"text that no encoding has: {error.reason}") from error
 
 
 def _topic_of_alert(alert: dict[str, Any]) -> str:

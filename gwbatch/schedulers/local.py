@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -47,6 +48,11 @@ echo $? > "$folder/.exit"; mv "$folder/.exit" "$folder/exit"
 """
 
 
+CANNOT_START = 127
+
+log = logging.getLogger(__name__)
+
+
 @dataclass
 class _Entry:
     key: str
@@ -58,6 +64,7 @@ class _Entry:
     order: int
     process: subprocess.Popen[bytes] | None = None
     running: bool = False
+    cancelled: bool = False
     exit_code: int | None = None
 
 
@@ -86,7 +93,7 @@ class LocalScheduler:
         for ticket in sorted(index.glob("*/ticket.json")):
             entry = self._read(ticket)
             self._entries[entry.key] = entry
-        self._order = max((entry.order for entry in self._entries.values()), default=0)
+        self._order = max((int(folder.name) for folder in index.iterdir() if folder.name.isdecimal()), default=0)
 
     def submit(self, request: JobRequest) -> str:
         with self._lock:
@@ -94,7 +101,8 @@ class LocalScheduler:
             if known is None:
                 self._order += 1
                 folder = self._index / f"{self._order:08d}"
-                folder.mkdir()
+                folder.mkdir(exist_ok=True)  # one that has no ticket was begun by a dispatcher that was killed
+                mark("local.before_ticket")
                 ticket = {
                     "key": request.key,
                     "directory": str(request.directory),
@@ -127,10 +135,11 @@ class LocalScheduler:
             entry = self._entries.get(key)
             if entry is None or entry.exit_code is not None:
                 return
+            entry.cancelled = True
             if entry.running:
-                _kill_group(entry.folder)
-            (entry.folder / "exit").write_text(f"{-signal.SIGTERM}\n")
-            entry.exit_code = -signal.SIGTERM
+                self._refresh(entry)
+            else:
+                self._end(entry, -signal.SIGTERM)
 
     def release(self, key: str) -> None:
         """Local jobs are never held."""
@@ -160,24 +169,40 @@ class LocalScheduler:
         """Notice that a job has ended."""
         if entry.process is not None:
             entry.process.poll()
-        if not entry.running or entry.exit_code is not None:
+        if not entry.running:
             return
-        ended = (entry.folder / "exit").exists()
-        if ended or not _locked(entry.folder):
+        if entry.cancelled:
+            _kill_group(entry)
+        if not _locked(entry.folder):
             entry.running = False
             # The wrapper may have been killed: then the job's result alone says how it ended.
-            entry.exit_code = _exit_code(entry.folder)
-            if entry.exit_code is None:
-                entry.exit_code = 0 if (entry.directory / NAME).exists() else -signal.SIGKILL
+            code = _exit_code(entry.folder)
+            if code is None:
+                code = 0 if (entry.directory / NAME).exists() and not entry.cancelled else -signal.SIGKILL
+            entry.exit_code = code
+
+    @staticmethod
+    def _end(entry: _Entry, code: int) -> None:
+        """Note how a job ended that never ran."""
+        (entry.folder / "exit").write_text(f"{code}\n")
+        entry.exit_code = code
 
     def _start_what_fits(self) -> None:
         free = self._cores - sum(entry.cores for entry in self._entries.values() if entry.running)
         waiting = [entry for entry in self._entries.values() if not entry.running and entry.exit_code is None]
         for entry in sorted(waiting, key=lambda entry: (-entry.priority, entry.order)):
-            if entry.cores > free:
+            if min(entry.cores, self._cores) > free:
                 return  # nothing overtakes: a plot never delays a sky map
-            self._start(entry)
-            free -= entry.cores
+            try:
+                self._start(entry)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                log.error("job %s cannot be started: %s", entry.key, error)
+                self._end(entry, CANNOT_START)
+            except OSError as error:
+                log.warning("job %s cannot be started now: %s", entry.key, error)
+                return
+            else:
+                free -= entry.cores
 
     def _start(self, entry: _Entry) -> None:
         descriptor = os.open(entry.folder / "lock", os.O_CREAT | os.O_RDWR)
@@ -263,15 +288,18 @@ def _exit_code(folder: Path) -> int | None:
         return None
 
 
-def _kill_group(folder: Path) -> None:
-    """Kill the job's session; its leader is the wrapper, alive as long as the lock is held by it."""
+def _kill_group(entry: _Entry) -> None:
+    """Kill the job's session, whose leader is the wrapper; one that has not said its pid yet is killed later."""
     try:
-        os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
+        leader = entry.process.pid if entry.process is not None else int((entry.folder / "pid").read_text())
+        os.killpg(leader, signal.SIGKILL)
     except (OSError, ValueError):
         pass
 
 
 def _in_words(code: int) -> str:
+    if code == CANNOT_START:
+        return "could not be started: its folder or program is missing"
     number = code - 128 if code > 128 else -code if code < 0 else 0
     if number:
         try:

@@ -104,8 +104,11 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
     created = f"{key}/create" if superevent.key.startswith("S@") else None
     for name, (comment, tags) in COPIES.items():
         source = of_event.get(name)
-        version = f"{superevent.preferred}.{source.version}" if source else ""
-        if source is None or (name in of_superevent and of_superevent[name].version == version):
+        if source is None:
+            continue
+        content = f"{superevent.preferred}.{source.version}"
+        version = _next_version(content, of_superevent.get(name))
+        if version is None:
             continue
         text = comment.format(event=superevent.preferred)
         context.mirror.put_product(mirror.Product(key, name, version, source.path, source.facts), context.now)
@@ -118,6 +121,14 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
             )  # fmt: skip
         if name == MAP:
             yield from _plot(key, superevent.preferred, version, source, context)
+
+
+def _next_version(content: str, known: mirror.Product | None) -> str | None:
+    """The version under which a superevent gets a content: numbered, for the preferred event may change back."""
+    if known is None:
+        return content
+    before, _, generation = known.version.partition("~")
+    return None if before == content else f"{content}~{int(generation or 1) + 1}"
 
 
 def _plot(key: str, preferred: str, version: str, source: mirror.Product, context: Context) -> Iterator[Effect]:
@@ -168,6 +179,9 @@ def handle_job(message: dict[str, Any], context: Context) -> Iterator[Effect]:
 
 def _take_result(job: jobs.Job, context: Context) -> Iterator[Effect]:
     product, version = product_named(job.request["product"]), job.request["version"]
+    made_from = context.mirror.product(job.subject, MAP) if product.name != MAP else None
+    if made_from is not None and made_from.version != version:
+        return  # the preferred event has changed meanwhile: the newer map's product counts
     facts = (job.result or {}).get("facts", {})
     path = str(Path(job.directory or "") / product.name)
     context.mirror.put_product(mirror.Product(job.subject, product.name, version, path, facts), context.now)

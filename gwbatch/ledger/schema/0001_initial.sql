@@ -24,6 +24,7 @@ CREATE TABLE deliveries (
     lane TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('new', 'done', 'dead')),
     attempts INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,  -- how often the process died over it
     not_before REAL NOT NULL DEFAULT 0,
     reason TEXT,
     traceback TEXT,
@@ -111,6 +112,7 @@ CREATE TABLE jobs (
     priority INTEGER NOT NULL DEFAULT 0,
     attempt INTEGER NOT NULL DEFAULT 1,
     state TEXT NOT NULL,
+    phase TEXT,                         -- last known state, while `state` is UNKNOWN
     scheduler TEXT,
     native_id TEXT,
     directory TEXT,
