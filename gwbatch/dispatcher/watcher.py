@@ -10,6 +10,7 @@ from typing import Any
 from gwbatch.clock import Clock
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.executors import end_job, resources_of
+from gwbatch.dispatcher.lanes import in_words, printable
 from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import Registry
@@ -58,8 +59,10 @@ class JobWatcher:
                 self._take(job, self._overdue(job, report))
             except (LeaseLost, LedgerBusy):
                 raise
-            except Exception:
-                log.exception("job %s: its report could not be taken", job.attempt_key)
+            except Exception as error:
+                log.exception("job %s: its result could not be taken", job.attempt_key)
+                reason = f"its result could not be taken: {in_words(error)}"
+                self._take(replace(job, directory=None), JobReport(job.attempt_key, JobState.FAILED, reason=reason))
         return True
 
     def _take(self, job: Job, report: JobReport) -> None:
@@ -100,7 +103,7 @@ class JobWatcher:
 
 def judge(job: Job, report: JobReport) -> tuple[JobReport, dict[str, Any] | None]:
     """What the job's own ``result.json`` says counts for more than how its process ended."""
-    directory = Path(job.directory or "")
+    directory = Path(job.directory or "/nonexistent")
     result = read_result(directory, job.attempt_key)
     if result is None:
         reason = report.reason or "ended without a result.json"
@@ -114,4 +117,4 @@ def judge(job: Job, report: JobReport) -> tuple[JobReport, dict[str, Any] | None
         return replace(done, **told), result
     if not result.get("error"):
         result = {**result, "error": {"message": wrong, "retryable": True}}
-    return replace(report, state=JobState.FAILED, reason=wrong), result
+    return replace(report, state=JobState.FAILED, reason=printable(wrong)), result

@@ -10,7 +10,8 @@ from gwbatch.sandbox import events, superevents
 from gwbatch.sandbox.store import USER, Refused, Store, utc_now
 from gwbatch.sandbox.vocabulary import LABELS
 
-_AFTER_SIGNOFF = ("ADVREQ", "H1OPS", "L1OPS", "V1OPS")
+_REQUESTS = {"ADVREQ": "ADV", "H1OPS": "H1", "L1OPS": "L1", "V1OPS": "V1"}
+PROTECTED = frozenset({"ADVOK", "ADVNO", "H1OK", "H1NO", "L1OK", "L1NO", "V1OK", "V1NO"})
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,22 @@ class Annotated:
             raise Refused(404, f"No label {name} for {self.kind} {self.identifier}")
         return found
 
-    def add_label(self, name: str) -> tuple[bool, dict[str, Any]]:
+    def _signed(self) -> set[str]:
+        """Who has signed off: ADV, or an instrument."""
+        records = self.store.records(self.identifier, "signoff")
+        return {"ADV" if record["signoff_type"] == "ADV" else record["instrument"] for record in records}
+
+    def add_label(self, name: str, *, by_signoff: bool = False) -> tuple[bool, dict[str, Any]]:
         """Set a label; an event takes one twice, a superevent refuses it."""
         if name not in LABELS:
             raise Refused(400, f"Label {name} does not exist")
-        signed = any(record["signoff_type"] == "ADV" for record in self.store.records(self.identifier, "signoff"))
-        if name in _AFTER_SIGNOFF and signed:
-            raise Refused(
-                400,
-                f"Label {name} cannot be applied to request a signoff because a related signoff already exists.",
+        if name in PROTECTED and not by_signoff:
+            raise Refused(400, f"Label {name} is protected: it follows from a signoff")
+        if name in _REQUESTS and _REQUESTS[name] in self._signed():
+            said = (
+                f"The '{name}' label cannot be applied to request a signoff because a related signoff already exists."
             )
+            raise Refused(400, said)
         new = self.store.add_label(self.identifier, name)
         if not new and self.kind == "superevent":
             raise Refused(400, f"Label {name} already applied to superevent {self.identifier}")
@@ -103,9 +110,12 @@ class Annotated:
             version = self.store.add_file(self.identifier, name, upload[1])
         entry = self._write(comment, list(dict.fromkeys(tags)), name, version)
         self.announce("log", entry)
-        for label in labels:
-            if label not in [known["name"] for known in self.labels()]:
-                self.add_label(label)
+        try:
+            for label in labels:
+                if label not in [known["name"] for known in self.labels()]:
+                    self.add_label(label)
+        except Refused as refused:
+            raise Refused(refused.status, refused.message, keep=True) from refused  # the log stays, as in GraceDB
         return entry
 
     def _entry(self, number: int) -> dict[str, Any]:
@@ -143,6 +153,7 @@ class Annotated:
             raise Refused(400, "Tag is already applied to this log message")
         entry["tag_names"].append(name)
         self.store.put_record(self.identifier, "log", entry)
+        self._autolog(f"Tagged message {number}: {name}")
         return {"name": name, "displayName": name, "self": f"{self._shown(entry)['tags']}{name}"}
 
     def remove_tag(self, number: int, name: str) -> None:
@@ -152,6 +163,7 @@ class Annotated:
             raise Refused(404, f"No tag {name} on log message {number}")
         entry["tag_names"].remove(name)
         self.store.put_record(self.identifier, "log", entry)
+        self._autolog(f"Removed tag {name} from message {number}")
 
     # ---- files --------------------------------------------------------------------------------------------
 
@@ -166,6 +178,6 @@ class Annotated:
     def file(self, name: str) -> bytes:
         """Content of ``name`` (newest) or ``name,version``."""
         bare, comma, version = name.rpartition(",")
-        if comma and not version.isdigit():
+        if comma and not (version.isascii() and version.isdigit() and len(version) < 9):
             raise Refused(404, f"File {name} not found")
         return self.store.file(self.identifier, bare if comma else name, int(version) if comma else None)

@@ -33,13 +33,19 @@ def read_event_file(pipeline: str, content: bytes) -> dict[str, Any]:
     kind = pipeline.lower()
     try:
         if kind == "cwb":
-            return _cwb(content.decode())
-        if kind in _EXTERNAL and content.lstrip()[:1] == b"<":
-            return _voevent(content)
-        if content.lstrip()[:1] == b"{":
-            return _burst_json(kind, json.loads(content))
-        return _ligolw(content)
-    except (etree.XMLSyntaxError, KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
+            found = _cwb(content.decode())
+        elif kind in _EXTERNAL and content.lstrip()[:1] == b"<":
+            found = _voevent(content)
+        elif content.lstrip()[:1] == b"{":
+            found = _burst_json(kind, json.loads(content))
+        else:
+            found = _ligolw(content)
+        for name in ("gpstime", "far", "likelihood"):
+            if found.get(name) is not None:
+                found[name] = float(found[name])
+        json.dumps(found, allow_nan=False)
+        return found
+    except Exception as error:  # whatever a pipeline uploads: it is no event, and the server lives on
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 

@@ -30,11 +30,17 @@ def create(
     for label in labels:
         store.add_label(event["graceid"], label)
     _read_into(store, event, upload, warnings)
-    if event["gpstime"] is not None:
-        announce(store, base, event["graceid"], "new")
-        for label in labels:
-            announce(store, base, event["graceid"], "label_added", _label(store, base, event["graceid"], label))
+    _announce_new(store, base, event["graceid"], labels)
     return {**describe(store, base, event["graceid"]), "warnings": warnings}
+
+
+def _announce_new(store: Store, base: str, graceid: str, labels: list[str]) -> None:
+    """An event that could be read is announced, then each of its labels."""
+    if store.get("event", graceid)["gpstime"] is None:
+        return
+    announce(store, base, graceid, "new")
+    for label in labels:
+        announce(store, base, graceid, "label_added", _label(store, base, graceid, label))
 
 
 def reserve(store: Store, base: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -55,12 +61,15 @@ def fill_reserved(
     event = store.get("event", graceid)
     if event["processing_status"] != "reserved":
         raise Refused(400, f"Event {graceid} is not reserved")
+    unknown = [label for label in labels if label not in LABELS]
+    if unknown:
+        raise Refused(400, f"Unknown label(s): {', '.join(unknown)}")
     event["processing_status"] = "uploaded"
     warnings: list[str] = []
     for label in labels:
         store.add_label(graceid, label)
     _read_into(store, event, upload, warnings)
-    announce(store, base, graceid, "new")
+    _announce_new(store, base, graceid, labels)
     return {**describe(store, base, graceid), "warnings": warnings}
 
 

@@ -18,7 +18,8 @@ _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 _TOKEN = re.compile(
     rf"""
     (?:(?P<key>[A-Za-z_][\w.]*)\s*(?P<op>:|<=|>=|<|>|=)\s*)?
-    (?:(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})
+    (?:(?P<dates>\d{{4}}-\d\d-\d\d[T\d:]*\s*\.\.\s*\d{{4}}-\d\d-\d\d[T\d:]*)
+      |(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})
       |"(?P<quoted>[^"]*)"
       |(?P<word>[^\s":=<>]+))
     """,
@@ -64,7 +65,9 @@ def _term(kind: str, match: re.Match[str]) -> tuple[str, Test]:
     if match["low"] is not None:
         low, high = float(match["low"]), float(match["high"])
         field = _field(key or ("t_0" if kind == "superevent" else "gpstime"))
-        return field, lambda found: (value := _get(found, field)) is not None and low <= value <= high
+        return field, lambda found: isinstance(value := _get(found, field), int | float) and low <= value <= high
+    if match["dates"] is not None:
+        return _keyed("created", ":", re.sub(r"\s", "", match["dates"]))
     word = match["quoted"] if match["quoted"] is not None else match["word"]
     if key:
         return _keyed(key, op, word)
@@ -75,13 +78,22 @@ def _keyed(key: str, op: str, word: str) -> tuple[str, Test]:
     field = _field(key)
     if op in ("<", "<=", ">", ">="):
         limit, compare = _float(word), _COMPARE[op]
-        return field + op, lambda found: (value := _get(found, field)) is not None and compare(value, limit)
+        return field + op, lambda found: isinstance(value := _get(found, field), int | float) and compare(value, limit)
+    if key == "created":
+        low, _, high = word.partition("..")
+        return "created", lambda found: low <= _iso(found["created"]) <= (high or low) + "~"
+    if key in ("id", "graceid", "superevent_id"):
+        return "id", lambda found: word in (found.get("graceid"), found.get("superevent_id"), found.get("gw_id"))
     if key == "label":
         return "label", lambda found: word in found["labels"]
     if key == "category":
         wanted = word.lower()
         return "category", lambda found: str(found.get("category", "")).lower() == wanted
-    return field, lambda found: str(_get(found, field)).lower() == word.lower()
+    try:
+        number = float(word)
+    except ValueError:
+        return field, lambda found: str(_get(found, field)).lower() == word.lower()
+    return field, lambda found: _get(found, field) in (number, word)
 
 
 def _bare(kind: str, word: str) -> tuple[str, Test]:
@@ -117,6 +129,10 @@ def _leave_out_mock_data(kind: str, text: str, tests: dict[str, list[Test]]) -> 
         tests["no test"].append(lambda found: found["group"] != "Test")
     if "mdc" not in lower and "superevent" not in tests:
         tests["no mdc"].append(lambda found: found["search"] != "MDC")
+
+
+def _iso(created: str) -> str:
+    return created.removesuffix(" UTC").replace(" ", "T")
 
 
 def _field(key: str) -> str:

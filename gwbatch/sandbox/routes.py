@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.datastructures import FormData, UploadFile
@@ -43,6 +44,13 @@ class Call:
     def many(self, *names: str) -> list[str]:
         """All values of repeated fields."""
         return [value for name, value in self.form.multi_items() if name in names and isinstance(value, str) and value]
+
+    def number(self, name: str, default: int) -> int:
+        """A whole number of the query."""
+        text = self.query.get(name, "")
+        if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise Refused(400, f"{name} must be a whole number")
+        return int(text) if text else default
 
     def annotated(self) -> Annotated:
         """The event or superevent of the address."""
@@ -147,21 +155,26 @@ def _search(kind: str) -> Answer:
         name = "graceid" if kind == "event" else "superevent_id"
         everything = [describe(call.store, call.base, data[name]) for data in call.store.all(kind)]
         found = search(kind, call.query.get("query", ""), everything)
-        start, count = int(call.query.get("start", 0)), int(call.query.get("count", PAGE))
-        links = {"self": f"{call.base}{kind}s/", "next": None}
+        start, count = call.number("start", 0), call.number("count", PAGE)
+        found = _sorted(found, call.query.get("sort", ""))
+        here = f"{call.base}{kind}s/"
+        links = {"self": here, "first": here, "last": here, "next": None}
         if start + count < len(found) and count:
-            links["next"] = (
-                f"{call.base}{kind}s/?{_encode(query=call.query.get('query', ''), start=start + count, count=count)}"
-            )
+            following = {**dict(call.query), "start": start + count, "count": count}
+            links["next"] = f"{here}?{urlencode(following)}"
         return {"numRows": len(found), f"{kind}s": found[start : start + count], "links": links}
 
     return answer
 
 
-def _encode(**values: Any) -> str:
-    from urllib.parse import urlencode
-
-    return urlencode(values)
+def _sorted(found: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
+    """By a field, downwards with a minus before it; objects without it come last."""
+    field = order.lstrip("-")
+    if not field:
+        return found
+    having = [one for one in found if isinstance(one.get(field), int | float | str)]
+    having.sort(key=lambda one: (isinstance(one[field], str), one[field]), reverse=order.startswith("-"))
+    return having + [one for one in found if one not in having]
 
 
 def _reserve(call: Call) -> Response:
@@ -252,7 +265,8 @@ def _create_signoff(call: Call) -> Response:
         who = "advocate" if kind == "ADV" else instrument
         raise Refused(400, f"{kind} signoff for {who} already exists on superevent {target.identifier}")
     request = "ADVREQ" if kind == "ADV" else f"{instrument}OPS"
-    target.label(request)  # refused unless it was asked for
+    if request not in [label["name"] for label in target.labels()]:
+        raise Refused(400, f"No signoff was requested: the label {request} is missing")
     record = call.store.add_record(
         target.identifier,
         "signoff",
@@ -266,7 +280,7 @@ def _create_signoff(call: Call) -> Response:
     )
     target.remove_label(request)
     if f"{stem}{status}" not in [label["name"] for label in target.labels()]:
-        target.add_label(f"{stem}{status}")
+        target.add_label(f"{stem}{status}", by_signoff=True)
     target.announce("signoff_created", record)
     return _created({"self": f"{target.own}signoffs/{kind}{instrument}/", **record})
 
@@ -279,7 +293,7 @@ def _update_signoff(call: Call) -> Any:
     call.store.put_record(target.identifier, "signoff", record)
     if record["status"] != before:
         target.remove_label(f"{stem}{before}")
-        target.add_label(f"{stem}{record['status']}")
+        target.add_label(f"{stem}{record['status']}", by_signoff=True)
     target.announce("signoff_updated", record)
     return record
 
@@ -392,6 +406,7 @@ def _annotations(stem: str, logs: str, tags: str) -> dict[str, dict[str, Answer]
         f"{stem}/files/": {"GET": lambda call: {"files": call.annotated().files(), "links": {}}},
         f"{stem}/files/{{filename:path}}": {"GET": _file},
         f"{stem}/emobservation{'s' if stem.startswith('/super') else ''}": {"GET": _gone, "POST": _gone},
+        f"{stem}/emobservation{'s' if stem.startswith('/super') else ''}/{{N:int}}": {"GET": _gone},
     }
 
 
@@ -438,7 +453,9 @@ _ADDRESSES: dict[str, dict[str, Answer]] = {
         "DELETE": _remove_pipeline_preferred,
     },
     f"{_SUPEREVENT}/confirm-as-gw": {
-        "POST": lambda call: superevents.confirm(call.store, call.base, call.path["superevent_id"])
+        "POST": lambda call: superevents.confirm(
+            call.store, call.base, call.path["superevent_id"], call.fields.get("gw_id")
+        )
     },
     f"{_SUPEREVENT}/permissions": {"GET": _permissions},
     f"{_SUPEREVENT}/permissions/modify": {"POST": _modify_permissions},

@@ -30,12 +30,13 @@ def utc_now() -> str:
 
 
 class Refused(Exception):
-    """A request that GraceDB would refuse: an HTTP status and what it says."""
+    """A request that GraceDB would refuse: an HTTP status and what it says; with `keep` what it did so far stays."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *, keep: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.keep = keep
 
 
 class Store:
@@ -54,8 +55,8 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
+        except BaseException as error:
+            self._db.execute("COMMIT" if isinstance(error, Refused) and error.keep else "ROLLBACK")
             raise
         self._db.execute("COMMIT")
 

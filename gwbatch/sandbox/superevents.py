@@ -9,6 +9,7 @@ from gwbatch.sandbox import events
 from gwbatch.sandbox.store import USER, Refused, Store, utc_now
 from gwbatch.sandbox.vocabulary import CATEGORIES, LABELS, SUPEREVENT_TOPICS
 
+LARGEST_TIME = 1.0e11  # GPS s, the year 5000
 _NUMBERS = ("t_start", "t_0", "t_end", "time_coinc_far", "space_coinc_far")
 
 
@@ -67,7 +68,7 @@ def update(store: Store, base: str, identifier: str, fields: dict[str, Any]) -> 
         superevent["em_type"] = fields["em_type"]
     preferred = fields.get("preferred_event")
     if preferred and preferred != superevent["preferred_event"]:
-        event = store.get("event", preferred)
+        event = _known(store, preferred)
         if event["superevent"] != superevent["superevent_id"]:
             _require_free(store, preferred, superevent["category"])
             _join(store, superevent, preferred)
@@ -85,6 +86,7 @@ def update(store: Store, base: str, identifier: str, fields: dict[str, Any]) -> 
 def add_event(store: Store, base: str, identifier: str, graceid: str) -> dict[str, Any]:
     """Make an event a member."""
     superevent = load(store, identifier)
+    store.get("event", graceid)
     _require_free(store, graceid, superevent["category"])
     _join(store, superevent, graceid)
     store.put("superevent", superevent["superevent_id"], superevent)
@@ -130,12 +132,12 @@ def remove_pipeline_preferred(store: Store, identifier: str, graceid: str) -> No
     store.put("superevent", superevent["superevent_id"], superevent)
 
 
-def confirm(store: Store, base: str, identifier: str) -> dict[str, Any]:
+def confirm(store: Store, base: str, identifier: str, gw_id: str | None = None) -> dict[str, Any]:
     """Give a superevent its GW name."""
     superevent = load(store, identifier)
     if superevent["gw_id"]:
         raise Refused(400, f"Superevent {superevent['superevent_id']} is already confirmed as a GW")
-    superevent["gw_id"] = _identifier(store, superevent["category"], superevent["t_0"], "GW")
+    superevent["gw_id"] = gw_id or _identifier(store, superevent["category"], superevent["t_0"], "GW")
     store.put("superevent", superevent["superevent_id"], superevent)
     announce(store, base, superevent["superevent_id"], "confirmed_as_gw")
     return describe(store, base, superevent["superevent_id"])
@@ -192,11 +194,15 @@ def _label(store: Store, base: str, identifier: str, name: str) -> dict[str, Any
     return {**found, "self": f"{base}superevents/{identifier}/labels/{name}/"}
 
 
-def _require_free(store: Store, graceid: str, category: str) -> None:
+def _known(store: Store, graceid: str) -> dict[str, Any]:
     try:
-        event = store.get("event", graceid)
+        return store.get("event", graceid)
     except Refused:
         raise Refused(400, f"Event {graceid} does not exist") from None
+
+
+def _require_free(store: Store, graceid: str, category: str) -> None:
+    event = _known(store, graceid)
     if event["superevent"]:
         raise Refused(400, f"Event {graceid} is already assigned to a superevent")
     own = "MDC" if event["search"] == "MDC" else "Test" if event["group"] == "Test" else "Production"
@@ -226,5 +232,7 @@ def _number(fields: dict[str, Any], name: str) -> float:
     try:
         value = float(fields[name])
     except (KeyError, TypeError, ValueError):
-        raise Refused(400, f"{name} must be a number") from None
+        value = float("nan")
+    if not abs(value) < LARGEST_TIME:
+        raise Refused(400, f"{name} must be a number")
     return int(value) if value.is_integer() else value

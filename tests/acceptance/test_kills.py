@@ -39,6 +39,7 @@ DISPATCHER_POINTS = [
     "effect.after_done:6",
     "job.prepared:1",
     "job.submitted:2",
+    "local.before_ticket:1",
     "local.after_ticket:2",
     "local.before_start:3",
     "local.after_start:1",

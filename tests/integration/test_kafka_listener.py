@@ -14,7 +14,7 @@ import pytest
 
 from gwbatch.clock import SystemClock
 from gwbatch.config.profile import ListenerSettings
-from gwbatch.errors import TransientError
+from gwbatch.errors import LedgerBusy, TransientError
 from gwbatch.handlers import REGISTRY, Registry, igwn_alert
 from gwbatch.handlers.registry import decode
 from gwbatch.ledger import Ledger, positions
@@ -296,3 +296,32 @@ alerts.flush_by_topic("cbc_gstlal")
         listener.close()
     (row,) = ledger.read("SELECT payload FROM messages")
     assert decode("cbc_gstlal", row["payload"]) == {"uid": "G1", "alert_type": "new"}
+
+
+def test_a_ledger_that_is_busy_makes_the_listener_read_again(
+    ledger: Ledger, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be written is not stepped over."""
+    with BrokerProcess("cbc_gstlal") as broker:
+        broker.send("cbc_gstlal", b"first %d", 3)
+        listener = listen(ledger, broker.bootstrap)
+        real = ledger.transaction
+        failures = []
+
+        def busy() -> object:
+            if len(failures) < 3 and positions.positions(ledger.connection, "igwn-alert"):
+                failures.append(1)
+                raise LedgerBusy("locked")
+            return real()
+
+        monkeypatch.setattr(ledger, "transaction", busy)
+        deadline = time.monotonic() + 30
+        while received(ledger) < 6 and time.monotonic() < deadline:
+            try:
+                listener.step()
+            except LedgerBusy:
+                if len(failures) == 3:
+                    broker.send("cbc_gstlal", b"second %d", 3)
+        listener.close()
+    assert len(failures) == 3
+    assert received(ledger) == 6

@@ -197,3 +197,70 @@ def test_nonsense_is_refused_and_the_server_lives_on(sandbox: Running) -> None:
     ):
         assert requests.request(method, base + path, timeout=10).status_code == status, (method, path)
     assert sandbox.client.ping().status_code == 200
+
+
+def test_nothing_that_is_sent_breaks_the_server_for_the_next(sandbox: Running, tmp_path: Path) -> None:
+    """Alerts too large for the broker, numbers that are none, files that are no events: refused or kept, and over."""
+    graceid = upload(sandbox)
+    client = sandbox.client
+    client.write_log(graceid, "x" * 5_000_000)
+    sid = client.create_superevent(1.0, 2.0, 3.0, graceid, category="P").json()["superevent_id"]
+    for value in ("nan", "inf", "1e300", "abc"):
+        with pytest.raises(Exception, match="400"):
+            client.update_superevent(sid, t_start=value)
+    wrong = [
+        b'{"gpstime": 1, "far": "abc"}',
+        b'{"gpstime": 1, "far": NaN}',
+        b"[" * 5000,
+        b"<LIGO_LW><Table Name='coinc_inspiral:table'/></LIGO_LW>",
+        b"<LIGO_LW><Table><Column/></Table></LIGO_LW>",
+        b"",
+    ]
+    for content in wrong:
+        assert client.create_event("Burst", "MLy", "x.json", filecontents=content or " ").json()["gpstime"] is None
+    for query in ("graceid < 5", "labels < 3", "far = 1e-9", "submitter < 3"):
+        assert client.num_events(query) >= 0
+    for name in ("coinc.xml,²", "coinc.xml,99999999999999999999999"):
+        with pytest.raises(Exception, match="404"):
+            client.files(graceid, name)
+    assert client.event(graceid).json()["gpstime"] is not None
+    assert [s["superevent_id"] for s in client.superevents("category: Production")] == [sid]
+    sandbox.kill()
+    again = Running(tmp_path / "sandbox")
+    assert again.client.event(graceid).json()["superevent"] == sid
+    again.kill()
+
+
+def test_signoffs_and_their_labels(sandbox: Running) -> None:
+    client = sandbox.client
+    sid = client.create_superevent(1.0, 2.0, 3.0, upload(sandbox), category="P").json()["superevent_id"]
+    with pytest.raises(Exception, match="400"):
+        client.write_label(sid, "ADVOK")
+    with pytest.raises(Exception, match="400"):
+        client.create_signoff(sid, "ADV", "OK", "not asked for")
+    client.write_label(sid, "ADVREQ")
+    client.create_signoff(sid, "ADV", "OK", "good")
+    assert client.superevent(sid).json()["labels"] == ["ADVOK"]
+    said = "The 'ADVREQ' label cannot be applied to request a signoff because a related signoff already exists."
+    with pytest.raises(Exception) as caught:
+        client.write_label(sid, "ADVREQ")
+    assert caught.value.response.json() == {"error": said}
+    client.write_label(sid, "H1OPS")
+
+
+def test_a_log_with_a_bad_label_is_kept_and_the_label_refused(sandbox: Running) -> None:
+    import requests
+
+    graceid = upload(sandbox)
+    place = f"{sandbox.addresses['gracedb']}events/{graceid}/log/"
+    assert requests.post(place, data={"comment": "kept", "label": "NO_SUCH"}, timeout=10).status_code == 400
+    assert "kept" in [entry["comment"] for entry in sandbox.client.logs(graceid).json()["logs"]]
+
+
+def test_queries_by_creation_and_order(sandbox: Running) -> None:
+    first, second = upload(sandbox), upload(sandbox, "pycbc")
+    assert sandbox.client.num_events("created: 2020-01-01 .. 2999-01-01") == 2
+    assert sandbox.client.num_events("created: 1999-01-01 .. 2000-01-01") == 0
+    for order, expected in (("graceid", [first, second]), ("-graceid", [second, first])):
+        found = sandbox.client.events("gstlal pycbc", orderby=order)
+        assert [event["graceid"] for event in found] == expected

@@ -14,7 +14,7 @@ from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.lanes import MAX_ATTEMPTS, MAX_CRASHES, Lane
-from gwbatch.errors import LeaseLost, TransientError
+from gwbatch.errors import LeaseLost, LedgerUnwritable, TransientError
 from gwbatch.handlers import REGISTRY, Context, Registry
 from gwbatch.ledger import Ledger, leases, messages
 from gwbatch.ledger.messages import Incoming
@@ -223,3 +223,91 @@ def test_a_handler_that_spoils_its_payload_spoils_nobody_elses(bench: Bench) -> 
     bench.send(b'{"n": 1}')
     bench.lane.step()
     assert seen == [{"n": 1}]
+
+
+def test_a_full_disk_loses_nothing_and_buries_nothing(bench: Bench) -> None:
+    """SQLite ends the whole transaction by itself; the message waits until there is room again."""
+
+    @igwn_alert.handler("t")
+    def big(alert: dict[str, Any], context: Context) -> effects.Effect:
+        return effects.log("G1", "x" * 200_000, key=str(alert["n"]))
+
+    for n in range(3):
+        bench.send(b'{"n": %d}' % n)
+    pages = bench.ledger.read("PRAGMA page_count")[0][0]
+    bench.ledger.connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+    with pytest.raises(LedgerUnwritable, match="disk is full"):
+        bench.lane.step()
+    assert (bench.states(), bench.effects()) == (["new"] * 3, [])
+    bench.ledger.connection.execute("PRAGMA max_page_count = 1000000")
+    bench.lane.step()
+    assert (bench.states(), len(bench.effects())) == (["done"] * 3, 3)
+
+
+def test_a_handler_that_exits_ends_itself_only(bench: Bench) -> None:
+    @igwn_alert.handler("t")
+    def exits(alert: dict[str, Any]) -> None:
+        raise SystemExit(2)
+
+    @igwn_alert.handler("t")
+    def exits_inside(alert: dict[str, Any], context: Context) -> None:
+        raise SystemExit(2)
+
+    bench.send()
+    bench.lane.step()
+    assert bench.states() == ["dead"]
+
+
+def test_a_reason_that_no_encoding_has_is_kept_all_the_same(bench: Bench) -> None:
+    @igwn_alert.handler("t")
+    def odd(alert: dict[str, Any]) -> None:
+        raise ValueError("caf\udce9.fits")
+
+    bench.send()
+    bench.lane.step()
+    assert "caf\\udce9.fits" in bench.reason()
+
+
+def test_a_handler_that_ends_the_transaction_is_not_believed(bench: Bench) -> None:
+    @igwn_alert.handler("t")
+    def meddles(alert: dict[str, Any], context: Context) -> None:
+        context.tx.execute("COMMIT")
+
+    bench.send()
+    with pytest.raises(LedgerUnwritable, match="by a handler"):
+        bench.lane.step()
+    assert bench.states() == ["new"]
+
+
+def test_transient_beside_permanent_trouble_is_tried_again(bench: Bench) -> None:
+    calls = []
+
+    @igwn_alert.handler("t")
+    def network(alert: dict[str, Any]) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConnectionResetError("peer")
+
+    @igwn_alert.handler("t")
+    def broken(alert: dict[str, Any]) -> None:
+        raise ValueError("always")
+
+    bench.send()
+    bench.lane.step()
+    assert bench.states() == ["new"]
+    bench.clock.advance(5)
+    bench.lane.step()
+    assert (bench.states(), len(calls)) == (["dead"], 2)
+
+
+def test_what_one_worker_has_at_hand_does_not_hide_the_rest_from_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MEMORY", 1000)
+    igwn_alert.handler("t")(lambda alert: None)
+    bench.send(b'{"x": "' + b"y" * 2000 + b'"}')
+    bench.send()
+    first = bench.lane._take()
+    second = bench.lane._take()
+    assert [len(first), len(second)] == [1, 1]
+    assert first != second

@@ -139,7 +139,9 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("point", ["", "local.after_ticket", "local.before_start", "local.after_start"])
+@pytest.mark.parametrize(
+    "point", ["", "local.before_ticket", "local.after_ticket", "local.before_start", "local.after_start"]
+)
 def test_jobs_outlive_the_dispatcher_and_are_found_again(tmp_path: Path, point: str) -> None:
     """Killed with one job running and one waiting, or in the middle of starting: each job runs exactly once."""
     environment = {**os.environ, "GWBATCH_KILL_AT": point}
@@ -152,8 +154,12 @@ def test_jobs_outlive_the_dispatcher_and_are_found_again(tmp_path: Path, point: 
     dispatcher.send_signal(signal.SIGKILL)
     dispatcher.wait()
     again = LocalScheduler(tmp_path / "index", cores=2)
-    submitted = ["a"] if point else ["a", "b"]
+    submitted = {"": ["a", "b"], "local.before_ticket": []}.get(point, ["a"])
     assert sorted(again.find(["a", "b"])) == submitted
+    if not submitted:  # what was begun only is done by whoever asks again
+        again._command = lambda request: ["/bin/sh", "-c", "echo x >> ../../runs"]  # type: ignore[method-assign]
+        again.submit(request(tmp_path, "a"))
+        submitted = ["a"]
     until(lambda: all(r.state is JobState.DONE for r in again.poll(submitted).values()))
     assert (tmp_path / "runs").read_text() == "x\n" * len(submitted)
 
@@ -169,3 +175,47 @@ def test_a_job_whose_wrapper_is_killed_is_judged_by_its_result(
     assert scheduler.poll(["a"])["a"].state is JobState.RUNNING, "its child still works"
     assert wait(scheduler, "a", JobState.DONE, JobState.FAILED).state is JobState.DONE
     assert json.loads((tmp_path / "jobs/a/result.json").read_text()) == {}
+
+
+def test_a_cancelled_job_frees_its_cores(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, monkeypatch, scheduler, f"[ $(basename $PWD) = b ] || sleep 60; touch {tmp_path}/$(basename $PWD)")
+    scheduler.submit(request(tmp_path, "a"))
+    scheduler.cancel("a")  # at once, before the job has said its pid
+    scheduler.submit(request(tmp_path, "b"))
+    wait(scheduler, "b", JobState.DONE)
+    assert scheduler.poll(["a"])["a"].state is JobState.FAILED
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_waiting_job_can_be_cancelled(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, monkeypatch, scheduler, f"touch {tmp_path}/$(basename $PWD); sleep 0.3")
+    scheduler.submit(request(tmp_path, "a"))
+    scheduler.submit(request(tmp_path, "b"))
+    scheduler.cancel("b")
+    wait(scheduler, "a", JobState.DONE)
+    assert scheduler.poll(["b"])["b"].state is JobState.FAILED
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_job_whose_folder_is_gone_fails_alone(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, monkeypatch, scheduler, "sleep 0.2")
+    for key in ("first", "gone", "last"):
+        scheduler.submit(request(tmp_path, key))
+    (tmp_path / "jobs/gone").rmdir()
+    until(lambda: scheduler.poll(["first", "gone", "last"])["last"].state is JobState.DONE)
+    assert "its folder or program is missing" in scheduler.poll(["gone"])["gone"].reason
+
+
+def test_a_ticket_for_more_cores_than_there_are_now_still_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalScheduler, "_command", lambda self, request: ["/bin/sleep", "0.3"])
+    large = LocalScheduler(tmp_path / "index", cores=8)
+    large.submit(request(tmp_path, "first"))
+    large.submit(request(tmp_path, "second"))
+    small = LocalScheduler(tmp_path / "index", cores=2)
+    until(lambda: small.poll(["first", "second"])["second"].state is JobState.DONE)
