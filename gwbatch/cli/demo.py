@@ -98,9 +98,11 @@ def _watch(stage: Stage, ledger: Any, console: Console, began: float, timeout: f
     """Show progress until nothing is left to do."""
     from rich.live import Live
 
-    from gwbatch.demo.verdict import unfinished
+    from gwbatch.config.policy import load_policy
+    from gwbatch.demo.verdict import left_to_do
     from gwbatch.ledger.report import report
 
+    policy = load_policy()
     done_since: float | None = None
     with Live(console=console, refresh_per_second=2, transient=True) as live:
         while True:
@@ -110,7 +112,7 @@ def _watch(stage: Stage, ledger: Any, console: Console, began: float, timeout: f
             live.update(_progress(found, now - began))
             heard = len(ledger.read("SELECT 1 FROM events"))
             failed = found["dead_letters"]["count"] or found["jobs"]["by_state"].get("FAILED")
-            left = list(unfinished(ledger))
+            left = left_to_do(stage, ledger, policy)
             if heard < events or (left and not failed):
                 done_since = None
             elif done_since is None:

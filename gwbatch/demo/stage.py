@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -105,6 +106,17 @@ class Stage:
             log.close()
         self._processes.clear()
         self._logs.clear()
+
+    def alerts_published(self, topics: Iterable[str]) -> int:
+        """How many alerts the sandbox has put on these topics."""
+        wanted = set(topics)
+        path = self.folder / "sandbox" / "sandbox.sqlite"
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            counts = connection.execute("SELECT topic, count(*) FROM alerts GROUP BY topic").fetchall()
+        finally:
+            connection.close()
+        return sum(count for topic, count in counts if topic in wanted)
 
     def check_alive(self) -> None:
         """Raise when a process has ended on its own."""

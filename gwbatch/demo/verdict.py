@@ -9,6 +9,9 @@ from typing import Any
 from ligo.gracedb.rest import GraceDb
 
 from gwbatch.annotation.graph import MAP
+from gwbatch.config.policy import Policy
+from gwbatch.demo.stage import Stage
+from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
 from gwbatch.ledger import Ledger
 
 PRODUCTS = ("bayestar.html", "bayestar.png", "bayestar.fits.gz")
@@ -96,6 +99,13 @@ def total_probability(path: Path) -> float:
     order = np.log2(table["UNIQ"] / 4).astype(int) // 2
     area = np.pi / 3 / 4.0**order
     return float(np.sum(np.asarray(table["PROBDENSITY"]) * area))
+
+
+def left_to_do(stage: Stage, ledger: Ledger, policy: Policy) -> list[str]:
+    """What is still under way, from alerts on their way to us to effects on their way to GraceDB."""
+    received = ledger.read("SELECT count(*) FROM messages WHERE source = 'igwn-alert'")[0][0]
+    coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS]) - received
+    return [*([f"{coming} alerts not received"] if coming else []), *unfinished(ledger)]
 
 
 def unfinished(ledger: Ledger) -> Iterator[str]:

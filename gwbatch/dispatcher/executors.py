@@ -114,12 +114,16 @@ class Executors:
     # ---- GraceDB ------------------------------------------------------------------------------------------
 
     def _create_superevent(self, claimed: Claimed) -> Outcome:
-        superevent_id = self.writer.create_superevent(claimed.args, repeated=claimed.attempts > 1)
+        superevent_id, ours = self.writer.create_superevent(claimed.args, repeated=claimed.attempts > 1)
         key = claimed.args["superevent"]
-        return Outcome(
-            {"superevent_id": superevent_id},
-            lambda tx: Mirror(tx).name_superevent(key, superevent_id, self._clock.now()),
-        )
+
+        def name(tx: Transaction) -> None:
+            mirror = Mirror(tx)
+            mirror.name_superevent(key, superevent_id, self._clock.now())
+            if not ours:
+                mirror.expect(key, {})  # GraceDB will never show our window: its own counts
+
+        return Outcome({"superevent_id": superevent_id, "ours": ours}, name)
 
     def _update_superevent(self, claimed: Claimed) -> Outcome:
         target = self._target(claimed.args["superevent"])

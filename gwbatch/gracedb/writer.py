@@ -25,24 +25,24 @@ class Writer:
     def __init__(self, client: GraceDb) -> None:
         self.client = client
 
-    def create_superevent(self, args: Mapping[str, Any], *, repeated: bool) -> str:
-        """Create a superevent; returns its id, also when the event is in one already."""
+    def create_superevent(self, args: Mapping[str, Any], *, repeated: bool) -> tuple[str, bool]:
+        """Create a superevent; returns its id, and whether it is ours: the event may be in somebody else's already."""
         event = args["event"]
         if repeated:
             existing = self._superevent_of(event)
             if existing:
-                return existing
+                return existing, True
         try:
             with errors_in_words(f"create a superevent of {event}"):
                 response = self.client.create_superevent(
                     args["t_start"], args["t_0"], args["t_end"], event, category=CATEGORIES[args["category"]]
                 )
                 mark("gracedb.after_create_superevent")
-                return str(response.json()["superevent_id"])
+                return str(response.json()["superevent_id"]), True
         except GraceDBError as error:
             existing = self._superevent_of(event) if "already" in error.text else None
             if existing:
-                return existing
+                return existing, False
             raise
 
     def update_superevent(self, superevent: str, changes: Mapping[str, Any], *, repeated: bool) -> None:

@@ -9,13 +9,12 @@ from typing import Any
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.errors import BadInput
+from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
 from gwbatch.handlers.builtin import superevents as lane
 from gwbatch.handlers.registry import Context, decode
 from gwbatch.ledger import Ledger, messages
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.model import Decision
-
-SUPEREVENT_TOPICS = ("superevent", "mdc_superevent", "test_superevent")
 
 
 def replay(lines: Iterable[bytes], policy: Policy) -> Iterator[str]:

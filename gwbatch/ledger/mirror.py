@@ -12,6 +12,9 @@ from gwbatch.model import Decision
 from gwbatch.superevents.candidate import Event, Superevent, parse_event
 from gwbatch.superevents.manager import apply, merge
 
+SHAPE = ("t_start", "t_0", "t_end", "preferred")
+"""What a superevent is, besides its members and labels."""
+
 
 @dataclass(frozen=True)
 class Product:
@@ -99,6 +102,24 @@ class Mirror:
         self.put_superevent(after, now)
         if decision.action in ("create", "add_event"):
             self.join(decision.detail["event"], after.key)
+        shape = {name: getattr(after, name) for name in SHAPE if decision.action == "create" or name in decision.detail}
+        if not after.key.startswith("S@"):  # the server clusters: it never shows a window of ours
+            shape = {
+                name: value
+                for name, value in shape.items()
+                if name in ("preferred", "t_0") and decision.action != "create"
+            }
+        if shape:
+            self.expect(after.key, {**self.expected(after.key), **shape})
+
+    def expected(self, key: str) -> dict[str, Any]:
+        """What we decided on a superevent's shape and GraceDB's alerts have not shown yet."""
+        row = self.tx.execute("SELECT expected FROM superevents WHERE key = ?", (key,)).fetchone()
+        return {} if row is None else dict(json.loads(row["expected"]))
+
+    def expect(self, key: str, shape: Mapping[str, Any]) -> None:
+        """Note what GraceDB's alerts have still to show; until then they are older than our decision."""
+        self.tx.execute("UPDATE superevents SET expected = ? WHERE key = ?", (json.dumps(dict(shape)), key))
 
     def join(self, graceid: str, superevent: str) -> None:
         """Make an event a member."""
@@ -189,6 +210,14 @@ class Mirror:
                 "now": now,
             },
         )
+
+
+def _written(decision: Decision, superevent: Superevent) -> list[str]:
+    """Which parts of a superevent's shape a decision has us write to GraceDB."""
+    if superevent.key.startswith("S@"):
+        return [name for name in SHAPE if decision.action == "create" or name in decision.detail]
+    # The server clusters: it keeps the window itself.
+    return [name for name in ("t_0", "preferred") if decision.action == "update" and name in decision.detail]
 
 
 def _product(row: Any) -> Product:

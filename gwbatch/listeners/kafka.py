@@ -87,7 +87,8 @@ class KafkaListener:
         if now - self._advised >= ADVISE:
             self._advised = now
             self._advise()
-        first = self._consumer.poll(WAIT)
+        begun = self._refreshed > float("-inf")  # else there are partitions still to look at: do not linger
+        first = self._consumer.poll(WAIT if begun else 0)
         if first is None:
             return 0
         batch = [first, *self._consumer.consume(BATCH - 1, timeout=0)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from gwbatch.config.policy import Policy
 
+SUPEREVENT_TOPICS = ("superevent", "mdc_superevent", "test_superevent")
+
 
 def register(policy: Policy) -> None:
     """Register all of them; the search topics come from the policy."""
@@ -12,9 +14,7 @@ def register(policy: Policy) -> None:
     from gwbatch.handlers.registry import JOB_ENDED, REGISTRY
 
     igwn_alert.handler(*policy.topics, queue="superevent")(superevents.handle_event)
-    igwn_alert.handler("superevent", "mdc_superevent", "test_superevent", queue="superevent")(
-        superevents.handle_superevent
-    )
+    igwn_alert.handler(*SUPEREVENT_TOPICS, queue="superevent")(superevents.handle_superevent)
     igwn_alert.handler(*policy.topics)(annotate.handle_event)
     REGISTRY.add([JOB_ENDED], "general", annotate.handle_job)
     every(3600)(housekeeping.prune)

@@ -16,6 +16,7 @@ from gwbatch.superevents.candidate import finite, require_name
 log = logging.getLogger(__name__)
 
 TIMES = ("t_start", "t_0", "t_end")
+MICROSECOND = 1e-6  # s: what GraceDB keeps of a time
 
 
 def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent | None:
@@ -43,7 +44,7 @@ def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent 
     if known is None:
         return _first_sight(data, context)
     changed = _labelled(replace(known, superevent_id=data["superevent_id"]), alert, data)
-    if not _writes_pending(known, context):
+    if _is_newer(known, data, context):
         changed = _reshaped(changed, data)
         _take_over_members(changed, alert, data, context)
     context.mirror.put_superevent(changed, context.now)
@@ -127,7 +128,20 @@ def _names(value: Any) -> list[str]:
     return [str(name) for name in value] if isinstance(value, list) else []
 
 
-def _writes_pending(superevent: Superevent, context: Context) -> bool:
-    """Whether GraceDB has still to hear from us: until then its snapshots are older than our decisions."""
-    sql = "SELECT 1 FROM effects WHERE subject = ? AND state IN ('ready', 'running') LIMIT 1"
-    return context.tx.execute(sql, (superevent.key,)).fetchone() is not None
+def _is_newer(superevent: Superevent, data: Mapping[str, Any], context: Context) -> bool:
+    """Whether a snapshot was taken after our own last decision: then it counts.
+
+    GraceDB shows our decision in some alert once it was written; every alert before that is older.
+    """
+    expected = context.mirror.expected(superevent.key)
+    shown = {**_times(data), "preferred": data.get("preferred_event")}
+    if any(not _same(shown.get(name), value) for name, value in expected.items()):
+        return False
+    context.mirror.expect(superevent.key, {})
+    return True
+
+
+def _same(shown: Any, expected: Any) -> bool:
+    if isinstance(expected, float) and isinstance(shown, float):
+        return abs(shown - expected) < MICROSECOND
+    return bool(shown == expected)

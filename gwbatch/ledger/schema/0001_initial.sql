@@ -140,6 +140,7 @@ CREATE TABLE superevents (
     t_end REAL NOT NULL,
     preferred TEXT NOT NULL,
     labels TEXT NOT NULL DEFAULT '[]',
+    expected TEXT NOT NULL DEFAULT '{}', -- what we decided and GraceDB's alerts have not shown yet
     created REAL NOT NULL,
     updated REAL NOT NULL
 );
