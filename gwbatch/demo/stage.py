@@ -147,27 +147,37 @@ class Stage:
         return process
 
     def _wait_until_listening(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the listener stands in every topic: only then alerts come in the order of their uploads."""
+        from gwbatch.config.policy import load_policy
+        from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
+
+        policy = load_policy(*self._policies)
+        wanted = {f"{self.addresses['group']}.{topic}" for topic in (*policy.topics, *SUPEREVENT_TOPICS)}
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                log = self.folder / "dispatcher.log"
+                raise GwbatchError(f"The dispatcher ended with code {process.returncode}; see {log}.")
+            if wanted <= self._topics_listened_to():
+                return
+            time.sleep(0.05)
+        raise GwbatchError(f"The dispatcher was not ready after {PATIENCE:g} s; see {self.folder / 'dispatcher.log'}.")
+
+    def _topics_listened_to(self) -> set[str]:
         from gwbatch.ledger import Ledger
         from gwbatch.ledger.report import report
 
-        path, deadline = self.state / "ledger.sqlite", time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise GwbatchError(
-                    f"The dispatcher ended with code {process.returncode}; see {self.folder / 'dispatcher.log'}."
-                )
-            if path.exists():
-                try:
-                    ledger = Ledger(path)
-                    found = report(ledger, time.time())
-                    ledger.close()
-                except Exception:  # the schema is being written
-                    found = None
-                if (
-                    found
-                    and found["dispatcher"]["running"]
-                    and any(listener["connected"] for listener in found["listeners"])
-                ):
-                    return
-            time.sleep(0.1)
-        raise GwbatchError(f"The dispatcher was not ready after {PATIENCE:g} s; see {self.folder / 'dispatcher.log'}.")
+        path = self.state / "ledger.sqlite"
+        if not path.exists():
+            return set()
+        try:
+            ledger = Ledger(path)
+            found = report(ledger, time.time())
+            ledger.close()
+        except sqlite3.OperationalError:  # the schema is being written
+            return set()
+        if not found["dispatcher"]["running"]:
+            return set()
+        return {
+            part["topic"] for listener in found["listeners"] if listener["connected"] for part in listener["partitions"]
+        }

@@ -102,13 +102,7 @@ class Mirror:
         self.put_superevent(after, now)
         if decision.action in ("create", "add_event"):
             self.join(decision.detail["event"], after.key)
-        shape = {name: getattr(after, name) for name in SHAPE if decision.action == "create" or name in decision.detail}
-        if not after.key.startswith("S@"):  # the server clusters: it never shows a window of ours
-            shape = {
-                name: value
-                for name, value in shape.items()
-                if name in ("preferred", "t_0") and decision.action != "create"
-            }
+        shape = {name: getattr(after, name) for name in _written(decision, after)}
         if shape:
             self.expect(after.key, {**self.expected(after.key), **shape})
 
