@@ -149,6 +149,7 @@ def _progress(found: dict[str, Any], elapsed: float) -> Any:
 def _print_summary(ledger: Any, console: Console) -> None:
     from rich.table import Table
 
+    from gwbatch.cli.status import latency_table
     from gwbatch.ledger.report import latencies, superevents
 
     table = Table(
@@ -169,7 +170,4 @@ def _print_summary(ledger: Any, console: Console) -> None:
             "\n".join(row["products"]),
         )
     console.print(table)
-    stages = Table("stage", "count", "median s", "95 % s", title="Where time went", title_justify="left")
-    for name, row in latencies(ledger).items():
-        stages.add_row(name, str(row["count"]), f"{row['p50']:.3f}", f"{row['p95']:.3f}")
-    console.print(stages)
+    console.print(latency_table(latencies(ledger)))

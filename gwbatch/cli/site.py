@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,21 @@ def show(
     else:
         site = load_site(name, settings)
         values, origins = msgspec.to_builtins(site.profile), site.origins
+    _hide_secrets(values)
     if as_json:
         click.echo(json.dumps({"values": values, "origins": origins} if origin else values))
         return
     for dotted, value in _flat(values):
         line = f"{dotted} = {json.dumps(value)}"
         click.echo(f"{line:70s} # {origins.get(dotted, 'default')}" if origin else line)
+
+
+def _hide_secrets(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _hide_secrets(value)
+        elif re.search("password|secret", name) and value:
+            values[name] = "(hidden)"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -58,7 +58,7 @@ def render(found: dict[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    parts = [_headline(found), *_trouble(found), _superevents(found), _work(found), _latencies(found)]
+    parts = [_headline(found), *_trouble(found), _superevents(found), _work(found), latency_table(found["latencies"])]
     return Group(*(part if part is not None else Text("") for part in parts))
 
 
@@ -128,9 +128,12 @@ def _work(found: dict[str, Any]) -> RenderableType:
     from rich.columns import Columns
     from rich.table import Table
 
-    listeners = Table("listener", "last message", "lag", "restarts", title="Listeners", title_justify="left")
+    columns = ("listener", "connected", "last poll", "last message", "lag", "restarts")
+    listeners = Table(*columns, title="Listeners", title_justify="left")
     for row in found["listeners"]:
-        listeners.add_row(row["name"], _age(row["last_message_age"]), str(row["lag"]), str(row["restarts"]))
+        ages = _age(row["poll_age"]), _age(row["last_message_age"])
+        connected = "yes" if row["connected"] else "no"
+        listeners.add_row(row["name"], connected, *ages, str(row["lag"]), str(row["restarts"]))
     lanes = Table("lane", "waiting", "oldest", title="Lanes", title_justify="left")
     for name, lane in found["lanes"].items():
         lanes.add_row(name, str(lane["depth"]), _age(lane["oldest_age"]))
@@ -149,11 +152,12 @@ def _work(found: dict[str, Any]) -> RenderableType:
     return Columns([listeners, lanes, jobs])
 
 
-def _latencies(found: dict[str, Any]) -> RenderableType:
+def latency_table(latencies: dict[str, dict[str, Any]]) -> RenderableType:
+    """Median and 95th percentile of each stage."""
     from rich.table import Table
 
     table = Table("stage", "count", "p50 s", "p95 s", title="Where time goes", title_justify="left")
-    for name, row in found["latencies"].items():
+    for name, row in latencies.items():
         table.add_row(name, str(row["count"]), f"{row['p50']:.3f}", f"{row['p95']:.3f}")
     return table
 

@@ -79,6 +79,32 @@ def test_sites_and_their_origins_are_shown() -> None:
     assert "complete.cbc.ssm" in gwbatch("site", "show", "--default-policy").stdout
 
 
+def test_secrets_of_a_profile_are_not_shown(tmp_path: Path) -> None:
+    site = tmp_path / "site.toml"
+    site.write_text('[listeners.x]\nkafka = { "sasl.password" = "geheim" }\n')
+    for extra in ([], ["--json"], ["--origin"]):
+        shown = gwbatch("site", "show", str(site), *extra).stdout
+        assert "geheim" not in shown
+        assert "(hidden)" in shown
+
+
+def test_a_plug_in_is_found_by_its_entry_point(tmp_path: Path) -> None:
+    """As an installed distribution advertises it."""
+    (tmp_path / "mine.py").write_text("from gwbatch import lvalert\nlvalert.handler('cbc_mine')(lambda alert: None)\n")
+    (tmp_path / "mine-1.0.dist-info").mkdir()
+    (tmp_path / "mine-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (tmp_path / "mine-1.0.dist-info/entry_points.txt").write_text("[gwbatch.plugins]\nmine = mine\n")
+    program = """
+from gwbatch.config.policy import load_policy
+from gwbatch.config.profile import Profile
+from gwbatch.handlers import load_handlers
+print(load_handlers(load_policy(), Profile()).lanes_for("cbc_mine"))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "['general']\n"
+
+
 def replay(tmp_path: Path, *lines: object, policy: str = "") -> list[dict[str, object]]:
     file = tmp_path / "alerts.jsonl"
     file.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))

@@ -144,6 +144,16 @@ def test_bad_coincidences_fail_in_words_for_good(
     assert not list(tmp_path.glob(".partial*"))
 
 
+def test_a_psd_beside_the_coincidence_gives_the_same_map(skymap: Path, fast_coinc: Path, tmp_path: Path) -> None:
+    (tmp_path / "coinc.xml").write_bytes(without_psd(fast_coinc))
+    code, _, errors = run(tmp_path, "localize", "coinc.xml", "--psd", str(fast_coinc), "-o", "map.fits")
+    assert code == 0, errors
+    from ligo.skymap.io import read_sky_map
+
+    ours, theirs = read_sky_map(str(tmp_path / "map.fits"), moc=True), read_sky_map(str(skymap), moc=True)
+    assert (ours["PROBDENSITY"] == theirs["PROBDENSITY"]).all()
+
+
 def test_a_result_of_another_attempt_or_a_torn_one_is_none(tmp_path: Path) -> None:
     assert read_result(tmp_path, "G1/localize/1") is None
     (tmp_path / "result.json").write_text('{"key": "G1/localize/1", "outputs"')

@@ -1,0 +1,78 @@
+"""Who imports whom: only downwards; pure rules stay pure; jobs never see the ledger; no pickles anywhere."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "gwbatch"
+
+# From the top down; a room imports rooms below it, and itself.
+ROOMS = [
+    "cli", "demo", "sandbox", "dispatcher", "listeners", "handlers", "gracedb", "schedulers", "ledger", "annotation",
+    "superevents", "jobs", "effects", "model", "config", "faults", "gpstime", "clock", "errors",
+]  # fmt: skip
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The gwbatch modules and others that a file imports, at its top or inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[0] == "gwbatch" else ""
+
+
+def files(*rooms: str) -> list[Path]:
+    return [path for name in rooms for path in sorted((PACKAGE / name).rglob("*.py"))]
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", [path for path in files(".") if path.parent != PACKAGE], ids=named)
+def test_rooms_import_only_downwards(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0]
+    for module in imports(path):
+        other = room(module)
+        if other and other != own and other in ROOMS:
+            assert ROOMS.index(other) > ROOMS.index(own), f"{own} imports {module}"
+
+
+@pytest.mark.parametrize(
+    "path", files("superevents", "external", "annotation"), ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_decisions_are_pure(path: Path) -> None:
+    """No ledger, no network, no clock of their own, no files."""
+    barred = ["gwbatch.ledger", "gwbatch.gracedb", "gwbatch.clock", "time", "datetime", "socket", "requests", "sqlite3"]
+    barred += ["os", "pathlib"]
+    for module in imports(path):
+        assert not any(module == name or module.startswith(f"{name}.") for name in barred), module
+    assert "open(" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", files("jobs"), ids=lambda p: p.name)
+def test_jobs_never_open_the_ledger_nor_speak_to_gracedb(path: Path) -> None:
+    assert not {"ledger", "gracedb", "dispatcher", "handlers"} & {room(module) for module in imports(path)}
+
+
+def test_no_pickles_anywhere() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert not {"pickle", "marshal", "shelve", "dill", "cloudpickle"} & {
+            name.split(".")[0] for name in imports(path)
+        }
+
+
+def test_only_handlers_return_effects_and_only_executors_call_out() -> None:
+    """A handler never calls GraceDB or a scheduler itself."""
+    for path in files("handlers"):
+        assert not {"gracedb", "schedulers"} & {room(module) for module in imports(path)}, path
