@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from gwbatch.config.profile import Resources
+
 
 class JobState(StrEnum):
     """Where a job stands, whatever the scheduler calls it."""
@@ -28,35 +30,6 @@ class JobState(StrEnum):
 
 
 FINAL_STATES = frozenset({JobState.DONE, JobState.FAILED, JobState.LOST, JobState.CANCELLED})
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a job asks of a node.
-
-    Attributes
-    ----------
-    cores : int
-        Number of cores; 0 means the whole node.
-    min_cores : int
-        For whole-node jobs, the least a node must have.
-    memory_mb : int
-        Memory in MiB; 0 leaves it to the scheduler.
-    queue_deadline, run_deadline, held_deadline : float
-        Seconds that the job may spend queued, running and held.
-    """
-
-    cores: int = 1
-    min_cores: int = 1
-    memory_mb: int = 0
-    queue_deadline: float = 3600.0
-    run_deadline: float = 3600.0
-    held_deadline: float = 600.0
-
-    @property
-    def whole_node(self) -> bool:
-        """Whether the job takes all cores of a node."""
-        return self.cores == 0
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,20 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_bytes: int = 4 * 2**20
 
 
-class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a job of this queue gets; ``cores = 0`` is the whole node."""
+class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the jobs of a queue ask of a node.
+
+    Attributes
+    ----------
+    cores : int
+        Number of cores; 0 means the whole node.
+    min_cores : int
+        For whole-node jobs, the least a node must have.
+    memory_mb : int
+        Memory in MiB; 0 leaves it to the scheduler.
+    queue_deadline, run_deadline, held_deadline : float
+        Seconds that a job may spend queued, running and held.
+    """
 
     cores: int = 1
     min_cores: int = 1
@@ -87,11 +99,16 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run_deadline: float = 3600.0
     held_deadline: float = 600.0
 
+    @property
+    def whole_node(self) -> bool:
+        """Whether a job takes all cores of a node."""
+        return self.cores == 0
+
 
 class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who runs the jobs."""
 
-    kind: Literal["local", "simulated"] = "local"
+    kind: Literal["local"] = "local"
     cores: int = 0
     python: str = ""
 
@@ -104,7 +121,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gracedb: GraceDBSettings = GraceDBSettings()
     listeners: dict[str, ListenerSettings] = {}
     scheduler: SchedulerSettings = SchedulerSettings()
-    queues: dict[str, QueueSettings] = {}
+    queues: dict[str, Resources] = {}
     effect_workers: int = 8
     general_workers: int = 2
     keep_days: float = 7.0

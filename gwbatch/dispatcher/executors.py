@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gwbatch.clock import Clock
-from gwbatch.config.profile import Profile
+from gwbatch.config.profile import Profile, Resources
 from gwbatch.errors import BadInput, GwbatchError, TransientError
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import JOB_ENDED, Registry
@@ -17,7 +17,7 @@ from gwbatch.jobs.result import sync, write_json
 from gwbatch.ledger import Ledger, Transaction, jobs, messages
 from gwbatch.ledger.effects import Claimed
 from gwbatch.ledger.mirror import Mirror
-from gwbatch.model import JobReport, JobRequest, JobState, Resources
+from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.schedulers import Scheduler
 
 if TYPE_CHECKING:
@@ -237,17 +237,7 @@ class Executors:
 
 def resources_of(profile: Profile, queue: str) -> Resources:
     """What the profile gives to a queue's jobs."""
-    from gwbatch.config.profile import QueueSettings
-
-    settings = profile.queues.get(queue) or QueueSettings(cores=0 if queue == "openmp" else 1)
-    return Resources(
-        settings.cores,
-        settings.min_cores,
-        settings.memory_mb,
-        settings.queue_deadline,
-        settings.run_deadline,
-        settings.held_deadline,
-    )
+    return profile.queues.get(queue) or Resources(cores=0 if queue == "openmp" else 1)
 
 
 def end_job(

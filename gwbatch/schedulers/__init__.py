@@ -13,11 +13,6 @@ from gwbatch.schedulers.base import Scheduler
 
 def make_scheduler(profile: Profile, state: Path) -> Scheduler:
     """The scheduler that the site profile names."""
-    if profile.scheduler.kind == "simulated":
-        from gwbatch.clock import SystemClock
-        from gwbatch.schedulers.simulated import SimulatedScheduler
-
-        return SimulatedScheduler(SystemClock())
     from gwbatch.schedulers.local import LocalScheduler
 
     return LocalScheduler(state / "local-jobs", profile.scheduler.cores, profile.scheduler.python)

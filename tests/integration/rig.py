@@ -16,7 +16,7 @@ from starlette.convertors import register_url_convertor
 
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy, load_policy
-from gwbatch.config.profile import GraceDBSettings, Profile, QueueSettings
+from gwbatch.config.profile import GraceDBSettings, Profile, Resources
 from gwbatch.dispatcher.executors import Executors
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.watcher import JobWatcher
@@ -80,7 +80,7 @@ class Rig:
         self.folder, self.server = folder, server
         self.clock = ManualClock(time.time())
         self.policy = policy or load_policy()
-        queue = QueueSettings(queue_deadline=100.0, run_deadline=50.0, held_deadline=20.0)
+        queue = Resources(queue_deadline=100.0, run_deadline=50.0, held_deadline=20.0)
         self.profile = Profile(gracedb=GraceDBSettings(server.url, "none"), queues={"openmp": queue, "general": queue})
         self.scheduler = SimulatedScheduler(self.clock, work=work)
         self.ledger = Ledger(folder / "ledger.sqlite", create=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gwbatch.model import JobReport, JobRequest, JobState, Resources
+from gwbatch.config.profile import Resources
+from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.schedulers.local import LocalScheduler
 
 WHOLE = Resources(cores=0)
@@ -126,7 +127,8 @@ def test_what_would_run_can_be_shown(tmp_path: Path, scheduler: LocalScheduler) 
 DISPATCHER = """
 import sys, time
 from pathlib import Path
-from gwbatch.model import JobRequest, Resources
+from gwbatch.config.profile import Resources
+from gwbatch.model import JobRequest
 from gwbatch.schedulers.local import LocalScheduler
 root = Path(sys.argv[1])
 LocalScheduler._command = lambda self, request: ["/bin/sh", "-c", "echo x >> ../../runs; sleep 1; echo done > finished"]
