@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
+# What the machine or the other side may have got over by the next try; None is what network libraries leave.
+_PASSING = {None, errno.EAGAIN, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EDQUOT, errno.EINTR}
+_PASSING |= {errno.EHOSTUNREACH, errno.EIO, errno.EMFILE, errno.ENETUNREACH, errno.ENFILE, errno.ENOMEM, errno.ENOSPC}
+_PASSING |= {errno.EPIPE, errno.ETIMEDOUT}
+
 
 class GwbatchError(Exception):
     """Something gwbatch cannot go on with; the message says what happened, to what, and what to do.
@@ -56,3 +63,10 @@ class AlreadyRunning(GwbatchError):
 
 class NetworkFileSystem(ConfigError):
     """The state directory is on a network file system, where SQLite's locks cannot be trusted."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed later without anybody changing it."""
+    if isinstance(error, GwbatchError):
+        return error.transient
+    return isinstance(error, OSError) and error.errno in _PASSING

@@ -18,7 +18,7 @@ from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher import backoff
 from gwbatch.effects import Effect
-from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy
+from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, LedgerUnwritable, is_transient
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import Context, Handler, Registry, decode
 from gwbatch.ledger import Ledger, Transaction, effects, leases, messages
@@ -97,9 +97,9 @@ class Lane:
         if not taken:
             return False
         note = self._notes / f"{self.name}.{taken[0].id}"
-        note.write_text("\n".join(str(delivery.id) for delivery in taken))
         self._begun[taken[0].id] = time.monotonic()
         try:
+            _write_note(note, taken)
             self._handle(taken)
         except (LeaseLost, LedgerBusy):
             note.unlink(missing_ok=True)  # no message's fault
@@ -208,7 +208,7 @@ class Lane:
             f"{handler.name}: {in_words(error)}" if handler else in_words(error) for handler, error in failures
         )
         now = self._clock.now()
-        if any(_transient(error) for _, error in failures) and delivery.attempts + 1 < MAX_ATTEMPTS:
+        if any(is_transient(error) for _, error in failures) and delivery.attempts + 1 < MAX_ATTEMPTS:
             wait = backoff.delay(delivery.attempts + 1)
             log.warning(
                 "message %d on %s failed (%s), again in %.1f s", delivery.message_id, delivery.topic, reason, wait
@@ -237,6 +237,13 @@ class Lane:
                 messages.bury(tx, delivery_id, f"{reason}, {MAX_CRASHES} times", None, self._clock.now())
 
 
+def _write_note(note: Path, taken: Sequence[Delivery]) -> None:
+    try:
+        note.write_text("\n".join(str(delivery.id) for delivery in taken))
+    except OSError as error:
+        raise LedgerUnwritable(f"Cannot write {note}: {error.strerror}. Make room or repair the disk.") from error
+
+
 def in_words(error: BaseException) -> str:
     """An exception as a reason for people."""
     return printable(str(error) if isinstance(error, GwbatchError) else f"{type(error).__name__}: {error}")
@@ -245,7 +252,3 @@ def in_words(error: BaseException) -> str:
 def printable(text: str) -> str:
     """Text that can be stored: lone surrogates, as undecodable file names bring them, are spelled out."""
     return text.encode(errors="backslashreplace").decode()
-
-
-def _transient(error: BaseException) -> bool:
-    return error.transient if isinstance(error, GwbatchError) else isinstance(error, OSError)

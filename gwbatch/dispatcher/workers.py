@@ -11,7 +11,7 @@ from gwbatch.clock import Clock
 from gwbatch.dispatcher import backoff
 from gwbatch.dispatcher.executors import Executors, Outcome
 from gwbatch.dispatcher.lanes import in_words
-from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy
+from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, is_transient
 from gwbatch.faults import mark
 from gwbatch.ledger import Ledger, Transaction, effects, leases
 from gwbatch.ledger.effects import Claimed
@@ -82,7 +82,7 @@ class EffectWorker:
 
     def _failed(self, tx: Transaction, claimed: Claimed, error: Exception) -> None:
         reason, now = in_words(error), self._clock.now()
-        if isinstance(error, GwbatchError) and error.transient:
+        if is_transient(error):
             wait = getattr(error, "retry_after", None) or backoff.delay(claimed.attempts)
             log.warning("effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
             effects.postpone(tx, claimed, now + wait, reason)

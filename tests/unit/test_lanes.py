@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.lanes import MAX_ATTEMPTS, MAX_CRASHES, Lane
-from gwbatch.errors import LeaseLost, LedgerUnwritable, TransientError
+from gwbatch.errors import LeaseLost, LedgerUnwritable, TransientError, is_transient
 from gwbatch.handlers import REGISTRY, Context, Registry
 from gwbatch.ledger import Ledger, leases, messages
 from gwbatch.ledger.messages import Incoming
@@ -311,3 +312,22 @@ def test_what_one_worker_has_at_hand_does_not_hide_the_rest_from_another(
     second = bench.lane._take()
     assert [len(first), len(second)] == [1, 1]
     assert first != second
+
+
+def test_a_disk_without_room_for_a_note_is_no_messages_fault(bench: Bench) -> None:
+    igwn_alert.handler("t")(lambda alert: None)
+    bench.send()
+    bench.notes.rmdir()
+    with pytest.raises(LedgerUnwritable, match="Cannot write"):
+        bench.lane.step()
+    bench.notes.mkdir()
+    assert bench.lane.step()
+    assert bench.states() == ["done"]
+
+
+def test_what_the_machine_may_get_over_is_transient() -> None:
+    assert is_transient(OSError(errno.ENOSPC, "full"))
+    assert is_transient(ConnectionRefusedError(errno.ECONNREFUSED, "refused"))
+    assert is_transient(TimeoutError())
+    assert not is_transient(FileNotFoundError(errno.ENOENT, "gone"))
+    assert not is_transient(ValueError())
