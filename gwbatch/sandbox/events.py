@@ -103,7 +103,7 @@ def describe(store: Store, base: str, graceid: str) -> dict[str, Any]:
 
 def announce(store: Store, base: str, graceid: str, alert_type: str, data: Any = None) -> None:
     """Put an alert about an event into the outbox."""
-    event = describe(store, base, graceid)
+    event = describe(store, store.address or base, graceid)
     payload = {
         "uid": graceid,
         "alert_type": alert_type,

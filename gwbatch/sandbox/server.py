@@ -45,10 +45,6 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
         First part of the Kafka topics.
     """
     register_url_convertor("version", _Version())
-    store = Store(state / "sandbox.sqlite")
-    broker = Broker(group, initial_topics()) if kafka else None
-    if broker is not None:
-        broker.publish(store)
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -58,8 +54,13 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
         raise GwbatchError(
             f"The sandbox cannot listen on {HOST}:{port}: {error.strerror}. Choose another --port, or 0 for a free one."
         ) from error
+    address = f"http://{HOST}:{listening.getsockname()[1]}/api/"
+    store = Store(state / "sandbox.sqlite", address)
+    broker = Broker(group, initial_topics()) if kafka else None
+    if broker is not None:
+        broker.publish(store)
     addresses = {
-        "gracedb": f"http://{HOST}:{listening.getsockname()[1]}/api/",
+        "gracedb": address,
         "kafka": broker.bootstrap if broker else None,
         "group": group,
         "state": str(state),

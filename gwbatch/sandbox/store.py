@@ -42,7 +42,8 @@ class Refused(Exception):
 class Store:
     """Objects, their records, labels and files, and the alerts that changes cause."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, address: str = "") -> None:
+        self.address = address  # what alerts call the server, whatever name a client knows it by
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row

@@ -179,7 +179,7 @@ def describe(store: Store, base: str, identifier: str) -> dict[str, Any]:
 
 def announce(store: Store, base: str, identifier: str, alert_type: str, data: Any = None) -> None:
     """Put an alert about a superevent into the outbox."""
-    superevent = describe(store, base, identifier)
+    superevent = describe(store, store.address or base, identifier)
     payload = {
         "uid": identifier,
         "alert_type": alert_type,

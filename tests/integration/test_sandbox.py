@@ -122,6 +122,15 @@ def test_alerts_go_out_as_gracedb_sends_them(sandbox: Running) -> None:
     assert [alert["alert_type"] for _, alert in sandbox.alerts("superevent", 2)] == ["new", "label_added"]
 
 
+def test_alerts_name_the_server_alike_however_a_client_calls_it(sandbox: Running) -> None:
+    other = sandbox.addresses["gracedb"].replace("127.0.0.1", "localhost")
+    client = make_client(GraceDBSettings(other, "none"))
+    made = client.create_event("CBC", "gstlal", "coinc.xml", filecontents=demo_event("nsbh_hl").read_bytes()).json()
+    assert made["links"]["self"].startswith(other)
+    ((_, alert),) = sandbox.alerts("cbc_gstlal", 1)
+    assert alert["object"]["links"]["self"].startswith(sandbox.addresses["gracedb"])
+
+
 def test_killed_and_started_again_it_knows_everything_and_its_alerts_keep_their_offsets(
     sandbox: Running, tmp_path: Path
 ) -> None:
