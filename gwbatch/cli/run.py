@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -61,11 +62,18 @@ def command(
         for name, listener in profile.listeners.items()
         if listener.enabled
     }
-    dispatcher = Dispatcher(
-        ledger, registry, policy, profile, lambda: make_scheduler(profile, directory), directory, listeners
-    )
+    running: list[Dispatcher] = []
+
+    def leave(*_: object) -> None:
+        if not running:
+            sys.exit(0)  # nothing was begun yet
+        running[0].ask_to_stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: dispatcher.ask_to_stop())
+        signal.signal(number, leave)
+    scheduler = partial(make_scheduler, profile, directory)
+    dispatcher = Dispatcher(ledger, registry, policy, profile, scheduler, directory, listeners)
+    running.append(dispatcher)
     dispatcher.run()
     ledger.close()
 

@@ -79,15 +79,31 @@ def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path, messages: 
                 dispatcher = start(tmp_path / "state", broker.bootstrap)
         sender.join()
         ledger, deadline = open_ledger(tmp_path / "state"), time.monotonic() + 120
-        while len(counted(ledger)) < messages and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             assert dispatcher.poll() is None
+            if len(counted(ledger)) >= messages and ready(ledger, dispatcher.pid) and not waiting(ledger):
+                break
             time.sleep(0.1)
         dispatcher.terminate()
         assert dispatcher.wait(30) == 0
     assert sorted(counted(ledger)) == list(range(messages))
-    assert ledger.read("SELECT count(*) FROM deliveries WHERE state <> 'done'")[0][0] == 0
+    assert waiting(ledger) == 0
     assert ledger.read("SELECT count(*) FROM effects WHERE state = 'done'")[0][0] == messages // 100
     ledger.close()
+
+
+def ready(ledger: Ledger, pid: int) -> bool:
+    """Whether the dispatcher of that pid holds the lease."""
+    return bool(ledger.read("SELECT 1 FROM leases WHERE pid = ? AND released = 0", (pid,)))
+
+
+def waiting(ledger: Ledger) -> int:
+    """Messages and effects that are not done."""
+    sql = (
+        "SELECT (SELECT count(*) FROM deliveries WHERE state <> 'done') "
+        "+ (SELECT count(*) FROM effects WHERE state <> 'done')"
+    )
+    return int(ledger.read(sql)[0][0])
 
 
 def open_ledger(state: Path) -> Ledger:
