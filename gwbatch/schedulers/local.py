@@ -161,7 +161,9 @@ class LocalScheduler:
 
     def _read(self, ticket: Path) -> _Entry:
         entry = _entry(ticket.parent, json.loads(ticket.read_text()))
-        entry.running = _locked(entry.folder)
+        # One that was begun and has ended meanwhile (with the whole machine, say) is not begun again.
+        begun = (entry.folder / "pid").exists() and entry.exit_code is None
+        entry.running = begun or _locked(entry.folder)
         self._refresh(entry)
         return entry
 

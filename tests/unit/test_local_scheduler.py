@@ -221,3 +221,26 @@ def test_a_ticket_for_more_cores_than_there_are_now_still_runs(tmp_path: Path, m
     large.submit(request(tmp_path, "second"))
     small = LocalScheduler(tmp_path / "index", cores=2)
     until(lambda: small.poll(["first", "second"])["second"].state is JobState.DONE)
+
+
+@pytest.mark.parametrize(("result", "state"), [(True, JobState.DONE), (False, JobState.FAILED)])
+def test_a_job_that_ended_with_the_machine_is_not_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: bool, state: JobState
+) -> None:
+    """Its result.json says how it went; without one it failed, and the next attempt is somebody else's decision."""
+    first = LocalScheduler(tmp_path / "index", cores=2)
+    script(
+        tmp_path,
+        monkeypatch,
+        first,
+        f"echo x >> {tmp_path}/runs; {'echo {} > result.json;' * result} touch ready; sleep 60",
+    )
+    first.submit(request(tmp_path, "a"))
+    until(lambda: (tmp_path / "jobs/a/ready").exists())
+    process = first._entries["a"].process
+    assert process is not None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    again = LocalScheduler(tmp_path / "index", cores=2)
+    assert wait(again, "a", JobState.DONE, JobState.FAILED).state is state
+    assert (tmp_path / "runs").read_text() == "x\n"
