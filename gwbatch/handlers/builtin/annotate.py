@@ -99,6 +99,7 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
         or not set(superevent.labels) & set(settings.superevent_when)
     ):
         return
+    key = superevent.key  # the one asked for may have been merged into another
     of_event = context.mirror.products(superevent.preferred)
     of_superevent = context.mirror.products(key)
     created = f"{key}/create" if superevent.key.startswith("S@") else None
