@@ -18,7 +18,7 @@ def test_the_quick_demo_ends_well(tmp_path: Path) -> None:
     log = tmp_path / "demo/dispatcher.log"
     assert done.returncode == 0, done.stdout + done.stderr + (log.read_text()[-3000:] if log.exists() else "")
     assert "All well" in done.stdout
-    assert "Where time went" in done.stdout
+    assert "Where time goes" in done.stdout
     assert len(list((tmp_path / "demo/pictures").glob("*/bayestar.png"))) == 2
 
 
