@@ -11,6 +11,7 @@ from typing import Any
 from gwbatch.ledger.database import Ledger, query
 
 VERSION = 1
+SILENT = 15.0  # s without a poll after which a listener's last word on its connection is out of date
 SAMPLE = 2000  # newest rows that a latency is computed from
 
 
@@ -60,7 +61,7 @@ def _listeners(ledger: Ledger, now: float) -> list[dict[str, Any]]:
             {
                 "name": row["name"],
                 "pid": row["pid"],
-                "connected": bool(row["connected"]),
+                "connected": bool(row["connected"]) and now - row["last_poll"] < SILENT,
                 "poll_age": now - row["last_poll"],
                 "last_message_age": None if row["last_message"] is None else now - row["last_message"],
                 "restarts": row["restarts"],

@@ -13,6 +13,7 @@ from gwbatch.errors import ConfigError, LedgerBusy, NetworkFileSystem
 from gwbatch.ledger import Ledger, effects, filesystem, messages, positions, timers
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.positions import Position
+from gwbatch.ledger.report import report
 
 
 def test_a_committed_transaction_is_durable_by_configuration(ledger: Ledger) -> None:
@@ -195,3 +196,10 @@ def test_a_batch_takes_bounded_memory(ledger: Ledger, monkeypatch: pytest.Monkey
         for n in range(9):
             messages.receive(tx, Incoming("k", "t", 0, n, b"x" * 600), ["general"], 1.0)
         assert len(messages.due(tx, "general", 1.0, 9)) == 2
+
+
+def test_a_listener_that_is_gone_is_not_shown_as_connected(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        positions.beat(tx, "k", 1, 0.0, 100.0, connected=True)
+    assert report(ledger, 101.0)["listeners"][0]["connected"]
+    assert not report(ledger, 130.0)["listeners"][0]["connected"]
