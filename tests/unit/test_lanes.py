@@ -15,9 +15,10 @@ from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.lanes import MAX_ATTEMPTS, MAX_CRASHES, Lane
+from gwbatch.dispatcher.service import _arm
 from gwbatch.errors import LeaseLost, LedgerUnwritable, TransientError, is_transient
-from gwbatch.handlers import REGISTRY, Context, Registry
-from gwbatch.ledger import Ledger, leases, messages
+from gwbatch.handlers import REGISTRY, Context, Registry, every
+from gwbatch.ledger import Ledger, leases, messages, timers
 from gwbatch.ledger.messages import Incoming
 
 
@@ -331,3 +332,19 @@ def test_what_the_machine_may_get_over_is_transient() -> None:
     assert is_transient(TimeoutError())
     assert not is_transient(FileNotFoundError(errno.ENOENT, "gone"))
     assert not is_transient(ValueError())
+
+
+def test_an_every_handler_is_called_by_its_durable_timer(bench: Bench) -> None:
+    """Armed once, fired by the clock, handled by the lane; each turn is another message."""
+    ticks: list[dict[str, Any]] = []
+    every(60)(lambda tick: ticks.append(tick))
+    with bench.ledger.transaction() as tx:
+        _arm(tx, REGISTRY, bench.clock.now())
+    for _ in range(3):
+        with bench.ledger.transaction() as tx:
+            timers.fire(tx, bench.clock.now())
+        while bench.lane.step():
+            pass
+        bench.clock.advance(60)
+    assert len(ticks) == 2
+    assert bench.states() == ["done", "done"]

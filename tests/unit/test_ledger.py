@@ -7,7 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from gwbatch.cli.status import render
 from gwbatch.effects import Effect
 from gwbatch.errors import ConfigError, LedgerBusy, NetworkFileSystem
 from gwbatch.ledger import Ledger, effects, filesystem, messages, positions, timers
@@ -203,3 +205,15 @@ def test_a_listener_that_is_gone_is_not_shown_as_connected(ledger: Ledger) -> No
         positions.beat(tx, "k", 1, 0.0, 100.0, connected=True)
     assert report(ledger, 101.0)["listeners"][0]["connected"]
     assert not report(ledger, 130.0)["listeners"][0]["connected"]
+
+
+def test_a_gap_is_shown_in_words(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        positions.beat(tx, "k", 1, 0.0, 100.0, connected=True)
+        positions.put(tx, "k", Position("t", 0, 0, 10), 100.0, high_watermark=12, gap=3)
+    found = report(ledger, 101.0)
+    assert (found["listeners"][0]["gap"], found["listeners"][0]["lag"]) == (3, 2)
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(render(found))
+    assert "listener k missed 3 messages that the broker no longer held" in captured.get()
