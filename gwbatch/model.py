@@ -32,6 +32,14 @@ class JobState(StrEnum):
 FINAL_STATES = frozenset({JobState.DONE, JobState.FAILED, JobState.LOST, JobState.CANCELLED})
 
 
+class Remedy(StrEnum):
+    """What helps a held job, in the opinion of its scheduler."""
+
+    WAIT = "WAIT"  # somebody holds it back on purpose
+    RELEASE = "RELEASE"  # it may go better the next time
+    GIVE_UP = "GIVE_UP"  # it will not
+
+
 @dataclass(frozen=True)
 class JobRequest:
     """One attempt at a computation, ready for a scheduler: files in, files out.
@@ -50,6 +58,8 @@ class JobRequest:
         File names relative to `directory` that travel to and from the node.
     priority : int
         Larger starts first.
+    avoid : tuple of str
+        Hosts on which earlier attempts came to grief.
     """
 
     key: str
@@ -60,6 +70,7 @@ class JobRequest:
     outputs: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
     priority: int = 0
+    avoid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,7 @@ class JobReport:
     started: float | None = None
     finished: float | None = None
     exit_code: int | None = None
+    remedy: Remedy = Remedy.WAIT
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ nside = 512
 
 
 @click.command("demo")
+@click.option("--site", default="local", show_default=True, help="Site profile whose scheduler runs the jobs.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="One value of the profile; repeatable.")
 @click.option("--quick", is_flag=True, help="Leave the volume plot out.")
 @click.option(
     "--state",
@@ -35,7 +37,7 @@ nside = 512
     help="Folder for everything.  [default: demo-state/TIME]",
 )
 @click.option("--timeout", default=900.0, show_default=True, help="Give up after so many seconds.")
-def command(quick: bool, state: Path | None, timeout: float) -> None:
+def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | None, timeout: float) -> None:
     """See it all work: sandbox, dispatcher, three simulated triggers, real BAYESTAR maps.
 
     Ends with exit code 0 only if GraceDB holds what it should: two superevents with the right members,
@@ -45,6 +47,7 @@ def command(quick: bool, state: Path | None, timeout: float) -> None:
     Examples:
       gwbatch demo
       gwbatch demo --quick --state /tmp/demo
+      gwbatch demo --site htcondor-generic
     """
     try:
         from gwbatch.demo.stage import Stage
@@ -63,7 +66,7 @@ def command(quick: bool, state: Path | None, timeout: float) -> None:
     policy.write_text(POLICY.format(leave_out='["bayestar.volume.png"]' if quick else "[]"))
     began = time.monotonic()
     console.print(f"Sandbox and dispatcher start; logs in {folder}")
-    with Stage(folder, policies=[policy]) as stage:
+    with Stage(folder, site=site, policies=[policy], settings=settings) as stage:
         problems = _play(stage, console, began, timeout, volume=not quick)
     console.print(f"Pictures: {folder / 'pictures'}/*/bayestar*.png")
     console.print(f"Look around: gwbatch status --state {stage.state}")

@@ -86,8 +86,18 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Number of cores; 0 means the whole node.
     min_cores : int
         For whole-node jobs, the least a node must have.
-    memory_mb : int
-        Memory in MiB; 0 leaves it to the scheduler.
+    memory_mb, disk_mb : int
+        Memory and disk in MiB; 0 leaves it to the scheduler.
+    untouched_node : bool
+        HTCondor, whole node: only a node of which nobody else has a part.
+    requirements : str
+        HTCondor: a ClassAd expression about the node, besides cores.
+    attributes : dict
+        HTCondor: further attributes of the job ad (``+Name = value``).
+    partition, qos, constraint, reservation : str
+        Slurm: where these jobs go.
+    time_limit : float
+        Slurm: seconds after which the cluster ends the job; 0 takes `run_deadline`.
     queue_deadline, run_deadline, held_deadline : float
         Seconds that a job may spend queued, running and held.
     """
@@ -95,6 +105,15 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cores: int = 1
     min_cores: int = 1
     memory_mb: int = 0
+    disk_mb: int = 0
+    untouched_node: bool = False
+    requirements: str = ""
+    attributes: dict[str, bool | int | float | str] = {}
+    partition: str = ""
+    qos: str = ""
+    constraint: str = ""
+    reservation: str = ""
+    time_limit: float = 0.0
     queue_deadline: float = 3600.0
     run_deadline: float = 3600.0
     held_deadline: float = 600.0
@@ -106,15 +125,69 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who runs the jobs."""
+    """Who runs the jobs, and what every job tells it.
 
-    kind: Literal["local"] = "local"
+    Attributes
+    ----------
+    kind : str
+        ``local``, ``htcondor`` or ``slurm``.
+    bindings : str
+        How to talk to it: ``python`` (htcondor2), ``pyslurm``, ``cli`` (the commands on PATH), or ``auto``:
+        the bindings where they work, else the commands.
+    cores : int
+        Local: how many cores jobs may take together; 0 takes all.
+    python : str
+        The interpreter that has gwbatch, on the nodes; empty takes this one's path.
+    accounting_group, accounting_user : str
+        HTCondor: whom the jobs are charged to.
+    accounting_required : bool
+        HTCondor: refuse to run without an accounting group.
+    account : str
+        Slurm: whom the jobs are charged to.
+    forward : list of str
+        Environment variables that jobs get from the dispatcher's environment; never credentials.
+    environment : dict
+        Further environment variables of jobs.
+    keep_claim_idle : int
+        HTCondor: seconds for which a node stays ours behind a job; 0 leaves it to the pool.
+    hold_releases : int
+        How often a held job is released before it is removed and tried elsewhere.
+    hold_release_after : float
+        Seconds to wait before each release.
+    ask_every : float
+        Seconds between two questions to the scheduler about all jobs (HTCondor: besides its event log).
+    patience : float
+        Seconds after which an unanswered question counts as no answer.
+    warn_before : float
+        Slurm: seconds before the time limit at which a job is warned.
+    """
+
+    kind: Literal["local", "htcondor", "slurm"] = "local"
+    bindings: Literal["auto", "python", "pyslurm", "cli"] = "auto"
     cores: int = 0
     python: str = ""
+    accounting_group: str = ""
+    accounting_user: str = ""
+    accounting_required: bool = False
+    account: str = ""
+    forward: list[str] = msgspec.field(default_factory=lambda: ["LAL_DATA_PATH"])
+    environment: dict[str, str] = {}
+    keep_claim_idle: int = 0
+    hold_releases: int = 2
+    hold_release_after: float = 10.0
+    ask_every: float = 60.0
+    patience: float = 20.0
+    warn_before: float = 60.0
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One site."""
+    """One site.
+
+    Attributes
+    ----------
+    fill_in : list of str
+        Dotted names of values that must be filled in before the profile can be used.
+    """
 
     name: str = "local"
     description: str = ""
@@ -126,6 +199,38 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     general_workers: int = 2
     keep_days: float = 7.0
     plugins: list[str] = []
+    fill_in: list[str] = []
+
+    @property
+    def missing(self) -> list[str]:
+        """The values that nobody but the site can know, and that are still empty (dotted names)."""
+        values = msgspec.to_builtins(self)
+        needed = [*self.fill_in, *(["scheduler.accounting_group"] if self.scheduler.accounting_required else [])]
+        return [name for name in dict.fromkeys(needed) if not _value(values, name)]
+
+    def require_complete(self) -> None:
+        """Refuse a profile whose values are not all filled in.
+
+        Raises
+        ------
+        ConfigError
+            Naming what is missing and how to give it.
+        """
+        if self.missing:
+            settings = " ".join(f"--set {name}=..." for name in self.missing)
+            raise ConfigError(
+                f"The site profile {self.name} is not complete: {', '.join(self.missing)} "
+                f"{'is' if len(self.missing) == 1 else 'are'} empty. Copy the profile, fill in and name your copy "
+                f"with --site, or add {settings}."
+            )
+
+
+def _value(values: Any, dotted: str) -> Any:
+    for name in dotted.split("."):
+        if not isinstance(values, dict) or name not in values:
+            raise ConfigError(f"'fill_in' names {dotted!r}, which is no value of the site profile.")
+        values = values[name]
+    return values
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ class Stage:
 
     Parameters
     ----------
+    site : str
+        Site profile of the dispatcher: where its jobs run.
     policies : sequence of Path
         Policy files of the dispatcher.
     settings : sequence of str
@@ -34,6 +36,7 @@ class Stage:
         self,
         folder: Path,
         *,
+        site: str = "local",
         policies: Sequence[Path] = (),
         settings: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
@@ -41,6 +44,7 @@ class Stage:
         self.folder = folder
         self.environment = dict(environment or {})
         self.state = folder / "state"
+        self._site = site
         self._policies = policies
         self._settings = settings
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -84,7 +88,7 @@ class Stage:
             "listeners.igwn-alert.kafka.'fetch.wait.max.ms'=10",
             *self._settings,
         ]
-        arguments = ["run", "--site", "local", "--state", str(self.state)]
+        arguments = ["run", "--site", self._site, "--state", str(self.state)]
         arguments += [argument for setting in settings for argument in ("--set", setting)]
         arguments += [argument for policy in self._policies for argument in ("--policy", str(policy))]
         self.dispatcher = self._start("dispatcher", arguments, environment=self.environment)

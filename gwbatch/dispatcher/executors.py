@@ -214,7 +214,7 @@ class Executors:
         )
         return JobRequest(
             job.attempt_key, job.kind, job.queue, directory, ("job.json", *inputs), (output, "result.json"),
-            resources_of(self._profile, job.queue), job.priority,
+            resources_of(self._profile, job.queue), job.priority, job.avoid,
         )  # fmt: skip
 
     def _fetch(self, source: Mapping[str, Any], place: Path) -> None:

@@ -17,7 +17,7 @@ from gwbatch.handlers.registry import Registry
 from gwbatch.jobs.result import fault, read_result
 from gwbatch.ledger import Ledger, jobs, leases
 from gwbatch.ledger.jobs import Job
-from gwbatch.model import JobReport, JobState
+from gwbatch.model import JobReport, JobState, Remedy
 from gwbatch.schedulers import Scheduler
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class JobWatcher:
         for job in followed:
             report = reports.get(job.attempt_key, JobReport(job.attempt_key, JobState.UNKNOWN, reason="no answer"))
             try:
-                self._take(job, self._overdue(job, report))
+                self._take(job, self._overdue(job, self._remedied(job, report)))
             except (LeaseLost, LedgerBusy):
                 raise
             except Exception as error:
@@ -81,6 +81,29 @@ class JobWatcher:
                 jobs.report(tx, job, report, None, self._clock.now())
         mark(f"watcher.{report.state.lower()}_committed")
 
+    def _remedied(self, job: Job, report: JobReport) -> JobReport:
+        """What helps a held job: releasing it some times, else giving this attempt up for one elsewhere."""
+        settings = self._profile.scheduler
+        if report.state is not JobState.HELD or job.phase is not JobState.HELD or report.remedy is Remedy.WAIT:
+            return report
+        if report.remedy is Remedy.RELEASE and job.releases < settings.hold_releases:
+            if self._clock.now() - job.state_since >= settings.hold_release_after:
+                self._release(job, report)
+            return report
+        often = f"released {job.releases} times, " if job.releases else ""
+        return self._give_up(job, report, f"{often}{report.reason}")
+
+    def _release(self, job: Job, report: JobReport) -> None:
+        log.warning("job %s is released (%s)", job.attempt_key, report.reason)
+        with self._ledger.transaction() as tx:
+            leases.check(tx, self._lease)
+            jobs.released(tx, job, self._clock.now())  # counted first: a crash here costs a release, not a loop
+        mark("watcher.release")
+        try:
+            self._scheduler.release(job.attempt_key)
+        except GwbatchError as error:
+            log.warning("job %s could not be released: %s", job.attempt_key, error)
+
     def _overdue(self, job: Job, report: JobReport) -> JobReport:
         """A phase that takes too long ends the attempt; UNKNOWN is no phase, it ends nothing."""
         resources = resources_of(self._profile, job.queue)
@@ -92,6 +115,10 @@ class JobWatcher:
         if limit is None or report.state is not job.phase or self._clock.now() - job.state_since <= limit:
             return report
         reason = f"{report.state.lower()} for more than {limit:g} s" + (f" ({report.reason})" if report.reason else "")
+        return self._give_up(job, report, reason)
+
+    def _give_up(self, job: Job, report: JobReport, reason: str) -> JobReport:
+        """Take this attempt back; as long as that is not possible it stays as it is."""
         log.error("job %s: %s, giving this attempt up", job.attempt_key, reason)
         try:
             self._scheduler.cancel(job.attempt_key)

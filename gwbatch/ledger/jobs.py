@@ -45,6 +45,8 @@ class Job:
     started: float | None
     finished: float | None
     result: dict[str, Any] | None
+    releases: int
+    avoid: tuple[str, ...]
 
     @property
     def attempt_key(self) -> str:
@@ -77,11 +79,11 @@ def submission(key: str, attempt: int, priority: int) -> Effect:
 
 
 def try_again(tx: Transaction, job: Job, now: float) -> None:
-    """Hand the job to the scheduler once more."""
+    """Hand the job to the scheduler once more, better not to the node on which this attempt ended without a word."""
+    silent = {job.host} if job.host is not None and job.result is None else set()
+    avoid = sorted({*job.avoid, *silent})
     tx.execute(
-        "UPDATE jobs SET attempt = attempt + 1, state = ?, phase = NULL, state_since = ?, native_id = NULL, "
-        "directory = NULL, host = NULL, submitted = NULL, started = NULL, finished = NULL, result = NULL WHERE key = ?",
-        (JobState.WAITING, now, job.key),
+        query("try_job_again"), {"key": job.key, "state": JobState.WAITING, "avoid": json.dumps(avoid), "now": now}
     )
     effects.ask_for(tx, submission(job.key, job.attempt + 1, job.priority), now)
 
@@ -120,10 +122,19 @@ def report(tx: Transaction, job: Job, seen: JobReport, result: Mapping[str, Any]
     tx.execute(query("report_job"), {**values, "key": job.key, "attempt": job.attempt, "now": now})
 
 
+def released(tx: Transaction, job: Job, now: float) -> None:
+    """The held job is being released once more."""
+    tx.execute(
+        "UPDATE jobs SET releases = releases + 1, state_since = ? WHERE key = ? AND attempt = ?",
+        (now, job.key, job.attempt),
+    )
+
+
 def _job(row: Any) -> Job:
     values = dict(row)
     values["request"] = json.loads(values["request"])
     values["result"] = None if values["result"] is None else json.loads(values["result"])
+    values["avoid"] = tuple(json.loads(values["avoid"]))
     values["state"] = JobState(values["state"])
     values["phase"] = None if values["phase"] is None else JobState(values["phase"])
     return Job(**values)

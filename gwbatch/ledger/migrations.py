@@ -26,8 +26,9 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _initial(db: Database) -> None:
-    _run(db, "0001_initial.sql")
+def _step(name: str) -> None:
+    migrations(name=name)(lambda db: _run(db, f"{name}.sql"))
 
 
-migrations(name="0001_initial")(_initial)
+_step("0001_initial")
+_step("0002_remedies")

@@ -138,5 +138,11 @@ UPDATE jobs SET
     started = coalesce(:started, started), finished = :finished, result = :result
 WHERE key = :key AND attempt = :attempt;
 
+-- name: try_job_again
+UPDATE jobs SET attempt = attempt + 1, state = :state, phase = NULL, state_since = :now, native_id = NULL,
+    directory = NULL, host = NULL, submitted = NULL, started = NULL, finished = NULL, result = NULL,
+    releases = 0, avoid = :avoid
+WHERE key = :key;
+
 -- name: dead_message
 SELECT d.*, m.topic, m.payload FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?;

@@ -1,0 +1,179 @@
+"""Following the dispatcher's one event log, from a saved position, through rotation and damage."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO
+
+from gwbatch.jobs.result import write_json
+from gwbatch.model import JobState
+from gwbatch.schedulers.htcondor.events import LogEvent, complete, parse
+from gwbatch.schedulers.htcondor.tracks import Kind, Track, follow, key_of
+
+CHUNK = 2**20  # bytes read at once
+GARBAGE = 2**16  # bytes without an end of event, after which they are taken for damage
+ROTATE = 64 * 2**20  # bytes after which the log is begun anew, once no job is under way
+SAVE_EVERY = 1.0  # s between two savings of the position
+KEEP_ENDED = 600.0  # s for which an ended job that nobody asks about is remembered
+
+log = logging.getLogger(__name__)
+
+
+class Follower:
+    """What the event log says of the dispatcher's jobs.
+
+    The position and what was known there are saved together, so that after a crash the events behind it are
+    read again and come to the same.
+
+    Parameters
+    ----------
+    path : Path
+        The event log; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._memory = path.with_name("followed.json")
+        self.tracks: dict[str, Track] = {}  # by cluster.proc
+        self._jobs: dict[str, str] = {}  # key: cluster.proc
+        self._stream: IO[bytes] | None = None
+        self._offset = 0
+        self._rest = b""
+        self._changed = False
+        self._saved = float("-inf")
+        self._remember()
+
+    def read(self) -> None:
+        """Take in what was written since the last time."""
+        for events in self._new_events():
+            now = time.time()
+            for event in events:
+                self._take(event, now)
+        if self._changed and time.monotonic() - self._saved >= SAVE_EVERY:
+            self.save()
+
+    def track(self, key: str) -> Track | None:
+        """What is known of the job `key`."""
+        return self.tracks.get(self._jobs.get(key, ""))
+
+    def put(self, track: Track) -> None:
+        """Note what was learned in another way: from the reply to a submission, or from the schedd's queue."""
+        self.tracks[track.job] = track
+        self._jobs[track.key] = track.job
+        self._changed = True
+
+    def forget_all_but(self, keys: Iterable[str]) -> None:
+        """Drop ended jobs that nobody follows; begin the log anew when it is long and nobody writes to it."""
+        wanted, old = set(keys), time.time() - KEEP_ENDED
+        for job, track in list(self.tracks.items()):
+            if track.state.final and track.key not in wanted and track.seen < old:
+                del self.tracks[job]
+                if self._jobs.get(track.key) == job:
+                    del self._jobs[track.key]
+                self._changed = True
+        if self._offset > ROTATE and all(track.state.final for track in self.tracks.values()):
+            log.info("the event log %s has %d bytes and no job under way: it begins anew", self._path, self._offset)
+            self._path.replace(self._path.with_suffix(".old"))
+
+    def save(self) -> None:
+        """Write position and knowledge down."""
+        inode = None if self._stream is None else _inode(self._stream)
+        tracks = [asdict(track) for track in self.tracks.values()]
+        write_json(
+            self._memory, {"version": 1, "inode": inode, "offset": self._offset - len(self._rest), "tracks": tracks}
+        )
+        self._changed, self._saved = False, time.monotonic()
+
+    def close(self) -> None:
+        """Save, and let go of the log."""
+        self.save()
+        if self._stream is not None:
+            self._stream.close()
+
+    def _take(self, event: LogEvent, now: float) -> None:
+        known = self.tracks.get(event.job)
+        if event.number == Kind.SUBMIT:
+            key = key_of(event)
+            # A fresh pool counts its clusters from 1 again: the same number with another key is another job.
+            if key is not None and (known is None or known.key != key):
+                self.put(Track(key, event.job, seen=now))
+        elif known is not None:
+            self.put(follow(known, event, now))
+
+    def _new_events(self) -> Iterator[Iterator[LogEvent]]:
+        while True:
+            stream = self._open()
+            if stream is None:
+                return
+            data = stream.read(CHUNK)
+            if data:
+                self._offset += len(data)
+                whole = self._rest + data
+                end = complete(whole)
+                if end == 0 and len(whole) > GARBAGE:
+                    log.warning("%s: %d bytes without an event are passed over", self._path, len(whole))
+                    end = len(whole)
+                self._rest = whole[end:]
+                self._changed = True
+                yield parse(whole[:end])
+            elif not self._moved_on(stream):
+                return
+
+    def _open(self) -> IO[bytes] | None:
+        if self._stream is None:
+            try:
+                self._stream = self._path.open("rb")
+            except FileNotFoundError:
+                return None
+            self._stream.seek(self._offset)
+        return self._stream
+
+    def _moved_on(self, stream: IO[bytes]) -> bool:
+        """At the end of what is open: whether another file has taken its place, or it was cut."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return False
+        rotated = status.st_ino != _inode(stream)
+        if not rotated and status.st_size >= self._offset:
+            return False
+        log.warning(
+            "the event log %s was %s; it is read from its beginning", self._path, "rotated" if rotated else "cut"
+        )
+        stream.close()
+        self._stream, self._offset, self._rest = None, 0, b""
+        return True
+
+    def _remember(self) -> None:
+        try:
+            memory = json.loads(self._memory.read_text())
+            tracks = [_track(values) for values in memory["tracks"]]
+            inode, offset = memory["inode"], int(memory["offset"])
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("%s is damaged (%s): the event log is read from its beginning", self._memory, error)
+            return
+        for track in tracks:
+            self.put(track)
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return
+        if status.st_ino == inode and status.st_size >= offset:
+            self._offset = offset
+
+
+def _track(values: dict[str, object]) -> Track:
+    track = Track(**values)  # type: ignore[arg-type]
+    return replace(track, state=JobState(track.state))
+
+
+def _inode(stream: IO[bytes]) -> int:
+    return os.fstat(stream.fileno()).st_ino

@@ -1,0 +1,182 @@
+"""Talking to the schedd: through the ``htcondor2`` bindings, or through the commands on PATH."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+from gwbatch.errors import ConfigError
+from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
+from gwbatch.schedulers.patience import Commands, Patience, last_line
+
+Ad = Mapping[str, Any]
+Answer = TypeVar("Answer")
+Action = Literal["remove", "release", "hold"]
+
+WANTED = (
+    "ClusterId", "ProcId", "JobStatus", "GwbatchKey", "HoldReason", "HoldReasonCode", "RemoteHost", "LastRemoteHost",
+    "ExitCode", "ExitBySignal", "ExitSignal", "EnteredCurrentStatus", "JobStartDate", "CompletionDate", "RemoveReason",
+)  # fmt: skip
+
+# A submission that the schedd or the submit language itself refused: the same text will be refused again.
+_REFUSED = re.compile(
+    r"failed to create job ad|parse error|submit requirement|submit_requirement|I don't know about|no such directory"
+    r"|can't open|invalid|not allowed|must be|failed to commit",
+    re.IGNORECASE,
+)
+_UNREACHED = re.compile(r"connect|communicat|timed? ?out|CEDAR|authenticat|locate", re.IGNORECASE)
+
+
+class Schedd(Protocol):
+    """The schedd's queue.  Every call raises `SchedulerBusy` when there is no answer."""
+
+    def submit(self, description: str) -> str:
+        """Submit one job; returns ``cluster.proc``.  Raises `SchedulerError` when it is refused for good."""
+        ...
+
+    def queue(self, constraint: str) -> list[Ad]:
+        """Jobs in the queue."""
+        ...
+
+    def history(self, constraint: str, since: float, limit: int) -> list[Ad]:
+        """Jobs that left the queue after `since` (Unix time in seconds)."""
+        ...
+
+    def act(self, action: Action, constraint: str) -> None:
+        """Remove, release or hold jobs."""
+        ...
+
+
+def open_schedd(bindings: str, seconds: float) -> Schedd:
+    """The way to the schedd that the profile asks for.
+
+    Raises
+    ------
+    ConfigError
+        When it is not there.
+    """
+    if bindings in ("auto", "python"):
+        try:
+            return BoundSchedd(seconds)
+        except ImportError as error:
+            if bindings == "python":
+                raise ConfigError(
+                    f"scheduler.bindings = 'python', but htcondor2 cannot be imported ({error}): "
+                    "pip install 'gwbatch[htcondor]', or set it to 'cli'."
+                ) from error
+    missing = [name for name in ("condor_submit", "condor_q", "condor_rm") if shutil.which(name) is None]
+    if missing:
+        raise ConfigError(
+            f"HTCondor cannot be reached: {', '.join(missing)} not on PATH"
+            + ("." if bindings == "cli" else ", and htcondor2 cannot be imported. pip install 'gwbatch[htcondor]'.")
+        )
+    return CommandSchedd(seconds)
+
+
+def refusal(text: str) -> SchedulerError:
+    """The error that a failed submission stands for: refused for good, or outcome unknown."""
+    told = last_line(text)
+    if _REFUSED.search(text) and not _UNREACHED.search(text):
+        return SchedulerError(f"HTCondor refuses the job: {told}.")
+    return SchedulerBusy(f"HTCondor could not take the job: {told}.")
+
+
+class BoundSchedd:
+    """Through the ``htcondor2`` bindings."""
+
+    def __init__(self, seconds: float) -> None:
+        import htcondor2
+
+        self._module: Any = htcondor2
+        self._patience = Patience("schedd", seconds)
+
+    def submit(self, description: str) -> str:
+        def call() -> str:
+            result = self._schedd().submit(self._module.Submit(description))
+            return f"{result.cluster()}.{result.first_proc()}"
+
+        try:
+            return self._patience.ask(call)
+        except self._module.HTCondorException as error:
+            raise refusal(str(error)) from error
+
+    def queue(self, constraint: str) -> list[Ad]:
+        return self._ask(lambda schedd: [dict(ad) for ad in schedd.query(constraint, list(WANTED))])
+
+    def history(self, constraint: str, since: float, limit: int) -> list[Ad]:
+        old = f"EnteredCurrentStatus < {int(since)}"
+        return self._ask(
+            lambda schedd: [dict(ad) for ad in schedd.history(constraint, list(WANTED), match=limit, since=old)]
+        )
+
+    def act(self, action: Action, constraint: str) -> None:
+        verb = getattr(self._module.JobAction, action.capitalize())
+        self._ask(lambda schedd: schedd.act(verb, self._module.classad.ExprTree(constraint), reason="gwbatch"))
+
+    def _schedd(self) -> Any:
+        return self._module.Schedd()  # made anew each time: a schedd that was restarted has a new address
+
+    def _ask(self, call: Callable[[Any], Answer]) -> Answer:
+        try:
+            return self._patience.ask(lambda: call(self._schedd()))
+        except self._module.HTCondorException as error:
+            raise SchedulerBusy(f"The schedd does not answer: {last_line(str(error))}.") from error
+
+
+class CommandSchedd:
+    """Through condor_submit, condor_q, condor_history, condor_rm, condor_release and condor_hold."""
+
+    def __init__(self, seconds: float) -> None:
+        self._commands = Commands("HTCondor", seconds)
+
+    def submit(self, description: str) -> str:
+        code, output, errors = self._commands.run("condor_submit", "-terse", "-", text=description)
+        job = re.match(r"\s*(\d+\.\d+)\s*-\s*\d+\.\d+", output)
+        if code != 0:
+            raise refusal(errors or output)
+        if job is None:
+            raise SchedulerBusy(f"condor_submit ended well but named no job: {last_line(output + errors)}.")
+        return job[1]
+
+    def queue(self, constraint: str) -> list[Ad]:
+        ads = self._ads("condor_q", "-allusers", "-constraint", constraint, "-json", "-attributes", ",".join(WANTED))
+        if not ads:
+            # condor_q prints nothing when there is nothing, which is also what a broken one prints.
+            code, output, errors = self._commands.run("condor_q", "-allusers", "-totals")
+            if code != 0 or "jobs" not in output:
+                raise SchedulerBusy(f"condor_q gives no answer: {last_line(errors)}.")
+        return ads
+
+    def history(self, constraint: str, since: float, limit: int) -> list[Ad]:
+        return self._ads(
+            "condor_history", "-constraint", constraint, "-since", f"EnteredCurrentStatus < {int(since)}",
+            "-match", str(limit), "-json", "-attributes", ",".join(WANTED),
+        )  # fmt: skip
+
+    def act(self, action: Action, constraint: str) -> None:
+        command = {"remove": "condor_rm", "release": "condor_release", "hold": "condor_hold"}[action]
+        code, output, errors = self._commands.run(command, "-constraint", constraint)
+        if code != 0 and "There are no jobs" not in errors + output:
+            raise SchedulerBusy(f"{command} failed: {last_line(errors or output)}.")
+
+    def _ads(self, *command: str) -> list[Ad]:
+        code, output, errors = self._commands.run(*command)
+        if code != 0:
+            raise SchedulerBusy(f"{command[0]} failed: {last_line(errors or output)}.")
+        if not output.strip():
+            return []
+        try:
+            ads: Sequence[Any] = json.loads(output)
+        except ValueError:
+            raise SchedulerBusy(f"{command[0]} answered with what is no JSON: {output[:80]!r}.") from None
+        if not isinstance(ads, list) or not all(isinstance(ad, dict) for ad in ads):
+            raise SchedulerBusy(f"{command[0]} answered with what is no list of jobs.")
+        return list(ads)
+
+
+def constraint(**attributes: str) -> str:
+    """A ClassAd expression that asks for these values."""
+    return " && ".join(f"{name} == {json.dumps(value)}" for name, value in attributes.items())

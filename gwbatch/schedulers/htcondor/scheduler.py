@@ -1,0 +1,264 @@
+"""HTCondor behind the interface of every batch system."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from gwbatch.config.profile import SchedulerSettings
+from gwbatch.faults import mark
+from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.schedulers.base import SchedulerBusy
+from gwbatch.schedulers.environment import job_environment
+from gwbatch.schedulers.htcondor.follower import Follower
+from gwbatch.schedulers.htcondor.schedd import Ad, Schedd, constraint
+from gwbatch.schedulers.htcondor.tracks import Track, ending
+from gwbatch.schedulers.interpreter import interpreter
+from gwbatch.schedulers.templates import job_script, render
+
+MISSES = 2  # answers in a row that do not know a job, after which it is lost
+HISTORY = 7 * 86400.0  # s for which a schedd's history is searched
+
+log = logging.getLogger(__name__)
+
+
+class Status(IntEnum):
+    """``JobStatus`` in a job ad."""
+
+    IDLE = 1
+    RUNNING = 2
+    REMOVED = 3
+    COMPLETED = 4
+    HELD = 5
+    TRANSFERRING_OUTPUT = 6
+    SUSPENDED = 7
+
+
+class HTCondorScheduler:
+    """An HTCondor pool.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the event log and what was read of it are kept.
+    schedd : Schedd
+        The way to the queue.
+    """
+
+    name = "htcondor"
+
+    def __init__(self, folder: Path, settings: SchedulerSettings, schedd: Schedd) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._settings = settings
+        self._schedd = schedd
+        self._log = folder / "events.log"
+        self._identity = _identity(folder / "identity")
+        self._lock = threading.RLock()
+        self._follower = Follower(self._log)
+        self._misses: dict[str, int] = {}
+        self._asked = float("-inf")
+        self._asking: threading.Thread | None = None
+        self._trouble = ""
+
+    def submit(self, request: JobRequest) -> str:
+        text = self.describe(request)
+        mark("htcondor.before_submit")
+        job = self._schedd.submit(text)
+        mark("htcondor.after_submit")
+        with self._lock:
+            if self._follower.track(request.key) is None:
+                self._follower.put(Track(request.key, job, seen=time.time()))
+        return job
+
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        with self._lock:
+            self._follower.read()
+            known = {key for key in keys if self._follower.track(key) is not None}
+        missing = [key for key in keys if key not in known]
+        if missing:
+            asked = time.time()
+            self._learn(self._queue(), missing, asked, count_misses=False)
+        with self._lock:
+            tracks = {key: self._follower.track(key) for key in keys}
+        return {key: track.report() for key, track in tracks.items() if track is not None}
+
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        with self._lock:
+            self._follower.read()
+            self._follower.forget_all_but(keys)
+            self._reconcile(keys)
+            return {key: self._report(key) for key in keys}
+
+    def cancel(self, key: str) -> None:
+        self._schedd.act("remove", self._is(key))
+
+    def release(self, key: str) -> None:
+        self._schedd.act("release", self._is(key))
+
+    def describe(self, request: JobRequest) -> str:
+        return description(request, self._settings, self._log, self._identity)
+
+    def close(self) -> None:
+        with self._lock:
+            self._follower.close()
+
+    def _is(self, key: str) -> str:
+        return constraint(GwbatchKey=key, GwbatchDispatcher=self._identity)
+
+    def _report(self, key: str) -> JobReport:
+        track = self._follower.track(key)
+        if track is None:
+            reason = self._trouble or "not in the event log yet; the schedd is being asked"
+            return JobReport(key, JobState.UNKNOWN, reason=reason)
+        return track.report()
+
+    # ---- the slow question to the schedd ------------------------------------------------------------------
+
+    def _reconcile(self, keys: Sequence[str]) -> None:
+        """Ask the schedd about all jobs, beside the event log and not in its way."""
+        due = time.monotonic() - self._asked >= self._settings.ask_every
+        if keys and due and (self._asking is None or not self._asking.is_alive()):
+            self._asked = time.monotonic()
+            self._asking = threading.Thread(target=self._ask, args=(list(keys),), name="ask-about-jobs", daemon=True)
+            self._asking.start()
+
+    def _ask(self, keys: Sequence[str]) -> None:
+        asked = time.time()
+        try:
+            self._learn(self._queue(), keys, asked)
+            self._trouble = ""
+        except SchedulerBusy as error:
+            self._trouble = str(error)
+            log.warning("%s", error)
+        except Exception:
+            log.exception("the schedd's answer about %d jobs could not be used", len(keys))
+
+    def _queue(self) -> list[Ad]:
+        return self._schedd.queue(constraint(GwbatchDispatcher=self._identity))
+
+    def _learn(self, ads: Sequence[Ad], keys: Sequence[str], asked: float, *, count_misses: bool = True) -> None:
+        """Take over what the queue says, and look for the jobs that it does not know."""
+        queued = self._once(ads)
+        with self._lock:
+            self._follower.read()
+            for key in keys:
+                if key in queued:
+                    self._misses.pop(key, None)
+                    self._take(_track(key, queued[key]), asked)
+            gone = [key for key in keys if key not in queued and not self._ended_or_new(key, asked)]
+        ended = self._look_back(gone, asked) if gone else {}
+        for key in gone:
+            if key not in ended and count_misses:
+                self._miss(key)
+
+    def _ended_or_new(self, key: str, asked: float) -> bool:
+        track = self._follower.track(key)
+        return track is not None and (track.state.final or track.seen > asked)
+
+    def _look_back(self, keys: Sequence[str], asked: float) -> Mapping[str, Ad]:
+        """What the schedd's history says of jobs that are not in the queue any more."""
+        names = " || ".join(f"({constraint(GwbatchKey=key)})" for key in keys)
+        wanted = f"{constraint(GwbatchDispatcher=self._identity)} && ({names})"
+        ended = {str(ad.get("GwbatchKey")): ad for ad in self._schedd.history(wanted, asked - HISTORY, len(keys))}
+        with self._lock:
+            for key in ended:
+                self._take(_track(key, ended[key]), asked)
+        return ended
+
+    def _miss(self, key: str) -> None:
+        """A job that neither the queue nor the history knows: lost, when that was said more than once."""
+        self._misses[key] = self._misses.get(key, 0) + 1
+        if self._misses[key] < MISSES:
+            return
+        self._schedd.act("remove", self._is(key))  # should the answers have been wrong, it does not run beside the next
+        self._misses.pop(key)
+        with self._lock:
+            track = self._follower.track(key) or Track(key, f"unknown {key}")
+            log.error("job %s (%s) has vanished from the pool", key, track.job)
+            reason = "neither in the schedd's queue nor in its history"
+            self._follower.put(replace(track, state=JobState.LOST, reason=reason, seen=time.time()))
+
+    def _take(self, told: Track, asked: float) -> None:
+        """What the schedd says counts, unless the log has said something newer meanwhile."""
+        known = self._follower.track(told.key)
+        if known is not None and (known.state.final or known.seen > asked):
+            return
+        if known is not None and known.job == told.job and known.state is told.state:
+            return
+        known = known if known is not None and known.job == told.job else told
+        merged = replace(
+            told, host=told.host or known.host, cores=known.cores, started=told.started or known.started, seen=asked
+        )
+        self._follower.put(merged)
+
+    def _once(self, ads: Sequence[Ad]) -> dict[str, Ad]:
+        """The jobs by key; of two with one key (a reply that came too late) the older stays."""
+        found: dict[str, Ad] = {}
+        for ad in sorted(ads, key=lambda ad: (ad["ClusterId"], ad["ProcId"])):
+            key = str(ad.get("GwbatchKey"))
+            if key not in found:
+                found[key] = ad
+            elif ad.get("JobStatus") != Status.REMOVED:
+                log.warning("job %s is in the queue twice; %s is removed", key, _job(ad))
+                self._schedd.act("remove", f"ClusterId == {int(ad['ClusterId'])} && ProcId == {int(ad['ProcId'])}")
+        return found
+
+
+def description(request: JobRequest, settings: SchedulerSettings, event_log: Path, identity: str) -> str:
+    """The submit description of a job, from ``submit/openmp.sub`` or ``submit/general.sub``."""
+    return render(
+        f"{request.queue}.sub",
+        job=request,
+        resources=request.resources,
+        settings=settings,
+        script=job_script(),
+        python=interpreter(settings),
+        environment=job_environment(settings),
+        log=event_log,
+        identity=identity,
+    )
+
+
+def _identity(path: Path) -> str:
+    """What tells this dispatcher's jobs from those of others that use the same keys."""
+    if not path.exists():
+        temporary = path.with_suffix(".new")
+        temporary.write_text(uuid.uuid4().hex + "\n")
+        temporary.replace(path)
+    return path.read_text().strip()
+
+
+def _job(ad: Ad) -> str:
+    return f"{ad['ClusterId']}.{ad['ProcId']}"
+
+
+def _track(key: str, ad: Ad) -> Track:
+    """What an ad of the queue or of the history says."""
+    status = ad.get("JobStatus")
+    host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").partition("@")[2]
+    values: dict[str, Any] = {"started": ad.get("JobStartDate") or None, "host": host}
+    match status:
+        case Status.RUNNING | Status.TRANSFERRING_OUTPUT | Status.SUSPENDED:
+            values["state"] = JobState.RUNNING
+        case Status.REMOVED:
+            reason = ad.get("RemoveReason") or "without a reason"
+            values.update(state=JobState.FAILED, reason=f"removed from the queue: {reason}")
+        case Status.COMPLETED:
+            signal = ad.get("ExitSignal") if ad.get("ExitBySignal") is True else None
+            code = ad.get("ExitCode") if signal is None else None
+            values.update(ending(code if isinstance(code, int) else None, signal))
+            values["finished"] = ad.get("CompletionDate") or None
+        case Status.HELD:
+            values.update(
+                state=JobState.HELD, reason=str(ad.get("HoldReason") or "no reason"), code=ad.get("HoldReasonCode")
+            )
+        case _:
+            values["state"] = JobState.QUEUED
+    return Track(key, _job(ad), **values)
