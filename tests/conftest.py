@@ -7,6 +7,7 @@ import pytest
 
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy, load_policy
+from gwbatch.config.resources import demo_event
 from gwbatch.ledger import Ledger
 
 DATA = Path(__file__).parent / "data"
@@ -32,4 +33,4 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture(scope="session")
 def fast_coinc() -> Path:
     """A simulated event whose SNR series is cut short, so that BAYESTAR takes seconds."""
-    return DATA / "fast_coinc.xml"
+    return demo_event("short")

@@ -14,15 +14,18 @@ from gwbatch.annotation.graph import (
     product_named,
 )
 from gwbatch.annotation.planning import Wanted, job_priority, wanted_products
+from gwbatch.annotation.workflow import Node, workflow
 
 __all__ = [
     "COPIES",
     "EVENT_PRODUCTS",
     "PIPELINE_UPLOADS",
     "SUPEREVENT_PRODUCTS",
+    "Node",
     "Product",
     "Wanted",
     "job_priority",
     "product_named",
     "wanted_products",
+    "workflow",
 ]

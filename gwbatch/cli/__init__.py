@@ -18,6 +18,7 @@ COMMANDS = {
     "listen": ("listen", "Run one listener in the foreground."),
     "replay": ("replay", "Feed recorded alerts through the superevent manager."),
     "job": ("job", "Run one computation by hand: localize, plots, conversions."),
+    "dag": ("dag", "Write the annotation of events as a DAG for a cluster."),
     "deadletter": ("deadletter", "List, show and retry what could not be processed."),
     "site": ("site", "List and show site profiles and the policy."),
     "sandbox": ("sandbox", "Serve a GraceDB-compatible API and a loopback Kafka broker."),

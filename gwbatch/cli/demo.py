@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gwbatch.cli.options import profile_options
 from gwbatch.errors import ConfigError, GwbatchError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ nside = 512
 
 @click.command("demo")
 @click.option("--site", default="local", show_default=True, help="Site profile whose scheduler runs the jobs.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="One value of the profile; repeatable.")
+@profile_options
 @click.option("--quick", is_flag=True, help="Leave the volume plot out.")
 @click.option(
     "--state",

@@ -30,19 +30,24 @@ def site_options(command: Command) -> Command:
         type=click.Path(path_type=Path),
         help="TOML file laid over the science policy; repeatable.",
     )(command)
-    command = click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="One value of the profile, e.g. gracedb.timeout=10; repeatable.",
-    )(command)
+    command = profile_options(command)
     return click.option(
         "--site",
         default="local",
         show_default=True,
         envvar="GWBATCH_SITE",
         help="Site profile: a name (see 'gwbatch site list') or a .toml file.",
+    )(command)
+
+
+def profile_options(command: Command) -> Command:
+    """``--set NAME=VALUE``."""
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="One value of the profile, e.g. gracedb.timeout=10; repeatable.",
     )(command)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from gwbatch.cli.options import json_option
+from gwbatch.cli import site_check
+from gwbatch.cli.options import json_option, profile_options
 
 
 @click.group("site")
@@ -20,7 +21,11 @@ def command() -> None:
     Examples:
       gwbatch site list
       gwbatch site show local --origin
+      gwbatch site check ligo-cit
     """
+
+
+command.add_command(site_check.command)
 
 
 @command.command("list")
@@ -39,7 +44,7 @@ def list_sites(as_json: bool) -> None:
 
 @command.command()
 @click.argument("name", default="local")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Lay a value over the profile.")
+@profile_options
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
 @click.option(
     "--policy",

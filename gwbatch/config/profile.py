@@ -201,6 +201,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plugins: list[str] = []
     fill_in: list[str] = []
 
+    def resources(self, queue: str) -> Resources:
+        """What the jobs of a queue ask for."""
+        return self.queues.get(queue) or Resources(cores=0 if queue == "openmp" else 1)
+
     @property
     def missing(self) -> list[str]:
         """The values that nobody but the site can know, and that are still empty (dotted names)."""

@@ -14,5 +14,6 @@ def resource_directory(name: str) -> Path:
 
 
 def demo_event(name: str) -> Path:
-    """The ``coinc.xml`` of a simulated event that gwbatch brings (``bns_hlv``, ``nsbh_hl``, ``bbh_hlv``)."""
+    """The ``coinc.xml`` of a simulated event that gwbatch brings (``bns_hlv``, ``nsbh_hl``, ``bbh_hlv``; ``short``
+    has its SNR series cut, so that BAYESTAR is done in seconds)."""
     return _PACKAGE / "data" / "events" / name / "coinc.xml"

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gwbatch.clock import Clock
-from gwbatch.config.profile import Profile, Resources
+from gwbatch.config.profile import Profile
 from gwbatch.errors import BadInput, GwbatchError, TransientError
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import JOB_ENDED, Registry
-from gwbatch.jobs.result import sync, write_json
+from gwbatch.jobs.directory import REQUEST, write_request
+from gwbatch.jobs.result import NAME, sync
 from gwbatch.ledger import Ledger, Transaction, jobs, messages
 from gwbatch.ledger.effects import Claimed
 from gwbatch.ledger.mirror import Mirror
@@ -201,20 +202,11 @@ class Executors:
             self._fetch(source, directory / name)
         (output,) = job.request["outputs"]
         inputs = tuple(job.request["inputs"])
-        write_json(
-            directory / "job.json",
-            {
-                "key": job.attempt_key,
-                "kind": job.kind,
-                "inputs": inputs,
-                "output": output,
-                "parameters": job.request["parameters"],
-                "plugins": self._profile.plugins,
-            },
-        )
+        parameters, plugins = job.request["parameters"], self._profile.plugins
+        write_request(directory, job.attempt_key, job.kind, inputs, output, parameters, plugins)
         return JobRequest(
-            job.attempt_key, job.kind, job.queue, directory, ("job.json", *inputs), (output, "result.json"),
-            resources_of(self._profile, job.queue), job.priority, job.avoid,
+            job.attempt_key, job.kind, job.queue, directory, (REQUEST, *inputs), (output, NAME),
+            self._profile.resources(job.queue), job.priority, job.avoid,
         )  # fmt: skip
 
     def _fetch(self, source: Mapping[str, Any], place: Path) -> None:
@@ -233,11 +225,6 @@ class Executors:
             temporary.write_bytes(self.writer.download(graceid, filename))
         sync(temporary)
         temporary.replace(place)
-
-
-def resources_of(profile: Profile, queue: str) -> Resources:
-    """What the profile gives to a queue's jobs."""
-    return profile.queues.get(queue) or Resources(cores=0 if queue == "openmp" else 1)
 
 
 def end_job(

@@ -9,7 +9,7 @@ from typing import Any
 
 from gwbatch.clock import Clock
 from gwbatch.config.profile import Profile
-from gwbatch.dispatcher.executors import end_job, resources_of
+from gwbatch.dispatcher.executors import end_job
 from gwbatch.dispatcher.lanes import in_words, printable
 from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy
 from gwbatch.faults import mark
@@ -106,7 +106,7 @@ class JobWatcher:
 
     def _overdue(self, job: Job, report: JobReport) -> JobReport:
         """A phase that takes too long ends the attempt; UNKNOWN is no phase, it ends nothing."""
-        resources = resources_of(self._profile, job.queue)
+        resources = self._profile.resources(job.queue)
         limit = {
             JobState.QUEUED: resources.queue_deadline,
             JobState.RUNNING: resources.run_deadline,

@@ -45,7 +45,7 @@ class Computation:
 
 
 _CATALOGUE: dict[str, Computation] = {}
-_BUILTIN = ("localize", "flatten", "fits_header", "plot_allsky", "plot_volume", "plot_coherence")
+_BUILTIN = ("site_check", "localize", "flatten", "fits_header", "plot_allsky", "plot_volume", "plot_coherence")
 
 
 def job(*, queue: str, name: str | None = None) -> Callable[[Function], Function]:

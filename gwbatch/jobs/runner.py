@@ -19,13 +19,14 @@ from gwbatch.errors import GwbatchError
 from gwbatch.faults import mark
 from gwbatch.jobs import result
 from gwbatch.jobs.catalogue import Work, computation
+from gwbatch.jobs.directory import REQUEST
 
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
 
 
 def run_directory(directory: Path) -> int:
     """Do what ``job.json`` of a directory says; returns the exit code."""
-    request = json.loads((directory / "job.json").read_text())
+    request = json.loads((directory / REQUEST).read_text())
     for module in request.get("plugins", []):
         import_module(module)
     return run(

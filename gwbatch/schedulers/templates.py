@@ -1,4 +1,4 @@
-"""The templates in ``submit/``: what operators read and change, filled in with the site profile."""
+"""The templates in ``submit/`` and ``dags/``: what operators read and change, filled in with the site profile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def render(template: str, **values: Any) -> str:
-    """The template `template` of ``submit/`` filled in.
+    """The template `template` of ``submit/`` or ``dags/`` filled in.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def render(template: str, **values: Any) -> str:
     try:
         text = _environment().get_template(template).render(**values)
     except jinja2.TemplateError as error:
-        raise ConfigError(f"The template submit/{template} cannot be filled in: {error}.") from error
+        raise ConfigError(f"The template {template} cannot be filled in: {error}.") from error
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
@@ -41,7 +41,7 @@ def job_script() -> Path:
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resource_directory("submit")),
+        loader=jinja2.FileSystemLoader([resource_directory("submit"), resource_directory("dags")]),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
         trim_blocks=True,

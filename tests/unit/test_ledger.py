@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 import sqlite3
 import threading
+from importlib.resources import files
 from pathlib import Path
 
 import pytest

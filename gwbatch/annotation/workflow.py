@@ -1,0 +1,58 @@
+"""The annotation graph of one event or superevent as nodes of a workflow, for DAGMan or for Slurm's dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gwbatch.annotation.graph import COINC, EVENT_PRODUCTS, MAP, PSD, SUPEREVENT_PRODUCTS, Product
+from gwbatch.annotation.planning import job_priority
+from gwbatch.config.policy import Annotation
+
+
+@dataclass(frozen=True)
+class Node:
+    """One computation of a workflow.
+
+    Attributes
+    ----------
+    name : str
+        ``SUBJECT.JOB``, e.g. ``G487.localize``.
+    subject : str
+        Whose product it makes; also the folder of its given inputs.
+    given : tuple of str
+        Inputs that are there when the workflow begins.
+    parents : mapping of str to str
+        Nodes that come first, and the input that each of them makes.
+    """
+
+    name: str
+    subject: str
+    product: Product
+    given: tuple[str, ...]
+    parents: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    priority: int
+
+
+def workflow(subject: str, files: Collection[str], settings: Annotation) -> Iterator[Node]:
+    """The nodes for one subject, parents first.
+
+    Parameters
+    ----------
+    files : collection of str
+        What is there already, of ``coinc.xml``, ``psd.xml.gz`` and the sky map; what is there is not computed.
+    """
+    makers: dict[str, str] = {}
+    for product in (*EVENT_PRODUCTS, *SUPEREVENT_PRODUCTS):
+        if product.name in files or product.name in settings.leave_out:
+            continue
+        name = f"{subject}.{product.job}"
+        parents = {makers[need]: need for need in product.needs if need in makers}
+        given = tuple(need for need in product.needs if need not in makers)
+        if product.name == MAP and COINC in given and PSD in files:
+            given = (*given, PSD)
+        parameters = {**settings.parameters.get(product.job, {}), "graceid": subject}
+        makers[product.name] = name
+        yield Node(name, subject, product, given, parents, parameters, job_priority(product, significant=False))

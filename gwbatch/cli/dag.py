@@ -1,0 +1,140 @@
+"""``gwbatch dag``: the annotation of events as a workflow of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gwbatch.cli.options import json_option, site_options
+
+if TYPE_CHECKING:
+    from gwbatch.config.profile import Profile
+
+_GRACEID = re.compile(r"(MS|TS|S|G|M|T|E)\d+[A-Za-z]*")
+
+
+@click.group("dag")
+def command() -> None:
+    """Workflows: sky map, plots and conversions of an event as a DAG, without a dispatcher.
+
+    \b
+    Examples:
+      gwbatch dag write coinc.xml -o my-event --site ligo-cit
+      condor_submit_dag my-event/workflow.dag
+    """
+
+
+@command.command()
+@click.argument("what", nargs=-1, required=True, metavar="(EVENT_FILE... | SUPEREVENT)")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to make.")
+@click.option("--dry-run", is_flag=True, help="Print every file that would be submitted; keep nothing.")
+@site_options
+@json_option
+def write(
+    what: tuple[str, ...],
+    output: Path | None,
+    dry_run: bool,
+    site: str,
+    settings: tuple[str, ...],
+    policies: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Write the data products of event files, or of a superevent in GraceDB, as a ready workflow.
+
+    Each event file (coinc.xml) becomes a sky map and its plots; of a superevent the preferred event is taken.
+    Products end up in FOLDER/products, what became of each node in FOLDER/summary.json.  A node that fails is
+    tried again as often as the policy says; after that DAGMan leaves a rescue DAG, and submitting the same DAG
+    again goes on where it stopped.
+
+    \b
+    Examples:
+      gwbatch dag write coinc.xml -o my-event --site htcondor-generic
+      gwbatch dag write a/coinc.xml b/coinc.xml -o two --site ligo-cit --set scheduler.accounting_group=...
+      gwbatch dag write S240422ed -o S240422ed --site ligo-cit
+      gwbatch dag write coinc.xml --dry-run --site htcondor-generic
+    """
+    from gwbatch.annotation import workflow
+    from gwbatch.config.policy import load_policy
+    from gwbatch.config.profile import load_site
+    from gwbatch.errors import ConfigError
+    from gwbatch.schedulers.dagwriter import write_workflow
+
+    if output is None and not dry_run:
+        raise ConfigError("Say where to with -o FOLDER, or --dry-run to see the files only.")
+    profile = load_site(site, settings).profile
+    policy = load_policy(*policies)
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs = _inputs(what, profile, Path(scratch))
+        nodes = [
+            node for subject, files in inputs.items() for node in workflow(subject, files.keys(), policy.annotation)
+        ]
+        final = (output or Path("workflow")).absolute()
+        folder = Path(scratch) / "dry-run" if dry_run else final
+        dag = write_workflow(folder, nodes, inputs, profile, policy.annotation.max_attempts)
+        if dry_run:
+            for path in [dag, *sorted(folder.glob("nodes/*/node.*"))]:
+                text = path.read_text().replace(str(folder), str(final))
+                click.echo(f"---- {path.relative_to(folder)}\n{text}")
+            return
+    if as_json:
+        click.echo(json.dumps({"workflow": str(dag), "nodes": [node.name for node in nodes]}))
+    else:
+        click.echo(f"{dag}: {len(nodes)} nodes. Submit it with: condor_submit_dag {dag}")
+
+
+def _inputs(what: tuple[str, ...], profile: Profile, scratch: Path) -> dict[str, dict[str, Path]]:
+    """For each subject its files, by the names of the annotation graph."""
+    from gwbatch.errors import BadInput
+
+    found: dict[str, dict[str, Path]] = {}
+    for text in what:
+        path = Path(text)
+        if path.is_file():
+            found[_unused(_named(path), found)] = {"coinc.xml": path}
+        elif _GRACEID.fullmatch(text):
+            found[text] = _from_gracedb(text, profile, scratch)
+        else:
+            raise BadInput(f"{text} is neither a file nor the id of a superevent or event.")
+    return found
+
+
+def _named(path: Path) -> str:
+    """The subject of a file: its name, or its folder's where that says more."""
+    stem = path.parent.name if path.name == "coinc.xml" and path.absolute().parent.name else path.name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]", "-", stem) or "event"
+
+
+def _unused(name: str, taken: dict[str, dict[str, Path]]) -> str:
+    number, candidate = 1, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate
+
+
+def _from_gracedb(graceid: str, profile: Profile, scratch: Path) -> dict[str, Path]:
+    from gwbatch.annotation.graph import COINC, MAP, PSD
+    from gwbatch.errors import BadInput, ConfigError
+    from gwbatch.gracedb.client import make_client
+    from gwbatch.gracedb.writer import Writer
+
+    if not profile.gracedb.url:
+        raise ConfigError(f"{graceid} is to come from GraceDB, but the site profile names no server (gracedb.url).")
+    client = make_client(profile.gracedb)
+    event = graceid
+    if "S" in graceid[:2]:
+        event = str(client.superevent(graceid).json()["preferred_event"])
+    there = {entry["filename"] for entry in client.files(event).json()["files"]}
+    wanted = [COINC, *([PSD] if PSD in there else [])] if COINC in there else [MAP]
+    if wanted[0] not in there:
+        raise BadInput(f"{event} has neither {COINC} nor {MAP}: there is nothing to annotate.")
+    files = {}
+    for name in wanted:
+        files[name] = scratch / f"{graceid}-{name}"
+        files[name].write_bytes(Writer(client).download(event, name))
+    return files

@@ -1,0 +1,101 @@
+"""One computation through the site's batch system, without ledger and dispatcher: for ``site check`` and ``job``."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gwbatch.config.profile import Profile
+from gwbatch.errors import GwbatchError
+from gwbatch.jobs.catalogue import queue_of
+from gwbatch.jobs.directory import REQUEST, write_request
+from gwbatch.jobs.result import NAME, fault, read_result
+from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.schedulers import Scheduler
+
+LOOK_EVERY = 0.05  # s
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a computation went.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds from the decision to the job's first instruction.
+    returned : float
+        Seconds from the job's last instruction to its outputs being here.
+    """
+
+    report: JobReport
+    result: Mapping[str, Any]
+    directory: Path
+    waited: float
+    returned: float
+
+
+def prepare(
+    kind: str,
+    inputs: Mapping[str, Path],
+    output: str,
+    parameters: Mapping[str, Any],
+    profile: Profile,
+    directory: Path,
+) -> JobRequest:
+    """A job directory for one computation, and the request for it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, source in inputs.items():
+        shutil.copyfile(source, directory / name)
+    key, queue = f"by-hand/{kind}/{directory.name}", queue_of(kind)
+    write_request(directory, key, kind, inputs, output, parameters, profile.plugins)
+    return JobRequest(
+        key, kind, queue, directory.absolute(), (REQUEST, *inputs), (output, NAME), profile.resources(queue)
+    )
+
+
+def run(
+    request: JobRequest, scheduler: Scheduler, timeout: float, watch: Callable[[JobReport], None] = lambda report: None
+) -> Ran:
+    """Submit the job and wait for its end; `watch` is told whenever something changed.
+
+    Interrupted, or after `timeout` seconds, the job is taken back.
+
+    Raises
+    ------
+    GwbatchError
+        When it did not end well, with the reason.
+    """
+    decided = time.time()
+    report = JobReport(request.key, JobState.WAITING)
+    scheduler.submit(request)
+    try:
+        while not report.state.final:
+            time.sleep(LOOK_EVERY)
+            seen = scheduler.poll([request.key])[request.key]
+            if (seen.state, seen.reason) != (report.state, report.reason):
+                watch(seen)
+            report = seen
+            if time.time() - decided > timeout:
+                raise GwbatchError(
+                    f"The job was not over after {timeout:g} s: it is {report.state}"
+                    + (f" ({report.reason})" if report.reason else "")
+                    + ". It has been taken back."
+                )
+    except BaseException:
+        with suppress(GwbatchError):
+            scheduler.cancel(request.key)
+        raise
+    ended = time.time()
+    result = read_result(request.directory, request.key)
+    if result is None:
+        raise GwbatchError(f"The job left no {NAME}: {report.reason or report.state}. See {request.directory}/stderr.")
+    wrong = fault(request.directory, result)
+    if wrong is not None:
+        raise GwbatchError(f"The job failed: {wrong}. See {request.directory}/stderr.")
+    return Ran(report, result, request.directory, result["started"] - decided, ended - result["finished"])

@@ -1,0 +1,45 @@
+"""A tiny whole-node job that tells what a job finds on a node."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from typing import Any
+
+from gwbatch.jobs.catalogue import Work, job
+from gwbatch.jobs.result import sha256
+
+
+@job(queue="openmp")
+def site_check(work: Work) -> dict[str, Any]:
+    """Look around and localize a small event (``coinc.xml``); what cannot be done is told, not raised."""
+    facts: dict[str, Any] = {
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
+        "path": os.environ.get("PATH"),
+        "received": {name: sha256(path) for name, path in work.inputs.items()},
+    }
+    began = time.monotonic()
+    try:
+        import ligo.skymap.bayestar  # noqa: F401
+
+        facts["import_seconds"] = time.monotonic() - began
+        facts["localize_seconds"] = _localize(work)
+    except Exception as error:
+        facts["trouble"] = f"{type(error).__name__}: {error}"
+    work.output.write_text(json.dumps(facts))
+    return facts
+
+
+def _localize(work: Work) -> float:
+    from gwbatch.jobs.localize import localize
+
+    skymap = work.output.with_suffix(".multiorder.fits")
+    began = time.monotonic()
+    localize(Work({"coinc.xml": work.inputs["coinc.xml"]}, skymap, {}))
+    skymap.unlink()
+    return time.monotonic() - began
