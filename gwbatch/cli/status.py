@@ -77,27 +77,7 @@ def _trouble(found: dict[str, Any]) -> list[RenderableType]:
     """What is wrong, in words, before anything else."""
     from rich.text import Text
 
-    lines = []
-    for listener in found["listeners"]:
-        if not listener["connected"]:
-            lines.append(f"listener {listener['name']} is not connected: {listener['note'] or 'no answer yet'}")
-        if listener["gap"]:
-            lines.append(
-                f"listener {listener['name']} missed {listener['gap']} messages that the broker no longer held"
-            )
-    lines += [f"effect {e['key']} is retried (try {e['attempts']}): {e['error']}" for e in found["effects"]["retrying"]]
-    lines += [
-        f"job {job['key']} is {job['state']}: {job['reason']}"
-        for job in found["jobs"]["open"]
-        if job["state"] in ("HELD", "UNKNOWN")
-    ]
-    lines += [f"job {job['key']} failed: {job['reason']}" for job in found["jobs"]["failed"]]
-    dead = found["dead_letters"]
-    if dead["count"]:
-        newest = dead["newest"][0]
-        lines.append(f"{dead['count']} dead letters, newest {newest['id']} ({newest['what']}): {newest['reason']}")
-        lines.append("  see: gwbatch deadletter list")
-    return [Text(f"! {line}", style="yellow") for line in lines]
+    return [Text(f"! {line}", style="yellow") for line in found["wrong"]]
 
 
 def _superevents(found: dict[str, Any]) -> RenderableType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gwbatch.ledger.database import Ledger, query
@@ -17,7 +17,7 @@ SAMPLE = 2000  # newest rows that a latency is computed from
 
 def report(ledger: Ledger, now: float) -> dict[str, Any]:
     """Everything at a glance; ages and latencies in s."""
-    return {
+    found = {
         "version": VERSION,
         "time": now,
         "ledger": str(ledger.path),
@@ -30,6 +30,30 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "dead_letters": {"count": _count_dead(ledger), "newest": dead_letters(ledger, limit=5)},
         "latencies": latencies(ledger),
     }
+    return {**found, "wrong": list(in_words(found))}
+
+
+def in_words(found: dict[str, Any]) -> Iterator[str]:
+    """What is wrong right now, worst first."""
+    if not found["dispatcher"]["running"]:
+        yield "no dispatcher is running"
+    for listener in found["listeners"]:
+        if not listener["connected"]:
+            yield f"listener {listener['name']} is not connected: {listener['note'] or 'no answer yet'}"
+        if listener["gap"]:
+            yield f"listener {listener['name']} missed {listener['gap']} messages that the broker no longer held"
+    for effect in found["effects"]["retrying"]:
+        yield f"effect {effect['key']} is retried (try {effect['attempts']}): {effect['error']}"
+    for job in found["jobs"]["open"]:
+        if job["state"] in ("HELD", "UNKNOWN"):
+            yield f"job {job['key']} is {job['state']}: {job['reason']}"
+    for job in found["jobs"]["failed"]:
+        yield f"job {job['key']} failed: {job['reason']}"
+    dead = found["dead_letters"]
+    if dead["count"]:
+        newest = dead["newest"][0]
+        yield f"{dead['count']} dead letters, newest {newest['id']} ({newest['what']}): {newest['reason']}"
+        yield "  see: gwbatch deadletter list"
 
 
 def _dispatcher(ledger: Ledger, now: float) -> dict[str, Any]:

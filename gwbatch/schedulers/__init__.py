@@ -5,10 +5,13 @@ Nothing above this room may assume that a job is a process of its own, or that i
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gwbatch.config.profile import Profile
+from gwbatch.errors import ConfigError
 from gwbatch.schedulers.base import Scheduler
+from gwbatch.schedulers.deployment import Deployment
 
 
 def make_scheduler(profile: Profile, state: Path) -> Scheduler:
@@ -31,4 +34,29 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
     return LocalScheduler(state / "local-jobs", profile.scheduler.cores, profile.scheduler.python)
 
 
-__all__ = ["Scheduler", "make_scheduler"]
+def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequence[str]]) -> Deployment:
+    """The resident processes of a state directory, as jobs of the site's batch system.
+
+    Parameters
+    ----------
+    options : mapping of str to sequence of str
+        Command-line words of each role (``dispatcher``, ``console``); only needed to submit.
+
+    Raises
+    ------
+    ConfigError
+        When the site has no batch system.
+    """
+    settings = profile.scheduler
+    if settings.kind == "htcondor":
+        from gwbatch.schedulers.htcondor.deployment import DAGDeployment
+        from gwbatch.schedulers.htcondor.schedd import open_schedd
+
+        return DAGDeployment(state, options, open_schedd(settings.bindings, settings.patience), settings.patience)
+    raise ConfigError(
+        f"The site profile {profile.name} runs jobs on this machine: there is nothing to deploy to. "
+        "Choose a site with a batch system (--site), or start 'gwbatch run' yourself."
+    )
+
+
+__all__ = ["Deployment", "Scheduler", "make_deployment", "make_scheduler"]

@@ -70,15 +70,16 @@ def classad(value: bool | int | float | str) -> str:
 
 def _arguments(words: Iterable[str]) -> str:
     """Words in HTCondor's own quoting of ``arguments``."""
-    return '"' + " ".join(_quoted(word) for word in words) + '"'
+    return '"' + " ".join(quoted(word) for word in words) + '"'
 
 
 def _variables(environment: Mapping[str, str]) -> str:
     """``NAME=value`` pairs in HTCondor's own quoting of ``environment``."""
-    return '"' + " ".join(f"{name}={_quoted(value)}" for name, value in environment.items()) + '"'
+    return '"' + " ".join(f"{name}={quoted(value)}" for name, value in environment.items()) + '"'
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
+    """A word in HTCondor's own quoting of ``arguments`` and ``environment``."""
     doubled = word.replace('"', '""').replace("$", "$(DOLLAR)")
     return "'" + doubled.replace("'", "''") + "'" if re.search(r"[\s']", word) or not word else doubled
 

@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[2] / "gwbatch"
 
 # From the top down; a room imports rooms below it, and itself.
 ROOMS = [
-    "cli", "demo", "sandbox", "dispatcher", "listeners", "handlers", "gracedb", "schedulers", "ledger", "annotation",
-    "superevents", "jobs", "effects", "model", "config", "faults", "gpstime", "clock", "errors",
+    "cli", "console", "demo", "sandbox", "dispatcher", "listeners", "handlers", "gracedb", "schedulers", "ledger",
+    "annotation", "superevents", "jobs", "effects", "model", "config", "faults", "gpstime", "clock", "errors",
 ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ Action = Literal["remove", "release", "hold"]
 WANTED = (
     "ClusterId", "ProcId", "JobStatus", "GwbatchKey", "HoldReason", "HoldReasonCode", "RemoteHost", "LastRemoteHost",
     "ExitCode", "ExitBySignal", "ExitSignal", "EnteredCurrentStatus", "JobStartDate", "CompletionDate", "RemoveReason",
+    "GwbatchRole",
 )  # fmt: skip
 
 # A submission that the schedd or the submit language itself refused: the same text will be refused again.

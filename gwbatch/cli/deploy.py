@@ -1,0 +1,190 @@
+"""``gwbatch deploy``: the resident processes as jobs of the batch system."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gwbatch.cli.options import json_option, site_options, state_directory, state_option
+
+if TYPE_CHECKING:
+    from gwbatch.schedulers.deployment import Deployment
+
+SITE = "site.json"
+
+
+@click.group("deploy")
+def command() -> None:
+    """Run the dispatcher and the console as jobs of the submit host, started again whenever they die.
+
+    \b
+    Examples:
+      gwbatch deploy submit --site ligo-cit
+      gwbatch deploy status
+      gwbatch deploy rm
+    """
+
+
+@command.command()
+@site_options
+@state_option
+@click.option("--port", default=8765, show_default=True, help="Port of the console, on loopback.")
+@click.option("--dry-run", is_flag=True, help="Print the files and the command; submit nothing.")
+@json_option
+def submit(
+    site: str,
+    settings: tuple[str, ...],
+    policies: tuple[Path, ...],
+    state: Path | None,
+    port: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Start the resident processes; a second start on one state directory is refused (exit code 4).
+
+    \b
+    Examples:
+      gwbatch deploy submit --site ligo-cit --set scheduler.accounting_group=igwn.dev.o4.cbc.pe.bayestar
+      gwbatch deploy submit --site my-cluster.toml --policy my-thresholds.toml --dry-run
+    """
+    from gwbatch.config.policy import load_policy
+    from gwbatch.config.profile import load_site
+    from gwbatch.jobs.result import write_json
+    from gwbatch.schedulers import make_deployment
+
+    directory = state_directory(state)
+    profile = load_site(site, settings).profile
+    profile.require_complete()
+    load_policy(*policies)
+    words = ["--site", str(Path(site).absolute()) if site.endswith(".toml") else site]
+    words += [word for setting in settings for word in ("--set", setting)]
+    words += [word for path in policies for word in ("--policy", str(path.absolute()))]
+    deployment = make_deployment(profile, directory, {"dispatcher": words, "console": ["--port", str(port)]})
+    if dry_run:
+        _show(deployment, directory / "deploy")
+        return
+    with _alone(directory):
+        _refuse_second(deployment, directory)
+        write_json(directory / "deploy" / SITE, {"site": words[1], "settings": settings})
+        told = deployment.submit()
+    click.echo(
+        json.dumps({"submitted": told, "folder": str(directory / "deploy")})
+        if as_json
+        else f"{told} Files and logs: {directory / 'deploy'}. Look at it with 'gwbatch deploy status'."
+    )
+
+
+@command.command()
+@state_option
+@json_option
+def status(state: Path | None, as_json: bool) -> None:
+    """Show the resident processes; exit code 0 when the dispatcher runs, else 1."""
+    directory = state_directory(state)
+    residents = _deployed(directory).residents()
+    if as_json:
+        rows = [{"role": one.role, "job": one.job, "state": one.state, "reason": one.reason} for one in residents]
+        click.echo(json.dumps({"state_directory": str(directory), "residents": rows}))
+    elif not residents:
+        click.echo(f"Nothing is deployed on {directory}. Start it with 'gwbatch deploy submit'.")
+    else:
+        for one in residents:
+            age = "" if one.since is None else f"for {time.time() - one.since:.0f} s"
+            click.echo(f"{one.role:12s} {one.job:12s} {one.state:8s} {age:12s} {one.reason}".rstrip())
+    if not any(one.role == "dispatcher" and one.state == "running" for one in residents):
+        raise click.exceptions.Exit(1)
+
+
+@command.command()
+@state_option
+def hold(state: Path | None) -> None:
+    """Stop the processes for a while; batch jobs go on, and 'release' starts them again."""
+    _deployed(state_directory(state)).hold()
+    click.echo("Held: the processes finish what is under way and wait for 'gwbatch deploy release'.")
+
+
+@command.command()
+@state_option
+def release(state: Path | None) -> None:
+    """Start held processes again."""
+    _deployed(state_directory(state)).release()
+    click.echo("Released.")
+
+
+@command.command()
+@state_option
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for the processes to end.")
+def rm(state: Path | None, timeout: float) -> None:
+    """Stop the processes for good: they finish what is under way, and nothing is lost."""
+    from gwbatch.errors import GwbatchError
+
+    deployment = _deployed(state_directory(state))
+    deployment.remove()
+    end = time.monotonic() + timeout
+    while left := deployment.residents():
+        if time.monotonic() > end:
+            names = ", ".join(f"{one.role} ({one.job}, {one.state})" for one in left)
+            raise GwbatchError(f"After {timeout:g} s these are still there: {names}. Look at 'gwbatch deploy status'.")
+        time.sleep(0.5)
+    click.echo("Everything has ended.")
+
+
+def _deployed(directory: Path) -> Deployment:
+    """What was deployed on a state directory, by the profile it was deployed with."""
+    from gwbatch.config.profile import load_site
+    from gwbatch.errors import ConfigError
+    from gwbatch.schedulers import make_deployment
+
+    try:
+        chosen = json.loads((directory / "deploy" / SITE).read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"Nothing was ever deployed on {directory}. Name the state directory with --state, or start with "
+            "'gwbatch deploy submit'."
+        ) from None
+    return make_deployment(load_site(chosen["site"], chosen["settings"]).profile, directory, {})
+
+
+def _show(deployment: Deployment, folder: Path) -> None:
+    command = deployment.write()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".dag", ".site", ".config", ".sub", ".sbatch"):
+            click.echo(f"---- {path}\n{path.read_text()}")
+    click.echo("---- " + " ".join(command))
+
+
+def _refuse_second(deployment: Deployment, directory: Path) -> None:
+    """Nothing is submitted while something is there, or while nobody knows whether something is."""
+    from gwbatch.errors import AlreadyRunning
+    from gwbatch.ledger import Ledger
+    from gwbatch.ledger.report import report
+
+    there = deployment.residents()
+    if there:
+        names = ", ".join(f"{one.role} ({one.job}, {one.state})" for one in there)
+        raise AlreadyRunning(f"{directory} is deployed already: {names}. Stop it with 'gwbatch deploy rm' first.")
+    path = directory / "ledger.sqlite"
+    if path.exists():
+        ledger = Ledger(path)
+        dispatcher = report(ledger, time.time())["dispatcher"]
+        ledger.close()
+        if dispatcher["running"]:
+            raise AlreadyRunning(
+                f"A dispatcher runs on {directory} already (host {dispatcher['host']}, pid {dispatcher['pid']}), "
+                "not started by a deployment. Stop it first."
+            )
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Two people who deploy at the same moment take turns."""
+    (directory / "deploy").mkdir(parents=True, exist_ok=True)
+    with (directory / "deploy" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
