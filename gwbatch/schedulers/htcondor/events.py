@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 
 _HEADER = re.compile(
-    rb"^(\d{3}) \((\d+)\.(\d+)\.\d+\) "
+    rb"(\d{3}) \((\d+)\.(\d+)\.\d+\) "
     rb"((?:\d{4}-)?\d{1,2}[-/]\d{2}[ T]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})?) ?(.*)$",
     re.MULTILINE,
 )
@@ -57,7 +58,7 @@ def parse(data: bytes) -> Iterator[LogEvent]:
     An event whose end is cut off ends where the next one begins.
     """
     headers = list(_HEADER.finditer(data))
-    for header, following in zip(headers, [*headers[1:], None], strict=True):
+    for header, following in zip_longest(headers, headers[1:]):
         body = data[header.end() : following.start() if following else len(data)]
         end = _END.search(body)
         lines = (body[: end.start()] if end else body).decode(errors="replace").splitlines()

@@ -47,10 +47,13 @@ class Follower:
         self._rest = b""
         self._changed = False
         self._saved = float("-inf")
+        self._closed = False
         self._remember()
 
     def read(self) -> None:
         """Take in what was written since the last time."""
+        if self._closed:
+            return
         for events in self._new_events():
             now = time.time()
             for event in events:
@@ -92,9 +95,12 @@ class Follower:
 
     def close(self) -> None:
         """Save, and let go of the log."""
-        self.save()
+        if not self._closed:
+            self.save()
+        self._closed = True  # an answer that comes after this must not write over what the next one knows
         if self._stream is not None:
             self._stream.close()
+            self._stream = None
 
     def _take(self, event: LogEvent, now: float) -> None:
         known = self.tracks.get(event.job)

@@ -1,0 +1,350 @@
+"""The HTCondor scheduler on commands that lag, hang, lie, return nothing and fail: a pretended pool on PATH.
+
+What a real pool does is in ``tests/clusters``; this is for what it does not do on demand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gwbatch.config.profile import Resources, SchedulerSettings
+from gwbatch.errors import ConfigError
+from gwbatch.ledger import jobs
+from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
+from gwbatch.schedulers.htcondor.schedd import CommandSchedd, open_schedd
+from gwbatch.schedulers.htcondor.scheduler import HTCondorScheduler
+from tests.fakes.condor import FakeCondor
+from tests.integration.rig import Rig, Server, well
+
+KEY = "G1/localize/1"
+PATIENCE = 1.5  # s; the pretended commands take a tenth of it
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCondor:
+    fake = FakeCondor(tmp_path / "pool").install()
+    monkeypatch.setenv("PATH", f"{fake.bin}:/usr/bin:/bin")
+    return fake
+
+
+@pytest.fixture
+def make(tmp_path: Path, pool: FakeCondor) -> Iterator[Callable[..., HTCondorScheduler]]:
+    made: list[HTCondorScheduler] = []
+
+    def build(ask_every: float = 0.0) -> HTCondorScheduler:
+        settings = SchedulerSettings(kind="htcondor", bindings="cli", ask_every=ask_every)
+        made.append(HTCondorScheduler(tmp_path / "htcondor", settings, CommandSchedd(PATIENCE)))
+        return made[-1]
+
+    yield build
+    for scheduler in made:
+        scheduler.close()
+
+
+def request(tmp_path: Path, key: str = KEY) -> JobRequest:
+    directory = tmp_path / key.replace("/", "-")
+    directory.mkdir(exist_ok=True)
+    return JobRequest(key, "localize", "openmp", directory, ("job.json",), ("map.fits",), Resources(cores=0))
+
+
+def settle(scheduler: HTCondorScheduler, wanted: JobState, key: str = KEY, seconds: float = 20.0) -> JobReport:
+    """Poll until the job is in a state."""
+    end = time.monotonic() + seconds
+    while (report := scheduler.poll([key])[key]).state is not wanted:
+        assert time.monotonic() < end, report
+        time.sleep(0.02)
+    return report
+
+
+def poll_for(scheduler: HTCondorScheduler, seconds: float, key: str = KEY) -> set[JobState]:
+    """Every state that is reported in so many seconds."""
+    seen, end = set(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        seen.add(scheduler.poll([key])[key].state)
+        time.sleep(0.02)
+    return seen
+
+
+def test_a_job_is_followed_through_the_log_and_nobody_is_asked(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    scheduler = make(ask_every=60.0)
+    job = scheduler.submit(request(tmp_path))
+    assert settle(scheduler, JobState.QUEUED).native_id == job
+    pool.start(job, "node7")
+    running = settle(scheduler, JobState.RUNNING)
+    assert (running.host, running.cores) == ("node7", 8)
+    pool.end(job)
+    assert settle(scheduler, JobState.DONE).exit_code == 0
+    time.sleep(0.5)
+    assert pool.calls("condor_q") <= 2  # one question, and a sign of life behind an empty answer
+
+
+def test_a_submission_whose_reply_is_lost_is_found_and_not_repeated(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    scheduler = make()
+    pool.behave(condor_submit="lose")
+    with pytest.raises(SchedulerBusy):
+        scheduler.submit(request(tmp_path))
+    pool.behave()
+    assert scheduler.find([KEY])[KEY].native_id == "1.0"
+    assert len(pool.jobs) == 1
+
+
+def test_a_lost_reply_is_found_without_the_log_too(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    scheduler = make()
+    pool.behave(condor_submit="lose")
+    with pytest.raises(SchedulerBusy):
+        scheduler.submit(request(tmp_path))
+    (tmp_path / "htcondor" / "events.log").unlink()
+    assert make().find([KEY])[KEY].state is JobState.QUEUED
+    pool.end("1.0", silently=True)
+    (tmp_path / "htcondor" / "followed.json").unlink(missing_ok=True)
+    assert make().find([KEY])[KEY].state is JobState.DONE
+
+
+def test_what_was_never_submitted_is_not_found(make: Callable[..., HTCondorScheduler]) -> None:
+    assert make().find([KEY]) == {}
+
+
+@pytest.mark.parametrize("mode", ["hang", "fail", "empty", "garbage"])
+def test_whoever_cannot_be_asked_has_not_said_no(
+    mode: str, make: Callable[..., HTCondorScheduler], pool: FakeCondor
+) -> None:
+    pool.behave(condor_q=mode)
+    with pytest.raises(SchedulerBusy):
+        make().find([KEY])
+
+
+@pytest.mark.parametrize("mode", ["hang", "fail", "empty", "garbage"])
+def test_a_submission_without_an_answer_may_have_happened(
+    mode: str, make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    pool.behave(condor_submit=mode)
+    with pytest.raises(SchedulerBusy) as raised:
+        make().submit(request(tmp_path))
+    assert raised.value.transient
+
+
+def test_a_submission_that_is_refused_is_refused_for_good(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    pool.behave(condor_submit="refuse")
+    with pytest.raises(SchedulerError, match="Parse error") as raised:
+        make().submit(request(tmp_path))
+    assert not raised.value.transient
+
+
+def test_while_the_schedd_hangs_nobody_waits_twice(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    scheduler = make()
+    pool.behave(condor_submit="hang")
+    with pytest.raises(SchedulerBusy):
+        scheduler.submit(request(tmp_path))
+    began = time.monotonic()
+    with pytest.raises(SchedulerBusy, match="hung a moment ago"):
+        scheduler.submit(request(tmp_path, "G2/localize/1"))
+    assert time.monotonic() - began < PATIENCE / 2
+
+
+@pytest.mark.parametrize("mode", ["hang", "fail", "empty", "garbage"])
+def test_silence_is_not_an_end(
+    mode: str, make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    scheduler = make()
+    job = scheduler.submit(request(tmp_path))
+    pool.start(job)
+    settle(scheduler, JobState.RUNNING)
+    pool.behave(condor_q=mode, condor_history=mode)
+    assert poll_for(scheduler, 2.5) == {JobState.RUNNING}
+    pool.behave()
+    pool.end(job)
+    settle(scheduler, JobState.DONE)
+
+
+def test_an_end_that_the_log_does_not_tell_is_learned_from_the_history(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    scheduler = make()
+    job = scheduler.submit(request(tmp_path))
+    pool.start(job)
+    settle(scheduler, JobState.RUNNING)
+    pool.end(job, 3, silently=True)
+    assert settle(scheduler, JobState.FAILED).reason == "exit code 3"
+
+
+def test_a_start_and_a_hold_that_the_log_does_not_tell_are_learned_from_the_queue(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    scheduler = make()
+    job = scheduler.submit(request(tmp_path))
+    log = tmp_path / "htcondor" / "events.log"
+    log.unlink()
+    pool.start(job)
+    log.unlink()
+    settle(scheduler, JobState.RUNNING)
+    pool.hold(job, 13, "Transfer input files failure")
+    log.unlink()
+    assert settle(scheduler, JobState.HELD).reason == "held: Transfer input files failure (code 13)"
+
+
+def test_a_job_that_vanished_is_lost_only_when_that_was_said_more_than_once(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    scheduler = make()
+    job = scheduler.submit(request(tmp_path))
+    settle(scheduler, JobState.QUEUED)
+    pool.vanish(job)
+    asked = pool.calls("condor_history")
+    report = settle(scheduler, JobState.LOST)
+    assert "neither in the schedd's queue nor in its history" in report.reason
+    assert pool.calls("condor_history") - asked >= 2
+    assert pool.calls("condor_rm") == 1  # had it lied, the job would not run beside the next attempt
+
+
+def test_of_two_jobs_with_one_key_the_older_stays(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    scheduler = make()
+    first = scheduler.submit(request(tmp_path))
+    second = CommandSchedd(PATIENCE).submit(scheduler.describe(request(tmp_path)))
+    end = time.monotonic() + 10
+    while second in pool.jobs:
+        assert time.monotonic() < end
+        scheduler.poll([KEY])
+        time.sleep(0.05)
+    assert list(pool.jobs) == [first]
+    pool.start(first)
+    settle(scheduler, JobState.RUNNING)
+
+
+def test_a_dispatcher_that_starts_again_knows_where_its_jobs_stand(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    first = make()
+    job = first.submit(request(tmp_path))
+    pool.start(job)
+    settle(first, JobState.RUNNING)
+    first.close()
+    pool.behave(condor_q="hang")
+    assert make().poll([KEY])[KEY].state is JobState.RUNNING
+
+
+def test_two_dispatchers_with_the_same_keys_do_not_take_each_others_jobs(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    make().submit(request(tmp_path))
+    settings = SchedulerSettings(kind="htcondor", bindings="cli")
+    other = HTCondorScheduler(tmp_path / "other", settings, CommandSchedd(PATIENCE))
+    assert other.find([KEY]) == {}
+    other.cancel(KEY)
+    assert len(pool.jobs) == 1
+
+
+def test_cancelled_and_released(make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path) -> None:
+    scheduler = make(ask_every=60.0)
+    job = scheduler.submit(request(tmp_path))
+    pool.hold(job, 1, "via condor_hold")
+    settle(scheduler, JobState.HELD)
+    scheduler.release(KEY)
+    settle(scheduler, JobState.QUEUED)
+    scheduler.cancel(KEY)
+    assert "removed from the queue: via condor_rm" in settle(scheduler, JobState.FAILED).reason
+    scheduler.cancel(KEY)  # no error when it has ended
+
+
+def test_without_bindings_and_commands_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(ConfigError, match="condor_submit, condor_q, condor_rm not on PATH"):
+        open_schedd("cli", 1.0)
+
+
+# ---- the dispatcher above it ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rig(tmp_path: Path, server: Server, make: Callable[..., HTCondorScheduler]) -> Iterator[Rig]:
+    made = Rig(tmp_path / "state", server)
+    made.scheduler = make()  # type: ignore[assignment]
+    made.profile = msgspec.structs.replace(
+        made.profile, scheduler=SchedulerSettings(hold_releases=2, hold_release_after=5.0)
+    )
+    made.restart()
+    yield made
+    made.ledger.close()
+
+
+def localize(rig: Rig) -> jobs.Job:
+    (row,) = rig.ledger.read("SELECT key FROM jobs WHERE kind = 'localize'")
+    job = jobs.get(rig.ledger.connection, row["key"])
+    assert job is not None
+    return job
+
+
+def until(rig: Rig, done: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, rig.ledger.read("SELECT key, state, reason FROM jobs")[0][:]
+        rig.step()
+        rig.clock.advance(0.2)
+        time.sleep(0.02)
+
+
+def test_a_held_job_is_released_twice_then_tried_elsewhere(rig: Rig, pool: FakeCondor) -> None:
+    rig.upload()
+    until(rig, lambda: "1.0" in pool.jobs)
+    for releases in (1, 2):
+        pool.start("1.0", "badnode")
+        pool.hold("1.0", 13, "Transfer output files failure")
+        until(rig, lambda releases=releases: localize(rig).releases == releases)  # type: ignore[misc]
+        until(rig, lambda: pool.jobs["1.0"]["JobStatus"] == 1)
+    pool.start("1.0", "badnode")
+    pool.hold("1.0", 13, "Transfer output files failure")
+    until(rig, lambda: localize(rig).attempt == 2 and localize(rig).state is JobState.QUEUED)
+    assert list(pool.jobs) == ["2.0"]
+    assert localize(rig).avoid == ("badnode",)
+
+
+def test_a_job_that_a_person_holds_waits_for_that_person_until_its_deadline(rig: Rig, pool: FakeCondor) -> None:
+    rig.upload()
+    until(rig, lambda: "1.0" in pool.jobs)
+    pool.hold("1.0", 1, "via condor_hold (by user x)")
+    until(rig, lambda: localize(rig).state is JobState.HELD)
+    since = rig.clock.now()
+    until(rig, lambda: localize(rig).attempt == 2)
+    assert rig.clock.now() - since >= 19.0  # the rig's held_deadline is 20 s
+    assert pool.calls("condor_release") == 0
+
+
+def test_an_event_becomes_products_through_the_commands(rig: Rig, pool: FakeCondor) -> None:
+    graceid = rig.upload()
+
+    def run_what_is_queued() -> bool:
+        for job, ad in list(pool.jobs.items()):
+            if ad["JobStatus"] == 1 and (row := rig.ledger.read(
+                "SELECT key, attempt, kind, directory FROM jobs WHERE native_id = ?", (job,)
+            )):  # fmt: skip
+                pool.start(job)
+                output = next(
+                    iter(jobs.get(rig.ledger.connection, row[0]["key"]).request["outputs"])  # type: ignore[union-attr]
+                )
+                key, directory = f"{row[0]['key']}/{row[0]['attempt']}", Path(row[0]["directory"])
+                well(JobRequest(key, row[0]["kind"], "general", directory, (), (output, "result.json")))
+                pool.end(job)
+        states = set(rig.states("jobs").values())
+        return states == {"DONE"} and len(rig.states("jobs")) >= 6
+
+    until(rig, run_what_is_queued, 60.0)
+    rig.settle(5.0)
+    assert "bayestar.multiorder.fits,0" in rig.files(graceid)
+    assert rig.dead() == []

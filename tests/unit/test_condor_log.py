@@ -1,0 +1,284 @@
+"""HTCondor's event log: missing, doubled, late, truncated events, garbage, rotation, and no log at all."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gwbatch.model import JobState, Remedy
+from gwbatch.schedulers.htcondor.events import complete, parse
+from gwbatch.schedulers.htcondor.follower import GARBAGE, Follower
+from gwbatch.schedulers.htcondor.tracks import Kind
+
+LOG = (Path(__file__).parents[1] / "data" / "condor_events.log").read_bytes()
+
+
+def event(number: int, text: str, *body: str, job: str = "1.0", stamp: str = "2026-11-22 14:01:26") -> bytes:
+    cluster, proc = job.split(".")
+    lines = [
+        f"{number:03d} ({int(cluster):03d}.{int(proc):03d}.000) {stamp} {text}",
+        *(f"\t{line}" for line in body),
+        "...",
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+SUBMIT = event(0, "Job submitted from host: <127.0.0.1:1>", "gwbatch G1/localize/1")
+EXECUTE = event(1, "Job executing on host: <10.0.0.1:1>", "SlotName: slot1_1@node7", "Cpus = 16")
+EVICTED = event(4, "Job was evicted.", "(0) CPU times")
+DONE = event(5, "Job terminated.", "(1) Normal termination (return value 0)")
+KILLED = event(5, "Job terminated.", "(0) Abnormal termination (signal 9)")
+HELD = event(12, "Job was held.", "Error from slot1_1@node7: Transfer input files failure", "Code 13 Subcode 2")
+RELEASED = event(13, "Job was released.", "via condor_release (by user x)")
+ABORTED = event(9, "Job was aborted.", "via condor_rm (by user x)")
+DISCONNECTED = event(22, "Job disconnected, attempting to reconnect", "Socket between submit and execute hosts closed")
+RECONNECTED = event(23, "Job reconnected to slot1@node7")
+RECONNECT_FAILED = event(24, "Job reconnection failed", "Job not found at execution machine")
+SHADOW = event(7, "Shadow exception!", "Error from slot1: STARTER failed")
+SUSPENDED, UNSUSPENDED = event(10, "Job was suspended."), event(11, "Job was unsuspended.")
+
+
+def followed(path: Path, data: bytes) -> Follower:
+    path.write_bytes(data)
+    follower = Follower(path)
+    follower.read()
+    return follower
+
+
+def state(follower: Follower, key: str = "G1/localize/1") -> JobState | None:
+    track = follower.track(key)
+    return None if track is None else track.state
+
+
+def test_the_log_of_a_real_pool_is_read_whole() -> None:
+    events = list(parse(LOG))
+    assert complete(LOG) == len(LOG)
+    assert [one.number for one in events] == [0, 40, 40, 1, 6, 40, 40, 5]
+    assert {one.job for one in events} == {"1.0"}
+    assert events[0].body == ("gwbatch G1/localize/1",)
+
+
+def test_the_log_of_a_real_pool_says_how_the_job_went(tmp_path: Path) -> None:
+    track = followed(tmp_path / "log", LOG).track("G1/localize/1")
+    assert track is not None
+    report = track.report()
+    assert (report.state, report.native_id, report.exit_code, report.cores) == (JobState.DONE, "1.0", 0, 2)
+    assert report.host == "127-0-0-1.localdomain"
+    assert report.started is not None
+    assert report.finished is not None
+    assert report.finished - report.started == 1
+
+
+@pytest.mark.parametrize(
+    ("stamp", "there"),
+    [
+        ("2026-11-22 14:01:26", True), ("11/22 14:01:26", True), ("2026-11-22T14:01:26.123Z", True),
+        ("2026-11-22T14:01:26+01:00", True), ("2026-13-45 14:01:26", False), ("02/30 14:01:26", False),
+    ],
+)  # fmt: skip
+def test_times_of_every_version_are_understood(stamp: str, there: bool) -> None:
+    assert bool(list(parse(event(1, "Job executing", stamp=stamp)))) is there
+
+
+def test_a_time_without_a_zone_is_local() -> None:
+    (found,) = parse(event(1, "Job executing", stamp="2026-11-22 14:01:26"))
+    assert found.time == time.mktime(time.strptime("2026-11-22 14:01:26", "%Y-%m-%d %H:%M:%S"))
+
+
+STORIES = {
+    "submitted": (SUBMIT, JobState.QUEUED),
+    "running": (SUBMIT + EXECUTE, JobState.RUNNING),
+    "done": (SUBMIT + EXECUTE + DONE, JobState.DONE),
+    "done without having been seen to start": (SUBMIT + DONE, JobState.DONE),
+    "doubled": (SUBMIT * 2 + EXECUTE * 2 + DONE * 2, JobState.DONE),
+    "late start": (SUBMIT + DONE + EXECUTE, JobState.DONE),
+    "late submission": (SUBMIT + EXECUTE + SUBMIT, JobState.RUNNING),
+    "killed": (SUBMIT + EXECUTE + KILLED, JobState.FAILED),
+    "held": (SUBMIT + HELD, JobState.HELD),
+    "released": (SUBMIT + HELD + RELEASED, JobState.QUEUED),
+    "evicted": (SUBMIT + EXECUTE + EVICTED, JobState.QUEUED),
+    "evicted and started again": (SUBMIT + EXECUTE + EVICTED + EXECUTE, JobState.RUNNING),
+    "aborted": (SUBMIT + EXECUTE + ABORTED, JobState.FAILED),
+    "disconnected": (SUBMIT + EXECUTE + DISCONNECTED, JobState.RUNNING),
+    "reconnected": (SUBMIT + EXECUTE + DISCONNECTED + RECONNECTED, JobState.RUNNING),
+    "reconnection failed": (SUBMIT + EXECUTE + DISCONNECTED + RECONNECT_FAILED, JobState.QUEUED),
+    "shadow failed": (SUBMIT + EXECUTE + SHADOW, JobState.QUEUED),
+    "suspended": (SUBMIT + EXECUTE + SUSPENDED, JobState.RUNNING),
+    "an event that nobody knows": (SUBMIT + EXECUTE + event(99, "Something new."), JobState.RUNNING),
+    "an event of a job that is not ours": (SUBMIT + event(5, "Job terminated.", job="77.0"), JobState.QUEUED),
+}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_events_add_up(name: str, tmp_path: Path) -> None:
+    story, end = STORIES[name]
+    assert state(followed(tmp_path / "log", story)) is end
+
+
+def test_reasons_are_told(tmp_path_factory: pytest.TempPathFactory) -> None:
+    def reason(story: bytes) -> str:
+        track = followed(tmp_path_factory.mktemp("log") / "log", story).track("G1/localize/1")
+        assert track is not None
+        return track.report().reason
+
+    assert "Transfer input files failure (code 13)" in reason(SUBMIT + HELD)
+    assert "evicted from node7" in reason(SUBMIT + EXECUTE + EVICTED)
+    assert "signal 9" in reason(SUBMIT + EXECUTE + KILLED)
+    assert "via condor_rm (by user x)" in reason(SUBMIT + ABORTED)
+    assert "Socket between" in reason(SUBMIT + EXECUTE + DISCONNECTED)
+    assert reason(SUBMIT + EXECUTE + DISCONNECTED + RECONNECTED) == ""
+    assert reason(SUBMIT + EXECUTE + SUSPENDED + UNSUSPENDED) == ""
+
+
+@pytest.mark.parametrize(("code", "remedy"), [(13, Remedy.RELEASE), (1, Remedy.WAIT), (34, Remedy.GIVE_UP)])
+def test_what_helps_depends_on_the_code(code: int, remedy: Remedy, tmp_path: Path) -> None:
+    held = event(12, "Job was held.", "words", f"Code {code} Subcode 0")
+    track = followed(tmp_path / "log", SUBMIT + held).track("G1/localize/1")
+    assert track is not None
+    assert track.report().remedy is remedy
+
+
+def test_garbage_between_events_is_passed_over(tmp_path: Path) -> None:
+    garbage = b"\x00\xff\x00 %% not an event\n"
+    assert (
+        state(followed(tmp_path / "log", garbage + SUBMIT + garbage + EXECUTE + garbage + b"...\n" + DONE))
+        is JobState.DONE
+    )
+
+
+def test_an_event_whose_end_is_cut_off_ends_where_the_next_begins(tmp_path: Path) -> None:
+    cut = EXECUTE[: EXECUTE.index(b"Cpus")]
+    assert state(followed(tmp_path / "log", SUBMIT + cut + DONE)) is JobState.DONE
+
+
+def test_endless_garbage_does_not_stop_the_reading(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    follower = followed(path, b"x" * (GARBAGE + 1))
+    with path.open("ab") as stream:
+        stream.write(b"\n" + SUBMIT)
+    follower.read()
+    assert state(follower) is JobState.QUEUED
+
+
+def test_an_event_that_is_being_written_waits_for_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    follower = followed(path, SUBMIT + DONE[:20])
+    assert state(follower) is JobState.QUEUED
+    with path.open("ab") as stream:
+        stream.write(DONE[20:])
+    follower.read()
+    assert state(follower) is JobState.DONE
+
+
+def test_a_log_that_does_not_exist_yet_is_waited_for(tmp_path: Path) -> None:
+    follower = Follower(tmp_path / "log")
+    follower.read()
+    (tmp_path / "log").write_bytes(SUBMIT)
+    follower.read()
+    assert state(follower) is JobState.QUEUED
+
+
+def test_a_log_that_was_rotated_goes_on_in_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    follower = followed(path, SUBMIT)
+    with path.open("ab") as stream:
+        stream.write(EXECUTE)
+    path.rename(tmp_path / "log.1")
+    path.write_bytes(DONE)
+    follower.read()
+    assert state(follower) is JobState.DONE
+
+
+def test_a_log_that_was_cut_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    follower = followed(path, SUBMIT + EXECUTE + EVICTED)
+    path.write_bytes(DONE)
+    follower.read()
+    assert state(follower) is JobState.DONE
+
+
+def test_a_log_that_was_removed_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    follower = followed(path, SUBMIT + EXECUTE)
+    path.unlink()
+    follower.read()
+    assert state(follower) is JobState.RUNNING
+
+
+def test_a_cluster_number_of_another_pool_is_another_job(tmp_path: Path) -> None:
+    other = event(0, "Job submitted", "gwbatch G2/localize/1")
+    follower = followed(tmp_path / "log", SUBMIT + DONE + other)
+    assert state(follower, "G2/localize/1") is JobState.QUEUED
+
+
+def test_the_position_is_kept_and_nothing_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    follower = followed(path, SUBMIT + EXECUTE)
+    follower.close()
+    with path.open("r+b") as stream:
+        stream.write(b"#" * len(SUBMIT))  # what was read before does not matter any more
+    again = Follower(path)
+    again.read()
+    assert state(again) is JobState.RUNNING
+    with path.open("ab") as stream:
+        stream.write(DONE)
+    again.read()
+    assert state(again) is JobState.DONE
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"tracks": [{"state": "ODD"}], "inode": 1, "offset": 5}', b"\xff"]
+)
+def test_a_damaged_memory_is_made_again_from_the_log(damage: bytes, tmp_path: Path) -> None:
+    followed(tmp_path / "log", SUBMIT + EXECUTE).close()
+    (tmp_path / "followed.json").write_bytes(damage)
+    follower = Follower(tmp_path / "log")
+    follower.read()
+    assert state(follower) is JobState.RUNNING
+
+
+def test_ended_jobs_are_forgotten_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    follower = followed(tmp_path / "log", SUBMIT + DONE)
+    follower.forget_all_but([])
+    assert state(follower) is JobState.DONE  # its end may not have been taken over yet
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    follower.forget_all_but(["G1/localize/1"])
+    assert state(follower) is JobState.DONE
+    follower.forget_all_but([])
+    assert state(follower) is None
+
+
+EVENTS = [SUBMIT, EXECUTE, EVICTED, HELD, RELEASED, DISCONNECTED, RECONNECTED, RECONNECT_FAILED, SHADOW, SUSPENDED]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    story=st.lists(st.sampled_from([*EVENTS, b"garbage\n", b"\x00\x01...\n"]), max_size=12),
+    cuts=st.lists(st.integers(0, 3000), max_size=4),
+)
+def test_however_the_log_arrives_it_comes_to_the_same(
+    story: list[bytes], cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("log")
+    data = SUBMIT + b"".join(story) + DONE
+    whole = followed(folder / "whole", data)
+    path = folder / "parts"
+    follower = Follower(path)
+    begin = 0
+    for cut in [*sorted(cuts), len(data)]:
+        with path.open("ab") as stream:
+            stream.write(data[begin:cut])
+        begin = max(begin, cut)
+        follower.read()
+        follower.close()
+        follower = Follower(path)  # a dispatcher that starts again
+    assert state(follower) is state(whole) is JobState.DONE
+
+
+def test_every_kind_that_is_acted_upon_has_a_name() -> None:
+    assert {Kind.SUBMIT, Kind.TERMINATED, Kind.HELD} <= set(Kind)

@@ -1,0 +1,158 @@
+"""Every rendered submit description, DAG and deployment, compared with golden files.
+
+After a wanted change write them anew: ``GWBATCH_WRITE_GOLDEN=1 pytest tests/unit/test_submit_files.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gwbatch.annotation import workflow
+from gwbatch.config.policy import load_policy
+from gwbatch.config.profile import Profile, load_site
+from gwbatch.config.resources import demo_event
+from gwbatch.errors import ConfigError
+from gwbatch.model import JobRequest
+from gwbatch.schedulers.dagwriter import write_workflow
+from gwbatch.schedulers.htcondor import description
+from gwbatch.schedulers.htcondor.deployment import DAGDeployment
+from gwbatch.schedulers.htcondor.schedd import CommandSchedd
+from gwbatch.schedulers.templates import job_script, render
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+FILLED = [
+    "gracedb.url=https://gracedb-playground.ligo.org/api/",
+    "scheduler.accounting_group=igwn.dev.o4.cbc.pe.bayestar",
+    "scheduler.accounting_user=albert.einstein",
+    "scheduler.python=/opt/gwbatch/bin/python",
+]
+
+
+def golden(name: str, text: str, **places: Path) -> None:
+    """Compare with a golden file in which the places of this machine have names."""
+    for placeholder, path in {**places, "job_sh": job_script()}.items():
+        text = text.replace(str(path), f"<{placeholder}>")
+    path = GOLDEN / name
+    if os.environ.get("GWBATCH_WRITE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def request_for(profile: Profile, queue: str, **changes: Any) -> JobRequest:
+    kind = "localize" if queue == "openmp" else "plot-allsky"
+    request = JobRequest(
+        f"G487/{kind}/1", kind, queue, Path("/state/jobs/G487") / kind / "1", ("job.json", "coinc.xml"),
+        ("bayestar.multiorder.fits", "result.json"), profile.resources(queue), 1100,
+    )  # fmt: skip
+    return replace(request, **changes)
+
+
+def described(profile: Profile, request: JobRequest) -> str:
+    return description(request, profile.scheduler, Path("/state/htcondor/events.log"), "0123abcd")
+
+
+@pytest.fixture(autouse=True)
+def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAL_DATA_PATH", raising=False)
+
+
+@pytest.mark.parametrize("queue", ["openmp", "general"])
+@pytest.mark.parametrize("site", ["htcondor-generic", "ligo-cit", "ligo-lho", "ligo-llo"])
+def test_submit_descriptions(site: str, queue: str) -> None:
+    profile = load_site(site, FILLED).profile
+    golden(f"{site}.{queue}.sub", described(profile, request_for(profile, queue)))
+
+
+def test_a_job_that_avoids_nodes_with_an_environment_that_needs_quotes() -> None:
+    settings = [*FILLED, "scheduler.keep_claim_idle=60", "queues.openmp.untouched_node=true"]
+    profile = load_site("htcondor-generic", settings).profile
+    environment = {"A": 'it\'s "quoted" and $(dangerous)', "LAL_DATA_PATH": "/cvmfs/a b"}
+    profile = msgspec.structs.replace(
+        profile, scheduler=msgspec.structs.replace(profile.scheduler, environment=environment)
+    )
+    golden("avoiding.openmp.sub", described(profile, request_for(profile, "openmp", avoid=("node1", "node2"))))
+
+
+def test_a_workflow(tmp_path: Path) -> None:
+    profile = load_site("htcondor-generic", FILLED).profile
+    nodes = list(workflow("bns", {"coinc.xml"}, load_policy().annotation))
+    folder = tmp_path / "flow"
+    dag = write_workflow(folder, nodes, {"bns": {"coinc.xml": demo_event("short")}}, profile, 3)
+    golden("workflow.dag", dag.read_text(), folder=folder)
+    golden("workflow.node.sub", (folder / "nodes/bns.plot-allsky/node.sub").read_text(), folder=folder)
+    golden("workflow.json", (folder / "workflow.json").read_text())
+
+
+def test_a_deployment(tmp_path: Path) -> None:
+    options = {"dispatcher": ["--site", "ligo-cit", "--set", 'a.b="it is"'], "console": ["--port", "8765"]}
+    deployment = DAGDeployment(tmp_path, options, CommandSchedd(1.0), 1.0)
+    command = deployment.write()
+    text = "".join(
+        f"---- {path.name}\n{path.read_text()}" for path in sorted((tmp_path / "deploy").iterdir())
+    ) + " ".join(command)
+    golden("deployment", text + "\n", state=tmp_path, python=Path(sys.executable))
+
+
+def test_a_value_with_a_line_break_cannot_add_a_statement() -> None:
+    profile = load_site("htcondor-generic", FILLED).profile
+    settings = msgspec.structs.replace(profile.scheduler, accounting_user="x\nqueue 1000")
+    with pytest.raises(ConfigError, match="control character"):
+        description(request_for(profile, "openmp"), settings, Path("/log"), "id")
+
+
+@pytest.mark.parametrize("name", ["two words.xml", "a,b.xml"])
+def test_a_file_name_that_cannot_be_transferred_is_refused(name: str) -> None:
+    profile = load_site("htcondor-generic", FILLED).profile
+    with pytest.raises(ConfigError, match="cannot transfer"):
+        described(profile, request_for(profile, "openmp", inputs=("job.json", name)))
+
+
+@pytest.mark.parametrize("name", ["BEARER_TOKEN", "X509_USER_PROXY", "GCN_CLIENT_SECRET", "MY_PASSWORD"])
+@pytest.mark.parametrize("how", ["forward", "environment"])
+def test_a_credential_is_never_sent_to_a_node(name: str, how: str) -> None:
+    profile = load_site("htcondor-generic", FILLED).profile
+    scheduler = msgspec.structs.replace(profile.scheduler, **{how: [name] if how == "forward" else {name: "x"}})
+    profile = msgspec.structs.replace(profile, scheduler=scheduler)
+    with pytest.raises(ConfigError, match="looks like a credential"):
+        described(profile, request_for(profile, "openmp"))
+
+
+@pytest.mark.parametrize("site", ["ligo-cit", "ligo-lho", "ligo-llo"])
+def test_a_profile_that_is_not_filled_in_is_refused_with_the_remedy(site: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"gracedb\.url, scheduler\.accounting_group.*--set scheduler\.accounting_group="
+    ):
+        load_site(site).profile.require_complete()
+    load_site(site, FILLED).profile.require_complete()
+
+
+def test_no_profile_charges_production() -> None:
+    for path in (Path(__file__).parents[2] / "site-configs").glob("*.toml"):
+        assert not re.search(r'^accounting_group = "[^"]+"', path.read_text(), re.MULTILINE), path
+
+
+def test_an_accounting_group_is_asked_for_where_the_site_wants_one() -> None:
+    profile = load_site("htcondor-generic", ["scheduler.accounting_required=true"]).profile
+    with pytest.raises(ConfigError, match=r"scheduler\.accounting_group is empty"):
+        profile.require_complete()
+
+
+def test_a_template_that_asks_for_what_is_not_there_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gwbatch.schedulers import templates
+
+    (tmp_path / "odd.sub").write_text("x = {{ nobody.knows }}")
+    monkeypatch.setattr(templates, "resource_directory", lambda name: tmp_path)
+    templates._environment.cache_clear()
+    try:
+        with pytest.raises(ConfigError, match=r"odd\.sub cannot be filled in"):
+            render("odd.sub")
+    finally:
+        templates._environment.cache_clear()
