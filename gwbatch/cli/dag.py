@@ -32,12 +32,18 @@ def command() -> None:
 @command.command()
 @click.argument("what", nargs=-1, required=True, metavar="(EVENT_FILE... | SUPEREVENT)")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to make.")
+@click.option(
+    "--scheduler",
+    type=click.Choice(["htcondor", "slurm"]),
+    help="Write for this batch system.  [default: the site profile's]",
+)
 @click.option("--dry-run", is_flag=True, help="Print every file that would be submitted; keep nothing.")
 @site_options
 @json_option
 def write(
     what: tuple[str, ...],
     output: Path | None,
+    scheduler: str | None,
     dry_run: bool,
     site: str,
     settings: tuple[str, ...],
@@ -56,7 +62,7 @@ def write(
       gwbatch dag write coinc.xml -o my-event --site htcondor-generic
       gwbatch dag write a/coinc.xml b/coinc.xml -o two --site ligo-cit --set scheduler.accounting_group=...
       gwbatch dag write S240422ed -o S240422ed --site ligo-cit
-      gwbatch dag write coinc.xml --dry-run --site htcondor-generic
+      gwbatch dag write coinc.xml --dry-run --scheduler slurm
     """
     from gwbatch.annotation import workflow
     from gwbatch.config.policy import load_policy
@@ -66,7 +72,10 @@ def write(
 
     if output is None and not dry_run:
         raise ConfigError("Say where to with -o FOLDER, or --dry-run to see the files only.")
-    profile = load_site(site, settings).profile
+    chosen = [f"scheduler.kind={scheduler}"] if scheduler else []
+    profile = load_site(site, [*settings, *chosen]).profile
+    if profile.scheduler.kind == "local":
+        raise ConfigError("This machine alone has no workflows: choose --site with a batch system, or --scheduler.")
     policy = load_policy(*policies)
     with tempfile.TemporaryDirectory() as scratch:
         inputs = _inputs(what, profile, Path(scratch))
@@ -84,7 +93,8 @@ def write(
     if as_json:
         click.echo(json.dumps({"workflow": str(dag), "nodes": [node.name for node in nodes]}))
     else:
-        click.echo(f"{dag}: {len(nodes)} nodes. Submit it with: condor_submit_dag {dag}")
+        how = "bash" if profile.scheduler.kind == "slurm" else "condor_submit_dag"
+        click.echo(f"{dag}: {len(nodes)} nodes. Submit it with: {how} {dag}")
 
 
 def _inputs(what: tuple[str, ...], profile: Profile, scratch: Path) -> dict[str, dict[str, Path]]:

@@ -142,6 +142,8 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         HTCondor: whom the jobs are charged to.
     accounting_required : bool
         HTCondor: refuse to run without an accounting group.
+    job_directory : str
+        Where jobs have their folders; empty takes ``jobs/`` in the state directory.  On Slurm all nodes must see it.
     account : str
         Slurm: whom the jobs are charged to.
     forward : list of str
@@ -154,12 +156,23 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         How often a held job is released before it is removed and tried elsewhere.
     hold_release_after : float
         Seconds to wait before each release.
-    ask_every : float
-        Seconds between two questions to the scheduler about all jobs (HTCondor: besides its event log).
+    partition : str
+        Slurm: where jobs go unless their queue says otherwise.
+    ask_every, ask_soonest : float
+        Seconds between two questions to the scheduler about all jobs.  HTCondor: always `ask_every`, besides its
+        event log.  Slurm: `ask_soonest` after a change, then longer and longer.
     patience : float
         Seconds after which an unanswered question counts as no answer.
     warn_before : float
         Slurm: seconds before the time limit at which a job is warned.
+    resident_node : str
+        Slurm: the node on whose local disk the ledger is, when the dispatcher itself is a job.
+    resident_partition, resident_qos : str
+        Slurm: where the dispatcher goes; empty as other jobs.
+    resident_cores, resident_memory_mb : int
+        Slurm: what the dispatcher asks for.
+    resident_time_limit : float
+        Slurm: seconds; before they are over it is queued again.  0 takes the partition's own limit.
     """
 
     kind: Literal["local", "htcondor", "slurm"] = "local"
@@ -169,15 +182,24 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     accounting_group: str = ""
     accounting_user: str = ""
     accounting_required: bool = False
+    job_directory: str = ""
     account: str = ""
+    partition: str = ""
     forward: list[str] = msgspec.field(default_factory=lambda: ["LAL_DATA_PATH"])
     environment: dict[str, str] = {}
     keep_claim_idle: int = 0
     hold_releases: int = 2
     hold_release_after: float = 10.0
     ask_every: float = 60.0
+    ask_soonest: float = 2.0
     patience: float = 20.0
     warn_before: float = 60.0
+    resident_node: str = ""
+    resident_partition: str = ""
+    resident_qos: str = ""
+    resident_cores: int = 1
+    resident_memory_mb: int = 1500
+    resident_time_limit: float = 0.0
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -204,6 +226,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def resources(self, queue: str) -> Resources:
         """What the jobs of a queue ask for."""
         return self.queues.get(queue) or Resources(cores=0 if queue == "openmp" else 1)
+
+    def job_folder(self, state: Path) -> Path:
+        """Where jobs have their folders."""
+        return Path(self.scheduler.job_directory) if self.scheduler.job_directory else state / "jobs"
 
     @property
     def missing(self) -> list[str]:

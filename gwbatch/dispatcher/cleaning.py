@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 
-def remove_old_job_directories(state: Path, before: float) -> int:
+def remove_old_job_directories(folder: Path, before: float) -> int:
     """Remove the job directories of events and superevents that nothing was written into since `before`."""
     removed = 0
-    for subject in (state / "jobs").glob("*"):
+    for subject in folder.glob("*"):
         newest = max((path.stat().st_mtime for path in subject.rglob("*") if path.is_file()), default=before)
         if newest < before:
             shutil.rmtree(subject, ignore_errors=True)

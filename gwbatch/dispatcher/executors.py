@@ -14,7 +14,7 @@ from gwbatch.errors import BadInput, GwbatchError, TransientError
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import JOB_ENDED, Registry
 from gwbatch.jobs.directory import REQUEST, write_request
-from gwbatch.jobs.result import NAME, sync
+from gwbatch.jobs.result import NAME, read_result, sync
 from gwbatch.ledger import Ledger, Transaction, jobs, messages
 from gwbatch.ledger.effects import Claimed
 from gwbatch.ledger.mirror import Mirror
@@ -181,10 +181,12 @@ class Executors:
         job = jobs.get(self._ledger.connection, claimed.args["job"])
         if job is None or job.attempt != claimed.args["attempt"] or job.state is not JobState.WAITING:
             return Outcome({"skipped": "not waiting any more"})
-        directory = self._state / "jobs" / Path(*job.attempt_key.split("/"))
+        directory = self._profile.job_folder(self._state) / Path(*job.attempt_key.split("/"))
         known = self._scheduler.find([job.attempt_key]) if claimed.attempts > 1 else {}
         if job.attempt_key in known:
             native_id = known[job.attempt_key].native_id
+        elif claimed.attempts > 1 and read_result(directory, job.attempt_key) is not None:
+            native_id = ""  # it ran to its end and the scheduler has forgotten it: the watcher finds the result
         else:
             request = self._prepare(job, directory)
             mark("job.prepared")

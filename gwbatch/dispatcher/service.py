@@ -69,7 +69,7 @@ class Dispatcher:
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
-        self._state = state
+        self._jobs = profile.job_folder(state)
         self._keep_seconds = profile.keep_days * DAY
         self.ledger = ledger
         with ledger.transaction() as tx:
@@ -197,7 +197,7 @@ class Dispatcher:
                 log.warning("%s", error)
             if now - last_cleaning >= CLEANING:
                 last_cleaning = now
-                remove_old_job_directories(self._state, self.clock.now() - self._keep_seconds)
+                remove_old_job_directories(self._jobs, self.clock.now() - self._keep_seconds)
 
     def _fire_timers(self) -> None:
         now = self.clock.now()

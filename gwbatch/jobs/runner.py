@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import socket
 import sys
 import time
@@ -15,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gwbatch.errors import GwbatchError
+from gwbatch.errors import GwbatchError, TransientError
 from gwbatch.faults import mark
 from gwbatch.jobs import result
 from gwbatch.jobs.catalogue import Work, computation
@@ -24,8 +25,20 @@ from gwbatch.jobs.directory import REQUEST
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
 
 
+class ToldToEnd(TransientError):
+    """The batch system wants the job to end: its time is nearly over, or its node is wanted."""
+
+
+def _end(*_: object) -> None:
+    raise ToldToEnd("the batch system told the job to end (its time limit, or its node was wanted)")
+
+
 def run_directory(directory: Path) -> int:
-    """Do what ``job.json`` of a directory says; returns the exit code."""
+    """Do what ``job.json`` of a directory says; returns the exit code.
+
+    SIGTERM ends it with a ``result.json`` that says so.
+    """
+    signal.signal(signal.SIGTERM, _end)
     request = json.loads((directory / REQUEST).read_text())
     for module in request.get("plugins", []):
         import_module(module)

@@ -1,4 +1,4 @@
-"""Batch systems behind one interface (`base.Scheduler`): `htcondor`, `local`, and `simulated` for tests.
+"""Batch systems behind one interface (`base.Scheduler`): `htcondor`, `slurm`, `local`, `simulated` for tests.
 
 Nothing above this room may assume that a job is a process of its own, or that it starts late.
 """
@@ -29,6 +29,12 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
 
         schedd = open_schedd(profile.scheduler.bindings, profile.scheduler.patience)
         return HTCondorScheduler(state / "htcondor", profile.scheduler, schedd)
+    if profile.scheduler.kind == "slurm":
+        from gwbatch.schedulers.slurm import SlurmScheduler
+        from gwbatch.schedulers.slurm.controller import open_controller
+
+        controller = open_controller(profile.scheduler.bindings, profile.scheduler.patience)
+        return SlurmScheduler(state / "slurm", profile.scheduler, controller)
     from gwbatch.schedulers.local import LocalScheduler
 
     return LocalScheduler(state / "local-jobs", profile.scheduler.cores, profile.scheduler.python)
@@ -53,6 +59,11 @@ def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequenc
         from gwbatch.schedulers.htcondor.schedd import open_schedd
 
         return DAGDeployment(state, options, open_schedd(settings.bindings, settings.patience), settings.patience)
+    if settings.kind == "slurm":
+        from gwbatch.schedulers.slurm.controller import open_controller
+        from gwbatch.schedulers.slurm.deployment import SlurmDeployment
+
+        return SlurmDeployment(state, options, settings, open_controller(settings.bindings, settings.patience))
     raise ConfigError(
         f"The site profile {profile.name} runs jobs on this machine: there is nothing to deploy to. "
         "Choose a site with a batch system (--site), or start 'gwbatch run' yourself."

@@ -54,7 +54,8 @@ def write_workflow(
             shutil.copyfile(source, folder / "inputs" / subject / name)
     requests = {node.name: _job_directory(folder, node, profile) for node in nodes}
     write_json(folder / PLAN, {"version": 1, "nodes": {node.name: _planned(node) for node in nodes}})
-    return _write_dag(folder, nodes, requests, profile, attempts)
+    write = _write_script if profile.scheduler.kind == "slurm" else _write_dag
+    return write(folder, nodes, requests, profile, attempts)
 
 
 def _job_directory(folder: Path, node: Node, profile: Profile) -> JobRequest:
@@ -98,3 +99,29 @@ def _write_dag(
     values = {"nodes": nodes, "folder": folder, "retries": attempts - 1, "skip": SKIP, "bad_input": BAD_INPUT}
     dag.write_text(render("workflow.dag", python=interpreter(profile.scheduler), **values))
     return dag
+
+
+def _write_script(
+    folder: Path, nodes: Sequence[Node], requests: Mapping[str, JobRequest], profile: Profile, attempts: int
+) -> Path:
+    from gwbatch.schedulers.slurm import batch_script
+
+    for node in nodes:
+        around = {"folder": folder, "name": node.name, "attempts": attempts}
+        text = batch_script(requests[node.name], profile.scheduler, f"gwbatch:{IDENTITY}:{node.name}", around)
+        (requests[node.name].directory / "node.sbatch").write_text(text)
+    script = folder / "workflow.sh"
+    variables = {node.name: f"node{number}" for number, node in enumerate(nodes, 1)}
+    placement = {"partition": profile.scheduler.partition, "account": profile.scheduler.account}
+    script.write_text(
+        render(
+            "workflow.sh",
+            nodes=nodes,
+            folder=folder,
+            variables=variables,
+            placement=placement,
+            python=interpreter(profile.scheduler),
+        )
+    )
+    script.chmod(0o755)
+    return script

@@ -11,6 +11,15 @@ from gwbatch.errors import ConfigError
 _CREDENTIAL = re.compile(r"token|passw|secret|credential|x509|proxy|api_?key", re.IGNORECASE)
 
 
+# What the commands that submit a job need, and what a job on a shared file system may have: no credentials.
+_SUBMITTING = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
+
+
+def submit_environment(settings: SchedulerSettings) -> dict[str, str]:
+    """The environment of a command that hands its own on to the job."""
+    return {name: os.environ[name] for name in _SUBMITTING if name in os.environ} | job_environment(settings)
+
+
 def job_environment(settings: SchedulerSettings) -> dict[str, str]:
     """The explicit environment of a batch job.
 

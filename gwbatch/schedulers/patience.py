@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
@@ -79,8 +79,10 @@ class Commands:
         self._whom, self._seconds = whom, seconds
         self._rest_until = float("-inf")
 
-    def run(self, *command: str, text: str | None = None) -> tuple[int, str, str]:
-        """Exit code, output and errors of a command.
+    def run(
+        self, *command: str, text: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> tuple[int, str, str]:
+        """Exit code, output and errors of a command, run in our environment unless another is given.
 
         Raises
         ------
@@ -94,7 +96,7 @@ class Commands:
         try:
             process = Popen(
                 command, stdin=DEVNULL if text is None else PIPE, stdout=PIPE, stderr=PIPE, text=True,
-                errors="replace", start_new_session=True,
+                errors="replace", start_new_session=True, env=environment,
             )  # fmt: skip
         except FileNotFoundError:
             raise SchedulerError(

@@ -51,7 +51,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         classad=classad, arguments=_arguments, environment=_variables, names=_names, elsewhere=_elsewhere,
-        attribute=_attribute, sh=lambda value: shlex.quote(str(value)),
+        attribute=_attribute, pattern=_pattern, sh=lambda value: shlex.quote(str(value)),
     )  # fmt: skip
     return environment
 
@@ -97,6 +97,11 @@ def _attribute(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*", name):
         raise ConfigError(f"{name!r} is no name of a job attribute (letters, digits and _).")
     return name
+
+
+def _pattern(path: Path) -> str:
+    """A path in Slurm's file name patterns."""
+    return shlex.quote(str(path).replace("%", "%%"))
 
 
 def _elsewhere(hosts: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import IntEnum
@@ -15,11 +14,12 @@ from typing import Any
 from gwbatch.config.profile import SchedulerSettings
 from gwbatch.faults import mark
 from gwbatch.model import JobReport, JobRequest, JobState
-from gwbatch.schedulers.base import SchedulerBusy
+from gwbatch.schedulers.asking import Asking
 from gwbatch.schedulers.environment import job_environment
 from gwbatch.schedulers.htcondor.follower import Follower
 from gwbatch.schedulers.htcondor.schedd import Ad, Schedd, constraint
 from gwbatch.schedulers.htcondor.tracks import Track, ending
+from gwbatch.schedulers.identity import identity
 from gwbatch.schedulers.interpreter import interpreter
 from gwbatch.schedulers.templates import job_script, render
 
@@ -59,13 +59,11 @@ class HTCondorScheduler:
         self._settings = settings
         self._schedd = schedd
         self._log = folder / "events.log"
-        self._identity = _identity(folder / "identity")
+        self._identity = identity(folder)
         self._lock = threading.RLock()
         self._follower = Follower(self._log)
         self._misses: dict[str, int] = {}
-        self._asked = float("-inf")
-        self._asking: threading.Thread | None = None
-        self._trouble = ""
+        self._asking = Asking(self._ask, settings.ask_every, settings.ask_every)
 
     def submit(self, request: JobRequest) -> str:
         text = self.describe(request)
@@ -93,7 +91,7 @@ class HTCondorScheduler:
         with self._lock:
             self._follower.read()
             self._follower.forget_all_but(keys)
-            self._reconcile(keys)
+            self._asking.if_due(keys)
             return {key: self._report(key) for key in keys}
 
     def cancel(self, key: str) -> None:
@@ -115,30 +113,16 @@ class HTCondorScheduler:
     def _report(self, key: str) -> JobReport:
         track = self._follower.track(key)
         if track is None:
-            reason = self._trouble or "not in the event log yet; the schedd is being asked"
+            reason = self._asking.trouble or "not in the event log yet; the schedd is being asked"
             return JobReport(key, JobState.UNKNOWN, reason=reason)
         return track.report()
 
     # ---- the slow question to the schedd ------------------------------------------------------------------
 
-    def _reconcile(self, keys: Sequence[str]) -> None:
-        """Ask the schedd about all jobs, beside the event log and not in its way."""
-        due = time.monotonic() - self._asked >= self._settings.ask_every
-        if keys and due and (self._asking is None or not self._asking.is_alive()):
-            self._asked = time.monotonic()
-            self._asking = threading.Thread(target=self._ask, args=(list(keys),), name="ask-about-jobs", daemon=True)
-            self._asking.start()
-
-    def _ask(self, keys: Sequence[str]) -> None:
+    def _ask(self, keys: Sequence[str]) -> bool:
         asked = time.time()
-        try:
-            self._learn(self._queue(), keys, asked)
-            self._trouble = ""
-        except SchedulerBusy as error:
-            self._trouble = str(error)
-            log.warning("%s", error)
-        except Exception:
-            log.exception("the schedd's answer about %d jobs could not be used", len(keys))
+        self._learn(self._queue(), keys, asked)
+        return False  # the event log tells what changes; this is only for what it does not tell
 
     def _queue(self) -> list[Ad]:
         return self._schedd.queue(constraint(GwbatchDispatcher=self._identity))
@@ -211,7 +195,7 @@ class HTCondorScheduler:
         return found
 
 
-def description(request: JobRequest, settings: SchedulerSettings, event_log: Path, identity: str) -> str:
+def description(request: JobRequest, settings: SchedulerSettings, event_log: Path, dispatcher: str) -> str:
     """The submit description of a job, from ``submit/openmp.sub`` or ``submit/general.sub``."""
     return render(
         f"{request.queue}.sub",
@@ -222,17 +206,8 @@ def description(request: JobRequest, settings: SchedulerSettings, event_log: Pat
         python=interpreter(settings),
         environment=job_environment(settings),
         log=event_log,
-        identity=identity,
+        identity=dispatcher,
     )
-
-
-def _identity(path: Path) -> str:
-    """What tells this dispatcher's jobs from those of others that use the same keys."""
-    if not path.exists():
-        temporary = path.with_suffix(".new")
-        temporary.write_text(uuid.uuid4().hex + "\n")
-        temporary.replace(path)
-    return path.read_text().strip()
 
 
 def _job(ad: Ad) -> str:

@@ -1,0 +1,60 @@
+"""Asking a batch system about all jobs now and then: beside the work, one question at a time, seldom in quiet times."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from gwbatch.schedulers.base import SchedulerBusy
+
+SHARE = 0.05  # of the time at most is spent with a question under way
+
+log = logging.getLogger(__name__)
+
+
+class Asking:
+    """A question that is put again and again, in a thread of its own.
+
+    Parameters
+    ----------
+    question : callable
+        Takes the keys of interest; returns whether anything had changed.  May raise `SchedulerBusy`.
+    soonest, longest : float
+        Seconds between two questions: short after a change, then longer and longer.
+    """
+
+    def __init__(self, question: Callable[[Sequence[str]], bool], soonest: float, longest: float) -> None:
+        self._question = question
+        self._soonest, self._longest = min(soonest, longest), longest
+        self._interval = self._soonest
+        self._next = float("-inf")
+        self._thread: threading.Thread | None = None
+        self.trouble = ""
+
+    def if_due(self, keys: Sequence[str]) -> None:
+        """Ask about these jobs, if it is time and the last question has been answered."""
+        if keys and time.monotonic() >= self._next and (self._thread is None or not self._thread.is_alive()):
+            self._next = time.monotonic() + self._interval
+            self._thread = threading.Thread(target=self._ask, args=(list(keys),), name="ask-about-jobs", daemon=True)
+            self._thread.start()
+
+    def hurry(self) -> None:
+        """Something has begun: ask soon."""
+        self._interval = self._soonest
+        self._next = min(self._next, time.monotonic() + self._soonest)
+
+    def _ask(self, keys: Sequence[str]) -> None:
+        began, changed = time.monotonic(), False
+        try:
+            changed = self._question(keys)
+            self.trouble = ""
+        except SchedulerBusy as error:
+            self.trouble = str(error)
+            log.warning("%s", error)
+        except Exception:
+            log.exception("the answer about %d jobs could not be used", len(keys))
+        took = time.monotonic() - began
+        self._interval = self._soonest if changed else min(self._longest, 2 * self._interval)
+        self._next = time.monotonic() + max(self._interval, took / SHARE)

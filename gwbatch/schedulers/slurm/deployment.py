@@ -1,0 +1,103 @@
+"""The resident processes as one Slurm job, from ``submit/gwbatch.sbatch``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gwbatch.config.profile import SchedulerSettings
+from gwbatch.model import JobState
+from gwbatch.schedulers.deployment import Resident
+from gwbatch.schedulers.environment import submit_environment
+from gwbatch.schedulers.patience import Commands
+from gwbatch.schedulers.slurm.controller import Controller
+from gwbatch.schedulers.slurm.scheduler import hours_minutes_seconds
+from gwbatch.schedulers.slurm.states import Row, meaning
+from gwbatch.schedulers.templates import render
+
+_STATES = {JobState.QUEUED: "idle", JobState.RUNNING: "running", JobState.HELD: "held"}
+
+
+class SlurmDeployment:
+    """One state directory's resident processes on a Slurm cluster.
+
+    Parameters
+    ----------
+    state : Path
+        The state directory, which also names the deployment.
+    options : mapping of str to sequence of str
+        Command-line words of each role (``dispatcher``, ``console``).
+    """
+
+    def __init__(
+        self, state: Path, options: Mapping[str, Sequence[str]], settings: SchedulerSettings, controller: Controller
+    ) -> None:
+        self._state = state
+        self._folder = state / "deploy"
+        self._script = self._folder / "gwbatch.sbatch"
+        self._options = options
+        self._settings = settings
+        self._controller = controller
+        self._commands = Commands("Slurm", settings.patience)
+
+    def write(self) -> Sequence[str]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        settings = self._settings
+        text = render(
+            "gwbatch.sbatch",
+            settings=settings,
+            comment=self._comment,
+            folder=self._folder,
+            state=self._state,
+            python=sys.executable,
+            time_limit=hours_minutes_seconds(settings.resident_time_limit),
+            placement={
+                "partition": settings.resident_partition or settings.partition,
+                "account": settings.account,
+                "qos": settings.resident_qos,
+            },
+            dispatcher=self._options.get("dispatcher", ()),
+            console=self._options.get("console", ()),
+        )
+        self._script.write_text(text)
+        return ("sbatch", str(self._script))
+
+    def submit(self) -> str:
+        self.write()
+        native_id = self._controller.submit(self._script.read_text(), submit_environment(self._settings))
+        return f"1 job submitted: {native_id}."
+
+    def residents(self) -> list[Resident]:
+        return [_resident(row) for row in self._rows()]
+
+    def hold(self) -> None:
+        for row in self._rows():
+            # A waiting one is held; of a running one the node's processes get SIGTERM first, then it waits, held.
+            verb = "requeuehold" if meaning(row)[0] is JobState.RUNNING else "hold"
+            self._commands.run("scontrol", verb, row.native_id)
+
+    def release(self) -> None:
+        for row in self._rows():
+            self._controller.release(row.native_id)
+            self._commands.run("scontrol", "update", f"job={row.native_id}", "StartTime=now")
+
+    def remove(self) -> None:
+        for row in self._rows():
+            if meaning(row)[0] is JobState.RUNNING:
+                # Only the script: it tells the dispatcher, waits for it, and ends.
+                self._commands.run("scancel", "--batch", "--signal=TERM", row.native_id)
+            else:
+                self._controller.cancel(row.native_id)
+
+    @property
+    def _comment(self) -> str:
+        return f"gwbatch-deployment:{self._state}"
+
+    def _rows(self) -> list[Row]:
+        return [row for row in self._controller.jobs() if row.comment == self._comment and not meaning(row)[0].final]
+
+
+def _resident(row: Row) -> Resident:
+    state, reason, _ = meaning(row)
+    return Resident("dispatcher", row.native_id, _STATES.get(state, str(state).lower()), reason)

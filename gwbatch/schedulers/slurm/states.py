@@ -1,0 +1,74 @@
+"""What Slurm's words for a job mean here: the one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gwbatch.model import JobState, Remedy
+
+_WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "RESV_DEL_HOLD", "REQUEUE_HOLD", "SPECIAL_EXIT"}
+_RUNNING = {"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING", "SUSPENDED", "STOPPED", "LAUNCH_FAILED"}
+_ENDED = {
+    "FAILED": "ended with a failure",
+    "CANCELLED": "cancelled",
+    "TIMEOUT": "reached its time limit",
+    "DEADLINE": "reached its deadline",
+    "OUT_OF_MEMORY": "ran out of memory",
+    "NODE_FAIL": "its node failed",
+    "BOOT_FAIL": "its node could not be booted",
+    "PREEMPTED": "preempted by another job",
+    "REVOKED": "taken over by another cluster",
+}
+_BY_A_PERSON = {"JobHeldUser", "JobHeldAdmin"}
+_HELD = {*_BY_A_PERSON, "JobHoldMaxRequeue", "launch_failed_requeued_held", "launch failed requeued held"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What slurmctld says of one job.
+
+    Attributes
+    ----------
+    state : str
+        Slurm's own word, without what may stand behind it (``CANCELLED by 0``).
+    comment : str
+        Carries the job key.
+    exit_code, signal : int or None
+        Only of an ended job, and only from the slower sources.
+    """
+
+    native_id: str
+    state: str
+    reason: str = ""
+    cores: int | None = None
+    nodes: str = ""
+    comment: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+
+
+def meaning(row: Row) -> tuple[JobState, str, Remedy]:
+    """The state, in words why, and what helps when it is held."""
+    word = row.state.split()[0].rstrip("+") if row.state else ""
+    told = "" if row.reason in ("", "None") else row.reason
+    if word in _WAITING:
+        if told in _HELD or word in ("REQUEUE_HOLD", "SPECIAL_EXIT"):
+            remedy = Remedy.WAIT if told in _BY_A_PERSON else Remedy.RELEASE
+            return JobState.HELD, f"held: {told or word}", remedy
+        return JobState.QUEUED, told, Remedy.WAIT
+    if word in _RUNNING:
+        return JobState.RUNNING, "" if word in ("RUNNING", "COMPLETING") else word.lower(), Remedy.WAIT
+    if word == "COMPLETED":
+        return JobState.DONE, "", Remedy.WAIT
+    if word in _ENDED:
+        return JobState.FAILED, _ending(word, row, told), Remedy.WAIT
+    return JobState.UNKNOWN, f"Slurm says {row.state!r}, which nobody here knows", Remedy.WAIT
+
+
+def _ending(word: str, row: Row, told: str) -> str:
+    if word == "FAILED" and row.signal:
+        return f"killed by signal {row.signal}"
+    if word == "FAILED" and row.exit_code:
+        return f"exit code {row.exit_code}"
+    details = f" ({told})" if told and told not in ("NonZeroExitCode", "TimeLimit", "OutOfMemory", "NodeDown") else ""
+    return _ENDED[word] + details

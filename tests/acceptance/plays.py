@@ -1,0 +1,99 @@
+"""A play: triggers are uploaded to a sandbox, a dispatcher is killed or not, and GraceDB's end state is described."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gwbatch.config.policy import load_policy
+from gwbatch.config.profile import GraceDBSettings
+from gwbatch.demo.pipelines import Trigger, upload
+from gwbatch.demo.stage import Stage
+from gwbatch.demo.verdict import left_to_do, unfinished
+from gwbatch.gracedb.client import make_client
+from gwbatch.ledger import Ledger
+
+POLICY = load_policy()
+ROOT = Path(__file__).parents[2]
+
+# Two pipelines' triggers of one source, of which the second becomes preferred whatever ends first, and another event.
+TRIGGERS = (Trigger("pycbc", "bns_hlv", 2.7e-4), Trigger("gstlal", "bns_hlv", 1e-9), Trigger("MBTA", "bbh_hlv", 2e-6))
+
+
+def play(
+    folder: Path, environment: dict[str, str], site: str = "local", settings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Upload everything, start the dispatcher again whenever it was killed, and describe what GraceDB holds."""
+    settings = ['plugins=["tests.acceptance.fast_jobs"]', *settings]
+    fast = folder / "policy.toml"
+    folder.mkdir()
+    fast.write_text('[annotation]\nleave_out = ["bayestar.coherence.png"]\n')
+    environment = {"PYTHONPATH": str(ROOT), **environment}
+    with Stage(folder, site=site, policies=[fast], settings=settings, environment=environment) as stage:
+        client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
+        for trigger in TRIGGERS:
+            upload(client, trigger)
+        ledger = Ledger(stage.state / "ledger.sqlite")
+        killed = settle(stage, ledger)
+        if "GWBATCH_KILL_AT" in environment and not environment["GWBATCH_KILL_AT"].startswith("listener"):
+            assert killed, "the marked point was never reached"
+        state = describe(client)
+        assert list(unfinished(ledger)) == []
+        ledger.close()
+        return state
+
+
+def settle(stage: Stage, ledger: Ledger) -> int:
+    """Wait for the end; returns how often the dispatcher was killed."""
+    killed, quiet_since, deadline = 0, None, time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if stage.dispatcher.poll() is not None:
+            assert stage.dispatcher.returncode == -signal.SIGKILL, (stage.folder / "dispatcher.log").read_text()
+            killed += 1
+            stage.start_dispatcher()
+        heard = ledger.read("SELECT count(*) FROM events")[0][0]
+        if heard < len(TRIGGERS) or left_to_do(stage, ledger, POLICY):
+            quiet_since = None
+        elif quiet_since is None:
+            quiet_since = time.monotonic()
+        elif time.monotonic() - quiet_since > 0.3:
+            return killed
+        time.sleep(0.05)
+    raise AssertionError(
+        f"not over: {list(unfinished(ledger))}\n{(stage.folder / 'dispatcher.log').read_text()[-5000:]}"
+    )
+
+
+def describe(client: Any) -> dict[str, Any]:
+    """Everything of GraceDB that counts, by what it is about and not by when it was written."""
+    state: dict[str, Any] = {}
+    for superevent in client.superevents("category: Production"):
+        key = f"superevent of {superevent['preferred_event']}"
+        wanted = ("category", "t_start", "t_0", "t_end", "preferred_event")
+        state[key] = {name: superevent[name] for name in wanted}
+        state[key] |= {"events": sorted(superevent["gw_events"]), "labels": sorted(superevent["labels"])}
+        state[key] |= annotations(client, superevent["superevent_id"])
+    for event in client.events():
+        state[event["graceid"]] = {"labels": sorted(event["labels"]), **annotations(client, event["graceid"])}
+    return state
+
+
+def annotations(client: Any, name: str) -> dict[str, Any]:
+    logs = client.logs(name).json()["logs"]
+    files = sorted(entry["filename"] for entry in client.files(name).json()["files"])
+    return {
+        "files": files,
+        "logs": Counter((log["comment"], log["filename"], tuple(sorted(log["tag_names"]))) for log in logs),
+    }
+
+
+def compare(state: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Equal; where not, say what differs."""
+    assert state.keys() == expected.keys()
+    for name, one in state.items():
+        for aspect, value in one.items():
+            assert value == expected[name][aspect], (name, aspect)

@@ -1,0 +1,24 @@
+"""A plug-in with computations that take as long as a test wants."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from gwbatch.jobs import Work, job
+
+
+def _nap(work: Work) -> dict[str, object]:
+    began = time.time()
+    time.sleep(float(work.parameters["seconds"]))
+    work.output.write_text("rested\n")
+    return {
+        "began": began,
+        "ended": time.time(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "home": os.environ["HOME"],
+    }
+
+
+job(queue="openmp", name="nap")(_nap)
+job(queue="general", name="small-nap")(_nap)
