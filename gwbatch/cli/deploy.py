@@ -54,6 +54,8 @@ def submit(
       gwbatch deploy submit --site ligo-cit --set scheduler.accounting_group=igwn.dev.o4.cbc.pe.bayestar
       gwbatch deploy submit --site my-cluster.toml --policy my-thresholds.toml --dry-run
     """
+    from msgspec import to_builtins
+
     from gwbatch.config.policy import load_policy
     from gwbatch.config.profile import load_site
     from gwbatch.jobs.result import write_json
@@ -72,7 +74,7 @@ def submit(
         return
     with _alone(directory):
         _refuse_second(deployment, directory)
-        write_json(directory / "deploy" / SITE, {"site": words[1], "settings": settings})
+        write_json(directory / "deploy" / SITE, {"site": words[1], "scheduler": to_builtins(profile.scheduler)})
         told = deployment.submit()
     click.echo(
         json.dumps({"submitted": told, "folder": str(directory / "deploy")})
@@ -136,8 +138,10 @@ def rm(state: Path | None, timeout: float) -> None:
 
 
 def _deployed(directory: Path) -> Deployment:
-    """What was deployed on a state directory, by the profile it was deployed with."""
-    from gwbatch.config.profile import load_site
+    """What was deployed on a state directory, with the scheduler settings of that time: its profile may be broken."""
+    from msgspec import convert
+
+    from gwbatch.config.profile import Profile, SchedulerSettings
     from gwbatch.errors import ConfigError
     from gwbatch.schedulers import make_deployment
 
@@ -148,7 +152,8 @@ def _deployed(directory: Path) -> Deployment:
             f"Nothing was ever deployed on {directory}. Name the state directory with --state, or start with "
             "'gwbatch deploy submit'."
         ) from None
-    return make_deployment(load_site(chosen["site"], chosen["settings"]).profile, directory, {})
+    profile = Profile(chosen["site"], scheduler=convert(chosen["scheduler"], SchedulerSettings))
+    return make_deployment(profile, directory, {})
 
 
 def _show(deployment: Deployment, folder: Path) -> None:

@@ -16,6 +16,8 @@ from gwbatch.faults import mark
 from gwbatch.ledger import Ledger, Transaction, effects, leases
 from gwbatch.ledger.effects import Claimed
 
+LONGEST = {"job.submit": 10.0}  # s between tries: asking the own submit host costs little, a sky map is waited for
+
 log = logging.getLogger(__name__)
 
 
@@ -83,7 +85,9 @@ class EffectWorker:
     def _failed(self, tx: Transaction, claimed: Claimed, error: Exception) -> None:
         reason, now = in_words(error), self._clock.now()
         if is_transient(error):
-            wait = getattr(error, "retry_after", None) or backoff.delay(claimed.attempts)
+            wait = getattr(error, "retry_after", None) or backoff.delay(
+                claimed.attempts, longest=LONGEST.get(claimed.kind, 60.0)
+            )
             log.warning("effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
             effects.postpone(tx, claimed, now + wait, reason)
         else:

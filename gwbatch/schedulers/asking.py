@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from gwbatch.schedulers.base import SchedulerBusy
 
-SHARE = 0.05  # of the time at most is spent with a question under way
+SHARE = 0.05  # of the time is spent with a question under way: whoever answers slowly is asked more seldom
 
 log = logging.getLogger(__name__)
 
@@ -57,4 +57,4 @@ class Asking:
             log.exception("the answer about %d jobs could not be used", len(keys))
         took = time.monotonic() - began
         self._interval = self._soonest if changed else min(self._longest, 2 * self._interval)
-        self._next = time.monotonic() + max(self._interval, took / SHARE)
+        self._next = time.monotonic() + max(self._interval, min(took / SHARE, self._longest))

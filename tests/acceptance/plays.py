@@ -25,7 +25,11 @@ TRIGGERS = (Trigger("pycbc", "bns_hlv", 2.7e-4), Trigger("gstlal", "bns_hlv", 1e
 
 
 def play(
-    folder: Path, environment: dict[str, str], site: str = "local", settings: Sequence[str] = ()
+    folder: Path,
+    environment: dict[str, str],
+    site: str = "local",
+    settings: Sequence[str] = (),
+    patience: float = 120.0,
 ) -> dict[str, Any]:
     """Upload everything, start the dispatcher again whenever it was killed, and describe what GraceDB holds."""
     settings = ['plugins=["tests.acceptance.fast_jobs"]', *settings]
@@ -38,7 +42,7 @@ def play(
         for trigger in TRIGGERS:
             upload(client, trigger)
         ledger = Ledger(stage.state / "ledger.sqlite")
-        killed = settle(stage, ledger)
+        killed = settle(stage, ledger, patience)
         if "GWBATCH_KILL_AT" in environment and not environment["GWBATCH_KILL_AT"].startswith("listener"):
             assert killed, "the marked point was never reached"
         state = describe(client)
@@ -47,9 +51,9 @@ def play(
         return state
 
 
-def settle(stage: Stage, ledger: Ledger) -> int:
+def settle(stage: Stage, ledger: Ledger, patience: float) -> int:
     """Wait for the end; returns how often the dispatcher was killed."""
-    killed, quiet_since, deadline = 0, None, time.monotonic() + 120
+    killed, quiet_since, deadline = 0, None, time.monotonic() + patience
     while time.monotonic() < deadline:
         if stage.dispatcher.poll() is not None:
             assert stage.dispatcher.returncode == -signal.SIGKILL, (stage.folder / "dispatcher.log").read_text()

@@ -6,12 +6,11 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
+
+from tests.clusters.waiting import until
 
 HERE = Path(__file__).parent / "htcondor"
 
@@ -87,12 +86,3 @@ class Pool:
         if self.command("condor_q", "-allusers", "-af", "ClusterId").strip():
             self.command("condor_rm", "-constraint", "true")
         until(lambda: not self.command("condor_q", "-allusers", "-af", "ClusterId").strip(), 60)
-
-
-def until(done: Callable[[], Any], seconds: float = 60.0, words: Callable[[], Any] = lambda: "not in time") -> Any:
-    """Wait until something is the case; generous, for the machine may be busy."""
-    end = time.monotonic() + seconds
-    while not (found := done()):
-        assert time.monotonic() < end, words()
-        time.sleep(0.1)
-    return found

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -20,8 +18,10 @@ from gwbatch.config.resources import demo_event
 from gwbatch.ledger import Ledger
 from gwbatch.model import JobState, Remedy
 from tests.acceptance.plays import compare, play
-from tests.clusters.conftest import ROOT, Bench
-from tests.clusters.pool import Pool, until
+from tests.clusters.bench import ROOT, Bench
+from tests.clusters.pool import Pool
+from tests.clusters.residents import pid, states
+from tests.clusters.waiting import gwbatch, until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 
@@ -29,15 +29,6 @@ BINDINGS = pytest.mark.parametrize(
     "bench", [["scheduler.bindings=python"], ["scheduler.bindings=cli"]], indirect=True, ids=["python", "cli"]
 )
 FAST = [f'scheduler.environment.PYTHONPATH="{ROOT}"', "scheduler.ask_every=5", "queues.general.memory_mb=500"]
-
-
-def gwbatch(*arguments: str, code: int = 0) -> str:
-    """The output of a command, which must end with `code`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gwbatch", *arguments], capture_output=True, text=True, check=False, timeout=500
-    )
-    assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
-    return done.stdout
 
 
 # ---- jobs -------------------------------------------------------------------------------------------------
@@ -217,7 +208,7 @@ def test_a_dispatcher_killed_around_a_submission_leaves_one_job(
     before = pool.keys()
     environment = {"GWBATCH_KILL_AT": f"{point}@{tmp_path}/killed"}
     settings = [*FAST, f"scheduler.bindings={bindings}"]
-    compare(play(tmp_path / "run", environment, "htcondor-generic", settings), undisturbed)
+    compare(play(tmp_path / "run", environment, "htcondor-generic", settings, patience=240), undisturbed)
     assert (tmp_path / "killed").exists(), "the marked point was never reached"
     ledger = Ledger(tmp_path / "run" / "state" / "ledger.sqlite")
     attempts = sorted(f"{row['key']}/{row['attempt']}" for row in ledger.read("SELECT key, attempt FROM jobs"))
@@ -233,7 +224,7 @@ def test_the_pool_is_down_for_a_minute(pool: Pool, tmp_path: Path, undisturbed: 
     back = threading.Timer(60.0, pool.start)
     back.start()
     try:
-        compare(play(tmp_path / "run", {}, "htcondor-generic", FAST), undisturbed)
+        compare(play(tmp_path / "run", {}, "htcondor-generic", FAST, patience=300), undisturbed)
     finally:
         back.join()
 
@@ -294,22 +285,6 @@ def test_a_node_that_fails_leaves_a_rescue_dag_that_can_be_used(pool: Pool, tmp_
 # ---- deployment -------------------------------------------------------------------------------------------
 
 
-def status(state: Path) -> dict[str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "gwbatch", "deploy", "status", "--json", "--state", str(state)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return {one["role"]: one["state"] for one in json.loads(done.stdout)["residents"]}
-
-
-def pid(state: Path) -> int:
-    """The dispatcher's, from the ledger."""
-    command = [sys.executable, "-m", "gwbatch", "status", "--json", "--state", str(state)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout)["dispatcher"] if done.stdout else {"running": False}
-    return int(found["pid"]) if found["running"] else 0
-
-
 def test_a_deployment_lives_dies_and_is_stopped(pool: Pool, tmp_path: Path) -> None:
     state, spool = tmp_path / "state", tmp_path / "spool"
     spool.mkdir()
@@ -319,7 +294,7 @@ def test_a_deployment_lives_dies_and_is_stopped(pool: Pool, tmp_path: Path) -> N
     assert "---- " in gwbatch(*deploy, "--dry-run")
     gwbatch(*deploy)
     first = until(lambda: pid(state), 90)
-    until(lambda: status(state) == {"dagman": "running", "dispatcher": "running", "console": "running"}, 60)
+    until(lambda: states(state) == {"dagman": "running", "dispatcher": "running", "console": "running"}, 60)
     gwbatch(*deploy, code=4)
     console = until(lambda: fetch("http://127.0.0.1:18765/status.json"), 60)
     assert json.loads(console)["dispatcher"]["pid"] == first
@@ -332,7 +307,7 @@ def test_a_deployment_lives_dies_and_is_stopped(pool: Pool, tmp_path: Path) -> N
 
     gwbatch("deploy", "hold", "--state", str(state))
     until(lambda: pid(state) == 0, 90)
-    until(lambda: status(state)["dispatcher"] == "held", 60)
+    until(lambda: states(state)["dispatcher"] == "held", 60)
     gwbatch("deploy", "status", "--state", str(state), code=1)
     gwbatch("deploy", "release", "--state", str(state))
     third = until(lambda: pid(state), 120)
@@ -340,7 +315,7 @@ def test_a_deployment_lives_dies_and_is_stopped(pool: Pool, tmp_path: Path) -> N
 
     gwbatch("deploy", "rm", "--state", str(state))
     assert pid(state) == 0
-    assert status(state) == {}
+    assert states(state) == {}
     ledger = Ledger(state / "ledger.sqlite")
     assert ledger.read("SELECT released FROM leases WHERE name = 'dispatcher'")[0][0] == 1  # it was told, not killed
     assert ledger.read("SELECT count(*) FROM deliveries WHERE state <> 'done'")[0][0] == 0
@@ -356,15 +331,11 @@ def test_a_deployment_with_a_wrong_profile_waits_for_a_person(pool: Pool, tmp_pa
     good = profile.read_text()
     profile.write_text("name = 1\n")
     os.kill(pid(state), 9)
-    until(lambda: status_of_held(state), 120)
+    until(lambda: states(state).get("dispatcher") == "held", 120)
     profile.write_text(good)
     gwbatch("deploy", "release", "--state", str(state))
     until(lambda: pid(state), 90)
     gwbatch("deploy", "rm", "--state", str(state))
-
-
-def status_of_held(state: Path) -> bool:
-    return status(state).get("dispatcher") == "held"
 
 
 def fetch(address: str) -> str:

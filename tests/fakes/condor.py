@@ -50,7 +50,13 @@ class FakeCondor:
         ``hang``, ``fail``, ``empty`` (nothing printed, exit code 0), ``garbage``, and for submissions ``lose``
         (the job is taken, the reply is not given).
         """
-        (self.folder / "behaviour.json").write_text(json.dumps(modes))
+        new = self.folder / ".behaviour.new"
+        new.write_text(json.dumps(modes))
+        new.replace(self.folder / "behaviour.json")
+
+    def mode(self, command: str) -> str:
+        """How a command is to behave."""
+        return str(json.loads((self.folder / "behaviour.json").read_text()).get(command, ""))
 
     @contextmanager
     def pool(self) -> Iterator[dict[str, Any]]:
@@ -119,10 +125,12 @@ def main(folder: str, command: str, arguments: list[str]) -> None:
     fake = FakeCondor(Path(folder))
     with fake.pool() as pool:
         pool["calls"].append([command, arguments])
-    mode = json.loads((fake.folder / "behaviour.json").read_text()).get(command, "")
+    mode = fake.mode(command)
     match mode:
         case "hang":
-            time.sleep(600)
+            while fake.mode(command) == "hang":
+                time.sleep(0.1)
+            sys.exit(1)
         case "fail":
             sys.exit(
                 "ERROR: Failed to connect to local queue manager\nCEDAR:6001:Failed to connect to <127.0.0.1:9618>"

@@ -25,6 +25,9 @@ from gwbatch.schedulers.dagwriter import write_workflow
 from gwbatch.schedulers.htcondor import description
 from gwbatch.schedulers.htcondor.deployment import DAGDeployment
 from gwbatch.schedulers.htcondor.schedd import CommandSchedd
+from gwbatch.schedulers.slurm import batch_script
+from gwbatch.schedulers.slurm.controller import CommandController
+from gwbatch.schedulers.slurm.deployment import SlurmDeployment
 from gwbatch.schedulers.templates import job_script, render
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -33,6 +36,13 @@ FILLED = [
     "scheduler.accounting_group=igwn.dev.o4.cbc.pe.bayestar",
     "scheduler.accounting_user=albert.einstein",
     "scheduler.python=/opt/gwbatch/bin/python",
+]
+SLURM = [
+    "gracedb.url=https://gracedb-playground.ligo.org/api/",
+    "scheduler.account=oz016",
+    "scheduler.job_directory=/fred/oz016/gwbatch",
+    "scheduler.python=/opt/gwbatch/bin/python",
+    "scheduler.environment.GREETING='hello; it is'",
 ]
 
 
@@ -69,6 +79,32 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_submit_descriptions(site: str, queue: str) -> None:
     profile = load_site(site, FILLED).profile
     golden(f"{site}.{queue}.sub", described(profile, request_for(profile, queue)))
+
+
+@pytest.mark.parametrize("queue", ["openmp", "general"])
+@pytest.mark.parametrize("site", ["slurm-generic", "ozstar", "hawk"])
+def test_batch_scripts(site: str, queue: str) -> None:
+    profile = load_site(site, SLURM).profile
+    request = request_for(profile, queue, avoid=("n3",) if site == "hawk" else ())
+    golden(f"{site}.{queue}.sbatch", batch_script(request, profile.scheduler, f"gwbatch:0123abcd:{request.key}"))
+
+
+def test_a_workflow_for_slurm(tmp_path: Path) -> None:
+    profile = load_site("ozstar", SLURM).profile
+    nodes = list(workflow("bns", {"coinc.xml"}, load_policy().annotation))
+    folder = tmp_path / "flow"
+    script = write_workflow(folder, nodes, {"bns": {"coinc.xml": demo_event("short")}}, profile, 3)
+    golden("workflow.sh", script.read_text(), folder=folder)
+    golden("workflow.node.sbatch", (folder / "nodes/bns.plot-allsky/node.sbatch").read_text(), folder=folder)
+
+
+def test_a_deployment_on_slurm(tmp_path: Path) -> None:
+    resident = ["resident_node=john1", "resident_time_limit=86400", "resident_qos=long"]
+    settings = load_site("ozstar", [*SLURM, *(f"scheduler.{one}" for one in resident)]).profile.scheduler
+    options = {"dispatcher": ["--site", "ozstar", "--set", 'a.b="it is"'], "console": ["--port", "8765"]}
+    SlurmDeployment(tmp_path, options, settings, CommandController(1.0)).write()
+    text = (tmp_path / "deploy" / "gwbatch.sbatch").read_text()
+    golden("gwbatch.sbatch", text, state=tmp_path, python=Path(sys.executable))
 
 
 def test_a_job_that_avoids_nodes_with_an_environment_that_needs_quotes() -> None:
@@ -137,6 +173,13 @@ def test_a_profile_that_is_not_filled_in_is_refused_with_the_remedy(site: str) -
 def test_no_profile_charges_production() -> None:
     for path in (Path(__file__).parents[2] / "site-configs").glob("*.toml"):
         assert not re.search(r'^accounting_group = "[^"]+"', path.read_text(), re.MULTILINE), path
+
+
+@pytest.mark.parametrize("site", ["ozstar", "hawk"])
+def test_a_slurm_profile_that_is_not_filled_in_is_refused(site: str) -> None:
+    with pytest.raises(ConfigError, match=r"gracedb\.url, scheduler\.account, scheduler\.job_directory are empty"):
+        load_site(site).profile.require_complete()
+    load_site(site, SLURM).profile.require_complete()
 
 
 def test_an_accounting_group_is_asked_for_where_the_site_wants_one() -> None:

@@ -17,6 +17,7 @@ from gwbatch.jobs.result import read_result, write_json
 from gwbatch.jobs.workflow import BAD_INPUT, SKIP
 from gwbatch.model import JobReport, JobRequest, JobState, Remedy
 from gwbatch.schedulers.asking import Asking
+from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
 from gwbatch.schedulers.environment import job_environment, submit_environment
 from gwbatch.schedulers.identity import identity
 from gwbatch.schedulers.interpreter import interpreter
@@ -89,13 +90,25 @@ class SlurmScheduler:
         self._closed = False
 
     def submit(self, request: JobRequest) -> str:
-        script = self.describe(request)
         mark("slurm.before_submit")
-        native_id = self._controller.submit(script, submit_environment(self._settings))
+        native_id = self._submit(request)
         mark("slurm.after_submit")
         self._put(Track(request.key, native_id, str(request.directory), seen=time.time()))
         self._asking.hurry()
         return native_id
+
+    def _submit(self, request: JobRequest) -> str:
+        environment = submit_environment(self._settings)
+        try:
+            return self._controller.submit(self.describe(request), environment)
+        except SchedulerBusy:
+            raise
+        except SchedulerError as error:
+            if not request.avoid:
+                raise
+            # Slurm knows no "better elsewhere": where no other node is left, the same one is better than none.
+            log.warning("job %s cannot avoid %s: %s", request.key, ", ".join(request.avoid), error)
+            return self._controller.submit(self.describe(replace(request, avoid=())), environment)
 
     def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
         missing = [key for key in keys if key not in self._tracks]
@@ -206,6 +219,10 @@ class SlurmScheduler:
     def _miss(self, key: str, known: Track | None) -> bool:
         """Nobody knows the job: lost, when that was said more than once."""
         track = known or Track(key, "")
+        told = _by_files(track) if track.directory else None
+        if told is not None:
+            self._put(told)
+            return True
         track = replace(track, misses=track.misses + 1, seen=track.seen or time.time())
         if track.misses >= MISSES:
             log.error("job %s (%s) is not known to Slurm any more", key, track.native_id)

@@ -1,0 +1,63 @@
+"""A real scheduler on a workbench: jobs of a chosen length, and waiting for what becomes of them."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gwbatch.config.profile import Profile
+from gwbatch.dispatcher import byhand
+from gwbatch.jobs.result import read_result
+from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.schedulers import Scheduler, make_scheduler
+from tests.clusters import naps  # noqa: F401
+from tests.clusters.waiting import until
+
+ROOT = Path(__file__).parents[2]
+PLUGIN = [f'scheduler.environment.PYTHONPATH="{ROOT}"', 'plugins=["tests.clusters.naps"]']
+
+
+class Bench:
+    """A scheduler, and jobs for it."""
+
+    def __init__(self, folder: Path, profile: Profile) -> None:
+        self.folder, self.profile = folder, profile
+        self.scheduler: Scheduler = make_scheduler(profile, folder / "state")
+
+    def nap(self, seconds: float = 0.0, kind: str = "nap", priority: int = 0) -> JobRequest:
+        """A job that is not submitted yet."""
+        directory = self.folder / "jobs" / uuid.uuid4().hex[:8]
+        request = byhand.prepare(kind, {}, "rest.txt", {"seconds": seconds}, self.profile, directory)
+        return replace(request, priority=priority)
+
+    def submit(self, seconds: float = 0.0, kind: str = "nap", priority: int = 0) -> JobRequest:
+        request = self.nap(seconds, kind, priority)
+        self.scheduler.submit(request)
+        return request
+
+    def report(self, request: JobRequest) -> JobReport:
+        return self.scheduler.poll([request.key])[request.key]
+
+    def until(self, request: JobRequest, *states: JobState, seconds: float = 90.0) -> JobReport:
+        """Wait for a state; the report that shows it."""
+        found: list[JobReport] = []
+
+        def there() -> bool:
+            found.append(self.report(request))
+            return found[-1].state in states
+
+        until(there, seconds, lambda: found[-1])
+        return found[-1]
+
+    def facts(self, request: JobRequest) -> dict[str, Any]:
+        """What a job that ended well told."""
+        result = read_result(request.directory, request.key)
+        assert result is not None
+        return dict(result["facts"])
+
+    def again(self) -> None:
+        """A dispatcher that starts again."""
+        self.scheduler.close()
+        self.scheduler = make_scheduler(self.profile, self.folder / "state")

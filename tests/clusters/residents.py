@@ -1,0 +1,26 @@
+"""Looking at a deployment from outside."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def _told(*arguments: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-m", "gwbatch", *arguments], capture_output=True, text=True, check=False)
+    return dict(json.loads(done.stdout)) if done.stdout else {}
+
+
+def states(state: Path) -> dict[str, str]:
+    """The state of each resident process, by its role."""
+    told = _told("deploy", "status", "--json", "--state", str(state))
+    return {one["role"]: one["state"] for one in told.get("residents", [])}
+
+
+def pid(state: Path) -> int:
+    """The running dispatcher's process id from the ledger, else 0."""
+    found = _told("status", "--json", "--state", str(state)).get("dispatcher", {"running": False})
+    return int(found["pid"]) if found["running"] else 0

@@ -1,0 +1,27 @@
+"""Waiting for real things."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def until(done: Callable[[], Any], seconds: float = 60.0, words: Callable[[], Any] = lambda: "not in time") -> Any:
+    """Wait until something is the case; generous, for the machine may be busy."""
+    end = time.monotonic() + seconds
+    while not (found := done()):
+        assert time.monotonic() < end, words()
+        time.sleep(0.1)
+    return found
+
+
+def gwbatch(*arguments: str, code: int = 0) -> str:
+    """The output of a command, which must end with `code`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gwbatch", *arguments], capture_output=True, text=True, check=False, timeout=500
+    )
+    assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
+    return done.stdout

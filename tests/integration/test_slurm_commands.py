@@ -1,0 +1,342 @@
+"""The Slurm scheduler on commands that hang, lie, return nothing and fail; through the commands and through pyslurm.
+
+What a real cluster does is in ``tests/clusters``.  pyslurm's double speaks to the same pretended commands.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from gwbatch.config.profile import Resources, SchedulerSettings
+from gwbatch.errors import ConfigError
+from gwbatch.jobs.result import write_json
+from gwbatch.model import JobReport, JobRequest, JobState, Remedy
+from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
+from gwbatch.schedulers.slurm.controller import BoundController, CommandController, open_controller
+from gwbatch.schedulers.slurm.scheduler import SlurmScheduler
+from tests.fakes.slurm import FakeSlurm
+
+KEY = "G1/localize/1"
+PATIENCE = 2.0
+DOUBLE = Path(__file__).parents[1] / "fakes" / "pyslurm_double"
+
+Make = Callable[..., SlurmScheduler]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    fake = FakeSlurm(tmp_path / "cluster").install()
+    monkeypatch.setenv("PATH", f"{fake.bin}:/usr/bin:/bin")
+    return fake
+
+
+@pytest.fixture(params=["cli", "pyslurm"])
+def make(
+    tmp_path: Path, cluster: FakeSlurm, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Make]:
+    if request.param == "pyslurm":
+        monkeypatch.syspath_prepend(DOUBLE)
+        sys.modules.pop("pyslurm", None)
+        importlib.invalidate_caches()
+    made: list[SlurmScheduler] = []
+
+    def build(ask: float = 0.05) -> SlurmScheduler:
+        settings = SchedulerSettings(kind="slurm", bindings=request.param, ask_every=ask, ask_soonest=ask)
+        controller = open_controller(request.param, PATIENCE)
+        assert isinstance(controller, BoundController if request.param == "pyslurm" else CommandController)
+        made.append(SlurmScheduler(tmp_path / "slurm", settings, controller))
+        return made[-1]
+
+    yield build
+    for scheduler in made:
+        scheduler.close()
+    sys.modules.pop("pyslurm", None)
+
+
+def request_for(tmp_path: Path, key: str = KEY) -> JobRequest:
+    directory = tmp_path / key.replace("/", "-")
+    directory.mkdir(exist_ok=True)
+    return JobRequest(key, "localize", "openmp", directory, ("job.json",), ("map.fits",), Resources(cores=0))
+
+
+def settle(scheduler: SlurmScheduler, wanted: JobState, key: str = KEY, seconds: float = 25.0) -> JobReport:
+    end = time.monotonic() + seconds
+    while (report := scheduler.poll([key])[key]).state is not wanted:
+        assert time.monotonic() < end, report
+        time.sleep(0.02)
+    return report
+
+
+def asked(scheduler: SlurmScheduler) -> Mapping[str, JobReport]:
+    """What is found once there is an answer again."""
+    end = time.monotonic() + 4 * PATIENCE
+    while True:
+        try:
+            return scheduler.find([KEY])
+        except SchedulerBusy:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def poll_for(scheduler: SlurmScheduler, seconds: float) -> set[JobState]:
+    seen, end = set(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        seen.add(scheduler.poll([KEY])[KEY].state)
+        time.sleep(0.02)
+    return seen
+
+
+def test_a_job_is_followed_from_the_queue_to_its_end(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make()
+    job = scheduler.submit(request_for(tmp_path))
+    assert settle(scheduler, JobState.QUEUED).native_id == job
+    cluster.set(job, "RUNNING", nodes="n7")
+    running = settle(scheduler, JobState.RUNNING)
+    assert (running.host, running.cores) == ("n7", 8)
+    cluster.set(job, "COMPLETED")
+    settle(scheduler, JobState.DONE)
+
+
+def test_why_a_job_waits_is_told(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make()
+    job = scheduler.submit(request_for(tmp_path))
+    cluster.set(job, "PENDING", "QOSMaxJobsPerUserLimit", nodes="")
+    end = time.monotonic() + 10
+    while scheduler.poll([KEY])[KEY].reason != "QOSMaxJobsPerUserLimit":
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_jobs_own_files_say_it_sooner(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make(ask=60.0)
+    request = request_for(tmp_path)
+    scheduler.submit(request)
+    write_json(request.directory / "started.json", {"key": KEY, "started": 5.0, "host": "n3"})
+    assert settle(scheduler, JobState.RUNNING).started == 5.0
+    asked = cluster.calls("squeue")
+    write_json(request.directory / "result.json", {"key": KEY, "error": None, "outputs": {}, "started": 5.0})
+    settle(scheduler, JobState.DONE)
+    assert cluster.calls("squeue") - asked <= 1
+
+
+@pytest.mark.parametrize("text", ['{"key": "G1/localize/0", "started": 5.0}', "{", "[]", '"odd"'])
+def test_files_of_another_attempt_or_damaged_ones_say_nothing(text: str, make: Make, tmp_path: Path) -> None:
+    scheduler = make()
+    request = request_for(tmp_path)
+    scheduler.submit(request)
+    (request.directory / "started.json").write_text(text)
+    (request.directory / "result.json").write_text(text)
+    assert poll_for(scheduler, 0.8) == {JobState.QUEUED}
+
+
+@pytest.mark.parametrize("mode", ["lose", "hang", "fail", "empty", "garbage"])
+def test_a_submission_without_an_answer_may_have_happened(
+    mode: str, make: Make, cluster: FakeSlurm, tmp_path: Path
+) -> None:
+    scheduler = make()
+    if mode in ("empty", "garbage") and "pyslurm" in sys.modules:
+        pytest.skip("pyslurm has no output to misread")
+    cluster.behave(sbatch=mode)
+    with pytest.raises(SchedulerBusy):
+        scheduler.submit(request_for(tmp_path))
+    cluster.behave()
+    found = asked(scheduler)
+    assert set(found) == ({KEY} if mode == "lose" else set())
+    assert len(cluster.jobs) == (1 if mode == "lose" else 0)
+
+
+def test_a_submission_that_is_refused_is_refused_for_good(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make()
+    cluster.behave(sbatch="refuse")
+    with pytest.raises(SchedulerError, match="Invalid account") as raised:
+        scheduler.submit(request_for(tmp_path))
+    assert not raised.value.transient
+
+
+@pytest.mark.parametrize("mode", ["hang", "fail", "empty", "garbage"])
+def test_silence_is_not_an_end(mode: str, make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make()
+    job = scheduler.submit(request_for(tmp_path))
+    cluster.set(job, "RUNNING")
+    settle(scheduler, JobState.RUNNING)
+    cluster.behave(squeue=mode, scontrol=mode)
+    assert poll_for(scheduler, 2.5) == {JobState.RUNNING}
+    cluster.behave()
+    cluster.set(job, "COMPLETED")
+    settle(scheduler, JobState.DONE)
+
+
+@pytest.mark.parametrize("mode", ["hang", "fail", "empty", "garbage"])
+def test_whoever_cannot_be_asked_has_not_said_no(mode: str, make: Make, cluster: FakeSlurm) -> None:
+    scheduler = make()
+    cluster.behave(squeue=mode, scontrol=mode)
+    with pytest.raises(SchedulerBusy):
+        scheduler.find([KEY])
+
+
+def test_a_job_that_slurm_forgot_is_lost_only_when_that_was_said_more_than_once(
+    make: Make, cluster: FakeSlurm, tmp_path: Path
+) -> None:
+    scheduler = make()
+    job = scheduler.submit(request_for(tmp_path))
+    settle(scheduler, JobState.QUEUED)
+    asked = cluster.calls("scontrol")
+    cluster.forget(job)
+    assert "does not know the job any more" in settle(scheduler, JobState.LOST).reason
+    assert cluster.calls("scontrol") - asked >= 2
+
+
+def test_a_job_that_only_the_accounting_remembers_is_not_lost(tmp_path: Path, make: Make, cluster: FakeSlurm) -> None:
+    cluster.install(accounting=True)
+    scheduler = make()
+    job = scheduler.submit(request_for(tmp_path))
+    settle(scheduler, JobState.QUEUED)
+    cluster.set(job, "FAILED", exit_code="3:0")
+    cluster.forget(job, accounted=True)
+    assert settle(scheduler, JobState.FAILED).reason == "exit code 3"
+
+
+def test_a_forgotten_job_whose_result_is_there_ended_well(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make()
+    request = request_for(tmp_path)
+    job = scheduler.submit(request)
+    settle(scheduler, JobState.QUEUED)
+    write_json(request.directory / "result.json", {"key": KEY, "error": None, "outputs": {}})
+    cluster.forget(job)
+    settle(scheduler, JobState.DONE)
+
+
+def test_a_number_that_belongs_to_another_job_now_says_nothing(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make()
+    job = scheduler.submit(request_for(tmp_path))
+    settle(scheduler, JobState.QUEUED)
+    with cluster.cluster() as state:
+        state["jobs"][job].update(comment="somebody else's", state="COMPLETED")
+    settle(scheduler, JobState.LOST)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "told"),
+    [
+        ("NODE_FAIL", "NodeDown", "its node failed"), ("PREEMPTED", "None", "preempted"),
+        ("TIMEOUT", "TimeLimit", "time limit"), ("OUT_OF_MEMORY", "OutOfMemory", "ran out of memory"),
+        ("CANCELLED", "None", "cancelled"), ("BOOT_FAIL", "None", "booted"),
+    ],
+)  # fmt: skip
+def test_every_end_has_its_reason(
+    state: str, reason: str, told: str, make: Make, cluster: FakeSlurm, tmp_path: Path
+) -> None:
+    scheduler = make()
+    job = scheduler.submit(request_for(tmp_path))
+    cluster.set(job, state, reason)
+    assert told in settle(scheduler, JobState.FAILED).reason
+
+
+def test_requeued_jobs_wait_again(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make()
+    job = scheduler.submit(request_for(tmp_path))
+    cluster.set(job, "RUNNING")
+    settle(scheduler, JobState.RUNNING)
+    cluster.set(job, "PENDING", "BeginTime", nodes="")
+    assert settle(scheduler, JobState.QUEUED).reason == "BeginTime"
+
+
+def test_held_released_and_cancelled(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make()
+    job = scheduler.submit(request_for(tmp_path))
+    cluster.set(job, "PENDING", "JobHoldMaxRequeue", nodes="")
+    assert settle(scheduler, JobState.HELD).remedy is Remedy.RELEASE
+    scheduler.release(KEY)
+    settle(scheduler, JobState.QUEUED)
+    scheduler.cancel(KEY)
+    settle(scheduler, JobState.FAILED)
+    cluster.forget(job)
+    scheduler.cancel(KEY)  # no error when it has ended
+
+
+def test_of_two_jobs_with_one_key_the_older_stays(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make()
+    first = scheduler.submit(request_for(tmp_path))
+    CommandController(PATIENCE).submit(
+        scheduler.describe(request_for(tmp_path)), {"PATH": f"{cluster.bin}:/usr/bin:/bin"}
+    )
+    end = time.monotonic() + 10
+    while cluster.jobs["2"]["state"] != "CANCELLED":
+        assert time.monotonic() < end
+        scheduler.poll([KEY])
+        time.sleep(0.05)
+    assert cluster.jobs[first]["state"] == "PENDING"
+
+
+def test_a_dispatcher_that_starts_again_knows_its_jobs(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    first = make()
+    job = first.submit(request_for(tmp_path))
+    cluster.set(job, "RUNNING")
+    settle(first, JobState.RUNNING)
+    first.close()
+    again = make()
+    cluster.behave(squeue="hang", scontrol="hang")
+    assert again.poll([KEY])[KEY].state is JobState.RUNNING
+    cluster.behave()
+    for damage in ("{", "[]", '{"tracks": [{"odd": 1}]}'):
+        (tmp_path / "slurm" / "jobs.json").write_text(damage)
+        assert make().find([KEY])[KEY].state is JobState.RUNNING
+
+
+def test_no_more_than_one_question_in_an_interval_for_a_thousand_jobs(
+    make: Make, cluster: FakeSlurm, tmp_path: Path
+) -> None:
+    scheduler = make(ask=1.0)
+    if "pyslurm" in sys.modules:
+        pytest.skip("counted on the commands")
+    keys = [f"G{number}/localize/1" for number in range(1000)]
+    with cluster.cluster() as state:
+        prefix = scheduler._prefix
+        state["jobs"] = {
+            str(number): {"state": "PENDING", "reason": "Priority", "nodes": "", "comment": prefix + key, "exit": "0:0"}
+            for number, key in enumerate(keys, 1)
+        }
+    began = time.monotonic()
+    while not all(report.state is JobState.QUEUED for report in scheduler.poll(keys).values()):
+        assert time.monotonic() - began < 30
+        time.sleep(0.02)
+    while time.monotonic() - began < 4:
+        scheduler.poll(keys)
+        time.sleep(0.02)
+    assert 1 <= cluster.calls("squeue") <= (time.monotonic() - began) / 1.0 + 1
+    assert cluster.calls("scontrol") == 0
+
+
+def test_the_environment_of_a_job_is_what_the_profile_says(
+    make: Make, cluster: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEARER_TOKEN", "secret")
+    make().submit(request_for(tmp_path))
+    with cluster.cluster() as state:
+        assert "secret" not in json.dumps(state["environment"])
+
+
+def test_a_pyslurm_of_another_release_is_not_used(cluster: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOUBLE)
+    sys.modules.pop("pyslurm", None)
+    pyslurm = importlib.import_module("pyslurm")
+    monkeypatch.setattr(pyslurm, "__version__", "25.11.2")
+    try:
+        assert isinstance(open_controller("auto", PATIENCE), CommandController)
+        with pytest.raises(ConfigError, match=r"pyslurm 25\.11 does not fit Slurm 22\.05"):
+            open_controller("pyslurm", PATIENCE)
+    finally:
+        sys.modules.pop("pyslurm", None)
+
+
+def test_without_slurm_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(ConfigError, match="sbatch, squeue, scontrol, scancel not on PATH"):
+        open_controller("auto", PATIENCE)
