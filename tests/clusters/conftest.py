@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from gwbatch.config.profile import load_site
 from tests.clusters.bench import PLUGIN, Bench
+from tests.clusters.cluster import Cluster
 from tests.clusters.pool import Pool
 
 
@@ -18,15 +21,27 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
         pytest.fail("start these tests with tests/clusters/run: it installs HTCondor and leaves root behind")
     running = Pool(Path(prefix), tmp_path_factory.mktemp("pool"))
     running.start()
-    before = {name: os.environ.get(name) for name in running.environment}
-    os.environ.update(running.environment)
-    yield running
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        yield running
     running.stop()
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    if shutil.which("slurmctld", path=f"/usr/sbin:{os.environ['PATH']}") is None:
+        pytest.fail("start these tests with tests/clusters/run: it installs Slurm")
+    folder = Path(tempfile.mkdtemp(prefix="gwbatch-slurm-"))
+    folder.chmod(0o755)  # munge wants its socket where everybody may go
+    running = Cluster(folder)
+    running.start()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        yield running
+    running.stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def _queue(fake: FakeSlurm, _arguments: list[str], _mode: str) -> None:
 
 def _control(fake: FakeSlurm, arguments: list[str], _mode: str) -> None:
     if arguments == ["--version"]:
-        print("slurm 22.05.8")
+        print("slurm-wlm 22.05.8")
         return
     job, jobs = arguments[-1], fake.jobs
     if job.isdecimal() and job not in jobs:

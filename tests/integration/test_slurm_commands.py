@@ -330,7 +330,7 @@ def test_a_pyslurm_of_another_release_is_not_used(cluster: FakeSlurm, monkeypatc
     monkeypatch.setattr(pyslurm, "__version__", "25.11.2")
     try:
         assert isinstance(open_controller("auto", PATIENCE), CommandController)
-        with pytest.raises(ConfigError, match=r"pyslurm 25\.11 does not fit Slurm 22\.05"):
+        with pytest.raises(ConfigError, match=r"pyslurm 25\.11 does not fit Slurm 22\.5"):
             open_controller("pyslurm", PATIENCE)
     finally:
         sys.modules.pop("pyslurm", None)

@@ -88,9 +88,9 @@ class CommandController:
         self._user = pwd.getpwuid(os.getuid()).pw_name
 
     def version(self) -> str:
-        """Slurm's own version, e.g. ``22.05.8``."""
+        """What Slurm says of its version, e.g. ``slurm 22.05.8``."""
         _, output, _ = self._commands.run("scontrol", "--version")
-        return output.removeprefix("slurm").strip()
+        return output.strip()
 
     def submit(self, script: str, environment: Mapping[str, str]) -> str:
         # What sbatch sees of the environment is what the job gets.
@@ -246,9 +246,9 @@ class BoundController:
         self._module: Any = pyslurm
         self._commands = commands
         self._patience = Patience("slurmctld", seconds)
-        ours, theirs = str(pyslurm.__version__).split(".")[:2], commands.version().split(".")[:2]
-        if [int(part) for part in ours] != [int(part) for part in theirs]:
-            raise ConfigError(f"pyslurm {'.'.join(ours)} does not fit Slurm {'.'.join(theirs)}")
+        ours, theirs = _release(str(pyslurm.__version__)), _release(commands.version())
+        if ours != theirs:
+            raise ConfigError(f"pyslurm {ours} does not fit Slurm {theirs}")
 
     def submit(self, script: str, environment: Mapping[str, str]) -> str:
         values = in_pyslurms_words(script)
@@ -292,6 +292,12 @@ class BoundController:
             return self._patience.ask(call)
         except self._module.RPCError as error:
             raise SchedulerBusy(f"slurmctld does not answer: {error}.") from error
+
+
+def _release(version: str) -> str:
+    """``22.5`` of ``slurm-wlm 22.05.8`` and of ``22.5.3``: pyslurm fits its own release of Slurm only."""
+    found = re.search(r"(\d+)\.(\d+)", version)
+    return f"{int(found[1])}.{int(found[2])}" if found else version
 
 
 def _from_pyslurm(job: Any) -> Row:

@@ -35,7 +35,7 @@ class RPCError(PyslurmError):
 
 
 def _version() -> str:
-    return _run("scontrol", "--version").removeprefix("slurm").strip()
+    return _run("scontrol", "--version").split()[-1]
 
 
 __version__ = _version()

@@ -1,0 +1,75 @@
+"""A real Slurm cluster of several nodes on this machine, on loopback, whose daemons can be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from tests.clusters.waiting import until
+
+HERE = Path(__file__).parent / "slurm"
+
+
+class Cluster:
+    """All of whose state lies in one folder."""
+
+    def __init__(self, folder: Path, nodes: int = 4, cores: int = 2) -> None:
+        self.folder, self._nodes, self._cores = folder, nodes, cores
+        self.environment: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Start it, or start it again with the state that it had."""
+        settings = {**os.environ, "NODE_MEM": "5000", "SLURMDTIMEOUT": "10"}
+        done = subprocess.run(
+            [HERE / "start", self.folder, str(self._nodes), str(self._cores)], env=settings, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        self.environment = {
+            "SLURM_CONF": str(self.folder / "slurm.conf"),
+            "PATH": f"/usr/sbin:{os.environ['PATH']}",
+        }
+
+    def stop(self) -> None:
+        """End the daemons."""
+        subprocess.run([HERE / "stop", self.folder], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def command(self, *command: str) -> str:
+        """The output of one of the cluster's commands."""
+        done = subprocess.run(
+            command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout
+
+    def daemon(self, name: str) -> psutil.Process:
+        """``slurmctld``, or a node's ``slurmd-n1``."""
+        return psutil.Process(int((self.folder / "run" / f"{name}.pid").read_text()))
+
+    def kill(self, process: psutil.Process) -> None:
+        os.kill(process.pid, signal.SIGKILL)
+        until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+    def start_controller(self) -> None:
+        """Start slurmctld again, with its saved state."""
+        self.command("slurmctld", "-f", str(self.folder / "slurm.conf"))
+        until(lambda: "idle" in self.command("sinfo", "-h", "-o", "%T"), 60)
+
+    def start_node(self, node: str) -> None:
+        """Start a node's slurmd again."""
+        self.command("slurmd", "-N", node, "-f", str(self.folder / "slurm.conf"))
+
+    def comments(self) -> list[str]:
+        """The comment of every job that slurmctld knows."""
+        listed = self.command("squeue", "--states=all", "-h", "-o", "%k").splitlines()
+        return sorted(line for line in listed if line.startswith("gwbatch:"))
+
+    def clear(self) -> None:
+        """Cancel every job."""
+        self.command("scancel", "--state=PENDING")
+        self.command("scancel", "--state=RUNNING")
+        until(lambda: not self.command("squeue", "-h").strip(), 60)

@@ -1,0 +1,388 @@
+"""On a real Slurm cluster of four nodes; through the commands, and through pyslurm's double."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gwbatch.config.profile import load_site
+from gwbatch.config.resources import demo_event
+from gwbatch.ledger import Ledger
+from gwbatch.model import JobState, Remedy
+from tests.acceptance.plays import compare, play
+from tests.clusters.bench import PLUGIN, ROOT, Bench
+from tests.clusters.cluster import Cluster
+from tests.clusters.residents import pid, states
+from tests.clusters.waiting import gwbatch, until
+
+pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
+
+DOUBLE = ROOT / "tests" / "fakes" / "pyslurm_double"
+QUICK = ["scheduler.ask_soonest=0.5", "scheduler.ask_every=3", "queues.general.memory_mb=500"]
+FAST = [f'scheduler.environment.PYTHONPATH="{ROOT}"', *QUICK]
+
+
+@pytest.fixture(params=["cli", "pyslurm"])
+def bench(
+    tmp_path: Path, cluster: Cluster, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
+    if request.param == "pyslurm":
+        monkeypatch.syspath_prepend(DOUBLE)
+        sys.modules.pop("pyslurm", None)
+        importlib.invalidate_caches()
+    settings = [*PLUGIN, *QUICK, f"scheduler.bindings={request.param}"]
+    made = Bench(tmp_path, load_site("slurm-generic", settings).profile)
+    yield made
+    made.scheduler.close()
+    cluster.clear()
+    sys.modules.pop("pyslurm", None)
+
+
+# ---- jobs -------------------------------------------------------------------------------------------------
+
+
+def test_site_check_localizes_on_a_whole_node(cluster: Cluster, tmp_path: Path) -> None:
+    rows = json.loads(gwbatch("site", "check", "slurm-generic", "--json", "--folder", str(tmp_path)))["checks"]
+    assert all(row["ok"] for row in rows), rows
+    assert {row["check"]: row["found"] for row in rows}["OMP_NUM_THREADS"] == "2"
+
+
+def test_whole_node_jobs_run_on_two_of_four_nodes_at_once(bench: Bench, cluster: Cluster) -> None:
+    requests = [bench.submit(6) for _ in range(2)]
+    for request in requests:
+        bench.until(request, JobState.RUNNING)
+    busy = cluster.command("sinfo", "-h", "-N", "-p", "main", "-t", "alloc", "-o", "%N").split()
+    assert len(busy) == 2
+    hosts = set()
+    for request in requests:
+        bench.until(request, JobState.DONE)
+        facts = bench.facts(request)
+        assert facts["threads"] == "2"
+        hosts.add((facts["began"], facts["ended"]))
+    (first, second) = sorted(hosts)
+    assert second[0] < first[1]
+
+
+def test_one_core_jobs_share_a_node(bench: Bench) -> None:
+    requests = [bench.submit(1, kind="small-nap") for _ in range(2)]
+    for request in requests:
+        bench.until(request, JobState.DONE)
+        assert bench.facts(request)["threads"] == "1"
+
+
+def test_a_lost_reply_is_found_by_its_key(bench: Bench, cluster: Cluster) -> None:
+    request = bench.submit(30)
+    (bench.folder / "state" / "slurm" / "jobs.json").unlink()
+    bench.again()
+    assert bench.scheduler.find([request.key])[request.key].native_id
+    bench.scheduler.cancel(request.key)
+    assert "cancelled" in bench.until(request, JobState.FAILED).reason
+    assert sum(comment.endswith(request.key) for comment in cluster.comments()) == 1
+
+
+def test_held_released_and_cancelled(bench: Bench, cluster: Cluster) -> None:
+    request = bench.nap(1)
+    blockers = [bench.submit(6) for _ in range(4)]
+    job = bench.scheduler.submit(request)
+    cluster.command("scontrol", "hold", job)
+    held = bench.until(request, JobState.HELD)
+    assert held.remedy is Remedy.WAIT
+    bench.scheduler.release(request.key)
+    for blocker in blockers:
+        bench.scheduler.cancel(blocker.key)
+    bench.until(request, JobState.DONE)
+    other = bench.submit(60)
+    native = bench.until(other, JobState.RUNNING).native_id
+    cluster.command("scancel", native)
+    bench.until(other, JobState.FAILED)
+
+
+def test_why_a_job_waits_is_told(bench: Bench) -> None:
+    blockers = [bench.submit(5) for _ in range(4)]
+    waiting = bench.submit(0)
+    until(lambda: bench.report(waiting).reason in ("Resources", "Priority"), 30, lambda: bench.report(waiting))
+    for request in (*blockers, waiting):
+        bench.until(request, JobState.DONE)
+
+
+def test_urgent_jobs_go_first(bench: Bench) -> None:
+    blockers = [bench.submit(4) for _ in range(4)]
+    for blocker in blockers:
+        bench.until(blocker, JobState.RUNNING)
+    later = [bench.submit(3, priority=0) for _ in range(4)]
+    urgent = bench.submit(0, priority=1100)
+    bench.until(urgent, JobState.DONE)
+    for request in later:
+        bench.until(request, JobState.DONE)
+    assert bench.facts(urgent)["began"] <= max(bench.facts(request)["began"] for request in later)
+
+
+def test_a_job_is_warned_before_its_time_limit(cluster: Cluster, tmp_path: Path) -> None:
+    settings = [*PLUGIN, *QUICK, "queues.openmp.time_limit=60", "scheduler.warn_before=55"]
+    bench = Bench(tmp_path, load_site("slurm-generic", settings).profile)
+    request = bench.submit(120)
+    bench.until(request, JobState.FAILED, seconds=150)
+    told = json.loads((request.directory / "result.json").read_text())
+    assert "told the job to end" in told["error"]["message"]
+    assert told["error"]["retryable"]
+    bench.scheduler.close()
+
+
+def test_a_time_limit_without_a_warning_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    settings = [*PLUGIN, *QUICK, "queues.openmp.time_limit=1", "scheduler.warn_before=0"]
+    bench = Bench(tmp_path, load_site("slurm-generic", settings).profile)
+    request = bench.submit(300)
+    assert "time limit" in bench.until(request, JobState.FAILED, seconds=200).reason
+    bench.scheduler.close()
+
+
+def test_a_failure_tells_its_exit_code(cluster: Cluster, tmp_path: Path) -> None:
+    settings = [*QUICK, "scheduler.python=/nowhere/python", "plugins=['tests.clusters.naps']"]
+    bench = Bench(tmp_path, load_site("slurm-generic", settings).profile)
+    request = bench.submit()
+    assert bench.until(request, JobState.FAILED).reason == "exit code 127"
+    assert "there is no /nowhere/python" in (request.directory / "stderr").read_text()
+    bench.scheduler.close()
+
+
+# ---- daemons that are killed, nodes that go ---------------------------------------------------------------
+
+
+def node_of(cluster: Cluster, job: str) -> str:
+    return cluster.command("squeue", "-h", "-j", job, "-o", "%N").strip()
+
+
+def test_a_node_that_fails_ends_the_attempt(bench: Bench, cluster: Cluster) -> None:
+    request = bench.submit(300)
+    job = bench.until(request, JobState.RUNNING).native_id
+    node = until(lambda: node_of(cluster, job))
+    slurmd = cluster.daemon(f"slurmd-{node}")
+    steps = slurmd.children(recursive=True)
+    cluster.kill(slurmd)
+    for process in [*steps, *_stepds(job)]:
+        process.kill()
+    try:
+        assert "node failed" in bench.until(request, JobState.FAILED, seconds=240).reason
+    finally:
+        cluster.start_node(node)
+        until(lambda: "idle" in cluster.command("sinfo", "-h", "-n", node, "-p", "main", "-o", "%T"), 90)
+
+
+def _stepds(job: str) -> list[object]:
+    import psutil
+
+    return [one for one in psutil.process_iter(["cmdline"]) if f"[{job}." in " ".join(one.info["cmdline"] or [])]  # type: ignore[misc]
+
+
+def test_a_controller_that_is_restarted_keeps_the_jobs(bench: Bench, cluster: Cluster) -> None:
+    running, waiting = bench.submit(8), bench.submit(0)
+    bench.until(running, JobState.RUNNING)
+    time.sleep(6)  # slurmctld saves its state every five seconds
+    cluster.kill(cluster.daemon("slurmctld"))
+    deadline = time.monotonic() + 4
+    while time.monotonic() < deadline:
+        assert bench.report(running).state in (JobState.RUNNING, JobState.DONE)
+        time.sleep(0.2)
+    cluster.start_controller()
+    for request in (running, waiting):
+        bench.until(request, JobState.DONE)
+        assert sum(comment.endswith(request.key) for comment in cluster.comments()) == 1
+
+
+def test_a_job_that_the_controller_forgot_in_a_crash_is_found_missing(bench: Bench, cluster: Cluster) -> None:
+    blockers = [bench.submit(8) for _ in range(4)]
+    for blocker in blockers:
+        bench.until(blocker, JobState.RUNNING)
+    saved = cluster.folder / "state"
+    copy = cluster.folder / "state.before"
+    shutil.copytree(saved, copy)
+    forgotten = bench.submit(0)
+    bench.until(forgotten, JobState.QUEUED)
+    cluster.kill(cluster.daemon("slurmctld"))
+    shutil.rmtree(saved)
+    copy.rename(saved)
+    cluster.command("slurmctld", "-f", str(cluster.folder / "slurm.conf"))
+    assert "does not know" in bench.until(forgotten, JobState.LOST).reason
+    for blocker in blockers:
+        bench.until(blocker, JobState.DONE)
+
+
+def test_a_drained_node_gets_nothing_new(bench: Bench, cluster: Cluster) -> None:
+    cluster.command("scontrol", "update", "nodename=n1,n2,n3", "state=drain", "reason=test")
+    try:
+        requests = [bench.submit(1) for _ in range(2)]
+        for request in requests:
+            assert bench.until(request, JobState.DONE).state is JobState.DONE
+        jobs = cluster.command("squeue", "--states=all", "-h", "-o", "%k %N").splitlines()
+        nodes = {line.split()[1] for line in jobs if any(request.key in line for request in requests)}
+        assert nodes == {"n4"}
+    finally:
+        cluster.command("scontrol", "update", "nodename=n1,n2,n3", "state=resume")
+
+
+def test_a_job_that_cannot_avoid_a_node_takes_it_all_the_same(bench: Bench) -> None:
+    from dataclasses import replace
+
+    request = replace(bench.nap(0), avoid=("n1", "n2", "n3", "n4"))
+    bench.scheduler.submit(request)
+    bench.until(request, JobState.DONE)
+
+
+def test_a_cluster_without_controller_is_busy_and_not_empty(bench: Bench, cluster: Cluster) -> None:
+    from gwbatch.schedulers.base import SchedulerBusy
+
+    request = bench.submit(1)
+    bench.until(request, JobState.DONE)
+    time.sleep(6)
+    cluster.kill(cluster.daemon("slurmctld"))
+    try:
+        with pytest.raises(SchedulerBusy):
+            bench.scheduler.find(["nobody/knows/1"])
+        with pytest.raises(SchedulerBusy):
+            bench.submit(0)
+    finally:
+        cluster.start_controller()
+
+
+# ---- the dispatcher above it ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> dict[str, object]:
+    return play(tmp_path_factory.mktemp("undisturbed") / "run", {}, "slurm-generic", FAST, patience=240)
+
+
+@pytest.mark.parametrize("bindings", ["cli", "pyslurm"])
+@pytest.mark.parametrize(
+    "point", ["slurm.before_submit:2", "slurm.after_submit:1", "job.submitted:2", "watcher.done:2"]
+)
+def test_a_dispatcher_killed_around_a_submission_leaves_one_job(
+    point: str, bindings: str, cluster: Cluster, tmp_path: Path, undisturbed: dict[str, object]
+) -> None:
+    before = cluster.comments()
+    environment = {"GWBATCH_KILL_AT": f"{point}@{tmp_path}/killed"}
+    if bindings == "pyslurm":
+        environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{DOUBLE}"
+    settings = [*FAST, f"scheduler.bindings={bindings}"]
+    compare(play(tmp_path / "run", environment, "slurm-generic", settings, patience=240), undisturbed)
+    assert (tmp_path / "killed").exists(), "the marked point was never reached"
+    ledger = Ledger(tmp_path / "run" / "state" / "ledger.sqlite")
+    attempts = sorted(f"{row['key']}/{row['attempt']}" for row in ledger.read("SELECT key, attempt FROM jobs"))
+    ledger.close()
+    after = cluster.comments()
+    for comment in before:
+        after.remove(comment)
+    assert sorted(comment.split(":", 2)[2] for comment in after) == attempts
+
+
+def test_the_demo_on_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    where = ["--site", "slurm-generic", "--state", str(tmp_path / "demo")]
+    assert "All well" in gwbatch("demo", "--quick", *where, "--set", "queues.general.memory_mb=2400")
+
+
+# ---- workflows --------------------------------------------------------------------------------------------
+
+
+def write_workflow(folder: Path, event: Path, tmp_path: Path) -> Path:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[annotation]\nleave_out = ["bayestar.volume.png", "bayestar.fits.gz"]\n')
+    where = ["--site", "slurm-generic", "--set", "queues.general.memory_mb=2000", "--policy", str(policy)]
+    return Path(json.loads(gwbatch("dag", "write", str(event), "-o", str(folder), *where, "--json"))["workflow"])
+
+
+def summary_of(script: Path) -> dict[str, object]:
+    """Submit, and wait for what is collected in the end."""
+    summary = script.parent / "summary.json"
+    summary.unlink(missing_ok=True)
+    subprocess.run(["bash", script], check=True, stdout=subprocess.DEVNULL)
+    until(summary.exists, 240)
+    return dict(json.loads(summary.read_text()))
+
+
+def test_a_workflow_runs_to_its_end(cluster: Cluster, tmp_path: Path) -> None:
+    script = write_workflow(tmp_path / "flow", demo_event("short"), tmp_path)
+    summary = summary_of(script)
+    assert summary["failed"] == []
+    for node in summary["nodes"].values():  # type: ignore[attr-defined]
+        assert node["state"] == "DONE"
+        assert (script.parent / node["product"]).stat().st_size > 0
+
+
+def test_a_workflow_whose_node_fails_can_be_run_again(cluster: Cluster, tmp_path: Path) -> None:
+    bad = tmp_path / "coinc.xml"
+    bad.write_text("<?xml version='1.0'?><nothing/>")
+    script = write_workflow(tmp_path / "flow", bad, tmp_path)
+    summary = summary_of(script)
+    localize = next(node for node in summary["failed"] if node.endswith(".localize"))  # type: ignore[attr-defined]
+    assert "cannot be read as a LIGO_LW" in summary["nodes"][localize]["reason"]  # type: ignore[index]
+    shutil.copyfile(demo_event("short"), script.parent / "inputs" / localize.rpartition(".")[0] / "coinc.xml")
+    assert summary_of(script)["failed"] == []
+
+
+# ---- deployment -------------------------------------------------------------------------------------------
+
+
+def test_a_deployment_lives_dies_and_is_stopped(cluster: Cluster, tmp_path: Path) -> None:
+    state, spool = tmp_path / "state", tmp_path / "spool"
+    spool.mkdir()
+    settings = ["listeners.spool.kind=spool", f"listeners.spool.directory={spool}", "listeners.spool.enabled=true"]
+    settings += ["scheduler.resident_memory_mb=1000", "scheduler.ask_every=2"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    deploy = ["deploy", "submit", "--site", "slurm-generic", "--state", str(state), "--port", "18767", *words]
+    assert "#SBATCH --requeue" in gwbatch(*deploy, "--dry-run")
+    gwbatch(*deploy)
+    first = until(lambda: pid(state), 90)
+    assert states(state) == {"dispatcher": "running"}
+    gwbatch(*deploy, code=4)
+
+    os.kill(first, 9)  # the script starts it again
+    second = until(lambda: pid(state) not in (0, first) and pid(state), 60)
+    shutil.copyfile(ROOT / "docs" / "examples" / "alerts.jsonl", spool / ".alerts")
+    (spool / ".alerts").rename(spool / "alerts.jsonl")
+    until(lambda: (spool / "done" / "alerts.jsonl").exists(), 60)
+
+    gwbatch("deploy", "hold", "--state", str(state))
+    until(lambda: pid(state) == 0, 90)
+    until(lambda: states(state) == {"dispatcher": "held"}, 60, lambda: states(state))
+    gwbatch("deploy", "status", "--state", str(state), code=1)
+    gwbatch("deploy", "release", "--state", str(state))
+    third = until(lambda: pid(state) not in (0, second) and pid(state), 150)
+
+    gwbatch("deploy", "rm", "--state", str(state))
+    assert third
+    assert pid(state) == 0
+    assert states(state) == {}
+    ledger = Ledger(state / "ledger.sqlite")
+    assert ledger.read("SELECT released FROM leases WHERE name = 'dispatcher'")[0][0] == 1  # it was told, not killed
+    assert ledger.read("SELECT count(*) FROM deliveries WHERE state <> 'done'")[0][0] == 0
+    ledger.close()
+
+
+def test_a_deployment_is_queued_again_when_its_node_dies(cluster: Cluster, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    memory = ["--set", "scheduler.resident_memory_mb=1000"]
+    gwbatch("deploy", "submit", "--site", "slurm-generic", "--state", str(state), "--port", "18768", *memory)
+    first = until(lambda: pid(state), 90)
+    job = cluster.command("squeue", "-h", "-n", "gwbatch-dispatcher", "-o", "%i").strip()
+    node = node_of(cluster, job)
+    slurmd = cluster.daemon(f"slurmd-{node}")
+    cluster.kill(slurmd)
+    for process in _stepds(job):
+        for child in process.children(recursive=True):  # type: ignore[attr-defined]
+            child.kill()
+        process.kill()  # type: ignore[attr-defined]
+    try:
+        until(lambda: pid(state) not in (0, first) and pid(state), 240)
+    finally:
+        cluster.start_node(node)
+        until(lambda: "idle" in cluster.command("sinfo", "-h", "-n", node, "-p", "main", "-o", "%T"), 90)
+    gwbatch("deploy", "rm", "--state", str(state))
