@@ -24,13 +24,14 @@ lint: $(READY)
 	$(BIN)/mypy --strict gwbatch
 
 bench: $(READY)
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in replay startup message; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for which in htcondor slurm; do tests/clusters/within $$which python benchmarks/first_instruction.py $$which || exit 1; done
 
 soak: $(READY)
 	$(BIN)/pytest -m soak tests
 
 clusters: $(READY)
-	@echo "No real schedulers yet: HTCondor and Slurm come with their own issues."
+	tests/clusters/run
 
 # The lock file for all supported Pythons.
 lock:
