@@ -4,13 +4,21 @@
 # it does only what is missing.
 set -euo pipefail
 cd {{ folder | sh }}
+exec 9> .lock
+flock -n 9 || { echo "another workflow.sh is submitting just now" >&2; exit 4; }
+
+# Nodes get a plain environment: no tokens of yours.
+slurm() { env -i PATH="$PATH" HOME="$HOME" USER="${USER:-$(id -un)}" ${SLURM_CONF:+SLURM_CONF="$SLURM_CONF"} "$@"; }
+if [ -n "$(slurm squeue -h -n {{ job_name }} -o %i)" ]; then
+    echo "nodes of this workflow are in the queue; wait for them, or: scancel -n {{ job_name }}" >&2
+    exit 4
+fi
+submitted=
+submit() { id=$(slurm sbatch --parsable "$@"); id=${id%%;*}; submitted="$submitted $id"; }
+trap '[ -z "$submitted" ] || { echo "taken back:$submitted" >&2; slurm scancel $submitted; }' ERR
 
 {% for node in nodes %}
-{{ variables[node.name] }}=$(sbatch --parsable
-{%- if node.parents %} --kill-on-invalid-dep=yes --dependency=afterok:{% for parent in node.parents %}${{ variables[parent] }}{% if not loop.last %}:{% endif %}{% endfor %}{% endif %} nodes/{{ node.name }}/node.sbatch)
+submit{% if node.parents %} --kill-on-invalid-dep=yes --dependency=afterok:{% for parent in node.parents %}${{ variables[parent] }}{% if not loop.last %}:{% endif %}{% endfor %}{% endif %} nodes/{{ node.name }}/node.sbatch; {{ variables[node.name] }}=$id
 {% endfor %}
-collect=$(sbatch --parsable --dependency=afterany:{% for node in nodes %}${{ variables[node.name] }}{% if not loop.last %}:{% endif %}{% endfor %} \
-    --job-name=gwbatch-collect --output=collect.log --nodes=1 --ntasks=1 --time=00:10:00
-{%- for option, value in placement.items() if value %} --{{ option }}={{ value | sh }}{% endfor %} \
-    --wrap={{ (python ~ " -m gwbatch.jobs.workflow collect " ~ folder) | sh }})
-echo "submitted: {% for node in nodes %}${{ variables[node.name] }} {% endfor %}$collect"
+submit --dependency=afterany:{% for node in nodes %}${{ variables[node.name] }}{% if not loop.last %}:{% endif %}{% endfor %} collect.sbatch
+echo "submitted:$submitted"

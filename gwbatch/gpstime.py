@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from gwbatch.errors import BadInput
+
 _EPOCH = datetime(1980, 1, 6, tzinfo=UTC)
 
 # UTC days at whose start a leap second had just been inserted since the GPS epoch (IERS Bulletin C).
@@ -22,6 +24,20 @@ def utc_to_gps(moment: datetime) -> float:
         moment = moment.replace(tzinfo=UTC)
     leaps = sum(moment >= day for day in _LEAP_DAYS)
     return (moment - _EPOCH).total_seconds() + leaps
+
+
+def gps_of(text: str) -> float:
+    """GPS seconds of a UTC time in ISO 8601, with or without ``Z``.
+
+    Raises
+    ------
+    BadInput
+        When it is none.
+    """
+    try:
+        return utc_to_gps(datetime.fromisoformat(text.replace(" ", "T", 1)))
+    except (ValueError, OverflowError) as error:
+        raise BadInput(f"the time {text[:60]!r} cannot be read") from error
 
 
 _LEAP_GPS = tuple(utc_to_gps(day) for day in _LEAP_DAYS)

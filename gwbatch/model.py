@@ -37,7 +37,8 @@ class Remedy(StrEnum):
 
     WAIT = "WAIT"  # somebody holds it back on purpose
     RELEASE = "RELEASE"  # it may go better the next time
-    GIVE_UP = "GIVE_UP"  # it will not
+    GIVE_UP = "GIVE_UP"  # it will not, but another attempt may
+    HOPELESS = "HOPELESS"  # neither will another attempt
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class JobReport:
         In words, for HELD, FAILED, LOST and UNKNOWN.
     started, finished : float or None
         Unix time in seconds.
+    retryable : bool
+        Whether another attempt makes sense, of one that ended without a result.
     """
 
     key: str
@@ -97,6 +100,7 @@ class JobReport:
     finished: float | None = None
     exit_code: int | None = None
     remedy: Remedy = Remedy.WAIT
+    retryable: bool = True
 
 
 @dataclass(frozen=True)

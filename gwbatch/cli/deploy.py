@@ -15,6 +15,7 @@ import click
 from gwbatch.cli.options import json_option, site_options, state_directory, state_option
 
 if TYPE_CHECKING:
+    from gwbatch.config.profile import Profile
     from gwbatch.schedulers.deployment import Deployment
 
 SITE = "site.json"
@@ -64,13 +65,16 @@ def submit(
     directory = state_directory(state)
     profile = load_site(site, settings).profile
     profile.require_complete()
+    _refuse_unseen_credentials(profile)
     load_policy(*policies)
     words = ["--site", str(Path(site).absolute()) if site.endswith(".toml") else site]
     words += [word for setting in settings for word in ("--set", setting)]
     words += [word for path in policies for word in ("--policy", str(path.absolute()))]
     deployment = make_deployment(profile, directory, {"dispatcher": words, "console": ["--port", str(port)]})
     if dry_run:
-        _show(deployment, directory / "deploy")
+        for path, text in deployment.files().items():
+            click.echo(f"---- {path}\n{text}")
+        click.echo("---- " + " ".join(deployment.command()))
         return
     with _alone(directory):
         _refuse_second(deployment, directory)
@@ -127,6 +131,9 @@ def rm(state: Path | None, timeout: float) -> None:
     from gwbatch.errors import GwbatchError
 
     deployment = _deployed(state_directory(state))
+    if not deployment.residents():
+        click.echo("Nothing is running or waiting.")
+        return
     deployment.remove()
     end = time.monotonic() + timeout
     while left := deployment.residents():
@@ -156,12 +163,17 @@ def _deployed(directory: Path) -> Deployment:
     return make_deployment(profile, directory, {})
 
 
-def _show(deployment: Deployment, folder: Path) -> None:
-    command = deployment.write()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".dag", ".site", ".config", ".sub", ".sbatch"):
-            click.echo(f"---- {path}\n{path.read_text()}")
-    click.echo("---- " + " ".join(command))
+def _refuse_unseen_credentials(profile: Profile) -> None:
+    """A job's environment can be read by everybody, so it carries no secrets: they have to be in files."""
+    from gwbatch.errors import ConfigError
+
+    for name, listener in profile.listeners.items():
+        if listener.enabled and listener.auth == "oidc" and not listener.credentials:
+            raise ConfigError(
+                f"The listener {name} takes its credentials from $GCN_CLIENT_ID and $GCN_CLIENT_SECRET, which a "
+                "deployed dispatcher does not have. Put them into a file of yours: "
+                f"--set listeners.{name}.credentials=FILE."
+            )
 
 
 def _refuse_second(deployment: Deployment, directory: Path) -> None:

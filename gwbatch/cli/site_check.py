@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the job's files go; batch systems without file transfer need a shared one.  [default: the state's]",
+    help="Where the job's files go.  [default: where the profile's jobs have theirs]",
 )
 @json_option
 def command(
@@ -44,19 +45,23 @@ def command(
     from gwbatch.config.profile import default_state_directory, load_site
     from gwbatch.config.resources import demo_event
     from gwbatch.dispatcher import byhand
-    from gwbatch.schedulers import make_scheduler
+    from gwbatch.schedulers import describe, make_scheduler
 
     profile = load_site(name, settings).profile
-    place = folder or default_state_directory() / "by-hand"
+    inputs = {"coinc.xml": demo_event("short")}
+    place = (folder or profile.job_folder(default_state_directory())).absolute()
+    if dry_run:
+        with tempfile.TemporaryDirectory() as scratch:
+            request = byhand.prepare("site-check", inputs, "report.json", {}, profile, Path(scratch) / "check")
+            request = replace(request, directory=place / "check")
+            click.echo(describe(profile, default_state_directory(), request), nl=False)
+        return
+    profile.require_complete()
     place.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="check-", dir=place))
     scheduler = make_scheduler(profile, directory)
     try:
-        inputs = {"coinc.xml": demo_event("short")}
         request = byhand.prepare("site-check", inputs, "report.json", {}, profile, directory / "job")
-        if dry_run:
-            click.echo(scheduler.describe(request), nl=False)
-            return
         ran = byhand.run(request, scheduler, timeout, watch=_tell)
     finally:
         scheduler.close()

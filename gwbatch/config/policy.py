@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gwbatch.config.external import External
 from gwbatch.config.merge import Origins, merge
 from gwbatch.errors import ConfigError
 
@@ -65,6 +66,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
     less_significant: dict[str, Threshold]
     ranking: Ranking
     annotation: Annotation
+    external: External
 
     @property
     def ranking_instruments_only(self) -> bool:

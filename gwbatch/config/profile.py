@@ -165,8 +165,12 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         Seconds after which an unanswered question counts as no answer.
     warn_before : float
         Slurm: seconds before the time limit at which a job is warned.
+    result_late : float
+        Slurm: seconds for which an ended job's result may not be seen yet, for the file system takes its time.
     resident_node : str
         Slurm: the node on whose local disk the ledger is, when the dispatcher itself is a job.
+    resident_directory : str
+        Slurm: where the dispatcher's batch script and log go, seen by that node; empty takes ``deploy/`` in the state.
     resident_partition, resident_qos : str
         Slurm: where the dispatcher goes; empty as other jobs.
     resident_cores, resident_memory_mb : int
@@ -194,7 +198,9 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     ask_soonest: float = 2.0
     patience: float = 20.0
     warn_before: float = 60.0
+    result_late: float = 60.0
     resident_node: str = ""
+    resident_directory: str = ""
     resident_partition: str = ""
     resident_qos: str = ""
     resident_cores: int = 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from gwbatch.errors import GwbatchError
 from gwbatch.jobs.catalogue import queue_of
 from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME, fault, read_result
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobReport, JobRequest, JobState, Remedy
 from gwbatch.schedulers import Scheduler
 
 LOOK_EVERY = 0.05  # s
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,23 +75,23 @@ def run(
     """
     decided = time.time()
     report = JobReport(request.key, JobState.WAITING)
-    scheduler.submit(request)
     try:
+        scheduler.submit(request)
         while not report.state.final:
             time.sleep(LOOK_EVERY)
             seen = scheduler.poll([request.key])[request.key]
             if (seen.state, seen.reason) != (report.state, report.reason):
                 watch(seen)
             report = seen
-            if time.time() - decided > timeout:
-                raise GwbatchError(
-                    f"The job was not over after {timeout:g} s: it is {report.state}"
-                    + (f" ({report.reason})" if report.reason else "")
-                    + ". It has been taken back."
-                )
+            hopeless = report.state is JobState.HELD and report.remedy in (Remedy.GIVE_UP, Remedy.HOPELESS)
+            if hopeless or time.time() - decided > timeout:
+                told = f"{report.state}" + (f" ({report.reason})" if report.reason else "")
+                raise GwbatchError(f"The job is not over after {time.time() - decided:.0f} s, and is given up: {told}.")
     except BaseException:
-        with suppress(GwbatchError):
+        try:
             scheduler.cancel(request.key)
+        except GwbatchError as error:
+            log.warning("the job %s could not be taken back: %s", request.key, error)
         raise
     ended = time.time()
     result = read_result(request.directory, request.key)

@@ -9,6 +9,7 @@ from typing import Any
 
 from gwbatch.clock import Clock
 from gwbatch.config.profile import Profile
+from gwbatch.dispatcher import backoff
 from gwbatch.dispatcher.executors import end_job
 from gwbatch.dispatcher.lanes import in_words, printable
 from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy
@@ -41,6 +42,7 @@ class JobWatcher:
         self._registry = registry
         self._lease = lease
         self._clock = clock
+        self._given_up: dict[str, tuple[int, float]] = {}  # attempt: failed tries to cancel it, and the next one's time
 
     def step(self) -> bool:
         """Ask once about all jobs; False when there are none."""
@@ -55,6 +57,8 @@ class JobWatcher:
             }
         for job in followed:
             report = reports.get(job.attempt_key, JobReport(job.attempt_key, JobState.UNKNOWN, reason="no answer"))
+            if not job.native_id:  # found by its result alone
+                report = JobReport(job.attempt_key, JobState.LOST, reason="the scheduler has forgotten it")
             try:
                 self._take(job, self._overdue(job, self._remedied(job, report)))
             except (LeaseLost, LedgerBusy):
@@ -69,6 +73,8 @@ class JobWatcher:
         result = None
         if report.state.final and report.state is not JobState.CANCELLED:
             report, result = judge(job, report)
+            if result is None and not report.retryable:
+                result = {"error": {"message": report.reason, "retryable": False}}
         unchanged = report.state is job.state and (report.reason or None) == job.reason
         if unchanged and (report.started is None or job.started is not None):
             return
@@ -86,7 +92,9 @@ class JobWatcher:
         settings = self._profile.scheduler
         if report.state is not JobState.HELD or job.phase is not JobState.HELD or report.remedy is Remedy.WAIT:
             return report
-        if report.remedy is Remedy.RELEASE and job.releases < settings.hold_releases:
+        if report.remedy is Remedy.HOPELESS:
+            report = replace(report, retryable=False)
+        elif report.remedy is Remedy.RELEASE and job.releases < settings.hold_releases:
             if self._clock.now() - job.state_since >= settings.hold_release_after:
                 self._release(job, report)
             return report
@@ -119,12 +127,17 @@ class JobWatcher:
 
     def _give_up(self, job: Job, report: JobReport, reason: str) -> JobReport:
         """Take this attempt back; as long as that is not possible it stays as it is."""
+        tries, next_try = self._given_up.get(job.attempt_key, (0, float("-inf")))
+        if self._clock.now() < next_try:
+            return report
         log.error("job %s: %s, giving this attempt up", job.attempt_key, reason)
         try:
             self._scheduler.cancel(job.attempt_key)
         except GwbatchError as error:
+            self._given_up[job.attempt_key] = (tries + 1, self._clock.now() + backoff.delay(tries + 1, first=1.0))
             log.warning("job %s could not be cancelled yet: %s", job.attempt_key, error)
             return report
+        self._given_up.pop(job.attempt_key, None)
         return replace(report, state=JobState.FAILED, reason=reason)
 
 

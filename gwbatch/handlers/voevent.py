@@ -1,34 +1,14 @@
-"""VOEvents as far as their envelope goes: parsed without following or expanding anything, and typed."""
+"""VOEvents as far as their envelope goes: which notice type, which topic."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lxml import etree
-
 from gwbatch.errors import BadInput
 from gwbatch.handlers.notice_types import NoticeType
+from gwbatch.voevent import parse_voevent
 
 VOEVENT_PREFIX = "gcn.classic.voevent."
-
-
-def parse_voevent(document: bytes) -> Any:
-    """The root element.
-
-    Raises
-    ------
-    BadInput
-        When it is not well-formed, or declares entities (which no notice does).
-    """
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-    try:
-        root = etree.fromstring(document, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise BadInput(f"not XML: {error}") from error
-    doctype: Any = root.getroottree().docinfo.internalDTD
-    if doctype is not None and any(True for _ in doctype.iterentities()):
-        raise BadInput("a VOEvent that declares entities: refused")
-    return root
 
 
 def notice_type(root: Any) -> NoticeType:

@@ -45,6 +45,7 @@ def sync(path: Path) -> None:
 def read_result(directory: Path, key: str) -> dict[str, Any] | None:
     """The result of the attempt `key` in a job directory; None when there is no whole one of that attempt."""
     try:
+        os.scandir(directory).close()  # has a network file system look again for what it believed missing
         result = json.loads((directory / NAME).read_text())
     except (OSError, ValueError):
         return None

@@ -8,6 +8,7 @@ import platform
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterable, Mapping
@@ -25,11 +26,17 @@ from gwbatch.jobs.directory import REQUEST
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
 
 
+def _stay() -> None:
+    """From here on the end is near anyway: nothing may come between a product and its ``result.json``."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 class ToldToEnd(TransientError):
     """The batch system wants the job to end: its time is nearly over, or its node is wanted."""
 
 
 def _end(*_: object) -> None:
+    _stay()
     raise ToldToEnd("the batch system told the job to end (its time limit, or its node was wanted)")
 
 
@@ -73,6 +80,8 @@ def run(
     try:
         _require(inputs.values())
         facts = computation(kind).function(Work(inputs, partial, parameters)) or {}
+        if threading.current_thread() is threading.main_thread():
+            _stay()
         result.sync(partial)
         partial.rename(output)
     except Exception as problem:

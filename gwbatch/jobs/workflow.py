@@ -26,7 +26,8 @@ def pre(folder: Path, name: str) -> int:
     directory = folder / "nodes" / name
     if complaint(directory, node) is None:
         return SKIP
-    (directory / NAME).unlink(missing_ok=True)
+    for stale in (NAME, "skipped"):
+        (directory / stale).unlink(missing_ok=True)
     for parent, file in node["parents"].items():
         made = folder / "nodes" / parent
         result = json.loads((made / NAME).read_text())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
+from gwbatch.model import JobRequest
 from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.deployment import Deployment
 
@@ -40,6 +41,20 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
     return LocalScheduler(state / "local-jobs", profile.scheduler.cores, profile.scheduler.python)
 
 
+def describe(profile: Profile, state: Path, request: JobRequest) -> str:
+    """What would be submitted, also where the batch system is not at hand."""
+    profile.require_complete()
+    if profile.scheduler.kind == "htcondor":
+        from gwbatch.schedulers.htcondor import description
+
+        return description(request, profile.scheduler, state / "htcondor" / "events.log", "DISPATCHER")
+    if profile.scheduler.kind == "slurm":
+        from gwbatch.schedulers.slurm import batch_script
+
+        return batch_script(request, profile.scheduler, f"gwbatch:DISPATCHER:{request.key}")
+    return make_scheduler(profile, state).describe(request)
+
+
 def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequence[str]]) -> Deployment:
     """The resident processes of a state directory, as jobs of the site's batch system.
 
@@ -58,7 +73,7 @@ def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequenc
         from gwbatch.schedulers.htcondor.deployment import DAGDeployment
         from gwbatch.schedulers.htcondor.schedd import open_schedd
 
-        return DAGDeployment(state, options, open_schedd(settings.bindings, settings.patience), settings.patience)
+        return DAGDeployment(state, options, settings, open_schedd(settings.bindings, settings.patience))
     if settings.kind == "slurm":
         from gwbatch.schedulers.slurm.controller import open_controller
         from gwbatch.schedulers.slurm.deployment import SlurmDeployment
@@ -70,4 +85,4 @@ def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequenc
     )
 
 
-__all__ = ["Deployment", "Scheduler", "make_deployment", "make_scheduler"]
+__all__ = ["Deployment", "Scheduler", "describe", "make_deployment", "make_scheduler"]

@@ -29,32 +29,34 @@ class Asking:
         self._question = question
         self._soonest, self._longest = min(soonest, longest), longest
         self._interval = self._soonest
-        self._next = float("-inf")
+        self._next = self._not_before = float("-inf")
         self._thread: threading.Thread | None = None
         self.trouble = ""
 
     def if_due(self, keys: Sequence[str]) -> None:
         """Ask about these jobs, if it is time and the last question has been answered."""
         if keys and time.monotonic() >= self._next and (self._thread is None or not self._thread.is_alive()):
-            self._next = time.monotonic() + self._interval
             self._thread = threading.Thread(target=self._ask, args=(list(keys),), name="ask-about-jobs", daemon=True)
             self._thread.start()
 
-    def hurry(self) -> None:
-        """Something has begun: ask soon."""
+    def hurry(self, within: float | None = None) -> None:
+        """Something has begun: ask soon, but never sooner than the last answer allows."""
         self._interval = self._soonest
-        self._next = min(self._next, time.monotonic() + self._soonest)
+        soon = time.monotonic() + (self._soonest if within is None else within)
+        self._next = max(self._not_before, min(self._next, soon))
 
     def _ask(self, keys: Sequence[str]) -> None:
-        began, changed = time.monotonic(), False
+        began, changed, answered = time.monotonic(), False, False
         try:
             changed = self._question(keys)
-            self.trouble = ""
+            answered, self.trouble = True, ""
         except SchedulerBusy as error:
             self.trouble = str(error)
             log.warning("%s", error)
         except Exception:
             log.exception("the answer about %d jobs could not be used", len(keys))
-        took = time.monotonic() - began
+        now = time.monotonic()
         self._interval = self._soonest if changed else min(self._longest, 2 * self._interval)
-        self._next = time.monotonic() + max(self._interval, min(took / SHARE, self._longest))
+        rest = min((now - began) / SHARE, self._longest)
+        self._not_before = now + (rest if answered else max(rest, self._interval))
+        self._next = max(self._not_before, now + self._interval)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from gwbatch.annotation.workflow import Node
@@ -106,22 +107,22 @@ def _write_script(
 ) -> Path:
     from gwbatch.schedulers.slurm import batch_script
 
+    job_name = f"gwbatch-{sha256(str(folder).encode()).hexdigest()[:8]}"  # of this workflow's jobs and no others
     for node in nodes:
-        around = {"folder": folder, "name": node.name, "attempts": attempts}
+        around = {"folder": folder, "name": node.name, "attempts": attempts, "job_name": job_name}
         text = batch_script(requests[node.name], profile.scheduler, f"gwbatch:{IDENTITY}:{node.name}", around)
         (requests[node.name].directory / "node.sbatch").write_text(text)
+    settings, general = profile.scheduler, profile.resources("general")
+    placement = {
+        "partition": general.partition or settings.partition,
+        "account": settings.account,
+        "qos": general.qos,
+        "reservation": general.reservation,
+    }
+    common = {"folder": folder, "job_name": job_name, "placement": placement, "python": interpreter(settings)}
+    (folder / "collect.sbatch").write_text(render("collect.sbatch", **common))
     script = folder / "workflow.sh"
     variables = {node.name: f"node{number}" for number, node in enumerate(nodes, 1)}
-    placement = {"partition": profile.scheduler.partition, "account": profile.scheduler.account}
-    script.write_text(
-        render(
-            "workflow.sh",
-            nodes=nodes,
-            folder=folder,
-            variables=variables,
-            placement=placement,
-            python=interpreter(profile.scheduler),
-        )
-    )
+    script.write_text(render("workflow.sh", nodes=nodes, variables=variables, **common))
     script.chmod(0o755)
     return script

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -31,12 +32,16 @@ class Resident:
 class Deployment(Protocol):
     """Starting, watching and stopping the resident processes."""
 
-    def write(self) -> Sequence[str]:
-        """Make the files; returns the command that submits them."""
+    def files(self) -> Mapping[Path, str]:
+        """What `submit` writes, and where."""
+        ...
+
+    def command(self) -> Sequence[str]:
+        """What `submit` runs."""
         ...
 
     def submit(self) -> str:
-        """Submit what `write` made; returns the batch system's name for it."""
+        """Write the files and submit them; returns the batch system's name for it."""
         ...
 
     def residents(self) -> list[Resident]:
@@ -54,3 +59,12 @@ class Deployment(Protocol):
     def remove(self) -> None:
         """Stop the processes for good; they finish what is under way."""
         ...
+
+
+def write_files(files: Mapping[Path, str]) -> None:
+    """Write each at once: what reads them may be running."""
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.write_text(text)
+        temporary.replace(path)

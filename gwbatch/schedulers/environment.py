@@ -11,13 +11,26 @@ from gwbatch.errors import ConfigError
 _CREDENTIAL = re.compile(r"token|passw|secret|credential|x509|proxy|api_?key", re.IGNORECASE)
 
 
-# What the commands that submit a job need, and what a job on a shared file system may have: no credentials.
-_SUBMITTING = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
+# What Slurm's commands need, and what a job on a shared file system may have: no credentials.
+_PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
+# Where the dispatcher itself finds its tokens.
+_RESIDENT = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "X509_USER_PROXY", "BEARER_TOKEN_FILE", "KRB5CCNAME", "PYTHONPATH")
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment of a batch system's command, without what would change its answer."""
+    return {name: os.environ[name] for name in _PLAIN if name in os.environ}
 
 
 def submit_environment(settings: SchedulerSettings) -> dict[str, str]:
     """The environment of a command that hands its own on to the job."""
-    return {name: os.environ[name] for name in _SUBMITTING if name in os.environ} | job_environment(settings)
+    return plain_environment() | job_environment(settings)
+
+
+def resident_environment(settings: SchedulerSettings) -> dict[str, str]:
+    """The environment of the dispatcher as a job: where its tokens are, too."""
+    found = {name: os.environ[name] for name in _RESIDENT if name in os.environ}
+    return found | submit_environment(settings)
 
 
 def job_environment(settings: SchedulerSettings) -> dict[str, str]:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import re
 import uuid
 from pathlib import Path
 
+from gwbatch.errors import GwbatchError
+from gwbatch.jobs.result import write_json
+
 
 def identity(folder: Path) -> str:
-    """The identity kept in a scheduler's folder; made on first use."""
-    path = folder / "identity"
+    """The identity kept in a scheduler's folder; made on first use.
+
+    Raises
+    ------
+    GwbatchError
+        When it is damaged: with another one, jobs under way would not be found again and would be repeated.
+    """
+    path = folder / "identity.json"
     if not path.exists():
-        temporary = path.with_suffix(".new")
-        temporary.write_text(uuid.uuid4().hex + "\n")
-        temporary.replace(path)
-    return path.read_text().strip()
+        write_json(path, {"identity": uuid.uuid4().hex})
+    try:
+        found = str(json.loads(path.read_text())["identity"])
+    except (ValueError, KeyError, TypeError):
+        found = ""
+    if not re.fullmatch(r"[0-9a-f]{32}", found):
+        raise GwbatchError(
+            f"{path} is damaged, and with it the name by which jobs under way are found again. Put it back from a "
+            "backup; or, when no job is under way, remove it."
+        )
+    return found

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
+from functools import cache
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
+from gwbatch.schedulers.base import SchedulerBusy
 
 Answer = TypeVar("Answer")
 
@@ -28,14 +30,13 @@ class Patience:
     whom : str
         Who is asked, for the error.
     seconds : float
-        How long to wait.
+        How long to wait, from the moment at which the call begins.
     """
 
     def __init__(self, whom: str, seconds: float) -> None:
         self._whom, self._seconds = whom, seconds
         self._turn = threading.Lock()
-        self._abandoned: Future[Any] | None = None
-        self._lock = threading.Lock()
+        self._hanging = False
 
     def ask(self, call: Callable[[], Answer]) -> Answer:
         """The answer to `call`.
@@ -45,28 +46,27 @@ class Patience:
         SchedulerBusy
             When it does not come in time; what it does may still happen.
         """
-        with self._lock:
-            if self._abandoned is not None and not self._abandoned.done():
-                raise SchedulerBusy(f"The {self._whom} still owes an answer; nothing new is asked before it comes.")
-            self._abandoned = None
+        if self._hanging or not self._turn.acquire(timeout=self._seconds):
+            raise SchedulerBusy(f"The {self._whom} still owes an answer; nothing new was asked.")
         future: Future[Answer] = Future()
-        # Daemons: a call that never returns must not keep the process from ending.
+        # A daemon: a call that never returns must not keep the process from ending.
         threading.Thread(target=self._call, args=(future, call), name=f"ask-{self._whom}", daemon=True).start()
         try:
             return future.result(self._seconds)
         except NoAnswer:
-            if not future.cancel():
-                with self._lock:
-                    self._abandoned = future
+            if future.done():  # the call itself said so
+                raise
+            self._hanging = True
             raise SchedulerBusy(f"The {self._whom} did not answer within {self._seconds:g} s.") from None
 
     def _call(self, future: Future[Answer], call: Callable[[], Answer]) -> None:
-        with self._turn:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(call())
-                except BaseException as error:
-                    future.set_exception(error)
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            self._hanging = False
+            self._turn.release()
 
 
 class Commands:
@@ -87,21 +87,17 @@ class Commands:
         Raises
         ------
         SchedulerBusy
-            When it hangs; what it does may have happened.
-        SchedulerError
-            When there is no such command.
+            When it hangs (what it does may have happened), or is not there just now.
         """
         if time.monotonic() < self._rest_until:
             raise SchedulerBusy(f"{self._whom} hung a moment ago; {command[0]} is tried again in a few seconds.")
         try:
             process = Popen(
-                command, stdin=DEVNULL if text is None else PIPE, stdout=PIPE, stderr=PIPE, text=True,
-                errors="replace", start_new_session=True, env=environment,
+                [*_dying_with_us(), *command], stdin=DEVNULL if text is None else PIPE, stdout=PIPE, stderr=PIPE,
+                text=True, errors="replace", start_new_session=True, env=environment,
             )  # fmt: skip
         except FileNotFoundError:
-            raise SchedulerError(
-                f"There is no {command[0]} on PATH: is this a submit host of {self._whom}? (scheduler.bindings)"
-            ) from None
+            raise SchedulerBusy(_missing(command[0], self._whom)) from None
         with process:
             try:
                 output, errors = process.communicate(text, timeout=self._seconds)
@@ -109,7 +105,19 @@ class Commands:
                 _kill(process)
                 self._rest_until = time.monotonic() + self._seconds
                 raise SchedulerBusy(f"{command[0]} did not answer within {self._seconds:g} s.") from None
+        if process.returncode == 127 and shutil.which(command[0]) is None:
+            raise SchedulerBusy(_missing(command[0], self._whom))
         return process.returncode, output, errors
+
+
+@cache
+def _dying_with_us() -> tuple[str, ...]:
+    """A prefix by which a command is killed when this process is: a submission must not come to be behind our back."""
+    return ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
+
+
+def _missing(command: str, whom: str) -> str:
+    return f"There is no {command} on PATH: is this a submit host of {whom}? (scheduler.bindings)"
 
 
 def _kill(process: Popen[str]) -> None:

@@ -18,8 +18,14 @@ from gwbatch.errors import ConfigError
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
+class Verbatim(str):
+    """What a filter has made ready: it goes into the file as it is."""
+
+
 def render(template: str, **values: Any) -> str:
     """The template `template` of ``submit/`` or ``dags/`` filled in.
+
+    In HTCondor's submit files a ``$`` of a value is no macro, unless the template says ``| expression``.
 
     Raises
     ------
@@ -27,7 +33,7 @@ def render(template: str, **values: Any) -> str:
         When the template asks for what is not there, or a value would break out of its line.
     """
     try:
-        text = _environment().get_template(template).render(**values)
+        text = _environment(macros=template.endswith(".sub")).get_template(template).render(**values)
     except jinja2.TemplateError as error:
         raise ConfigError(f"The template {template} cannot be filled in: {error}.") from error
     return re.sub(r"\n{3,}", "\n\n", text)
@@ -39,7 +45,7 @@ def job_script() -> Path:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(*, macros: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([resource_directory("submit"), resource_directory("dags")]),
         undefined=jinja2.StrictUndefined,
@@ -47,11 +53,11 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=_one_line,
+        finalize=_without_macros if macros else _one_line,
     )
     environment.filters.update(
         classad=classad, arguments=_arguments, environment=_variables, names=_names, elsewhere=_elsewhere,
-        attribute=_attribute, pattern=_pattern, sh=lambda value: shlex.quote(str(value)),
+        attribute=_attribute, pattern=_pattern, sh=lambda value: shlex.quote(str(value)), expression=Verbatim,
     )  # fmt: skip
     return environment
 
@@ -63,24 +69,34 @@ def _one_line(value: Any) -> Any:
     return value
 
 
+def _without_macros(value: Any) -> Any:
+    _one_line(value)
+    plain = isinstance(value, str | Path) and not isinstance(value, Verbatim)
+    return _escaped(str(value)) if plain else value
+
+
+def _escaped(text: str) -> str:
+    return text.replace("$", "$(DOLLAR)")
+
+
 def classad(value: bool | int | float | str) -> str:
     """A value as a ClassAd literal, safe from the macros of a submit file."""
-    return json.dumps(value, ensure_ascii=False).replace("$", "$(DOLLAR)")
+    return Verbatim(_escaped(json.dumps(value, ensure_ascii=False)))
 
 
 def _arguments(words: Iterable[str]) -> str:
     """Words in HTCondor's own quoting of ``arguments``."""
-    return '"' + " ".join(quoted(word) for word in words) + '"'
+    return Verbatim('"' + " ".join(quoted(word) for word in words) + '"')
 
 
 def _variables(environment: Mapping[str, str]) -> str:
     """``NAME=value`` pairs in HTCondor's own quoting of ``environment``."""
-    return '"' + " ".join(f"{name}={quoted(value)}" for name, value in environment.items()) + '"'
+    return Verbatim('"' + " ".join(f"{name}={quoted(value)}" for name, value in environment.items()) + '"')
 
 
 def quoted(word: str) -> str:
     """A word in HTCondor's own quoting of ``arguments`` and ``environment``."""
-    doubled = word.replace('"', '""').replace("$", "$(DOLLAR)")
+    doubled = _escaped(word.replace('"', '""'))
     return "'" + doubled.replace("'", "''") + "'" if re.search(r"[\s']", word) or not word else doubled
 
 
@@ -105,4 +121,4 @@ def _pattern(path: Path) -> str:
 
 
 def _elsewhere(hosts: Iterable[str]) -> str:
-    return " && ".join(f"TARGET.Machine =!= {classad(host)}" for host in hosts)
+    return Verbatim(" && ".join(f"TARGET.Machine =!= {classad(host)}" for host in hosts))

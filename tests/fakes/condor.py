@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-COMMANDS = ("condor_submit", "condor_q", "condor_rm", "condor_release", "condor_hold", "condor_history")
+COMMANDS = ("condor_submit", "condor_q", "condor_rm", "condor_release", "condor_hold")
 NUMBERS = {"IDLE": 1, "RUNNING": 2, "REMOVED": 3, "COMPLETED": 4, "HELD": 5}
 
 
@@ -142,9 +142,7 @@ def main(folder: str, command: str, arguments: list[str]) -> None:
         case "garbage":
             print("%% \x00 Segmentation fault")
             return
-    {"condor_submit": _submit, "condor_q": _queue, "condor_history": _history}.get(command, _act)(
-        fake, command, arguments, mode
-    )
+    {"condor_submit": _submit, "condor_q": _queue}.get(command, _act)(fake, command, arguments, mode)
 
 
 def _submit(fake: FakeCondor, _command: str, _arguments: list[str], mode: str) -> None:
@@ -185,11 +183,6 @@ def _queue(fake: FakeCondor, _command: str, arguments: list[str], _mode: str) ->
         print(f"Total for all users: {len(jobs)} jobs; 0 completed")
     elif chosen := _chosen(jobs, arguments):
         print(json.dumps(chosen))
-
-
-def _history(fake: FakeCondor, _command: str, arguments: list[str], _mode: str) -> None:
-    with fake.pool() as pool:
-        print(json.dumps(_chosen(pool["history"], arguments)))
 
 
 def _act(fake: FakeCondor, command: str, arguments: list[str], _mode: str) -> None:

@@ -107,30 +107,32 @@ def main(folder: str, command: str, arguments: list[str]) -> None:
     )
 
 
-def _submit(fake: FakeSlurm, _arguments: list[str], mode: str) -> None:
+def _submit(fake: FakeSlurm, arguments: list[str], mode: str) -> None:
+    assert arguments == ["--parsable", "--export=ALL"]
     script = sys.stdin.read()
+    directory = next(iter(re.findall(r"^#SBATCH --chdir=(.*)$", script, re.MULTILINE)), "")
     comment = next(iter(re.findall(r"^#SBATCH --comment=(.*)$", script, re.MULTILINE)), "")
     with fake.cluster() as cluster:
         job = str(cluster["next"])
         cluster["next"] += 1
         (comment,) = shlex.split(comment)
         cluster["jobs"][job] = {
-            "state": "PENDING",
-            "reason": "Priority",
-            "nodes": "",
-            "comment": comment,
-            "exit": "0:0",
-        }
+            "state": "PENDING", "reason": "Priority", "nodes": "", "comment": comment, "exit": "0:0",
+            "directory": directory,
+        }  # fmt: skip
         cluster["environment"] = dict(os.environ)
     if mode == "lose":
         sys.exit("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
     print(job)
 
 
-def _queue(fake: FakeSlurm, _arguments: list[str], _mode: str) -> None:
-    print("JOBID|STATE|REASON|CPUS|NODELIST|COMMENT")
+def _queue(fake: FakeSlurm, arguments: list[str], _mode: str) -> None:
+    assert "SQUEUE_PARTITION" not in os.environ
+    assert "--states=all" in arguments
+    assert any(argument.startswith("--user=") for argument in arguments)
+    print("JOBID|STATE|REASON|CPUS|NODELIST|WORK_DIR|COMMENT")
     for job, one in fake.jobs.items():
-        print(f"{job}|{one['state']}|{one['reason']}|8|{one['nodes']}|{one['comment']}")
+        print(f"{job}|{one['state']}|{one['reason']}|8|{one['nodes']}|{one.get('directory', '')}|{one['comment']}")
 
 
 def _control(fake: FakeSlurm, arguments: list[str], _mode: str) -> None:
@@ -147,7 +149,8 @@ def _control(fake: FakeSlurm, arguments: list[str], _mode: str) -> None:
         if job in (number, "--oneliner"):
             print(
                 f"JobId={number} JobName=gwbatch Comment={one['comment']} JobState={one['state']} "
-                f"Reason={one['reason']} ExitCode={one['exit']} NodeList={one['nodes'] or '(null)'} NumCPUs=8"
+                f"Reason={one['reason']} ExitCode={one['exit']} NodeList={one['nodes'] or '(null)'} NumCPUs=8 "
+                f"WorkDir={one.get('directory', '')}"
             )
     if not jobs:
         print("No jobs in the system")
@@ -165,4 +168,4 @@ def _account(fake: FakeSlurm, arguments: list[str], _mode: str) -> None:
         job = arguments[arguments.index("-j") + 1]
         one = cluster["accounted"].get(job)
     if one:
-        print(f"{job}|{one['state']}|{one['exit']}|{one['nodes']}")
+        print(f"{job}|{one['state']}|{one['exit']}|{one['nodes']}|{one.get('directory', '')}")

@@ -4,14 +4,24 @@
 # it does only what is missing.
 set -euo pipefail
 cd <folder>
+exec 9> .lock
+flock -n 9 || { echo "another workflow.sh is submitting just now" >&2; exit 4; }
 
-node1=$(sbatch --parsable nodes/bns.localize/node.sbatch)
-node2=$(sbatch --parsable --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.fits-header/node.sbatch)
-node3=$(sbatch --parsable --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-allsky/node.sbatch)
-node4=$(sbatch --parsable --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.flatten/node.sbatch)
-node5=$(sbatch --parsable --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-volume/node.sbatch)
-node6=$(sbatch --parsable --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-coherence/node.sbatch)
-collect=$(sbatch --parsable --dependency=afterany:$node1:$node2:$node3:$node4:$node5:$node6 \
-    --job-name=gwbatch-collect --output=collect.log --nodes=1 --ntasks=1 --time=00:10:00 --account=oz016 \
-    --wrap='/opt/gwbatch/bin/python -m gwbatch.jobs.workflow collect <folder>')
-echo "submitted: $node1 $node2 $node3 $node4 $node5 $node6 $collect"
+# Nodes get a plain environment: no tokens of yours.
+slurm() { env -i PATH="$PATH" HOME="$HOME" USER="${USER:-$(id -un)}" ${SLURM_CONF:+SLURM_CONF="$SLURM_CONF"} "$@"; }
+if [ -n "$(slurm squeue -h -n gwbatch-NAME -o %i)" ]; then
+    echo "nodes of this workflow are in the queue; wait for them, or: scancel -n gwbatch-NAME" >&2
+    exit 4
+fi
+submitted=
+submit() { id=$(slurm sbatch --parsable "$@"); id=${id%%;*}; submitted="$submitted $id"; }
+trap '[ -z "$submitted" ] || { echo "taken back:$submitted" >&2; slurm scancel $submitted; }' ERR
+
+submit nodes/bns.localize/node.sbatch; node1=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.fits-header/node.sbatch; node2=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-allsky/node.sbatch; node3=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.flatten/node.sbatch; node4=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-volume/node.sbatch; node5=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-coherence/node.sbatch; node6=$id
+submit --dependency=afterany:$node1:$node2:$node3:$node4:$node5:$node6 collect.sbatch
+echo "submitted:$submitted"

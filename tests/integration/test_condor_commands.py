@@ -14,10 +14,11 @@ import pytest
 
 from gwbatch.config.profile import Resources, SchedulerSettings
 from gwbatch.errors import ConfigError
+from gwbatch.jobs.result import write_json
 from gwbatch.ledger import jobs
 from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
-from gwbatch.schedulers.htcondor.schedd import CommandSchedd, open_schedd
+from gwbatch.schedulers.htcondor.schedd import CommandSchedd, open_schedd, refusal
 from gwbatch.schedulers.htcondor.scheduler import HTCondorScheduler
 from tests.fakes.condor import FakeCondor
 from tests.integration.rig import Rig, Server, well
@@ -107,9 +108,6 @@ def test_a_lost_reply_is_found_without_the_log_too(
         scheduler.submit(request(tmp_path))
     (tmp_path / "htcondor" / "events.log").unlink()
     assert make().find([KEY])[KEY].state is JobState.QUEUED
-    pool.end("1.0", silently=True)
-    (tmp_path / "htcondor" / "followed.json").unlink(missing_ok=True)
-    assert make().find([KEY])[KEY].state is JobState.DONE
 
 
 def test_what_was_never_submitted_is_not_found(make: Callable[..., HTCondorScheduler]) -> None:
@@ -155,6 +153,37 @@ def test_while_the_schedd_hangs_nobody_waits_twice(
     with pytest.raises(SchedulerBusy, match="hung a moment ago"):
         scheduler.submit(request(tmp_path, "G2/localize/1"))
     assert time.monotonic() - began < PATIENCE / 2
+    assert scheduler.find([KEY]) == {}  # another kind of question is not kept waiting
+
+
+def test_a_slow_question_keeps_no_submission_waiting(
+    make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
+) -> None:
+    scheduler = make()
+    pool.behave(condor_q="hang")
+    with pytest.raises(SchedulerBusy):
+        scheduler.find([KEY])
+    scheduler.submit(request(tmp_path))
+    assert len(pool.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "for_good"),
+    [
+        ("ERROR: Parse error in expression: RequestCpus = 2 +", True),
+        (
+            "ERROR: Failed to commit job submission into the queue.\nERROR: Submit requirement ACCT evaluated false",
+            True,
+        ),
+        ("ERROR: Failed to commit job submission into the queue.", False),
+        ("ERROR: Number of submitted jobs would exceed MAX_JOBS_PER_OWNER", False),
+        ("ERROR: can't open log: No space left on device", False),
+        ("ERROR: Failed to connect to local queue manager", False),
+        ("", False),
+    ],
+)
+def test_only_what_nobody_can_wait_out_is_refused_for_good(text: str, for_good: bool) -> None:
+    assert refusal(text).transient is not for_good
 
 
 @pytest.mark.parametrize("mode", ["hang", "fail", "empty", "garbage"])
@@ -165,22 +194,24 @@ def test_silence_is_not_an_end(
     job = scheduler.submit(request(tmp_path))
     pool.start(job)
     settle(scheduler, JobState.RUNNING)
-    pool.behave(condor_q=mode, condor_history=mode)
+    pool.behave(condor_q=mode)
     assert poll_for(scheduler, 2.5) == {JobState.RUNNING}
     pool.behave()
     pool.end(job)
     settle(scheduler, JobState.DONE)
 
 
-def test_an_end_that_the_log_does_not_tell_is_learned_from_the_history(
+def test_an_end_that_the_log_does_not_tell_is_learned_from_the_jobs_result(
     make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
 ) -> None:
     scheduler = make()
-    job = scheduler.submit(request(tmp_path))
+    wanted = request(tmp_path)
+    job = scheduler.submit(wanted)
     pool.start(job)
     settle(scheduler, JobState.RUNNING)
-    pool.end(job, 3, silently=True)
-    assert settle(scheduler, JobState.FAILED).reason == "exit code 3"
+    write_json(wanted.directory / "result.json", {"key": KEY, "error": None, "outputs": {}})
+    pool.end(job, silently=True)
+    settle(scheduler, JobState.DONE)
 
 
 def test_a_start_and_a_hold_that_the_log_does_not_tell_are_learned_from_the_queue(
@@ -205,27 +236,32 @@ def test_a_job_that_vanished_is_lost_only_when_that_was_said_more_than_once(
     job = scheduler.submit(request(tmp_path))
     settle(scheduler, JobState.QUEUED)
     pool.vanish(job)
-    asked = pool.calls("condor_history")
-    report = settle(scheduler, JobState.LOST)
-    assert "neither in the schedd's queue nor in its history" in report.reason
-    assert pool.calls("condor_history") - asked >= 2
+    asked = pool.calls("condor_q")
+    assert "does not know it any more" in settle(scheduler, JobState.LOST).reason
+    assert pool.calls("condor_q") - asked >= 2
     assert pool.calls("condor_rm") == 1  # had it lied, the job would not run beside the next attempt
 
 
 def test_of_two_jobs_with_one_key_the_older_stays(
     make: Callable[..., HTCondorScheduler], pool: FakeCondor, tmp_path: Path
 ) -> None:
-    scheduler = make()
+    scheduler = make(ask_every=60.0)
     first = scheduler.submit(request(tmp_path))
-    second = CommandSchedd(PATIENCE).submit(scheduler.describe(request(tmp_path)))
-    end = time.monotonic() + 10
-    while second in pool.jobs:
-        assert time.monotonic() < end
-        scheduler.poll([KEY])
-        time.sleep(0.05)
-    assert list(pool.jobs) == [first]
+    settle(scheduler, JobState.QUEUED)
     pool.start(first)
     settle(scheduler, JobState.RUNNING)
+    time.sleep(0.5)
+    second = CommandSchedd(PATIENCE).submit(scheduler.describe(request(tmp_path)))
+    end, seen = time.monotonic() + 10, set()
+    while second in pool.jobs:  # seen in the log, removed at once and not at the next minute's question
+        assert time.monotonic() < end
+        seen.add(scheduler.poll([KEY])[KEY].state)
+        time.sleep(0.05)
+    seen |= poll_for(scheduler, 0.5)
+    assert seen == {JobState.RUNNING}
+    assert list(pool.jobs) == [first]
+    pool.end(first)
+    settle(scheduler, JobState.DONE)
 
 
 def test_a_dispatcher_that_starts_again_knows_where_its_jobs_stand(

@@ -5,9 +5,7 @@ What a real cluster does is in ``tests/clusters``.  pyslurm's double speaks to t
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +17,8 @@ from gwbatch.errors import ConfigError
 from gwbatch.jobs.result import write_json
 from gwbatch.model import JobReport, JobRequest, JobState, Remedy
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
-from gwbatch.schedulers.slurm.controller import BoundController, CommandController, open_controller
+from gwbatch.schedulers.slurm.bound import BoundController
+from gwbatch.schedulers.slurm.controller import CommandController, open_controller
 from gwbatch.schedulers.slurm.scheduler import SlurmScheduler
 from tests.fakes.slurm import FakeSlurm
 
@@ -38,26 +37,27 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
 
 
 @pytest.fixture(params=["cli", "pyslurm"])
-def make(
-    tmp_path: Path, cluster: FakeSlurm, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Make]:
-    if request.param == "pyslurm":
-        monkeypatch.syspath_prepend(DOUBLE)
-        sys.modules.pop("pyslurm", None)
-        importlib.invalidate_caches()
+def bindings(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def make(tmp_path: Path, cluster: FakeSlurm, bindings: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    if bindings == "pyslurm":
+        monkeypatch.setenv("PYTHONPATH", str(DOUBLE))
+    monkeypatch.setenv("SQUEUE_PARTITION", "nowhere")  # would change what squeue says
     made: list[SlurmScheduler] = []
 
-    def build(ask: float = 0.05) -> SlurmScheduler:
-        settings = SchedulerSettings(kind="slurm", bindings=request.param, ask_every=ask, ask_soonest=ask)
-        controller = open_controller(request.param, PATIENCE)
-        assert isinstance(controller, BoundController if request.param == "pyslurm" else CommandController)
+    def build(ask: float = 0.05, late: float = 0.3) -> SlurmScheduler:
+        settings = SchedulerSettings(kind="slurm", ask_every=ask, ask_soonest=ask, result_late=late)
+        controller = open_controller(bindings, PATIENCE)
+        assert isinstance(controller, BoundController if bindings == "pyslurm" else CommandController)
         made.append(SlurmScheduler(tmp_path / "slurm", settings, controller))
         return made[-1]
 
     yield build
     for scheduler in made:
         scheduler.close()
-    sys.modules.pop("pyslurm", None)
 
 
 def request_for(tmp_path: Path, key: str = KEY) -> JobRequest:
@@ -117,9 +117,13 @@ def test_why_a_job_waits_is_told(make: Make, cluster: FakeSlurm, tmp_path: Path)
 def test_the_jobs_own_files_say_it_sooner(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
     scheduler = make(ask=60.0)
     request = request_for(tmp_path)
-    scheduler.submit(request)
+    cluster.set(scheduler.submit(request), "RUNNING", nodes="n3")
     write_json(request.directory / "started.json", {"key": KEY, "started": 5.0, "host": "n3"})
-    assert settle(scheduler, JobState.RUNNING).started == 5.0
+    settle(scheduler, JobState.RUNNING)
+    until = time.monotonic() + 5
+    while scheduler.poll([KEY])[KEY].started != 5.0:
+        assert time.monotonic() < until
+        time.sleep(0.02)
     asked = cluster.calls("squeue")
     write_json(request.directory / "result.json", {"key": KEY, "error": None, "outputs": {}, "started": 5.0})
     settle(scheduler, JobState.DONE)
@@ -141,8 +145,6 @@ def test_a_submission_without_an_answer_may_have_happened(
     mode: str, make: Make, cluster: FakeSlurm, tmp_path: Path
 ) -> None:
     scheduler = make()
-    if mode in ("empty", "garbage") and "pyslurm" in sys.modules:
-        pytest.skip("pyslurm has no output to misread")
     cluster.behave(sbatch=mode)
     with pytest.raises(SchedulerBusy):
         scheduler.submit(request_for(tmp_path))
@@ -218,7 +220,7 @@ def test_a_number_that_belongs_to_another_job_now_says_nothing(make: Make, clust
     job = scheduler.submit(request_for(tmp_path))
     settle(scheduler, JobState.QUEUED)
     with cluster.cluster() as state:
-        state["jobs"][job].update(comment="somebody else's", state="COMPLETED")
+        state["jobs"][job].update(comment="somebody_else", state="COMPLETED")
     settle(scheduler, JobState.LOST)
 
 
@@ -239,13 +241,62 @@ def test_every_end_has_its_reason(
     assert told in settle(scheduler, JobState.FAILED).reason
 
 
-def test_requeued_jobs_wait_again(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+def test_requeued_jobs_wait_again_whatever_the_files_of_before_say(
+    make: Make, cluster: FakeSlurm, tmp_path: Path
+) -> None:
+    scheduler = make()
+    request = request_for(tmp_path)
+    job = scheduler.submit(request)
+    cluster.set(job, "RUNNING")
+    write_json(request.directory / "started.json", {"key": KEY, "started": time.time(), "host": "n3"})
+    settle(scheduler, JobState.RUNNING)
+    cluster.set(job, "PENDING", "BeginTime", nodes="")
+    assert settle(scheduler, JobState.QUEUED).reason == "BeginTime"
+    assert poll_for(scheduler, 1.0) == {JobState.QUEUED}
+    write_json(request.directory / "started.json", {"key": KEY, "started": time.time(), "host": "n4"})
+    cluster.set(job, "RUNNING", nodes="n4")
+    settle(scheduler, JobState.RUNNING)
+
+
+def test_a_result_that_a_file_system_shows_late_is_waited_for(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    scheduler = make(late=30.0)
+    request = request_for(tmp_path)
+    job = scheduler.submit(request)
+    cluster.set(job, "RUNNING")
+    settle(scheduler, JobState.RUNNING)
+    cluster.set(job, "COMPLETED")
+    assert poll_for(scheduler, 1.5) == {JobState.RUNNING}
+    assert "not to be seen yet" in scheduler.poll([KEY])[KEY].reason
+    write_json(request.directory / "result.json", {"key": KEY, "error": None, "outputs": {}})
+    settle(scheduler, JobState.DONE, seconds=5)
+
+
+def test_what_is_left_over_of_an_attempt_that_is_over_is_cancelled(
+    make: Make, cluster: FakeSlurm, tmp_path: Path
+) -> None:
+    scheduler = make()
+    request = request_for(tmp_path)
+    job = scheduler.submit(request)
+    error = {"message": "the batch system told the job to end", "retryable": True}
+    write_json(request.directory / "result.json", {"key": KEY, "error": error, "outputs": {}})
+    settle(scheduler, JobState.FAILED)  # and Slurm has put it back into the queue
+    end = time.monotonic() + 10
+    while cluster.jobs[job]["state"] != "CANCELLED":
+        assert time.monotonic() < end
+        scheduler.poll([KEY])
+        time.sleep(0.05)
+
+
+def test_what_the_accounting_calls_running_is_left_over_from_a_crash(
+    make: Make, cluster: FakeSlurm, tmp_path: Path
+) -> None:
+    cluster.install(accounting=True)
     scheduler = make()
     job = scheduler.submit(request_for(tmp_path))
     cluster.set(job, "RUNNING")
     settle(scheduler, JobState.RUNNING)
-    cluster.set(job, "PENDING", "BeginTime", nodes="")
-    assert settle(scheduler, JobState.QUEUED).reason == "BeginTime"
+    cluster.forget(job, accounted=True)
+    settle(scheduler, JobState.LOST)
 
 
 def test_held_released_and_cancelled(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
@@ -290,12 +341,11 @@ def test_a_dispatcher_that_starts_again_knows_its_jobs(make: Make, cluster: Fake
         assert make().find([KEY])[KEY].state is JobState.RUNNING
 
 
+@pytest.mark.parametrize("bindings", ["cli"], indirect=True)
 def test_no_more_than_one_question_in_an_interval_for_a_thousand_jobs(
     make: Make, cluster: FakeSlurm, tmp_path: Path
 ) -> None:
     scheduler = make(ask=1.0)
-    if "pyslurm" in sys.modules:
-        pytest.skip("counted on the commands")
     keys = [f"G{number}/localize/1" for number in range(1000)]
     with cluster.cluster() as state:
         prefix = scheduler._prefix
@@ -324,16 +374,17 @@ def test_the_environment_of_a_job_is_what_the_profile_says(
 
 
 def test_a_pyslurm_of_another_release_is_not_used(cluster: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(DOUBLE)
-    sys.modules.pop("pyslurm", None)
-    pyslurm = importlib.import_module("pyslurm")
-    monkeypatch.setattr(pyslurm, "__version__", "25.11.2")
-    try:
-        assert isinstance(open_controller("auto", PATIENCE), CommandController)
-        with pytest.raises(ConfigError, match=r"pyslurm 25\.11 does not fit Slurm 22\.5"):
-            open_controller("pyslurm", PATIENCE)
-    finally:
-        sys.modules.pop("pyslurm", None)
+    monkeypatch.setenv("PYTHONPATH", str(DOUBLE))
+    monkeypatch.setenv("PYSLURM_DOUBLE_VERSION", "25.11.2")
+    assert isinstance(open_controller("auto", PATIENCE), CommandController)
+    with pytest.raises(ConfigError, match=r"pyslurm 25\.11 does not fit Slurm 22\.5"):
+        open_controller("pyslurm", PATIENCE)
+
+
+def test_without_pyslurm_the_commands_are_used(cluster: FakeSlurm) -> None:
+    assert isinstance(open_controller("auto", PATIENCE), CommandController)
+    with pytest.raises(ConfigError, match="No module named 'pyslurm'"):
+        open_controller("pyslurm", PATIENCE)
 
 
 def test_without_slurm_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from gwbatch.model import JobState, Remedy
 from gwbatch.schedulers.htcondor.events import complete, parse
 from gwbatch.schedulers.htcondor.follower import GARBAGE, Follower
-from gwbatch.schedulers.htcondor.tracks import Kind
 
 LOG = (Path(__file__).parents[1] / "data" / "condor_events.log").read_bytes()
 
@@ -40,6 +39,17 @@ RECONNECTED = event(23, "Job reconnected to slot1@node7")
 RECONNECT_FAILED = event(24, "Job reconnection failed", "Job not found at execution machine")
 SHADOW = event(7, "Shadow exception!", "Error from slot1: STARTER failed")
 SUSPENDED, UNSUSPENDED = event(10, "Job was suspended."), event(11, "Job was unsuspended.")
+COPY = event(0, "Job submitted from host: <127.0.0.1:1>", "gwbatch G1/localize/1", job="2.0")
+
+
+def earlier(one: bytes) -> bytes:
+    """The event as if it had been before all others."""
+    return one.replace(b"14:01:26", b"14:01:20")
+
+
+def copied(one: bytes) -> bytes:
+    """The event of the copy."""
+    return one.replace(b"(001.000.000)", b"(002.000.000)")
 
 
 def followed(path: Path, data: bytes) -> Follower:
@@ -108,6 +118,10 @@ STORIES = {
     "reconnection failed": (SUBMIT + EXECUTE + DISCONNECTED + RECONNECT_FAILED, JobState.QUEUED),
     "shadow failed": (SUBMIT + EXECUTE + SHADOW, JobState.QUEUED),
     "suspended": (SUBMIT + EXECUTE + SUSPENDED, JobState.RUNNING),
+    "an older hold told late": (SUBMIT + EXECUTE + earlier(HELD), JobState.RUNNING),
+    "an older eviction told late": (SUBMIT + EXECUTE + earlier(EVICTED), JobState.RUNNING),
+    "a second copy in the log": (SUBMIT + EXECUTE + COPY + copied(ABORTED), JobState.RUNNING),
+    "a second copy that runs too": (SUBMIT + EXECUTE + COPY + copied(EXECUTE) + copied(DONE), JobState.RUNNING),
     "an event that nobody knows": (SUBMIT + EXECUTE + event(99, "Something new."), JobState.RUNNING),
     "an event of a job that is not ours": (SUBMIT + event(5, "Job terminated.", job="77.0"), JobState.QUEUED),
 }
@@ -134,7 +148,9 @@ def test_reasons_are_told(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert reason(SUBMIT + EXECUTE + SUSPENDED + UNSUSPENDED) == ""
 
 
-@pytest.mark.parametrize(("code", "remedy"), [(13, Remedy.RELEASE), (1, Remedy.WAIT), (34, Remedy.GIVE_UP)])
+@pytest.mark.parametrize(
+    ("code", "remedy"), [(13, Remedy.RELEASE), (1, Remedy.WAIT), (26, Remedy.GIVE_UP), (34, Remedy.HOPELESS)]
+)
 def test_what_helps_depends_on_the_code(code: int, remedy: Remedy, tmp_path: Path) -> None:
     held = event(12, "Job was held.", "words", f"Code {code} Subcode 0")
     track = followed(tmp_path / "log", SUBMIT + held).track("G1/localize/1")
@@ -211,8 +227,9 @@ def test_a_log_that_was_removed_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_cluster_number_of_another_pool_is_another_job(tmp_path: Path) -> None:
     other = event(0, "Job submitted", "gwbatch G2/localize/1")
-    follower = followed(tmp_path / "log", SUBMIT + DONE + other)
-    assert state(follower, "G2/localize/1") is JobState.QUEUED
+    follower = followed(tmp_path / "log", SUBMIT + EXECUTE + other + KILLED)
+    assert state(follower, "G2/localize/1") is JobState.FAILED
+    assert state(follower) is None  # not the other's fate
 
 
 def test_the_position_is_kept_and_nothing_is_read_again(tmp_path: Path) -> None:
@@ -243,13 +260,13 @@ def test_a_damaged_memory_is_made_again_from_the_log(damage: bytes, tmp_path: Pa
 
 def test_ended_jobs_are_forgotten_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     follower = followed(tmp_path / "log", SUBMIT + DONE)
-    follower.forget_all_but([])
+    follower.forget_all_but([], submitting=False)
     assert state(follower) is JobState.DONE  # its end may not have been taken over yet
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 3600)
-    follower.forget_all_but(["G1/localize/1"])
+    follower.forget_all_but(["G1/localize/1"], submitting=False)
     assert state(follower) is JobState.DONE
-    follower.forget_all_but([])
+    follower.forget_all_but([], submitting=False)
     assert state(follower) is None
 
 
@@ -278,7 +295,3 @@ def test_however_the_log_arrives_it_comes_to_the_same(
         follower.close()
         follower = Follower(path)  # a dispatcher that starts again
     assert state(follower) is state(whole) is JobState.DONE
-
-
-def test_every_kind_that_is_acted_upon_has_a_name() -> None:
-    assert {Kind.SUBMIT, Kind.TERMINATED, Kind.HELD} <= set(Kind)

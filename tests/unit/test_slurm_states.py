@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gwbatch.errors import ConfigError
 from gwbatch.model import JobState, Remedy
-from gwbatch.schedulers.slurm.controller import in_pyslurms_words
+from gwbatch.schedulers.slurm.controller import refusal
 from gwbatch.schedulers.slurm.states import Row, meaning
 
 MEANINGS = [
@@ -56,14 +55,24 @@ def test_a_failure_tells_its_code_or_signal() -> None:
     assert meaning(Row("1", "FAILED", "NonZeroExitCode"))[1] == "ended with a failure"
 
 
-def test_a_batch_script_in_pyslurms_words() -> None:
-    options = ["--comment='a b'", "--exclusive", "--no-requeue", "--mem=0", "--nice=5"]
-    script = "#!/bin/bash\n" + "".join(f"#SBATCH {option}\n" for option in options)
-    assert in_pyslurms_words(script) == {
-        "comment": "a b", "resource_sharing": "exclusive", "is_requeueable": False, "memory_per_node": "0", "nice": 5,
-    }  # fmt: skip
-
-
-def test_an_option_without_a_word_in_pyslurm_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--gpus"):
-        in_pyslurms_words("#SBATCH --gpus=1\n")
+@pytest.mark.parametrize(
+    ("text", "for_good"),
+    [
+        (
+            "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified",
+            True,
+        ),
+        ("sbatch: error: invalid partition specified: nope", True),
+        ("sbatch: error: Batch job submission failed: Invalid feature specification", True),
+        ("sbatch: error: Batch job submission failed: Invalid qos specification", True),
+        ("sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)", False),
+        ("sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)", False),
+        ("sbatch: error: Batch job submission failed: Requested node configuration is not available", False),
+        ("sbatch: error: Batch job submission failed: Access/permission denied", False),
+        ("sbatch: error: Batch job submission failed: Invalid authentication credential", False),
+        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", False),
+        ("", False),
+    ],
+)
+def test_only_what_nobody_can_wait_out_is_refused_for_good(text: str, for_good: bool) -> None:
+    assert refusal(text).transient is not for_good

@@ -94,17 +94,28 @@ def test_a_workflow_for_slurm(tmp_path: Path) -> None:
     nodes = list(workflow("bns", {"coinc.xml"}, load_policy().annotation))
     folder = tmp_path / "flow"
     script = write_workflow(folder, nodes, {"bns": {"coinc.xml": demo_event("short")}}, profile, 3)
-    golden("workflow.sh", script.read_text(), folder=folder)
-    golden("workflow.node.sbatch", (folder / "nodes/bns.plot-allsky/node.sbatch").read_text(), folder=folder)
+    name = re.findall(r"gwbatch-[0-9a-f]{8}", script.read_text())[0]  # depends on the folder
+    golden("workflow.sh", script.read_text().replace(name, "gwbatch-NAME"), folder=folder)
+    golden(
+        "workflow.collect.sbatch", (folder / "collect.sbatch").read_text().replace(name, "gwbatch-NAME"), folder=folder
+    )
+    node = (folder / "nodes/bns.plot-allsky/node.sbatch").read_text().replace(name, "gwbatch-NAME")
+    golden("workflow.node.sbatch", node, folder=folder)
 
 
 def test_a_deployment_on_slurm(tmp_path: Path) -> None:
     resident = ["resident_node=john1", "resident_time_limit=86400", "resident_qos=long"]
     settings = load_site("ozstar", [*SLURM, *(f"scheduler.{one}" for one in resident)]).profile.scheduler
     options = {"dispatcher": ["--site", "ozstar", "--set", 'a.b="it is"'], "console": ["--port", "8765"]}
-    SlurmDeployment(tmp_path, options, settings, CommandController(1.0)).write()
-    text = (tmp_path / "deploy" / "gwbatch.sbatch").read_text()
-    golden("gwbatch.sbatch", text, state=tmp_path, python=Path(sys.executable))
+    files = SlurmDeployment(tmp_path, options, settings, CommandController(1.0)).files()
+    golden("gwbatch.sbatch", "".join(files.values()), state=tmp_path, python=Path(sys.executable))
+    assert not (tmp_path / "deploy").exists()
+
+
+def test_a_deployment_on_slurm_needs_to_know_its_node(tmp_path: Path) -> None:
+    settings = load_site("ozstar", SLURM).profile.scheduler
+    with pytest.raises(ConfigError, match=r"scheduler\.resident_node=NODE"):
+        SlurmDeployment(tmp_path, {}, settings, CommandController(1.0)).files()
 
 
 def test_a_job_that_avoids_nodes_with_an_environment_that_needs_quotes() -> None:
@@ -129,12 +140,17 @@ def test_a_workflow(tmp_path: Path) -> None:
 
 def test_a_deployment(tmp_path: Path) -> None:
     options = {"dispatcher": ["--site", "ligo-cit", "--set", 'a.b="it is"'], "console": ["--port", "8765"]}
-    deployment = DAGDeployment(tmp_path, options, CommandSchedd(1.0), 1.0)
-    command = deployment.write()
-    text = "".join(
-        f"---- {path.name}\n{path.read_text()}" for path in sorted((tmp_path / "deploy").iterdir())
-    ) + " ".join(command)
-    golden("deployment", text + "\n", state=tmp_path, python=Path(sys.executable))
+    settings = load_site("ligo-cit", FILLED).profile.scheduler
+    deployment = DAGDeployment(tmp_path, options, settings, CommandSchedd(1.0))
+    text = "".join(f"---- {path.name}\n{text}" for path, text in sorted(deployment.files().items()))
+    golden("deployment", text + " ".join(deployment.command()) + "\n", state=tmp_path, python=Path(sys.executable))
+
+
+def test_a_dollar_in_a_value_is_no_macro() -> None:
+    profile = load_site("htcondor-generic", [*FILLED, "scheduler.accounting_user=a$(HOME)"]).profile
+    text = description(request_for(profile, "openmp"), profile.scheduler, Path("/st$(HOME)ate/events.log"), "id")
+    assert "accounting_group_user = a$(DOLLAR)(HOME)" in text
+    assert "log = /st$(DOLLAR)(HOME)ate/events.log" in text
 
 
 def test_a_value_with_a_line_break_cannot_add_a_statement() -> None:

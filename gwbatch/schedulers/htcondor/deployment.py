@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gwbatch.config.profile import SchedulerSettings
 from gwbatch.config.resources import resource_directory
 from gwbatch.errors import ConfigError
 from gwbatch.schedulers.base import SchedulerError
-from gwbatch.schedulers.deployment import Resident
+from gwbatch.schedulers.deployment import Resident, write_files
 from gwbatch.schedulers.htcondor.schedd import Ad, Schedd, constraint
 from gwbatch.schedulers.patience import Commands, last_line
-from gwbatch.schedulers.templates import quoted
+from gwbatch.schedulers.templates import classad, quoted
 
 _FILES = {"dags": ("gwbatch.dag", "gwbatch.config"), "submit": ("dispatcher.sub", "console.sub")}
 _STATES = {1: "idle", 2: "running", 3: "leaving", 4: "leaving", 5: "held", 6: "leaving", 7: "held"}
@@ -31,31 +31,44 @@ class DAGDeployment:
         Command-line words of each role (``dispatcher``, ``console``).
     """
 
-    def __init__(self, state: Path, options: Mapping[str, Sequence[str]], schedd: Schedd, patience: float) -> None:
+    def __init__(
+        self, state: Path, options: Mapping[str, Sequence[str]], settings: SchedulerSettings, schedd: Schedd
+    ) -> None:
         if any(character in str(state) for character in "'\"$ \n"):
             raise ConfigError(f"The state directory {state} has a space or a quote in its name; choose another.")
         self._state = state
         self._folder = state / "deploy"
         self._options = options
         self._schedd = schedd
-        self._commands = Commands("HTCondor", max(patience, 60.0))
+        self._forward = settings.forward
+        self._commands = Commands("HTCondor", max(settings.patience, 60.0))
 
-    def write(self) -> Sequence[str]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for room, names in _FILES.items():
-            for name in names:
-                shutil.copyfile(resource_directory(room) / name, self._folder / name)
-        values = {"python": sys.executable, "state": str(self._state), "deployment": str(self._state)}
+    def files(self) -> Mapping[Path, str]:
+        found = {
+            self._folder / name: (resource_directory(room) / name).read_text()
+            for room, names in _FILES.items()
+            for name in names
+        }
+        values = {
+            "python": sys.executable,
+            "state": str(self._state),
+            "deployment": str(self._state),
+            "forward": "".join(f", {name}" for name in self._forward),
+        }
         lines = [f"VARS ALL_NODES {name}={_string(value)}" for name, value in values.items()]
         for role, words in self._options.items():
             lines.append(f"VARS {role} options={_string(' '.join(quoted(word) for word in words))}")
-        (self._folder / "gwbatch.site").write_text("\n".join(lines) + "\n")
-        mark = f'+GwbatchDeployment = "{self._state}"'
+        found[self._folder / "gwbatch.site"] = "\n".join(lines) + "\n"
+        return found
+
+    def command(self) -> Sequence[str]:
+        mark = f"+GwbatchDeployment = {classad(str(self._state))}"
         dag = str(self._folder / "gwbatch.dag")
         return ("condor_submit_dag", "-f", "-usedagdir", "-batch-name", "gwbatch", "-append", mark, dag)
 
     def submit(self) -> str:
-        code, output, errors = self._commands.run(*self.write())
+        write_files(self.files())
+        code, output, errors = self._commands.run(*self.command())
         if code != 0:
             raise SchedulerError(f"condor_submit_dag failed: {last_line(errors or output)}.")
         return next((line for line in output.splitlines() if "cluster" in line), "").strip()

@@ -21,6 +21,7 @@ GARBAGE = 2**16  # bytes without an end of event, after which they are taken for
 ROTATE = 64 * 2**20  # bytes after which the log is begun anew, once no job is under way
 SAVE_EVERY = 1.0  # s between two savings of the position
 KEEP_ENDED = 600.0  # s for which an ended job that nobody asks about is remembered
+KEEP_OPEN = 86400.0  # s for which one without an end is
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Follower:
         self._memory = path.with_name("followed.json")
         self.tracks: dict[str, Track] = {}  # by cluster.proc
         self._jobs: dict[str, str] = {}  # key: cluster.proc
+        self.doubled = False  # whether the log told of a second job with a key that has one under way
         self._stream: IO[bytes] | None = None
         self._offset = 0
         self._rest = b""
@@ -63,24 +65,26 @@ class Follower:
 
     def track(self, key: str) -> Track | None:
         """What is known of the job `key`."""
-        return self.tracks.get(self._jobs.get(key, ""))
+        track = self.tracks.get(self._jobs.get(key, ""))
+        return track if track is not None and track.key == key else None
 
     def put(self, track: Track) -> None:
-        """Note what was learned in another way: from the reply to a submission, or from the schedd's queue."""
+        """Note what is known of a job; from now on it is the one that its key means."""
         self.tracks[track.job] = track
         self._jobs[track.key] = track.job
         self._changed = True
 
-    def forget_all_but(self, keys: Iterable[str]) -> None:
-        """Drop ended jobs that nobody follows; begin the log anew when it is long and nobody writes to it."""
-        wanted, old = set(keys), time.time() - KEEP_ENDED
+    def forget_all_but(self, keys: Iterable[str], *, submitting: bool) -> None:
+        """Drop jobs that nobody follows; begin the log anew when it is long and nobody writes to it."""
+        wanted, now = set(keys), time.time()
         for job, track in list(self.tracks.items()):
-            if track.state.final and track.key not in wanted and track.seen < old:
+            if track.key not in wanted and now - track.seen > (KEEP_ENDED if track.state.final else KEEP_OPEN):
                 del self.tracks[job]
                 if self._jobs.get(track.key) == job:
                     del self._jobs[track.key]
                 self._changed = True
-        if self._offset > ROTATE and all(track.state.final for track in self.tracks.values()):
+        quiet = not submitting and all(track.state.final for track in self.tracks.values())
+        if self._offset > ROTATE and quiet:
             log.info("the event log %s has %d bytes and no job under way: it begins anew", self._path, self._offset)
             self._path.replace(self._path.with_suffix(".old"))
 
@@ -108,9 +112,19 @@ class Follower:
             key = key_of(event)
             # A fresh pool counts its clusters from 1 again: the same number with another key is another job.
             if key is not None and (known is None or known.key != key):
-                self.put(Track(key, event.job, seen=now))
+                self._begin(Track(key, event.job, told=event.time, seen=now))
         elif known is not None:
-            self.put(follow(known, event, now))
+            self.tracks[event.job] = follow(known, event, now)
+            self._changed = True
+
+    def _begin(self, track: Track) -> None:
+        """A job was submitted; a second one with a key whose job is under way does not take its place."""
+        under_way = self.track(track.key)
+        if under_way is None or under_way.state.final:
+            self.put(track)
+        else:
+            self.tracks[track.job] = track
+            self.doubled = self._changed = True
 
     def _new_events(self) -> Iterator[Iterator[LogEvent]]:
         while True:
@@ -149,6 +163,8 @@ class Follower:
         rotated = status.st_ino != _inode(stream)
         if not rotated and status.st_size >= self._offset:
             return False
+        if rotated and os.fstat(stream.fileno()).st_size > self._offset:
+            return True  # something was still written to the old one
         log.warning(
             "the event log %s was %s; it is read from its beginning", self._path, "rotated" if rotated else "cut"
         )

@@ -19,16 +19,12 @@ Action = Literal["remove", "release", "hold"]
 WANTED = (
     "ClusterId", "ProcId", "JobStatus", "GwbatchKey", "HoldReason", "HoldReasonCode", "RemoteHost", "LastRemoteHost",
     "ExitCode", "ExitBySignal", "ExitSignal", "EnteredCurrentStatus", "JobStartDate", "CompletionDate", "RemoveReason",
-    "GwbatchRole",
+    "GwbatchRole", "Iwd",
 )  # fmt: skip
 
-# A submission that the schedd or the submit language itself refused: the same text will be refused again.
-_REFUSED = re.compile(
-    r"failed to create job ad|parse error|submit requirement|submit_requirement|I don't know about|no such directory"
-    r"|can't open|invalid|not allowed|must be|failed to commit",
-    re.IGNORECASE,
-)
-_UNREACHED = re.compile(r"connect|communicat|timed? ?out|CEDAR|authenticat|locate", re.IGNORECASE)
+# What the submit language or a submit requirement of the schedd refuses, it will refuse again.  Whatever else goes
+# wrong (limits, disks, a commit whose answer never came) is taken for no answer: the job may even be there.
+_REFUSED = re.compile(r"parse error|submit[ _]requirement|I don't know about the", re.IGNORECASE)
 
 
 class Schedd(Protocol):
@@ -40,10 +36,6 @@ class Schedd(Protocol):
 
     def queue(self, constraint: str) -> list[Ad]:
         """Jobs in the queue."""
-        ...
-
-    def history(self, constraint: str, since: float, limit: int) -> list[Ad]:
-        """Jobs that left the queue after `since` (Unix time in seconds)."""
         ...
 
     def act(self, action: Action, constraint: str) -> None:
@@ -80,7 +72,7 @@ def open_schedd(bindings: str, seconds: float) -> Schedd:
 def refusal(text: str) -> SchedulerError:
     """The error that a failed submission stands for: refused for good, or outcome unknown."""
     told = last_line(text)
-    if _REFUSED.search(text) and not _UNREACHED.search(text):
+    if _REFUSED.search(text):
         return SchedulerError(f"HTCondor refuses the job: {told}.")
     return SchedulerBusy(f"HTCondor could not take the job: {told}.")
 
@@ -92,7 +84,8 @@ class BoundSchedd:
         import htcondor2
 
         self._module: Any = htcondor2
-        self._patience = Patience("schedd", seconds)
+        # Each in its own queue: a slow answer to one kind of question keeps no submission waiting.
+        self._submitting, self._asking, self._acting = (Patience("schedd", seconds) for _ in range(3))
 
     def submit(self, description: str) -> str:
         def call() -> str:
@@ -100,41 +93,38 @@ class BoundSchedd:
             return f"{result.cluster()}.{result.first_proc()}"
 
         try:
-            return self._patience.ask(call)
+            return self._submitting.ask(call)
         except self._module.HTCondorException as error:
             raise refusal(str(error)) from error
 
     def queue(self, constraint: str) -> list[Ad]:
-        return self._ask(lambda schedd: [dict(ad) for ad in schedd.query(constraint, list(WANTED))])
-
-    def history(self, constraint: str, since: float, limit: int) -> list[Ad]:
-        old = f"EnteredCurrentStatus < {int(since)}"
-        return self._ask(
-            lambda schedd: [dict(ad) for ad in schedd.history(constraint, list(WANTED), match=limit, since=old)]
-        )
+        return self._ask(self._asking, lambda schedd: [dict(ad) for ad in schedd.query(constraint, list(WANTED))])
 
     def act(self, action: Action, constraint: str) -> None:
         verb = getattr(self._module.JobAction, action.capitalize())
-        self._ask(lambda schedd: schedd.act(verb, self._module.classad.ExprTree(constraint), reason="gwbatch"))
+        chosen = self._module.classad.ExprTree(constraint)
+        totals = self._ask(self._acting, lambda schedd: dict(schedd.act(verb, chosen)))
+        if refused := int(totals.get("TotalError", 0)) + int(totals.get("TotalPermissionDenied", 0)):
+            raise SchedulerBusy(f"The schedd refused to {action} {refused} job(s) with {constraint}.")
 
     def _schedd(self) -> Any:
         return self._module.Schedd()  # made anew each time: a schedd that was restarted has a new address
 
-    def _ask(self, call: Callable[[Any], Answer]) -> Answer:
+    def _ask(self, patience: Patience, call: Callable[[Any], Answer]) -> Answer:
         try:
-            return self._patience.ask(lambda: call(self._schedd()))
+            return patience.ask(lambda: call(self._schedd()))
         except self._module.HTCondorException as error:
             raise SchedulerBusy(f"The schedd does not answer: {last_line(str(error))}.") from error
 
 
 class CommandSchedd:
-    """Through condor_submit, condor_q, condor_history, condor_rm, condor_release and condor_hold."""
+    """Through condor_submit, condor_q, condor_rm, condor_release and condor_hold."""
 
     def __init__(self, seconds: float) -> None:
-        self._commands = Commands("HTCondor", seconds)
+        self._submitting, self._asking, self._acting = (Commands("HTCondor", seconds) for _ in range(3))
 
     def submit(self, description: str) -> str:
-        code, output, errors = self._commands.run("condor_submit", "-terse", "-", text=description)
+        code, output, errors = self._submitting.run("condor_submit", "-terse", "-", text=description)
         job = re.match(r"\s*(\d+\.\d+)\s*-\s*\d+\.\d+", output)
         if code != 0:
             raise refusal(errors or output)
@@ -146,25 +136,19 @@ class CommandSchedd:
         ads = self._ads("condor_q", "-allusers", "-constraint", constraint, "-json", "-attributes", ",".join(WANTED))
         if not ads:
             # condor_q prints nothing when there is nothing, which is also what a broken one prints.
-            code, output, errors = self._commands.run("condor_q", "-allusers", "-totals")
+            code, output, errors = self._asking.run("condor_q", "-allusers", "-totals")
             if code != 0 or "jobs" not in output:
                 raise SchedulerBusy(f"condor_q gives no answer: {last_line(errors)}.")
         return ads
 
-    def history(self, constraint: str, since: float, limit: int) -> list[Ad]:
-        return self._ads(
-            "condor_history", "-constraint", constraint, "-since", f"EnteredCurrentStatus < {int(since)}",
-            "-match", str(limit), "-json", "-attributes", ",".join(WANTED),
-        )  # fmt: skip
-
     def act(self, action: Action, constraint: str) -> None:
         command = {"remove": "condor_rm", "release": "condor_release", "hold": "condor_hold"}[action]
-        code, output, errors = self._commands.run(command, "-constraint", constraint)
+        code, output, errors = self._acting.run(command, "-constraint", constraint)
         if code != 0 and "There are no jobs" not in errors + output:
             raise SchedulerBusy(f"{command} failed: {last_line(errors or output)}.")
 
     def _ads(self, *command: str) -> list[Ad]:
-        code, output, errors = self._commands.run(*command)
+        code, output, errors = self._asking.run(*command)
         if code != 0:
             raise SchedulerBusy(f"{command[0]} failed: {last_line(errors or output)}.")
         if not output.strip():
@@ -180,4 +164,4 @@ class CommandSchedd:
 
 def constraint(**attributes: str) -> str:
     """A ClassAd expression that asks for these values."""
-    return " && ".join(f"{name} == {json.dumps(value)}" for name, value in attributes.items())
+    return " && ".join(f"{name} == {json.dumps(value, ensure_ascii=False)}" for name, value in attributes.items())

@@ -13,6 +13,7 @@ from typing import Any
 
 from gwbatch.config.profile import SchedulerSettings
 from gwbatch.faults import mark
+from gwbatch.jobs.result import read_result
 from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.schedulers.asking import Asking
 from gwbatch.schedulers.environment import job_environment
@@ -24,7 +25,6 @@ from gwbatch.schedulers.interpreter import interpreter
 from gwbatch.schedulers.templates import job_script, render
 
 MISSES = 2  # answers in a row that do not know a job, after which it is lost
-HISTORY = 7 * 86400.0  # s for which a schedd's history is searched
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +64,22 @@ class HTCondorScheduler:
         self._follower = Follower(self._log)
         self._misses: dict[str, int] = {}
         self._asking = Asking(self._ask, settings.ask_every, settings.ask_every)
+        self._submitting = 0
 
     def submit(self, request: JobRequest) -> str:
         text = self.describe(request)
         mark("htcondor.before_submit")
-        job = self._schedd.submit(text)
-        mark("htcondor.after_submit")
         with self._lock:
-            if self._follower.track(request.key) is None:
-                self._follower.put(Track(request.key, job, seen=time.time()))
+            self._submitting += 1
+        try:
+            job = self._schedd.submit(text)
+            mark("htcondor.after_submit")
+        finally:
+            with self._lock:
+                self._submitting -= 1
+        with self._lock:
+            track = self._follower.tracks.get(job) or Track(request.key, job, seen=time.time())
+            self._follower.put(replace(track, directory=str(request.directory)))
         return job
 
     def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
@@ -85,12 +92,15 @@ class HTCondorScheduler:
             self._learn(self._queue(), missing, asked, count_misses=False)
         with self._lock:
             tracks = {key: self._follower.track(key) for key in keys}
-        return {key: track.report() for key, track in tracks.items() if track is not None}
+        return {key: track.report() for key, track in tracks.items() if track and track.state is not JobState.LOST}
 
     def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
         with self._lock:
             self._follower.read()
-            self._follower.forget_all_but(keys)
+            self._follower.forget_all_but(keys, submitting=self._submitting > 0)
+            if self._follower.doubled:
+                self._follower.doubled = False
+                self._asking.hurry(within=0.0)
             self._asking.if_due(keys)
             return {key: self._report(key) for key in keys}
 
@@ -137,37 +147,35 @@ class HTCondorScheduler:
                     self._misses.pop(key, None)
                     self._take(_track(key, queued[key]), asked)
             gone = [key for key in keys if key not in queued and not self._ended_or_new(key, asked)]
-        ended = self._look_back(gone, asked) if gone else {}
-        for key in gone:
-            if key not in ended and count_misses:
-                self._miss(key)
+        for key in gone if count_misses else ():
+            self._miss(key)
 
     def _ended_or_new(self, key: str, asked: float) -> bool:
         track = self._follower.track(key)
         return track is not None and (track.state.final or track.seen > asked)
 
-    def _look_back(self, keys: Sequence[str], asked: float) -> Mapping[str, Ad]:
-        """What the schedd's history says of jobs that are not in the queue any more."""
-        names = " || ".join(f"({constraint(GwbatchKey=key)})" for key in keys)
-        wanted = f"{constraint(GwbatchDispatcher=self._identity)} && ({names})"
-        ended = {str(ad.get("GwbatchKey")): ad for ad in self._schedd.history(wanted, asked - HISTORY, len(keys))}
-        with self._lock:
-            for key in ended:
-                self._take(_track(key, ended[key]), asked)
-        return ended
-
     def _miss(self, key: str) -> None:
-        """A job that neither the queue nor the history knows: lost, when that was said more than once."""
-        self._misses[key] = self._misses.get(key, 0) + 1
-        if self._misses[key] < MISSES:
-            return
-        self._schedd.act("remove", self._is(key))  # should the answers have been wrong, it does not run beside the next
-        self._misses.pop(key)
+        """A job that is not in the queue, and whose end the log did not tell.
+
+        Its own result says how it ended.  Without one it is lost, when the queue did not know it more than once.
+        The history is not asked: on a busy schedd that takes minutes, and it says less than the result.
+        """
         with self._lock:
             track = self._follower.track(key) or Track(key, f"unknown {key}")
+            if track.state.final:
+                return
+            if track.directory and read_result(Path(track.directory), key) is not None:
+                self._follower.put(replace(track, state=JobState.DONE, reason="", seen=time.time()))
+                return
+            self._misses[key] = self._misses.get(key, 0) + 1
+            if self._misses[key] < MISSES:
+                return
+        self._schedd.act("remove", self._is(key))  # should the answers have been wrong, it does not run beside the next
+        with self._lock:
+            self._misses.pop(key, None)
             log.error("job %s (%s) has vanished from the pool", key, track.job)
-            reason = "neither in the schedd's queue nor in its history"
-            self._follower.put(replace(track, state=JobState.LOST, reason=reason, seen=time.time()))
+            lost = replace(track, state=JobState.LOST, reason="the schedd does not know it any more", seen=time.time())
+            self._follower.put(lost)
 
     def _take(self, told: Track, asked: float) -> None:
         """What the schedd says counts, unless the log has said something newer meanwhile."""
@@ -177,19 +185,21 @@ class HTCondorScheduler:
         if known is not None and known.job == told.job and known.state is told.state:
             return
         known = known if known is not None and known.job == told.job else told
-        merged = replace(
-            told, host=told.host or known.host, cores=known.cores, started=told.started or known.started, seen=asked
-        )
-        self._follower.put(merged)
+        self._follower.put(
+            replace(
+                told, host=told.host or known.host, cores=known.cores, started=told.started or known.started,
+                directory=known.directory or told.directory, told=known.told, seen=asked,
+            )
+        )  # fmt: skip
 
     def _once(self, ads: Sequence[Ad]) -> dict[str, Ad]:
         """The jobs by key; of two with one key (a reply that came too late) the older stays."""
         found: dict[str, Ad] = {}
-        for ad in sorted(ads, key=lambda ad: (ad["ClusterId"], ad["ProcId"])):
+        for ad in sorted(ads, key=lambda ad: (_leaving(ad), ad["ClusterId"], ad["ProcId"])):
             key = str(ad.get("GwbatchKey"))
             if key not in found:
                 found[key] = ad
-            elif ad.get("JobStatus") != Status.REMOVED:
+            elif not _leaving(ad):
                 log.warning("job %s is in the queue twice; %s is removed", key, _job(ad))
                 self._schedd.act("remove", f"ClusterId == {int(ad['ClusterId'])} && ProcId == {int(ad['ProcId'])}")
         return found
@@ -210,6 +220,10 @@ def description(request: JobRequest, settings: SchedulerSettings, event_log: Pat
     )
 
 
+def _leaving(ad: Ad) -> bool:
+    return ad.get("JobStatus") in (Status.REMOVED, Status.COMPLETED)
+
+
 def _job(ad: Ad) -> str:
     return f"{ad['ClusterId']}.{ad['ProcId']}"
 
@@ -217,8 +231,9 @@ def _job(ad: Ad) -> str:
 def _track(key: str, ad: Ad) -> Track:
     """What an ad of the queue or of the history says."""
     status = ad.get("JobStatus")
-    host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").partition("@")[2]
-    values: dict[str, Any] = {"started": ad.get("JobStartDate") or None, "host": host}
+    host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").rpartition("@")[2]
+    started, directory = ad.get("JobStartDate") or None, str(ad.get("Iwd") or "")
+    values: dict[str, Any] = {"started": started, "host": host, "directory": directory}
     match status:
         case Status.RUNNING | Status.TRANSFERRING_OUTPUT | Status.SUSPENDED:
             values["state"] = JobState.RUNNING

@@ -41,6 +41,10 @@ class Track:
     ----------
     job : str
         ``cluster.proc``.
+    directory : str
+        The job directory, where known.
+    told : float
+        Unix time of the newest event; older ones that come late or again change nothing.
     seen : float
         Unix time at which we learned the newest of it.
     """
@@ -55,15 +59,18 @@ class Track:
     started: float | None = None
     finished: float | None = None
     exit_code: int | None = None
+    directory: str = ""
+    told: float = 0.0
     seen: float = 0.0
 
     def report(self) -> JobReport:
         """In the words of every scheduler."""
         held = self.state is JobState.HELD
         reason = f"held: {self.reason} (code {self.code})" if held else self.reason
+        remedy = holds.remedy(self.code) if held else Remedy.WAIT
         return JobReport(
             self.key, self.state, self.job, reason, self.host, self.cores, self.started, self.finished,
-            self.exit_code, holds.remedy(self.code) if held else Remedy.WAIT,
+            self.exit_code, remedy,
         )  # fmt: skip
 
 
@@ -75,10 +82,10 @@ def key_of(event: LogEvent) -> str | None:
 
 def follow(track: Track, event: LogEvent, now: float) -> Track:
     """The track after one more event."""
-    if track.state.final:
+    if track.state.final or event.time < track.told:
         return track
     changes = _changes(track, event)
-    return track if changes is None else replace(track, seen=now, **changes)
+    return track if changes is None else replace(track, told=event.time, seen=now, **changes)
 
 
 def _changes(track: Track, event: LogEvent) -> dict[str, Any] | None:
@@ -136,7 +143,7 @@ def ending(exit_code: int | None, signal: int | None) -> dict[str, Any]:
 
 
 def _host(event: LogEvent) -> str:
-    slot = next((line.partition("@")[2] for line in event.body if line.startswith("SlotName:")), "")
+    slot = next((line.rpartition("@")[2] for line in event.body if line.startswith("SlotName:")), "")
     if slot:
         return slot
     alias = re.search(r"alias=([^&>]+)", event.text) or re.search(r"<([^:>?]+)", event.text)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gwbatch.config.profile import SchedulerSettings
+from gwbatch.errors import ConfigError
 from gwbatch.model import JobState
-from gwbatch.schedulers.deployment import Resident
-from gwbatch.schedulers.environment import submit_environment
-from gwbatch.schedulers.patience import Commands
+from gwbatch.schedulers.deployment import Resident, write_files
+from gwbatch.schedulers.environment import resident_environment
 from gwbatch.schedulers.slurm.controller import Controller
 from gwbatch.schedulers.slurm.scheduler import hours_minutes_seconds
 from gwbatch.schedulers.slurm.states import Row, meaning
@@ -34,38 +34,46 @@ class SlurmDeployment:
         self, state: Path, options: Mapping[str, Sequence[str]], settings: SchedulerSettings, controller: Controller
     ) -> None:
         self._state = state
-        self._folder = state / "deploy"
+        self._folder = Path(settings.resident_directory) if settings.resident_directory else state / "deploy"
         self._script = self._folder / "gwbatch.sbatch"
         self._options = options
         self._settings = settings
         self._controller = controller
-        self._commands = Commands("Slurm", settings.patience)
 
-    def write(self) -> Sequence[str]:
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def files(self) -> Mapping[Path, str]:
         settings = self._settings
+        if not settings.resident_node:
+            raise ConfigError(
+                "On Slurm the dispatcher has to come back to the node on whose local disk its ledger is. Name it: "
+                "--set scheduler.resident_node=NODE."
+            )
+        placement = {
+            "partition": settings.resident_partition or settings.partition,
+            "account": settings.account,
+            "qos": settings.resident_qos,
+        }
         text = render(
             "gwbatch.sbatch",
             settings=settings,
             comment=self._comment,
             folder=self._folder,
+            script=self._script,
             state=self._state,
             python=sys.executable,
             time_limit=hours_minutes_seconds(settings.resident_time_limit),
-            placement={
-                "partition": settings.resident_partition or settings.partition,
-                "account": settings.account,
-                "qos": settings.resident_qos,
-            },
+            placement=placement,
             dispatcher=self._options.get("dispatcher", ()),
             console=self._options.get("console", ()),
         )
-        self._script.write_text(text)
+        return {self._script: text}
+
+    def command(self) -> Sequence[str]:
         return ("sbatch", str(self._script))
 
     def submit(self) -> str:
-        self.write()
-        native_id = self._controller.submit(self._script.read_text(), submit_environment(self._settings))
+        files = self.files()
+        write_files(files)
+        native_id = self._controller.submit(files[self._script], resident_environment(self._settings))
         return f"1 job submitted: {native_id}."
 
     def residents(self) -> list[Resident]:
@@ -73,20 +81,21 @@ class SlurmDeployment:
 
     def hold(self) -> None:
         for row in self._rows():
-            # A waiting one is held; of a running one the node's processes get SIGTERM first, then it waits, held.
-            verb = "requeuehold" if meaning(row)[0] is JobState.RUNNING else "hold"
-            self._commands.run("scontrol", verb, row.native_id)
+            # A waiting one is held; of a running one the processes get SIGTERM, then it waits in the queue, held.
+            running = meaning(row)[0] is JobState.RUNNING
+            self._controller.tell("scontrol", "requeuehold" if running else "hold", row.native_id)
 
     def release(self) -> None:
         for row in self._rows():
-            self._controller.release(row.native_id)
-            self._commands.run("scontrol", "update", f"job={row.native_id}", "StartTime=now")
+            if meaning(row)[0] is JobState.HELD:
+                self._controller.release(row.native_id)
+                self._controller.tell("scontrol", "update", f"job={row.native_id}", "StartTime=now")
 
     def remove(self) -> None:
         for row in self._rows():
             if meaning(row)[0] is JobState.RUNNING:
                 # Only the script: it tells the dispatcher, waits for it, and ends.
-                self._commands.run("scancel", "--batch", "--signal=TERM", row.native_id)
+                self._controller.tell("scancel", "--batch", "--signal=TERM", row.native_id)
             else:
                 self._controller.cancel(row.native_id)
 

@@ -19,7 +19,7 @@ _ENDED = {
     "PREEMPTED": "preempted by another job",
     "REVOKED": "taken over by another cluster",
 }
-_BY_A_PERSON = {"JobHeldUser", "JobHeldAdmin"}
+_BY_A_PERSON = {"JobHeldUser", "JobHeldAdmin", "job requeued in held state", "job_requeued_in_held_state"}
 _HELD = {*_BY_A_PERSON, "JobHoldMaxRequeue", "launch_failed_requeued_held", "launch failed requeued held"}
 
 
@@ -33,6 +33,8 @@ class Row:
         Slurm's own word, without what may stand behind it (``CANCELLED by 0``).
     comment : str
         Carries the job key.
+    directory : str
+        Its working directory, which is the job directory.
     exit_code, signal : int or None
         Only of an ended job, and only from the slower sources.
     """
@@ -45,6 +47,7 @@ class Row:
     comment: str = ""
     exit_code: int | None = None
     signal: int | None = None
+    directory: str = ""
 
 
 def meaning(row: Row) -> tuple[JobState, str, Remedy]:

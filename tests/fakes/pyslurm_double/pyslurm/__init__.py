@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
 
@@ -38,55 +36,7 @@ def _version() -> str:
     return _run("scontrol", "--version").split()[-1]
 
 
-__version__ = _version()
-
-
-class JobSubmitDescription:
-    """What a job asks for; every attribute is a keyword."""
-
-    _NAMES = (
-        "name", "account", "comment", "working_directory", "nodes", "excluded_nodes", "required_nodes", "constraints",
-        "memory_per_node", "nice", "log_files_open_mode", "partitions", "qos", "is_requeueable", "reservations",
-        "script", "environment", "resource_sharing", "time_limit", "cpus_per_task", "ntasks", "signal",
-        "standard_output", "standard_error", "dependencies", "priority", "min_cpus_per_node",
-    )  # fmt: skip
-    _OPTIONS = {
-        "name": "job-name", "account": "account", "comment": "comment", "working_directory": "chdir", "nodes": "nodes",
-        "excluded_nodes": "exclude", "required_nodes": "nodelist", "constraints": "constraint",
-        "memory_per_node": "mem", "nice": "nice", "log_files_open_mode": "open-mode", "partitions": "partition",
-        "qos": "qos", "reservations": "reservation", "time_limit": "time", "cpus_per_task": "cpus-per-task",
-        "ntasks": "ntasks", "signal": "signal", "standard_output": "output", "standard_error": "error",
-        "dependencies": "dependency", "priority": "priority", "min_cpus_per_node": "mincpus",
-    }  # fmt: skip
-
-    def __init__(self, **attributes: Any) -> None:
-        for name in self._NAMES:
-            setattr(self, name, attributes.pop(name, None))
-        if attributes:
-            raise AttributeError(f"'JobSubmitDescription' object has no attribute {next(iter(attributes))!r}")
-
-    def submit(self) -> int:
-        """Submit; returns the job id."""
-        if self.time_limit is not None and re.fullmatch(r"\d+", str(self.time_limit)):
-            raise TypeError("an integer is required")  # a trap of the real one: time_limit="5"
-        words = [
-            f"--{self._OPTIONS[name]}={getattr(self, name)}"
-            for name in self._OPTIONS
-            if getattr(self, name) is not None
-        ]
-        words += ["--exclusive"] if self.resource_sharing == "exclusive" else []
-        words += {True: ["--requeue"], False: ["--no-requeue"], None: []}[self.is_requeueable]
-        # Its own options alone count: the #SBATCH lines of the script are not read.
-        script = re.sub(r"^#SBATCH.*\n", "", self.script, flags=re.MULTILINE)
-        environment = {**self.environment, "PATH": self.environment.get("PATH", os.environ["PATH"])}
-        if "SLURM_CONF" in os.environ:
-            environment["SLURM_CONF"] = os.environ["SLURM_CONF"]
-        with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
-            # A pretended sbatch looks for the key in the script.
-            file.write(script.replace("\n", f"\n#SBATCH --comment={self.comment}\n", 1))
-            file.flush()
-            with Path(file.name).open() as stream:
-                return int(_run("sbatch", "--parsable", "--export=ALL", *words, stdin=stream, env=environment).strip())
+__version__ = os.environ.get("PYSLURM_DOUBLE_VERSION") or _version()
 
 
 class Job:
@@ -126,6 +76,7 @@ def _job(text: str) -> Job:
     job.allocated_nodes = None if nodes in ("", "(null)") else nodes  # type: ignore[attr-defined]
     job.cpus = int(fields["NumCPUs"].partition("-")[0])  # type: ignore[attr-defined]
     job.comment = fields.get("Comment")  # type: ignore[attr-defined]
+    job.working_directory = fields.get("WorkDir")  # type: ignore[attr-defined]
     return job
 
 

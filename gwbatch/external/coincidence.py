@@ -1,0 +1,196 @@
+"""Which superevents and external triggers belong together, how rarely by chance, and what may be announced.
+
+Rates of chance coincidence after Urban (2016) and LIGO-T1900297, as `ligo-raven` computes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gwbatch.config.external import External
+from gwbatch.config.policy import Policy
+
+NOT_GRB = "NOT_GRB"
+EM_COINC = "EM_COINC"
+RAVEN_ALERT = "RAVEN_ALERT"
+YEAR = 365.0 * 86400.0
+
+
+@dataclass(frozen=True)
+class Partner:
+    """A superevent as far as a coincidence asks about it.
+
+    Attributes
+    ----------
+    t_0 : float
+        GPS s of the preferred event.
+    far : float
+        Hz, of the preferred event.
+    kind : str
+        ``group.search`` of the preferred event, in lower case.
+    burst : bool
+        Judged by the windows of bursts (cWB BBH is not).
+    category : str
+        ``Production``, ``Test`` or ``MDC``.
+    """
+
+    key: str
+    t_0: float
+    far: float
+    kind: str
+    burst: bool
+    category: str = "Production"
+
+
+@dataclass(frozen=True)
+class ExternalEvent:
+    """An external event as far as a coincidence asks about it.
+
+    Attributes
+    ----------
+    observatory, search : str
+        As in a notice.
+    time : float
+        GPS s.
+    far : float or None
+        The observatory's own rate in Hz, of a targeted search.
+    """
+
+    key: str
+    observatory: str
+    search: str
+    time: float
+    far: float | None = None
+    test: bool = False
+    grb: bool = True
+    labels: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Match:
+    """A coincidence.
+
+    Attributes
+    ----------
+    dt : float
+        Gravitational wave minus external, in s.
+    window : tuple of float
+        The window it lies in, in s.
+    far_time : float
+        Joint false alarm rate from the times alone, in Hz.
+    overlap : float or None
+        Overlap integral of the sky maps; None when one of them is missing.
+    far_spacetime : float or None
+        Joint false alarm rate with the sky, in Hz.
+    """
+
+    superevent: str
+    external: str
+    dt: float
+    window: tuple[float, float]
+    far_time: float
+    overlap: float | None = None
+    far_spacetime: float | None = None
+
+
+def window_of(external: ExternalEvent, burst: bool, settings: External) -> tuple[float, float] | None:
+    """The window (gravitational wave minus external, s) of a kind of trigger; None when it is not looked for."""
+    windows = settings.windows.get(external.search.lower()) or {}
+    by_observatory = settings.windows.get(f"{external.search}.{external.observatory}".lower()) or {}
+    found = {**windows, **by_observatory}.get("burst" if burst else "cbc")
+    return None if found is None else (found[0], found[1])
+
+
+def coincide(partner: Partner, external: ExternalEvent, overlap: float | None, settings: External) -> Match | None:
+    """The coincidence of a superevent and an external event, or None.
+
+    Parameters
+    ----------
+    overlap : float or None
+        Overlap integral of their sky maps, when both are there.
+    """
+    if external.test != (partner.category == "Test"):
+        return None
+    window = window_of(external, partner.burst, settings)
+    dt = partner.t_0 - external.time
+    if window is None or not window[0] <= dt <= window[1]:
+        return None
+    far_time = joint_far(partner.far, window, external, settings)
+    far_spacetime = None if overlap is None else far_time / overlap if overlap > 0 else math.inf
+    return Match(partner.key, external.key, dt, window, far_time, overlap, far_spacetime)
+
+
+def joint_far(far_gw: float, window: tuple[float, float], external: ExternalEvent, settings: External) -> float:
+    """Joint false alarm rate in Hz, from the times alone.
+
+    Untargeted: width of the window x rate of external triggers x `far_gw`.  Targeted sub-threshold searches:
+    ``Z (1 - ln(Z / Z_max))`` with ``Z = width x far_ext x far_gw``.
+    """
+    width = window[1] - window[0]
+    targeted = settings.targeted.get(external.observatory.lower())
+    if external.search == "SubGRBTargeted" and targeted is not None and external.far is not None:
+        z = width * external.far * far_gw
+        z_max = width * targeted.far_external * targeted.far_gw
+        return z * (1 - math.log(z / z_max)) if 0 < z <= z_max else z
+    per_year = settings.rates.get(external.search.lower(), settings.rate_of_others)
+    return width * per_year / YEAR * far_gw
+
+
+def raven_alert(match: Match, partner: Partner, external: ExternalEvent, policy: Policy) -> str | None:
+    """Why a coincidence is not announced, or None when it is.
+
+    Whether the superevent was announced before is not asked here.
+    """
+    settings = policy.external
+    threshold = policy.significant.get(partner.kind)
+    if external.test or partner.category == "Test":
+        return "a test"
+    if external.search not in settings.announced:
+        return f"the search {external.search} is not announced by itself"
+    if not external.grb:
+        return "the external event is no burst"
+    if threshold is None:
+        return f"the policy lists no threshold for {partner.kind}"
+    if external.search == "Supernova":
+        limit = settings.supernova_far
+        rate = partner.far * threshold.trials
+        return None if rate < limit else f"{rate:.3g} Hz with trials, wanted is less than {limit:.3g} Hz"
+    if match.far_spacetime is None:
+        return "the overlap of the sky maps is not known"
+    rate = match.far_spacetime * threshold.trials * (threshold.trials - 1)
+    return None if rate <= threshold.far else f"{rate:.3g} Hz with trials, wanted is at most {threshold.far:.3g} Hz"
+
+
+def preferred_external(candidates: Iterable[tuple[ExternalEvent, Match]], settings: External) -> ExternalEvent | None:
+    """The external event that stands for a superevent."""
+    ranked = sorted(candidates, key=lambda pair: (*_preference(pair[0], pair[1], settings), pair[0].key))
+    return ranked[-1][0] if ranked else None
+
+
+def best_match(matches: Iterable[Match]) -> Match | None:
+    """Of several coincidences of one trigger the least likely by chance."""
+    return min(
+        matches, key=lambda match: (_rate(match), match.far_time, match.superevent, match.external), default=None
+    )
+
+
+def _rate(match: Match) -> float:
+    return match.far_time if match.far_spacetime is None else match.far_spacetime
+
+
+def _preference(external: ExternalEvent, match: Match, settings: External) -> tuple[float, ...]:
+    return (
+        external.grb,
+        RAVEN_ALERT in external.labels,
+        settings.search_rank.get(external.search.lower(), settings.rank_of_others),
+        _inverse(match.far_spacetime),
+        _inverse(match.far_time),
+    )
+
+
+def _inverse(rate: float | None) -> float:
+    if rate is None or rate == math.inf:
+        return 0.0
+    return math.inf if rate <= 0 else 1 / rate

@@ -1,0 +1,127 @@
+"""One shape for every notice, whoever sends it: VOEvents of GCN Classic, JSON notices of GCN over Kafka."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gwbatch.errors import BadInput
+from gwbatch.external.json_notices import JSON_TOPICS, read_json
+from gwbatch.external.voevents import VOEVENT_TYPES, read_voevent
+
+LARGEST = 16 * 2**20
+"""Bytes of a notice with an inline sky map; larger ones are refused."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What one notice says of one external trigger.
+
+    Attributes
+    ----------
+    observatory : str
+        ``Fermi``, ``Swift``, ``SVOM``, ``SNEWS``, ``IceCube``, ``CHIME`` or ``EinsteinProbe``; in GraceDB the pipeline.
+    trigger_id : str
+        The observatory's own name of the trigger.
+    kind : str
+        Notice type (``FERMI_GBM_FIN_POS``) or topic.
+    stage : int
+        How far the analysis has come: of two notices of one trigger the later stage counts.
+    time : float
+        GPS s.
+    duration : float
+        Seconds over which the trigger was found.
+    ra, dec, error : float or None
+        Position and its 1-sigma radius in degrees.
+    search : str
+        ``GRB``, ``SubGRB``, ``SubGRBTargeted``, ``MDC``, ``Supernova``, ``FRB`` or ``HEN``.
+    far : float or None
+        The observatory's own false alarm rate in Hz.
+    test : bool
+        Nothing that happened in the sky.
+    grb : bool
+        Whether it is what its search looks for; else `reasons` say why not.
+    retracted : bool
+        The observatory takes the trigger back.
+    drop : str
+        Why the notice does not count at all; empty when it does.
+    skymap : str
+        A linked sky map (``https://...``) or an inline one (base64).
+    """
+
+    observatory: str
+    trigger_id: str
+    kind: str
+    stage: int
+    time: float
+    duration: float = 0.0
+    ra: float | None = None
+    dec: float | None = None
+    error: float | None = None
+    search: str = "GRB"
+    far: float | None = None
+    test: bool = False
+    grb: bool = True
+    retracted: bool = False
+    drop: str = ""
+    reasons: tuple[str, ...] = ()
+    skymap: str = ""
+
+    @property
+    def key(self) -> str:
+        """Names the trigger: one external event for one of these."""
+        return f"{self.observatory}:{self.trigger_id}"
+
+
+def parse_notice(topic: str, payload: bytes | Mapping[str, Any]) -> Notice:
+    """Read a notice.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be read, comes from an unknown mission, or lacks what makes a trigger.
+    """
+    if isinstance(payload, bytes) and len(payload) > LARGEST:
+        raise BadInput(f"a notice of {len(payload)} bytes: refused (the limit is {LARGEST})")
+    if topic in JSON_TOPICS:
+        values = read_json(topic, _object(payload))
+    elif isinstance(payload, bytes):
+        values = read_voevent(payload)
+    else:
+        raise BadInput(f"a JSON notice on the topic {topic}, which nobody here knows")
+    notice = Notice(**values)
+    _check(notice)
+    return notice
+
+
+def _object(payload: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(payload, bytes):
+        try:
+            payload = json.loads(payload)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"not JSON: {error}") from error
+    if not isinstance(payload, Mapping):
+        raise BadInput("a JSON notice that is no object")
+    return payload
+
+
+def _check(notice: Notice) -> None:
+    """Refuse what no sky and no clock can have."""
+    for name in ("time", "duration", "ra", "dec", "error", "far"):
+        value = getattr(notice, name)
+        if value is not None and not math.isfinite(value):
+            raise BadInput(f"{name} is {value!r}")
+    if not notice.trigger_id:
+        raise BadInput("the notice has no trigger id")
+    if notice.ra is not None and not 0 <= notice.ra <= 360:
+        raise BadInput(f"right ascension {notice.ra:g} deg")
+    if notice.dec is not None and not -90 <= notice.dec <= 90:
+        raise BadInput(f"declination {notice.dec:g} deg")
+    if notice.duration < 0 or (notice.far is not None and notice.far < 0):
+        raise BadInput("a negative duration or false alarm rate")
+
+
+__all__ = ["JSON_TOPICS", "VOEVENT_TYPES", "Notice", "parse_notice"]

@@ -1,0 +1,58 @@
+"""One external trigger from all of its notices, in whatever order they came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gwbatch.external.notices import Notice
+
+# A burst that was found as a sub-threshold candidate too is a burst.
+_SEARCH_RANK = {"SubGRB": 0, "SubGRBTargeted": 0, "MDC": 1}
+_RANK_OF_OTHERS = 1
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What is to be said of an external trigger now.
+
+    Attributes
+    ----------
+    notice : Notice
+        The one that counts: its search, time and position are the event's.
+    chosen : str
+        The hash of that notice's content.
+    grb : bool
+        False: the event bears NOT_GRB, for the `reasons`.
+    """
+
+    notice: Notice
+    chosen: str
+    grb: bool
+    reasons: tuple[str, ...]
+
+    @property
+    def retracted(self) -> bool:
+        """Whether the observatory took it back."""
+        return "retracted" in self.reasons
+
+
+def combine(notices: Iterable[tuple[str, Notice]]) -> Trigger | None:
+    """The state of a trigger, given its notices with the hashes of their contents; None when none of them counts.
+
+    It is the maximum of an order among notices, so neither their order of arrival nor doubles change it.
+    """
+    counting = [(content, notice) for content, notice in notices if not notice.drop]
+    if not counting:
+        return None
+    content, notice = max(((one, two) for one, two in counting), key=lambda pair: _order(*pair))
+    retracted = any(one.retracted for _, one in counting)
+    reasons = tuple(dict.fromkeys([*notice.reasons, *(["retracted"] if retracted else [])]))
+    return Trigger(notice, content, not reasons, reasons)
+
+
+def _order(content: str, notice: Notice) -> tuple[object, ...]:
+    """Bursts over sub-threshold candidates, later stages of the analysis over earlier ones; then one of them."""
+    rank = _SEARCH_RANK.get(notice.search, _RANK_OF_OTHERS)
+    # A retraction says that it is taken back, but the position and time are those of the last notice before it.
+    return (rank, not notice.retracted, notice.stage, notice.ra is not None, notice.time, content)

@@ -1,0 +1,53 @@
+"""The process that has pyslurm: a JSON list ``[what, argument]`` a line in, an answer or an error a line out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+
+def answer(what: str, argument: str) -> Any:
+    """One answer of slurmctld."""
+    import pyslurm
+
+    match what:
+        case "version":
+            return str(pyslurm.__version__)
+        case "jobs":
+            return [_row(job) for job in pyslurm.Jobs.load().values() if str(job.comment or "").startswith("gwbatch")]
+        case "job":
+            return _row(pyslurm.Job.load(int(argument)))
+        case "cancel":
+            return pyslurm.Job(int(argument)).cancel()
+        case "release":
+            return pyslurm.Job(int(argument)).release()
+    raise ValueError(f"nobody knows {what!r}")
+
+
+def _row(job: Any) -> dict[str, Any]:
+    return {
+        "native_id": str(job.id),
+        "state": str(job.state),
+        "reason": str(job.state_reason or ""),
+        "cores": job.cpus,
+        "nodes": str(job.allocated_nodes or ""),
+        "comment": str(job.comment or ""),
+        "exit_code": job.exit_code,
+        "signal": job.exit_code_signal,
+        "directory": str(job.working_directory or ""),
+    }
+
+
+def main() -> None:
+    """Answer until standard input ends, which it does with the dispatcher."""
+    for line in sys.stdin:
+        try:
+            told = {"answer": answer(*json.loads(line))}
+        except Exception as error:
+            told = {"error": f"{error or type(error).__name__}"}
+        print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()
