@@ -199,6 +199,7 @@ def test_a_job_that_the_controller_forgot_in_a_crash_is_found_missing(bench: Ben
     blockers = [bench.submit(8) for _ in range(4)]
     for blocker in blockers:
         bench.until(blocker, JobState.RUNNING)
+    time.sleep(6)  # slurmctld saves its state every five seconds
     saved = cluster.folder / "state"
     copy = cluster.folder / "state.before"
     shutil.copytree(saved, copy)

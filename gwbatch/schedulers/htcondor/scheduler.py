@@ -229,7 +229,7 @@ def _job(ad: Ad) -> str:
 
 
 def _track(key: str, ad: Ad) -> Track:
-    """What an ad of the queue or of the history says."""
+    """What an ad of the queue says."""
     status = ad.get("JobStatus")
     host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").rpartition("@")[2]
     started, directory = ad.get("JobStartDate") or None, str(ad.get("Iwd") or "")
