@@ -12,7 +12,7 @@ from gwbatch.errors import ConfigError
 
 @click.command("console")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on: loopback only.")
-@click.option("--port", default=8765, show_default=True, help="Port to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True, help="Port to listen on.")
 @state_option
 def command(host: str, port: int, state: Path | None) -> None:
     """Serve a web page that keeps itself current: what is wrong, superevents, jobs, listeners, latencies.
@@ -29,5 +29,4 @@ def command(host: str, port: int, state: Path | None) -> None:
     except ImportError as error:
         raise ConfigError(f"The console needs more packages ({error.name}): pip install 'gwbatch[console]'.") from error
 
-    click.echo(f"http://{host}:{port}/", err=True)
     serve(host, port, ledger_path(state))

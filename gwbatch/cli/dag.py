@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import tempfile
@@ -24,7 +25,7 @@ def command() -> None:
 
     \b
     Examples:
-      gwbatch dag write coinc.xml -o my-event --site ligo-cit
+      gwbatch dag write coinc.xml -o my-event --site my-site.toml
       condor_submit_dag my-event/workflow.dag
     """
 
@@ -60,8 +61,8 @@ def write(
     \b
     Examples:
       gwbatch dag write coinc.xml -o my-event --site htcondor-generic
-      gwbatch dag write a/coinc.xml b/coinc.xml -o two --site ligo-cit --set scheduler.accounting_group=...
-      gwbatch dag write S240422ed -o S240422ed --site ligo-cit
+      gwbatch dag write a/coinc.xml b/coinc.xml -o two --site my-site.toml
+      gwbatch dag write S240422ed -o S240422ed --site my-site.toml
       gwbatch dag write coinc.xml --dry-run --scheduler slurm
     """
     from gwbatch.annotation import workflow
@@ -86,9 +87,10 @@ def write(
         folder = Path(scratch) / "dry-run" if dry_run else final
         dag = write_workflow(folder, nodes, inputs, profile, policy.annotation.max_attempts)
         if dry_run:
-            for path in [dag, *sorted(folder.glob("nodes/*/node.*"))]:
-                text = path.read_text().replace(str(folder), str(final))
-                click.echo(f"---- {path.relative_to(folder)}\n{text}")
+            paths = [dag, *sorted(folder.glob("nodes/*/node.*"))]
+            texts = {str(path.relative_to(folder)): path.read_text().replace(str(folder), str(final)) for path in paths}
+            told = (f"---- {name}\n{text}" for name, text in texts.items())
+            click.echo(json.dumps({"files": texts}) if as_json else "\n".join(told))
             return
     if as_json:
         click.echo(json.dumps({"workflow": str(dag), "nodes": [node.name for node in nodes]}))
@@ -105,12 +107,23 @@ def _inputs(what: tuple[str, ...], profile: Profile, scratch: Path) -> dict[str,
     for text in what:
         path = Path(text)
         if path.is_file():
+            if b"LIGO_LW" not in _beginning(path):
+                raise BadInput(f"{text} is no event file: a coinc.xml (LIGO_LW) is wanted.")
             found[_unused(_named(path), found)] = {"coinc.xml": path}
         elif _GRACEID.fullmatch(text):
             found[text] = _from_gracedb(text, profile, scratch)
         else:
             raise BadInput(f"{text} is neither a file nor the id of a superevent or event.")
     return found
+
+
+def _beginning(path: Path) -> bytes:
+    """Enough of a file to know its kind, unpacked where need be."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        try:
+            return stream.read(4096)
+        except (OSError, EOFError):
+            return b""
 
 
 def _named(path: Path) -> str:

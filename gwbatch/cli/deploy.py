@@ -27,7 +27,7 @@ def command() -> None:
 
     \b
     Examples:
-      gwbatch deploy submit --site ligo-cit
+      gwbatch deploy submit --site my-site.toml
       gwbatch deploy status
       gwbatch deploy rm
     """
@@ -36,7 +36,9 @@ def command() -> None:
 @command.command()
 @site_options
 @state_option
-@click.option("--port", default=8765, show_default=True, help="Port of the console, on loopback.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8765, show_default=True, help="Port of the console, on loopback."
+)
 @click.option("--dry-run", is_flag=True, help="Print the files and the command; submit nothing.")
 @json_option
 def submit(
@@ -52,7 +54,8 @@ def submit(
 
     \b
     Examples:
-      gwbatch deploy submit --site ligo-cit --set scheduler.accounting_group=igwn.dev.o4.cbc.pe.bayestar
+      gwbatch deploy submit --site ligo-cit --set scheduler.accounting_group=igwn.dev.o4.cbc.pe.bayestar \\
+        --set gracedb.url=https://gracedb-playground.ligo.org/api/
       gwbatch deploy submit --site my-cluster.toml --policy my-thresholds.toml --dry-run
     """
     from msgspec import to_builtins
@@ -72,7 +75,15 @@ def submit(
     words += [word for path in policies for word in ("--policy", str(path.absolute()))]
     deployment = make_deployment(profile, directory, {"dispatcher": words, "console": ["--port", str(port)]})
     if dry_run:
-        for path, text in deployment.files().items():
+        files = deployment.files()
+        if as_json:
+            click.echo(
+                json.dumps(
+                    {"files": {str(path): text for path, text in files.items()}, "command": [*deployment.command()]}
+                )
+            )
+            return
+        for path, text in files.items():
             click.echo(f"---- {path}\n{text}")
         click.echo("---- " + " ".join(deployment.command()))
         return
@@ -91,7 +102,13 @@ def submit(
 @state_option
 @json_option
 def status(state: Path | None, as_json: bool) -> None:
-    """Show the resident processes; exit code 0 when the dispatcher runs, else 1."""
+    """Show the resident processes; exit code 0 when the dispatcher runs, 1 when not, 2 where none was ever deployed.
+
+    \b
+    Examples:
+      gwbatch deploy status --state /local/disk/gwbatch
+      gwbatch deploy status --json
+    """
     directory = state_directory(state)
     residents = _deployed(directory).residents()
     if as_json:
@@ -154,7 +171,7 @@ def _deployed(directory: Path) -> Deployment:
 
     try:
         chosen = json.loads((directory / "deploy" / SITE).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
             f"Nothing was ever deployed on {directory}. Name the state directory with --state, or start with "
             "'gwbatch deploy submit'."

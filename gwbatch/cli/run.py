@@ -39,6 +39,7 @@ def command(
     from gwbatch.schedulers import make_scheduler
 
     profile = load_site(site, settings).profile
+    profile.require_complete()
     policy = load_policy(*policies)
     directory = state_directory(state)
     ledger = Ledger(directory / "ledger.sqlite", create=True)

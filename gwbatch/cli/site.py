@@ -21,7 +21,8 @@ def command() -> None:
     Examples:
       gwbatch site list
       gwbatch site show local --origin
-      gwbatch site check ligo-cit
+      gwbatch site copy htcondor-generic my-site.toml
+      gwbatch site check my-site.toml
     """
 
 
@@ -40,6 +41,27 @@ def list_sites(as_json: bool) -> None:
     else:
         for name, text in sites.items():
             click.echo(f"{name:20s} {text}")
+
+
+@command.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def copy(name: str, file: Path) -> None:
+    """Copy a profile, with its comments, to FILE to fill in; an existing file is not overwritten.
+
+    \b
+    Examples:
+      gwbatch site copy ligo-cit my-site.toml
+      gwbatch site check my-site.toml
+    """
+    from gwbatch.config.profile import load_site, packaged_profile
+    from gwbatch.errors import ConfigError
+
+    load_site(name)
+    if file.exists():
+        raise ConfigError(f"{file} is there already; choose another name.")
+    file.write_text(packaged_profile(name).read_text())
+    click.echo(f"{file}: fill in what is empty, then try it: gwbatch site check {file}")
 
 
 @command.command()

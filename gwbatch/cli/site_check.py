@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("name", default="local")
+@click.argument("name")
 @profile_options
 @click.option("--dry-run", is_flag=True, help="Print exactly what would be submitted, and submit nothing.")
 @click.option("--timeout", default=1800.0, show_default=True, help="Seconds after which the job is taken back.")
@@ -40,7 +40,7 @@ def command(
     Examples:
       gwbatch site check local
       gwbatch site check my-cluster.toml --json
-      gwbatch site check ligo-cit --dry-run --set scheduler.accounting_group=...
+      gwbatch site check ligo-cit --dry-run --set scheduler.accounting_group=igwn.dev.o4.cbc.pe.bayestar
     """
     from gwbatch.config.profile import default_state_directory, load_site
     from gwbatch.config.resources import demo_event
@@ -54,9 +54,10 @@ def command(
         with tempfile.TemporaryDirectory() as scratch:
             request = byhand.prepare("site-check", inputs, "report.json", {}, profile, Path(scratch) / "check")
             request = replace(request, directory=place / "check")
-            click.echo(describe(profile, default_state_directory(), request), nl=False)
+            text = describe(profile, default_state_directory(), request)
+            click.echo(json.dumps({"submit": text}) if as_json else text, nl=as_json)
         return
-    profile.require_complete()
+    profile.require_complete("scheduler.")
     place.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="check-", dir=place))
     scheduler = make_scheduler(profile, directory)

@@ -18,6 +18,8 @@ from gwbatch.config.policy import read_toml
 from gwbatch.config.resources import resource_directory
 from gwbatch.errors import ConfigError
 
+QUEUES = ("openmp", "general")
+
 
 class GraceDBSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The GraceDB server.
@@ -35,6 +37,10 @@ class GraceDBSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""
     auth: Literal["default", "none"] = "default"
     timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout < float("inf"):
+            raise ValueError(f"timeout = {self.timeout} cannot be meant")
 
 
 class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,6 +123,13 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_deadline: float = 3600.0
     run_deadline: float = 3600.0
     held_deadline: float = 600.0
+
+    def __post_init__(self) -> None:
+        counts = ("cores", "min_cores", "memory_mb", "disk_mb", "time_limit")
+        for name in (*counts, "queue_deadline", "run_deadline", "held_deadline"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf") or (value == 0 and name not in counts):
+                raise ValueError(f"{name} = {value} cannot be meant")
 
     @property
     def whole_node(self) -> bool:
@@ -244,20 +257,26 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         needed = [*self.fill_in, *(["scheduler.accounting_group"] if self.scheduler.accounting_required else [])]
         return [name for name in dict.fromkeys(needed) if not _value(values, name)]
 
-    def require_complete(self) -> None:
+    def require_complete(self, what: str = "") -> None:
         """Refuse a profile whose values are not all filled in.
+
+        Parameters
+        ----------
+        what : str
+            Only the values whose dotted names begin so (``scheduler.``) are needed now.
 
         Raises
         ------
         ConfigError
             Naming what is missing and how to give it.
         """
-        if self.missing:
-            settings = " ".join(f"--set {name}=..." for name in self.missing)
+        missing = [name for name in self.missing if name.startswith(what)]
+        if missing:
+            settings = " ".join(f"--set {name}=..." for name in missing)
             raise ConfigError(
-                f"The site profile {self.name} is not complete: {', '.join(self.missing)} "
-                f"{'is' if len(self.missing) == 1 else 'are'} empty. Copy the profile, fill in and name your copy "
-                f"with --site, or add {settings}."
+                f"The site profile {self.name} is not complete: {', '.join(missing)} "
+                f"{'is' if len(missing) == 1 else 'are'} empty. Fill in a copy (gwbatch site copy {self.name} "
+                f"my-site.toml) and name that file, or add {settings}."
             )
 
 
@@ -290,8 +309,10 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
     ConfigError
         When there is no such profile, or it says something that cannot be meant.
     """
-    path = Path(name) if name.endswith(".toml") else resource_directory("site-configs") / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else packaged_profile(name)
     if not path.exists():
+        if name.endswith(".toml"):
+            raise ConfigError(f"There is no file {name}. Begin with: gwbatch site copy htcondor-generic {name}")
         raise ConfigError(
             f"There is no site profile {name!r}. Choose one of {', '.join(site_names())}, "
             "or give the path of a .toml file."
@@ -309,12 +330,22 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
         raise ConfigError(
             f"The site profile {path} is not valid: {error}. See 'gwbatch site show {name} --origin'."
         ) from error
+    unknown = sorted(set(profile.queues) - set(QUEUES))
+    if unknown:
+        raise ConfigError(f"The site profile {path} has no queue {unknown[0]!r}: it has {' and '.join(QUEUES)}.")
     return Site(profile, origins)
+
+
+def packaged_profile(name: str) -> Path:
+    """The file of a profile that gwbatch brings."""
+    return resource_directory("site-configs") / f"{name}.toml"
 
 
 def _setting(text: str) -> dict[str, Any]:
     """``NAME=VALUE`` as TOML would read it; a value that is no TOML is taken as it stands."""
-    name, _, value = text.partition("=")
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text!r}: write NAME=VALUE, e.g. --set gracedb.timeout=10.")
     if re.search("password|secret", name):
         raise ConfigError(
             f"--set {name}=...: a secret on the command line would be seen by others; put it into a file."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from pathlib import Path
 
 import uvicorn
@@ -24,6 +25,7 @@ def serve(host: str, port: int, path: Path) -> None:
             f"The console listens on loopback only, not on {host}. From elsewhere use a tunnel: "
             f"ssh -L {port}:127.0.0.1:{port} SUBMIT_HOST, then open http://127.0.0.1:{port}/."
         )
+    print(f"http://{host}:{port}/", file=sys.stderr, flush=True)
     config = uvicorn.Config(
         make_app(path), host=host, port=port, log_level="warning", timeout_graceful_shutdown=2, server_header=False
     )

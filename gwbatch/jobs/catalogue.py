@@ -8,9 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gwbatch.config.profile import QUEUES
 from gwbatch.errors import ConfigError
-
-QUEUES = ("openmp", "general")
 
 
 @dataclass(frozen=True)

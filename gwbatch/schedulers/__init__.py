@@ -23,7 +23,7 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
     ConfigError
         When the profile is not filled in, or the scheduler cannot be reached in the way that it asks for.
     """
-    profile.require_complete()
+    profile.require_complete("scheduler.")
     if profile.scheduler.kind == "htcondor":
         from gwbatch.schedulers.htcondor import HTCondorScheduler
         from gwbatch.schedulers.htcondor.schedd import open_schedd
@@ -43,7 +43,7 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
 
 def describe(profile: Profile, state: Path, request: JobRequest) -> str:
     """What would be submitted, also where the batch system is not at hand."""
-    profile.require_complete()
+    profile.require_complete("scheduler.")
     if profile.scheduler.kind == "htcondor":
         from gwbatch.schedulers.htcondor import description
 

@@ -43,7 +43,7 @@ def write_workflow(
     ConfigError
         When the folder holds something already, or the site profile is not complete.
     """
-    profile.require_complete()
+    profile.require_complete("scheduler.")
     folder = folder.absolute()
     if any(character.isspace() for character in str(folder)):
         raise ConfigError(f"{folder} has a space in it, which DAGMan's scripts cannot have; choose another -o.")

@@ -131,4 +131,4 @@ def _kill(process: Popen[str]) -> None:
 def last_line(text: str) -> str:
     """What a command complained of last, which is usually the point."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no explanation"
+    return lines[-1].rstrip(".") if lines else "no explanation"

@@ -270,9 +270,9 @@ def test_a_workflow_runs_to_its_end(pool: Pool, tmp_path: Path) -> None:
 
 
 def test_a_node_that_fails_leaves_a_rescue_dag_that_can_be_used(pool: Pool, tmp_path: Path) -> None:
-    bad = tmp_path / "coinc.xml"
-    bad.write_text("<?xml version='1.0'?><nothing/>")
-    dag = write_dag(tmp_path / "flow", bad, tmp_path)
+    dag = write_dag(tmp_path / "flow", demo_event("short"), tmp_path)
+    (given,) = (dag.parent / "inputs").glob("*/coinc.xml")
+    given.write_text("<?xml version='1.0'?><nothing/>")
     pool.command("condor_submit_dag", str(dag))
     assert finished(dag)["exitcode"] != 0
     summary = json.loads((dag.parent / "summary.json").read_text())

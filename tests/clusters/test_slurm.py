@@ -316,9 +316,9 @@ def test_a_workflow_runs_to_its_end(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_a_workflow_whose_node_fails_can_be_run_again(cluster: Cluster, tmp_path: Path) -> None:
-    bad = tmp_path / "coinc.xml"
-    bad.write_text("<?xml version='1.0'?><nothing/>")
-    script = write_workflow(tmp_path / "flow", bad, tmp_path)
+    script = write_workflow(tmp_path / "flow", demo_event("short"), tmp_path)
+    (given,) = (script.parent / "inputs").glob("*/coinc.xml")
+    given.write_text("<?xml version='1.0'?><nothing/>")
     summary = summary_of(script)
     localize = next(node for node in summary["failed"] if node.endswith(".localize"))  # type: ignore[attr-defined]
     assert "cannot be read as a LIGO_LW" in summary["nodes"][localize]["reason"]  # type: ignore[index]

@@ -239,3 +239,47 @@ def test_status_without_a_ledger_says_what_to_do(tmp_path: Path) -> None:
     done = gwbatch("status", "--state", str(tmp_path))
     assert done.returncode == 2
     assert "gwbatch run --state" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["site", "check", "local", "--set", "queues.opnmp.cores=1"], 2, "no queue 'opnmp': it has openmp and general"),
+        (["site", "check", "local", "--set", "queues.openmp.min_cores=-3"], 2, "min_cores = -3 cannot be meant"),
+        (["site", "check", "local", "--set", "gracedb.timeout=-3"], 2, "timeout = -3.0 cannot be meant"),
+        (["site", "check", "local", "--set", "nonsense"], 2, "write NAME=VALUE"),
+        (["site", "check", "./missing.toml"], 2, "There is no file ./missing.toml"),
+        (["site", "copy", "nowhere", "x.toml"], 2, "There is no site profile 'nowhere'"),
+        (["dag", "write", "/etc/passwd", "--dry-run", "--site", "htcondor-generic"], 3, "is no event file"),
+        (["dag", "write", "nothing-there", "--dry-run", "--site", "htcondor-generic"], 3, "neither a file nor the id"),
+        (["dag", "write", "/etc/passwd", "--dry-run"], 2, "has no workflows"),
+        (["deploy", "submit", "--site", "local"], 2, "there is nothing to deploy to"),
+        (["deploy", "submit", "--site", "ligo-cit"], 2, "gracedb.url, scheduler.accounting_group are empty"),
+        (["deploy", "status", "--state", "/etc/hosts/x"], 2, "Nothing was ever deployed"),
+        (["run", "--state", "/etc/hosts/x"], 1, "Not a directory"),
+        (["run", "--site", "ozstar"], 2, "gracedb.url, scheduler.account, scheduler.job_directory are empty"),
+    ],
+)
+def test_wrong_usage_of_clusters_is_one_plain_sentence(arguments: list[str], code: int, words: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "gwbatch", *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert words in " ".join(done.stderr.split())
+
+
+def test_a_profile_is_copied_with_its_comments(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gwbatch", "site", "copy", "ligo-cit", str(tmp_path / "mine.toml")]
+    subprocess.run(command, check=True, capture_output=True)
+    assert "begin with dev" in (tmp_path / "mine.toml").read_text()
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 2  # it is not overwritten
+
+
+@pytest.mark.parametrize(
+    "what", [["site", "check", "slurm-generic"], ["dag", "write", "EVENT", "--site", "htcondor-generic"]]
+)
+def test_what_would_be_submitted_comes_as_json_too(what: list[str]) -> None:
+    from gwbatch.config.resources import demo_event
+
+    words = [str(demo_event("short")) if word == "EVENT" else word for word in what]
+    command = [sys.executable, "-m", "gwbatch", *words, "--dry-run", "--json"]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert "submit" in told or "workflow.dag" in told["files"]
