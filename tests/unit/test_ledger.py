@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from sqlite_utils import Database
 
 from gwbatch.cli.status import render
 from gwbatch.effects import Effect
 from gwbatch.errors import ConfigError, LedgerBusy, NetworkFileSystem
-from gwbatch.ledger import Ledger, effects, filesystem, messages, positions, timers
+from gwbatch.ledger import Ledger, effects, filesystem, jobs, messages, positions, timers
 from gwbatch.ledger.messages import Incoming
+from gwbatch.ledger.migrations import migrations
 from gwbatch.ledger.positions import Position
 from gwbatch.ledger.report import report
 
@@ -219,3 +221,19 @@ def test_a_gap_is_shown_in_words(ledger: Ledger) -> None:
     with console.capture() as captured:
         console.print(render(found))
     assert "listener k missed 3 messages that the broker no longer held" in captured.get()
+
+
+def test_a_ledger_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    old = Database(str(path))
+    migrations.apply(old, stop_before="0002_remedies")
+    old["jobs"].insert(  # type: ignore[union-attr]
+        {
+            "key": "G1/localize", "kind": "localize", "queue": "openmp", "subject": "G1", "request": "{}",
+            "state": "RUNNING", "created": 1.0, "state_since": 1.0,
+        }
+    )  # fmt: skip
+    old.close()
+    job = jobs.get(Ledger(path, create=True).connection, "G1/localize")
+    assert job is not None
+    assert (job.state, job.releases, job.avoid) == ("RUNNING", 0, ())
