@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ def states(state: Path) -> dict[str, str]:
     """The state of each resident process, by its role."""
     told = _told("deploy", "status", "--json", "--state", str(state))
     return {one["role"]: one["state"] for one in told.get("residents", [])}
+
+
+def fetch(address: str) -> str:
+    """What a page answers, or nothing."""
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
 
 
 def pid(state: Path) -> int:

@@ -6,9 +6,6 @@ import json
 import os
 import shutil
 import threading
-import time
-import urllib.error
-import urllib.request
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +17,7 @@ from gwbatch.model import JobState, Remedy
 from tests.acceptance.plays import compare, play
 from tests.clusters.bench import ROOT, Bench
 from tests.clusters.pool import Pool
-from tests.clusters.residents import pid, states
+from tests.clusters.residents import fetch, pid, states
 from tests.clusters.waiting import gwbatch, until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
@@ -322,6 +319,7 @@ def test_a_deployment_lives_dies_and_is_stopped(pool: Pool, tmp_path: Path) -> N
     gwbatch("deploy", "rm", "--state", str(state))
     assert pid(state) == 0
     assert states(state) == {}
+    assert not fetch("http://127.0.0.1:18765/")
     ledger = Ledger(state / "ledger.sqlite")
     assert ledger.read("SELECT released FROM leases WHERE name = 'dispatcher'")[0][0] == 1  # it was told, not killed
     assert ledger.read("SELECT count(*) FROM deliveries WHERE state <> 'done'")[0][0] == 0
@@ -342,12 +340,3 @@ def test_a_deployment_with_a_wrong_profile_waits_for_a_person(pool: Pool, tmp_pa
     gwbatch("deploy", "release", "--state", str(state))
     until(lambda: pid(state), 90)
     gwbatch("deploy", "rm", "--state", str(state))
-
-
-def fetch(address: str) -> str:
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return str(answer.read().decode())
-    except (urllib.error.URLError, OSError):
-        time.sleep(0.2)
-        return ""
