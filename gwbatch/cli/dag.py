@@ -143,16 +143,17 @@ def _unused(name: str, taken: dict[str, dict[str, Path]]) -> str:
 def _from_gracedb(graceid: str, profile: Profile, scratch: Path) -> dict[str, Path]:
     from gwbatch.annotation.graph import COINC, MAP, PSD
     from gwbatch.errors import BadInput, ConfigError
-    from gwbatch.gracedb.client import make_client
+    from gwbatch.gracedb.client import errors_in_words, make_client
     from gwbatch.gracedb.writer import Writer
 
     if not profile.gracedb.url:
         raise ConfigError(f"{graceid} is to come from GraceDB, but the site profile names no server (gracedb.url).")
     client = make_client(profile.gracedb)
     event = graceid
-    if "S" in graceid[:2]:
-        event = str(client.superevent(graceid).json()["preferred_event"])
-    there = {entry["filename"] for entry in client.files(event).json()["files"]}
+    with errors_in_words(f"look up {graceid}"):
+        if "S" in graceid[:2]:
+            event = str(client.superevent(graceid).json()["preferred_event"])
+        there = {entry["filename"] for entry in client.files(event).json()["files"]}
     wanted = [COINC, *([PSD] if PSD in there else [])] if COINC in there else [MAP]
     if wanted[0] not in there:
         raise BadInput(f"{event} has neither {COINC} nor {MAP}: there is nothing to annotate.")
