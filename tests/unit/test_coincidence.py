@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gwbatch.config.policy import Policy, load_policy
+from gwbatch.config.policy import load_policy
 from gwbatch.external import ExternalEvent, Match, Partner, best_match, coincide, preferred_external, raven_alert
 from gwbatch.external.coincidence import YEAR, joint_far
 
@@ -146,9 +146,3 @@ def test_any_coincidence_is_within_its_window_and_has_a_rate(
     if match is not None:
         assert match.far_time > 0
         assert (match.far_spacetime is None) is (overlap is None)
-
-
-def test_every_number_is_the_policys() -> None:
-    wide = load_policy().external
-    assert isinstance(POLICY, Policy)
-    assert wide.windows["grb"]["cbc"] == [-5.0, 1.0]
