@@ -58,6 +58,14 @@ def label(target: str, name: str, *, after: str | None = None) -> Effect:
     )
 
 
+def relabel(target: str, name: str, *, occasion: str, on: bool = True, after: str | None = None) -> Effect:
+    """Set or take away a label that may come and go; `occasion` tells one time from the next."""
+    subject = f"{target}/label/{name}"
+    kind, verb = ("gracedb.label", "label") if on else ("gracedb.unlabel", "unlabel")
+    key = f"{target}/{verb}/{name}/{occasion}"
+    return Effect(key, kind, subject, {"target": target, "label": name}, after, LABEL_PRIORITY)
+
+
 def upload(
     target: str,
     filename: str,
@@ -78,6 +86,22 @@ def upload(
         after,
         UPLOAD_PRIORITY,
     )
+
+
+def upload_text(
+    target: str,
+    filename: str,
+    text: str,
+    *,
+    comment: str,
+    tags: Iterable[str] = (),
+    version: str,
+    after: str | None = None,
+) -> Effect:
+    """Upload a short text as `filename` with a log message."""
+    args = {"target": target, "filename": filename, "text": text, "comment": comment, "tags": list(tags)}
+    key = f"{target}/upload/{filename}/{version}"
+    return Effect(key, "gracedb.upload", f"{target}/files/{filename}", args, after, UPLOAD_PRIORITY)
 
 
 def copy_file(

@@ -8,6 +8,8 @@ from __future__ import annotations
 from gwbatch.annotation.graph import (
     COPIES,
     EVENT_PRODUCTS,
+    EXTERNAL_PRODUCTS,
+    JOINT_PRODUCTS,
     PIPELINE_UPLOADS,
     SUPEREVENT_PRODUCTS,
     Product,
@@ -19,6 +21,8 @@ from gwbatch.annotation.workflow import Node, workflow
 __all__ = [
     "COPIES",
     "EVENT_PRODUCTS",
+    "EXTERNAL_PRODUCTS",
+    "JOINT_PRODUCTS",
     "PIPELINE_UPLOADS",
     "SUPEREVENT_PRODUCTS",
     "Node",

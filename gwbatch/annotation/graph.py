@@ -7,6 +7,9 @@ from dataclasses import dataclass
 MAP = "bayestar.multiorder.fits"
 COINC = "coinc.xml"
 PSD = "psd.xml.gz"
+EXTERNAL_MAP = "external.multiorder.fits"
+COMBINED_MAP = "combined-ext.multiorder.fits"
+UPLOADED_MAP = "uploaded.multiorder.fits"  # the newest map that somebody else gave a superevent
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,42 @@ SUPEREVENT_PRODUCTS = (
     ),
 )
 
+EXTERNAL_PRODUCTS = (
+    Product(
+        EXTERNAL_MAP, "external-skymap", (), "Sky map of the external trigger", label="EXT_SKYMAP_READY", urgency=900
+    ),
+    Product("external.png", "plot-allsky", (EXTERNAL_MAP,), "Mollweide projection of the external map", urgency=24),
+)
+
+# Of a superevent and an external event together.
+JOINT_PRODUCTS = (
+    Product(
+        COMBINED_MAP,
+        "combine-skymaps",
+        (MAP, EXTERNAL_MAP),
+        "Product of the sky maps of the superevent and the external trigger",
+        tags=("sky_loc", "ext_coinc", "public"),
+        label="COMBINEDSKYMAP_READY",
+        urgency=950,
+    ),
+    Product(
+        "combined-ext.png",
+        "plot-allsky",
+        (COMBINED_MAP,),
+        "Mollweide projection of the combined map",
+        tags=("sky_loc", "ext_coinc", "public"),
+        urgency=26,
+    ),
+    Product(
+        "overlap_integral.png",
+        "plot-overlap",
+        (COMBINED_MAP,),
+        "Overlap integral of the two sky maps",
+        tags=("ext_coinc", "public"),
+        urgency=26,
+    ),
+)
+
 # What a superevent takes over from its preferred event as it is.
 COPIES = {
     MAP: ("Sky map copied from {event}", ("sky_loc", "public")),
@@ -85,4 +124,5 @@ PIPELINE_UPLOADS = {"em_bright.json": "EMBRIGHT_READY", "p_astro.json": "PASTRO_
 
 def product_named(name: str) -> Product:
     """The declaration of a product."""
-    return next(product for product in (*EVENT_PRODUCTS, *SUPEREVENT_PRODUCTS) if product.name == name)
+    known = (*EVENT_PRODUCTS, *SUPEREVENT_PRODUCTS, *EXTERNAL_PRODUCTS, *JOINT_PRODUCTS)
+    return next(product for product in known if product.name == name)

@@ -12,6 +12,14 @@ class Targeted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     far_gw: float
 
 
+class Mixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Systematic error as a core with the weight `core_weight` and a tail, each a 1-sigma radius in deg."""
+
+    core_weight: float
+    core: float
+    tail: float
+
+
 class External(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every number that external triggers are judged by; see ``policy.toml`` for what each means."""
 
@@ -24,4 +32,13 @@ class External(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     search_rank: dict[str, int]
     rank_of_others: int
     cbc_like: list[str]
-    forget_after: float
+    least_error: float
+    fermi_systematics: dict[str, Mixture]
+    map_sources: list[str]
+    map_wait: float
+    largest_map: int
+
+    @property
+    def reach(self) -> float:
+        """The longest time in s between a superevent and an external event that could belong together."""
+        return max(abs(bound) for windows in self.windows.values() for window in windows.values() for bound in window)

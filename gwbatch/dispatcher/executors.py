@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gwbatch.clock import Clock
+from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
+from gwbatch.dispatcher.external_writes import ExternalWrites
+from gwbatch.dispatcher.linked_maps import decode_map, fetch_map
+from gwbatch.dispatcher.outcome import Outcome
 from gwbatch.errors import BadInput, GwbatchError, TransientError
+from gwbatch.external.notices import is_external
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import JOB_ENDED, Registry
 from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME, read_result, sync
 from gwbatch.ledger import Ledger, Transaction, jobs, messages
 from gwbatch.ledger.effects import Claimed
+from gwbatch.ledger.external import Externals
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.schedulers import Scheduler
 
 if TYPE_CHECKING:
     from gwbatch.gracedb.writer import Writer
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an effect went: its result, and what else to write in the transaction that marks it done."""
-
-    result: Mapping[str, Any] = field(default_factory=dict)
-    commit: Callable[[Transaction], None] | None = None
 
 
 class Executors:
@@ -50,6 +48,7 @@ class Executors:
         scheduler: Scheduler,
         registry: Registry,
         clock: Clock,
+        policy: Policy,
     ) -> None:
         self._ledger = ledger
         self._profile = profile
@@ -57,12 +56,20 @@ class Executors:
         self._scheduler = scheduler
         self._registry = registry
         self._clock = clock
+        self._policy = policy
         self._writer: Writer | None = None
+        self._external = ExternalWrites(ledger, lambda: self.writer)
         self._kinds: dict[str, Callable[[Claimed], Outcome]] = {
             "gracedb.create_superevent": self._create_superevent,
             "gracedb.update_superevent": self._update_superevent,
             "gracedb.add_event": self._add_event,
             "gracedb.label": self._label,
+            "gracedb.unlabel": self._unlabel,
+            "gracedb.remove_event": self._remove_event,
+            "gracedb.create_external": self._external.create,
+            "gracedb.replace_external": self._external.replace,
+            "gracedb.keep_notice": self._external.keep,
+            "gracedb.prefer_external": self._prefer_external,
             "gracedb.upload": self._upload,
             "gracedb.copy": self._copy,
             "gracedb.log": self._log,
@@ -136,17 +143,45 @@ class Executors:
 
     def _add_event(self, claimed: Claimed) -> Outcome:
         target = self._target(claimed.args["superevent"])
-        self.writer.add_event(target, claimed.args["event"], repeated=claimed.attempts > 1)
+        self.writer.add_event(target, self._target(claimed.args["event"]), repeated=claimed.attempts > 1)
         return Outcome({"target": target})
+
+    def _remove_event(self, claimed: Claimed) -> Outcome:
+        target = self._target(claimed.args["superevent"])
+        self.writer.remove_event(target, self._target(claimed.args["event"]))
+        return Outcome({"target": target})
+
+    def _prefer_external(self, claimed: Claimed) -> Outcome:
+        key, external = claimed.args["superevent"], claimed.args["external"]
+        superevent = Mirror(self._ledger.connection).superevent(key)
+        found = Externals(self._ledger.connection).coincidences(external=external)
+        # Always the newest numbers, and none of a coincidence that has ended meanwhile.
+        match = next((o.match for o in found if superevent and o.chosen and o.match.superevent == superevent.key), None)
+        if match is None:
+            return Outcome({"skipped": "not its coincidence any more"})
+        rates = {"time_coinc_far": match.far_time, "space_coinc_far": match.far_spacetime}
+        changes = {name: rate for name, rate in rates.items() if rate is not None and math.isfinite(rate)}
+        target = self._target(key)
+        self.writer.update_superevent(target, {"em_type": self._target(external), **changes}, repeated=True)
+        return Outcome({"target": target, "changes": changes})
 
     def _label(self, claimed: Claimed) -> Outcome:
         target = self._target(claimed.args["target"])
         self.writer.label(target, claimed.args["label"], repeated=claimed.attempts > 1)
         return Outcome({"target": target})
 
+    def _unlabel(self, claimed: Claimed) -> Outcome:
+        target = self._target(claimed.args["target"])
+        self.writer.remove_label(target, claimed.args["label"])
+        return Outcome({"target": target})
+
     def _upload(self, claimed: Claimed) -> Outcome:
         args, target = claimed.args, self._target(claimed.args["target"])
         repeated = claimed.attempts > 1
+        if "text" in args:
+            content = args["text"].encode()
+            self.writer.upload(target, args["filename"], content, args["comment"], args["tags"], repeated=repeated)
+            return Outcome({"target": target})
         self.writer.upload_file(
             target, args["filename"], Path(args["path"]), args["comment"], args["tags"], repeated=repeated
         )
@@ -165,7 +200,9 @@ class Executors:
         return Outcome({"target": target})
 
     def _target(self, name: str) -> str:
-        """The GraceDB id of an event, or of a superevent by its local key."""
+        """The GraceDB id of an event, or of a superevent or external event by its local key."""
+        if is_external(name):
+            return self._external.graceid(name)
         if not name.startswith("S@"):
             return name
         superevent = Mirror(self._ledger.connection).superevent(name)
@@ -201,7 +238,7 @@ class Executors:
         """Make the job directory: inputs and ``job.json``, nothing else."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, source in job.request["inputs"].items():
-            self._fetch(source, directory / name)
+            self._fetch(source, directory / name, job.created)
         (output,) = job.request["outputs"]
         inputs = tuple(job.request["inputs"])
         parameters, plugins = job.request["parameters"], self._profile.plugins
@@ -211,7 +248,7 @@ class Executors:
             self._profile.resources(job.queue), job.priority, job.avoid,
         )  # fmt: skip
 
-    def _fetch(self, source: Mapping[str, Any], place: Path) -> None:
+    def _fetch(self, source: Mapping[str, Any], place: Path, since: float) -> None:
         if place.exists():
             return
         temporary = place.with_name(f".{place.name}.new")
@@ -222,11 +259,22 @@ class Executors:
                 raise BadInput(
                     f"The input {place.name} cannot be read from {source['path']}: {error.strerror}."
                 ) from error
-        else:
+        elif "gracedb" in source:
             graceid, filename = source["gracedb"]
-            temporary.write_bytes(self.writer.download(graceid, filename))
+            temporary.write_bytes(self.writer.download(self._target(graceid), filename))
+        else:
+            temporary.write_bytes(self._given_map(source, since))
         sync(temporary)
         temporary.replace(place)
+
+    def _given_map(self, source: Mapping[str, Any], since: float) -> bytes:
+        """The sky map that a notice brings or links to."""
+        _, _, notice = Externals(self._ledger.connection).notice(source.get("url") or source["inline"])
+        settings = self._policy.external
+        if "inline" in source:
+            return decode_map(notice.skymap, settings.largest_map)
+        patient = self._clock.now() < since + settings.map_wait
+        return fetch_map(notice.skymap, settings.map_sources, settings.largest_map, patient=patient)
 
 
 def end_job(

@@ -80,7 +80,7 @@ class Dispatcher:
             log.info("%d effects were under way when the last dispatcher ended; asking how they went", unfinished)
         # Only the holder of the lease may touch the scheduler's own state.
         self.scheduler = scheduler()
-        self.executors = Executors(ledger, profile, state, self.scheduler, registry, self.clock)
+        self.executors = Executors(ledger, profile, state, self.scheduler, registry, self.clock, policy)
         self.watcher = JobWatcher(ledger, profile, self.scheduler, registry, self.lease, self.clock)
         self.supervisor = Supervisor(listeners, ledger, state / "logs", self.clock)
         self.pulse = Pulse(ledger)

@@ -9,8 +9,9 @@ from functools import partial
 
 from gwbatch.clock import Clock
 from gwbatch.dispatcher import backoff
-from gwbatch.dispatcher.executors import Executors, Outcome
+from gwbatch.dispatcher.executors import Executors
 from gwbatch.dispatcher.lanes import in_words
+from gwbatch.dispatcher.outcome import Outcome
 from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, is_transient
 from gwbatch.faults import mark
 from gwbatch.ledger import Ledger, Transaction, effects, leases

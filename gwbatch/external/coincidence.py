@@ -33,7 +33,7 @@ class Partner:
     burst : bool
         Judged by the windows of bursts (cWB BBH is not).
     category : str
-        ``Production``, ``Test`` or ``MDC``.
+        ``production``, ``test`` or ``mdc``.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Partner:
     far: float
     kind: str
     burst: bool
-    category: str = "Production"
+    category: str = "production"
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class ExternalEvent:
     test: bool = False
     grb: bool = True
     labels: frozenset[str] = frozenset()
+
+    @property
+    def category(self) -> str:
+        """As of a superevent: categories never mix."""
+        return "test" if self.test else "mdc" if self.search == "MDC" else "production"
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def coincide(partner: Partner, external: ExternalEvent, overlap: float | None, s
     overlap : float or None
         Overlap integral of their sky maps, when both are there.
     """
-    if external.test != (partner.category == "Test"):
+    if external.category != partner.category:
         return None
     window = window_of(external, partner.burst, settings)
     dt = partner.t_0 - external.time
@@ -145,7 +150,7 @@ def raven_alert(match: Match, partner: Partner, external: ExternalEvent, policy:
     """
     settings = policy.external
     threshold = policy.significant.get(partner.kind)
-    if external.test or partner.category == "Test":
+    if external.test or partner.category == "test":
         return "a test"
     if external.search not in settings.announced:
         return f"the search {external.search} is not announced by itself"

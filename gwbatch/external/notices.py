@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from gwbatch.errors import BadInput
 from gwbatch.external.json_notices import JSON_TOPICS, read_json
 from gwbatch.external.voevents import VOEVENT_TYPES, read_voevent
+
+_TRIGGER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # it becomes part of keys, paths and queries
 
 LARGEST = 16 * 2**20
 """Bytes of a notice with an inline sky map; larger ones are refused."""
@@ -73,7 +76,12 @@ class Notice:
     @property
     def key(self) -> str:
         """Names the trigger: one external event for one of these."""
-        return f"{self.observatory}:{self.trigger_id}"
+        return f"E@{self.observatory}-{self.trigger_id}"
+
+
+def is_external(key: str) -> bool:
+    """Whether a key names an external event, or one together with a superevent."""
+    return key.startswith("E@")
 
 
 def parse_notice(topic: str, payload: bytes | Mapping[str, Any]) -> Notice:
@@ -116,6 +124,8 @@ def _check(notice: Notice) -> None:
             raise BadInput(f"{name} is {value!r}")
     if not notice.trigger_id:
         raise BadInput("the notice has no trigger id")
+    if not _TRIGGER_ID.fullmatch(notice.trigger_id):
+        raise BadInput(f"the trigger id {notice.trigger_id[:80]!r}")
     if notice.ra is not None and not 0 <= notice.ra <= 360:
         raise BadInput(f"right ascension {notice.ra:g} deg")
     if notice.dec is not None and not -90 <= notice.dec <= 90:

@@ -80,6 +80,56 @@ class Writer:
                 raise BadInput(f"GraceDB has no label {name}: {error}") from error
             mark("gracedb.after_label")
 
+    def remove_label(self, target: str, name: str) -> None:
+        """Take a label away; one that is not there is fine."""
+        try:
+            with errors_in_words(f"remove the label {name} from {target}"):
+                self.client.remove_label(target, name)
+                mark("gracedb.after_remove_label")
+        except GraceDBError as error:
+            if error.status != 404:
+                raise
+
+    def remove_event(self, superevent: str, event: str) -> None:
+        """Take an event out of a superevent; one that is not in it is fine."""
+        try:
+            with errors_in_words(f"remove {event} from {superevent}"):
+                self.client.remove_event_from_superevent(superevent, event)
+        except GraceDBError as error:
+            if error.status != 404:
+                raise
+
+    def create_external(
+        self, pipeline: str, trigger_id: str, search: str, filename: str, content: bytes, labels: list[str], *,
+        test: bool,
+    ) -> tuple[str, bool]:  # fmt: skip
+        """Create the event of an external trigger; returns its id, and whether it was made now.
+
+        GraceDB is always asked first: another dispatcher, or one whose ledger is lost, may have made it.
+        """
+        group = "Test" if test else "External"
+        words = f'group: {group} pipeline: {pipeline} grbevent.trigger_id = "{trigger_id}"'
+        with errors_in_words(f"look for trigger {trigger_id} of {pipeline}"):
+            found = [
+                str(event["graceid"]) for event in self.client.events(f"{words} MDC" if search == "MDC" else words)
+            ]
+        if found:
+            return min(found), False
+        with errors_in_words(f"create the event of trigger {trigger_id} of {pipeline}"):
+            reply = self.client.create_event(
+                group, pipeline, filename, search=search, filecontents=content, labels=labels
+            ).json()
+            mark("gracedb.after_create_external")
+        return str(reply["graceid"]), True
+
+    def replace_event(self, graceid: str, filename: str, content: bytes) -> None:
+        """Replace the file of an event, unless it has this content already."""
+        if self._has_file(graceid, filename, content):
+            return
+        with errors_in_words(f"replace {filename} of {graceid}"):
+            self.client.replace_event(graceid, filename, filecontents=content)
+            mark("gracedb.after_replace_event")
+
     def upload(
         self, target: str, filename: str, content: bytes, comment: str, tags: list[str], *, repeated: bool
     ) -> None:

@@ -17,13 +17,16 @@ from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.effects import Effect
 from gwbatch.errors import BadInput, ConfigError
-from gwbatch.ledger import Transaction, decisions
+from gwbatch.ledger import Transaction, decisions, messages
+from gwbatch.ledger.external import Externals
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.model import Decision
 
 LANES = ("superevent", "exttrig", "general")
 SERIAL_LANES = ("superevent", "exttrig")
 JOB_ENDED = "job.ended"
+SUPEREVENT_CHANGED = "lane.superevent_changed"
+OWN_TOPICS = ("every.", "job.", "lane.")
 
 
 @dataclass
@@ -54,11 +57,23 @@ class Context:
         """The mirror of GraceDB."""
         return Mirror(self.tx)
 
+    @cached_property
+    def externals(self) -> Externals:
+        """External triggers."""
+        return Externals(self.tx)
+
     def record(self, decision: Decision) -> None:
-        """Bring the mirror to the state after a decision and write the decision down."""
-        self.mirror.apply(decision, self.now)
+        """Bring the ledger to the state after a decision and write the decision down."""
+        if "external" in decision.detail:
+            self.externals.apply(decision)
+        else:
+            self.mirror.apply(decision, self.now)
         decisions.record(self.tx, decision, self.now, self.message_id)
         self.decisions.append(decision)
+
+    def tell(self, topic: str, payload: dict[str, Any], lane: str) -> None:
+        """Have a lane handle a message of our own, once this transaction is committed."""
+        messages.send(self.tx, "lane", topic, {**payload, "because": self.message_id}, [lane], self.now)
 
 
 @dataclass(frozen=True)
@@ -154,7 +169,7 @@ class Registry:
 
         ``group_pipeline_search`` belongs to ``group_pipeline`` where nobody asked for the search.
         """
-        if topic in self._by_topic or topic.startswith(("gcn.", "igwn.", "every.", "job.")):
+        if topic in self._by_topic or topic.startswith(("gcn.", *OWN_TOPICS, "igwn.")):
             return topic
         bare = topic.rpartition(".")[2].lower()
         base = "_".join(bare.split("_")[:2])

@@ -44,7 +44,10 @@ class Computation:
 
 
 _CATALOGUE: dict[str, Computation] = {}
-_BUILTIN = ("site_check", "localize", "flatten", "fits_header", "plot_allsky", "plot_volume", "plot_coherence")
+_BUILTIN = (
+    "site_check", "localize", "flatten", "fits_header", "plot_allsky", "plot_volume", "plot_coherence",
+    "external_skymap", "combine_skymaps", "plot_overlap",
+)  # fmt: skip
 
 
 def job(*, queue: str, name: str | None = None) -> Callable[[Function], Function]:

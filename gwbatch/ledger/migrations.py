@@ -32,3 +32,4 @@ def _step(name: str) -> None:
 
 _step("0001_initial")
 _step("0002_remedies")
+_step("0003_external")

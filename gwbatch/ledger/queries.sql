@@ -114,7 +114,7 @@ ORDER BY 4 DESC LIMIT :limit;
 -- name: report_message_latencies
 SELECT m.published, m.received, d.decided, d.lane
 FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
-WHERE d.state = 'done' AND m.source NOT IN ('timer', 'job') ORDER BY d.id DESC LIMIT :limit;
+WHERE d.state = 'done' AND m.source NOT IN ('timer', 'job', 'lane') ORDER BY d.id DESC LIMIT :limit;
 
 -- name: report_effect_latencies
 SELECT kind, finished - created AS whole FROM effects
@@ -143,6 +143,13 @@ UPDATE jobs SET attempt = attempt + 1, state = :state, phase = NULL, state_since
     directory = NULL, host = NULL, submitted = NULL, started = NULL, finished = NULL, result = NULL,
     releases = 0, avoid = :avoid
 WHERE key = :key;
+
+-- name: put_external
+INSERT INTO external_events (key, observatory, trigger_id, search, time, far, test, chosen, reasons, created, updated)
+VALUES (:key, :observatory, :trigger_id, :search, :time, :far, :test, :chosen, :reasons, :now, :now)
+ON CONFLICT (key) DO UPDATE SET
+    search = excluded.search, time = excluded.time, far = excluded.far, test = excluded.test,
+    chosen = excluded.chosen, reasons = excluded.reasons, updated = excluded.updated;
 
 -- name: dead_message
 SELECT d.*, m.topic, m.payload FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?;

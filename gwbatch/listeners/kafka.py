@@ -24,7 +24,7 @@ from gwbatch.clock import Clock
 from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import TransientError
 from gwbatch.faults import mark
-from gwbatch.handlers.registry import Registry
+from gwbatch.handlers.registry import OWN_TOPICS, Registry
 from gwbatch.ledger import Ledger, Transaction, messages, positions
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.positions import Position
@@ -173,7 +173,7 @@ class KafkaListener:
         """Whether a topic of the handlers can be on this connection."""
         if self._settings.kind == "gcn":
             return topic.startswith(("gcn.", "igwn."))
-        return not topic.startswith(("gcn.", "igwn.", "every.", "job."))
+        return not topic.startswith(("gcn.", "igwn.", *OWN_TOPICS))
 
     def _begin(self, places: Sequence[_Place]) -> None:
         """Where to start; written down before the first message, so that `latest` is latest only once."""

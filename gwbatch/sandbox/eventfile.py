@@ -173,7 +173,7 @@ def _voevent(content: bytes) -> dict[str, Any]:
         "trigger_duration": number(params.get("Trig_Timescale") or params.get("Integ_Time")),
         "designation": None,
         "redshift": None,
-        "trigger_id": params.get("TrigID") or params.get("Trans_Num"),
+        "trigger_id": params.get("TrigID") or params.get("Trans_Num") or params.get("Burst_Id"),
     }
     if iso is None:
         raise ValueError("no ISOTime")

@@ -23,6 +23,7 @@ from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.gracedb.client import make_client
 from gwbatch.handlers import REGISTRY, load_handlers
+from gwbatch.handlers.voevent import voevent_topic
 from gwbatch.jobs import result
 from gwbatch.ledger import Ledger, effects, leases, messages
 from gwbatch.ledger.messages import Incoming
@@ -32,6 +33,10 @@ from gwbatch.sandbox.server import _Version
 from gwbatch.sandbox.store import Store
 from gwbatch.schedulers.simulated import SimulatedScheduler
 
+FACTS: dict[str, dict[str, Any]] = {
+    "localize": {"has_distances": True, "has_coherence": True},
+    "combine-skymaps": {"overlap_integral": 32.4, "disjoint": False},
+}
 MAP = "bayestar.multiorder.fits"
 
 
@@ -67,8 +72,8 @@ def write_result(request: JobRequest, facts: dict[str, Any] | None = None, error
 
 
 def well(request: JobRequest) -> None:
-    """Every job succeeds; maps have distances and a coherence factor."""
-    write_result(request, {"has_distances": True, "has_coherence": True} if request.kind == "localize" else None)
+    """Every job succeeds; maps have distances and a coherence factor, and agree with those of external triggers."""
+    write_result(request, FACTS.get(request.kind))
 
 
 class Rig:
@@ -93,13 +98,15 @@ class Rig:
         with self.ledger.transaction() as tx:
             self.lease = leases.acquire(tx, "dispatcher", self.clock.now())
             effects.release_running(tx)
-        self.executors = Executors(self.ledger, self.profile, self.folder, self.scheduler, REGISTRY, self.clock)
+        self.executors = Executors(
+            self.ledger, self.profile, self.folder, self.scheduler, REGISTRY, self.clock, self.policy
+        )
         self.worker = EffectWorker(self.ledger, self.executors, self.lease, self.clock)
         self.watcher = JobWatcher(self.ledger, self.profile, self.scheduler, REGISTRY, self.lease, self.clock)
         make = lambda name: Lane(  # noqa: E731
             name, self.ledger, REGISTRY, self.policy, self.profile, self.lease, self.clock, self.folder / "notes"
         )
-        self.lanes = [make("superevent"), make("general")]
+        self.lanes = [make("superevent"), make("exttrig"), make("general")]
 
     def carry(self, *, lose: Sequence[str] = ()) -> None:
         """Be the listener: alerts from the outbox into the ledger."""
@@ -135,6 +142,19 @@ class Rig:
             return upload(self.server.client, Trigger(graceid_of, "bns_hlv", far), content)
         made = self.server.client.create_event("CBC", graceid_of, "coinc.xml", search="AllSky", filecontents=content)
         return str(made.json()["graceid"])
+
+    def notice(self, payload: bytes, topic: str = "", source: str = "gcn") -> None:
+        """Be GCN."""
+        topic = topic or voevent_topic(payload)
+        with self.ledger.transaction() as tx:
+            offset = tx.execute("SELECT count(*) FROM messages WHERE source = ?", (source,)).fetchone()[0]
+            incoming = Incoming(source, topic, 0, offset, payload)
+            messages.receive(tx, incoming, REGISTRY.lanes_for(topic), self.clock.now())
+
+    def externals(self) -> list[dict[str, Any]]:
+        """The external events of the server, tests among them."""
+        found = [*self.server.client.events("External"), *self.server.client.events("External MDC")]
+        return sorted([*found, *self.server.client.events("group: Test")], key=lambda event: str(event["graceid"]))
 
     def superevents(self) -> list[dict[str, Any]]:
         return list(self.server.client.superevents("category: Production"))

@@ -65,8 +65,8 @@ def test_what_is_not_looked_for(search: str, observatory: str, kind: str) -> Non
 
 def test_tests_and_observations_never_match() -> None:
     assert coincide(superevent(), external(test=True), None, RULES) is None
-    assert coincide(superevent(category="Test"), external(), None, RULES) is None
-    assert coincide(superevent(category="Test"), external(test=True), None, RULES) is not None
+    assert coincide(superevent(category="test"), external(), None, RULES) is None
+    assert coincide(superevent(category="test"), external(test=True), None, RULES) is not None
 
 
 def test_the_joint_rate_of_times_alone() -> None:
@@ -92,7 +92,7 @@ def test_the_joint_rate_of_a_targeted_search() -> None:
         ({}, {}, {"grb": False}, "no burst"),
         ({}, {}, {"search": "SubGRB"}, "not announced"),
         ({}, {"kind": "burst.imbh"}, {}, "lists no threshold"),
-        ({}, {"category": "Test"}, {"test": True}, "a test"),
+        ({}, {"category": "test"}, {"test": True}, "a test"),
         ({"far_spacetime": None}, {"kind": "burst.allsky", "far": 1e-6}, {"search": "Supernova"}, None),
         ({"far_spacetime": None}, {"kind": "burst.allsky", "far": 1e-5}, {"search": "Supernova"}, "less than"),
     ],

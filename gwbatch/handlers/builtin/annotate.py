@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,15 @@ from gwbatch.annotation import (
 )
 from gwbatch.annotation.graph import COINC, MAP, PSD
 from gwbatch.effects import Effect
-from gwbatch.errors import BadInput
-from gwbatch.handlers.registry import Context
-from gwbatch.jobs.catalogue import queue_of
-from gwbatch.ledger import jobs, mirror
+from gwbatch.external.notices import is_external
+from gwbatch.handlers.builtin import jobs
+from gwbatch.handlers.registry import SUPEREVENT_CHANGED, Context
+from gwbatch.ledger import mirror
+from gwbatch.ledger.jobs import Job, get
 from gwbatch.model import JobState
 from gwbatch.superevents import Event, parse_event
 from gwbatch.superevents.admission import foreign_server, refusal
 from gwbatch.superevents.ranking import is_significant
-
-log = logging.getLogger(__name__)
-
 
 # ---- events ---------------------------------------------------------------------------------------------
 
@@ -71,7 +68,7 @@ def _pipeline_upload(event: Event, entry: Any, context: Context) -> Iterator[Eff
     name = next((known for known in PIPELINE_UPLOADS if filename == known or filename.endswith(f".{known}")), None)
     if filename == PSD:
         context.mirror.put_product(mirror.Product(event.graceid, PSD, "0", None, {}), context.now)
-        first = jobs.get(context.tx, f"{event.graceid}/localize")
+        first = get(context.tx, f"{event.graceid}/localize")
         if first is None or first.state is JobState.FAILED:
             yield from _localize(event, (COINC, PSD), context)
     elif name is not None:
@@ -108,7 +105,7 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
         if source is None:
             continue
         content = f"{superevent.preferred}.{source.version}"
-        version = _next_version(content, of_superevent.get(name))
+        version = next_version(content, of_superevent.get(name))
         if version is None:
             continue
         text = comment.format(event=superevent.preferred)
@@ -124,8 +121,8 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
             yield from _plot(key, superevent.preferred, version, source, context)
 
 
-def _next_version(content: str, known: mirror.Product | None) -> str | None:
-    """The version under which a superevent gets a content: numbered, for the preferred event may change back."""
+def next_version(content: str, known: mirror.Product | None) -> str | None:
+    """The version under which a superevent gets a content: numbered, for what is preferred may change back."""
     if known is None:
         return content
     before, _, generation = known.version.partition("~")
@@ -142,6 +139,7 @@ def _plot(key: str, preferred: str, version: str, source: mirror.Product, contex
 def _annotate_superevent_of(graceid: str, context: Context) -> Iterator[Effect]:
     superevent = context.mirror.superevent_of(graceid)
     if superevent is not None and superevent.preferred == graceid:
+        context.tell(SUPEREVENT_CHANGED, {"superevent": superevent.key}, "exttrig")
         yield from annotate_superevent(superevent.key, context)
 
 
@@ -151,34 +149,22 @@ def _annotate_superevent_of(graceid: str, context: Context) -> Iterator[Effect]:
 def _plan(
     product: Product, subject: str, version: str, sources: dict[str, Any], significant: bool, context: Context
 ) -> Iterator[Effect]:
-    key = f"{subject}/{product.job}" if version == "0" else f"{subject}/{product.job}/{version}"
-    request = {
-        "inputs": sources,
-        "outputs": [product.name],
-        "parameters": {**context.policy.annotation.parameters.get(product.job, {}), "graceid": subject},
-        "product": product.name,
-        "version": version,
-    }
     priority = job_priority(product, significant)
-    effect = jobs.plan(context.tx, key, product.job, queue_of(product.job), subject, request, priority, context.now)
-    if effect is not None:
-        yield effect
+    return jobs.plan(product, subject, version, sources, priority, context, graceid=subject)
 
 
 def handle_job(message: dict[str, Any], context: Context) -> Iterator[Effect]:
     """A job ended: take over what it made, or try again, or say that it failed."""
-    job = jobs.get(context.tx, str(message.get("job")))
-    if job is None:
-        raise BadInput(f"A job ended that the ledger does not know: {message.get('job')!r}.")
-    if message.get("attempt") != job.attempt:
+    job = jobs.ended(message, context)
+    if job is None or is_external(job.subject):
         return
     if job.state is JobState.DONE:
         yield from _take_result(job, context)
-    elif job.state in (JobState.FAILED, JobState.LOST):
+    elif jobs.failed(job):
         yield from _after_failure(job, context)
 
 
-def _take_result(job: jobs.Job, context: Context) -> Iterator[Effect]:
+def _take_result(job: Job, context: Context) -> Iterator[Effect]:
     product, version = product_named(job.request["product"]), job.request["version"]
     made_from = context.mirror.product(job.subject, MAP) if product.name != MAP else None
     if made_from is not None and made_from.version != version:
@@ -202,17 +188,12 @@ def _take_result(job: jobs.Job, context: Context) -> Iterator[Effect]:
         yield from _annotate_superevent_of(job.subject, context)
 
 
-def _after_failure(job: jobs.Job, context: Context) -> Iterator[Effect]:
-    error = (job.result or {}).get("error") or {}
-    if error.get("retryable", True) and job.attempt < context.policy.annotation.max_attempts:
-        log.warning("job %s failed (%s), trying again", job.attempt_key, job.reason)
-        jobs.try_again(context.tx, job, context.now)
+def _after_failure(job: Job, context: Context) -> Iterator[Effect]:
+    if jobs.try_again(job, context):
         return
-    log.error("job %s failed for good: %s", job.key, job.reason)
     if job.kind == "localize" and PSD not in job.request["inputs"] and context.mirror.product(job.subject, PSD):
         event = context.mirror.event(job.subject)
         if event is not None:
             yield from _localize(event, (COINC, PSD), context)
             return
-    text = f"{job.kind} failed after {job.attempt} attempt(s): {job.reason}"
-    yield effects.log(job.subject, text, key=job.key, tags=("gwbatch",))
+    yield jobs.say_failed(job, job.subject)

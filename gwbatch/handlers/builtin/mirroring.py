@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from gwbatch.annotation.graph import COMBINED_MAP, MAP, UPLOADED_MAP
 from gwbatch.errors import BadInput
 from gwbatch.handlers.registry import Context
+from gwbatch.ledger.mirror import Product
 from gwbatch.superevents import Superevent, parse_event
 from gwbatch.superevents.admission import added_label, foreign_server
 from gwbatch.superevents.candidate import finite, require_name
@@ -48,7 +50,21 @@ def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent 
         changed = _reshaped(changed, data)
         _take_over_members(changed, alert, data, context)
     context.mirror.put_superevent(changed, context.now)
+    _note_sky_map(changed, alert, context)
     return context.mirror.superevent(changed.key)
+
+
+def _note_sky_map(superevent: Superevent, alert: Mapping[str, Any], context: Context) -> None:
+    """A log message with a sky map that is not ours: people give superevents better ones, by parameter estimation."""
+    entry = alert.get("data")
+    filename = str(entry.get("filename") or "") if isinstance(entry, Mapping) else ""
+    if alert.get("alert_type") != "log" or not filename.endswith(".multiorder.fits"):
+        return
+    if filename in (MAP, COMBINED_MAP) or not isinstance(entry, Mapping):
+        return
+    version = f"{filename},{entry.get('file_version') or 0}"
+    product = Product(superevent.key, UPLOADED_MAP, version, None, {"filename": version})
+    context.mirror.put_product(product, context.now)
 
 
 def _find(data: Mapping[str, Any], context: Context) -> Superevent | None:

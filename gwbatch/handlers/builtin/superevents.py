@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gwbatch import effects
+from gwbatch.annotation.graph import MAP, UPLOADED_MAP
 from gwbatch.effects import Effect
 from gwbatch.errors import BadInput
 from gwbatch.gpstime import utc_to_gps
 from gwbatch.handlers.builtin.annotate import annotate_superevent
 from gwbatch.handlers.builtin.mirroring import mirror_superevent
-from gwbatch.handlers.registry import Context
+from gwbatch.handlers.registry import SUPEREVENT_CHANGED, Context
 from gwbatch.model import Decision
 from gwbatch.superevents import Event, Manager, parse_event
 from gwbatch.superevents.admission import ALERT_TYPES, added_label, foreign_server
@@ -95,6 +96,9 @@ def _carry_out(decisions: list[Decision], context: Context) -> Iterator[Effect]:
         effect = effect_of(decision, context)
         if effect is not None:
             yield effect
+    for decision in decisions:
+        if decision.superevent and decision.action in ("create", "update"):
+            context.tell(SUPEREVENT_CHANGED, {"superevent": decision.superevent}, "exttrig")
     for key in dict.fromkeys(decision.superevent for decision in decisions if decision.superevent):
         yield from annotate_superevent(key, context)
 
@@ -131,9 +135,12 @@ def _label_again(effect: Effect, context: Context) -> Effect:
 
 def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about a superevent: take over what others changed; on a lock, choose the preferred event again."""
+    before = _as_seen_from_outside(alert, context)
     superevent = mirror_superevent(alert, context)
     if superevent is None:
         return
+    if _as_seen_from_outside(alert, context) != before:
+        context.tell(SUPEREVENT_CHANGED, {"superevent": superevent.key}, "exttrig")
     alert_type, label = alert.get("alert_type"), added_label(alert)
     decisions: list[Decision] = []
     if alert_type == "label_added" and (
@@ -145,3 +152,14 @@ def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effec
     for decision in decisions:
         context.record(decision)
     yield from _carry_out(decisions or [Decision("none", superevent.key)], context)
+
+
+def _as_seen_from_outside(alert: Mapping[str, Any], context: Context) -> Any:
+    """What of a superevent its coincidences depend on."""
+    data = alert.get("object")
+    name = data.get("superevent_id") if isinstance(data, Mapping) else None
+    superevent = context.mirror.superevent_named(name) if isinstance(name, str) else None
+    if superevent is None:
+        return None
+    maps = context.mirror.product(superevent.key, MAP), context.mirror.product(superevent.key, UPLOADED_MAP)
+    return superevent.key, superevent.t_0, superevent.preferred, maps

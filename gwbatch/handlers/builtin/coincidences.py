@@ -1,0 +1,299 @@
+"""Judging an external event anew: what it coincides with, what GraceDB shall show of it, what is announced."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from gwbatch import effects
+from gwbatch.annotation import JOINT_PRODUCTS
+from gwbatch.annotation.graph import COMBINED_MAP
+from gwbatch.effects import Effect
+from gwbatch.external import Match, Partner, best_match, coincide, preferred_external, raven_alert
+from gwbatch.external.coincidence import EM_COINC, RAVEN_ALERT
+from gwbatch.handlers.builtin.annotate import next_version
+from gwbatch.handlers.builtin.external_labels import relabel
+from gwbatch.handlers.builtin.external_maps import pair, plan_combined, plan_pictures, wanted_version
+from gwbatch.handlers.registry import Context
+from gwbatch.ledger import mirror
+from gwbatch.ledger.external import Coincidence, External
+from gwbatch.model import Decision
+from gwbatch.superevents import Superevent
+
+FAR_FILE = "coincidence_far.json"
+TAGS = ("ext_coinc",)
+
+
+def judge_all_near(key: str, context: Context) -> Iterator[Effect]:
+    """Judge every external event that a superevent could matter to, or has mattered to."""
+    superevent = context.mirror.superevent(key)
+    if superevent is None:
+        return
+    if superevent.key != key:
+        context.externals.follow_alias(key, superevent.key)
+    near = {event.key for event in context.externals.near(superevent.t_0, context.policy.external.reach)}
+    known = {one.match.external for one in context.externals.coincidences(superevent=superevent.key)}
+    for external in sorted(near | known):
+        yield from judge(external, context)
+
+
+def judge(key: str, context: Context) -> Iterator[Effect]:
+    """Bring everything about one external event to the state that follows from what is known now."""
+    event = context.externals.get(key)
+    if event is None:
+        return
+    before = context.externals.coincidences(external=key)
+    candidates = list(_candidates(event, context))
+    for superevent, _ in candidates:
+        if context.profile.gracedb.url:
+            yield from plan_combined(key, superevent, context)
+    after = _choose([match for _, match in candidates], before)
+    context.externals.put_coincidences(key, after)
+    old, new = _chosen(before), _chosen(after)
+    yield from _follow(event, old, new, context)
+    for superevent_key in dict.fromkeys(one.match.superevent for one in (old, new) if one is not None):
+        yield from _present(superevent_key, context)
+    if new is not None and not new.announced:
+        yield from _announce(new.match, context)
+
+
+def _candidates(event: External, context: Context) -> Iterator[tuple[Superevent, Match]]:
+    """Every superevent in the window, with the coincidence that it would be."""
+    seen, settings = event.seen, context.policy.external
+    for superevent in context.mirror.superevents_near(seen.category, event.time, settings.reach):
+        partner = partner_of(superevent, context)
+        combined = context.mirror.product(pair(event.key, superevent.key), COMBINED_MAP)
+        overlap = None if combined is None else combined.facts["overlap_integral"]
+        match = None if partner is None else coincide(partner, seen, overlap, settings)
+        if match is not None:
+            yield superevent, match
+
+
+def partner_of(superevent: Superevent, context: Context) -> Partner | None:
+    """A superevent as a coincidence sees it; None while its preferred event is not known."""
+    preferred = context.mirror.event(superevent.preferred)
+    if preferred is None or preferred.far is None:
+        return None
+    burst = preferred.group == "burst" and preferred.kind not in context.policy.external.cbc_like
+    return Partner(superevent.key, superevent.t_0, preferred.far, preferred.kind, burst, superevent.category)
+
+
+def _choose(matches: list[Match], before: list[Coincidence]) -> list[Coincidence]:
+    """The least likely one by chance is the coincidence; one that was announced stays it."""
+    announced = next((one for one in before if one.announced), None)
+    if announced is not None and announced.match.superevent not in [match.superevent for match in matches]:
+        matches = [*matches, announced.match]
+    best = best_match(matches)
+    chosen = announced.match.superevent if announced is not None else best.superevent if best is not None else None
+    return [
+        Coincidence(match, match.superevent == chosen, announced is not None and match.superevent == chosen)
+        for match in matches
+    ]
+
+
+def _chosen(found: list[Coincidence]) -> Coincidence | None:
+    return next((one for one in found if one.chosen), None)
+
+
+# ---- the external event -----------------------------------------------------------------------------------
+
+
+def _follow(event: External, old: Coincidence | None, new: Coincidence | None, context: Context) -> Iterator[Effect]:
+    """From one coincidence to the next: membership, label and files of the external event."""
+    if old is not None and (new is None or new.match.superevent != old.match.superevent):
+        context.record(
+            _decision("coincidence_end", old.match, "another is less likely by chance" if new else "outside")
+        )
+        yield _membership(old.match, context, join=False)
+        yield relabel(event.key, EM_COINC, context, on=False)
+        old = None
+    if new is None:
+        return
+    match = new.match
+    if old is None or old.match != match:
+        context.record(_decision("coincidence", match, _in_words(match)))
+    if old is None:
+        yield _membership(match, context, join=True)
+    text = _far_text(event, match, context)
+    upload = _show_text(event.key, text, match.superevent, context)
+    if upload is not None:
+        yield upload
+    if old is None:
+        yield relabel(event.key, EM_COINC, context, on=True, after=upload.key if upload else None)
+    yield from plan_pictures(event.key, match.superevent, context)
+    yield from _show_products(event.key, pair(event.key, match.superevent), context)
+
+
+def _membership(match: Match, context: Context, *, join: bool) -> Effect:
+    kind, verb = ("gracedb.add_event", "add") if join else ("gracedb.remove_event", "remove")
+    return Effect(
+        f"{match.superevent}/{verb}/{match.external}/{context.message_id}",
+        kind,
+        f"{match.external}/member",
+        {"superevent": match.superevent, "event": match.external},
+        f"{match.external}/create",
+        effects.LABEL_PRIORITY,
+    )
+
+
+# ---- the superevent ---------------------------------------------------------------------------------------
+
+
+def _present(key: str, context: Context) -> Iterator[Effect]:
+    """What a superevent shows of its coincidences: those of its preferred external event."""
+    superevent = context.mirror.superevent(key)
+    if superevent is None:
+        return
+    matches = [one.match for one in context.externals.coincidences(superevent=superevent.key) if one.chosen]
+    events = {match.external: event for match in matches if (event := context.externals.get(match.external))}
+    preferred = preferred_external([(events[match.external].seen, match) for match in matches], context.policy.external)
+    shown = context.mirror.product(superevent.key, FAR_FILE)
+    has_label = shown is not None and shown.facts.get("external") is not None
+    if preferred is None:
+        if shown is not None and has_label:
+            context.mirror.put_product(replace(shown, facts={"external": None}), context.now)
+            yield from _label_superevent(superevent, EM_COINC, context, on=False)
+        return
+    match = next(match for match in matches if match.external == preferred.key)
+    upload = _show_text(superevent.key, _far_text(events[preferred.key], match, context), preferred.key, context)
+    if upload is not None:
+        yield upload
+        yield Effect(
+            f"{superevent.key}/prefer-external/{context.message_id}",
+            "gracedb.prefer_external",
+            superevent.key,
+            {"superevent": superevent.key, "external": preferred.key},
+            f"{preferred.key}/create",
+            effects.LABEL_PRIORITY,
+        )
+    if not has_label:
+        yield from _label_superevent(superevent, EM_COINC, context, on=True, after=upload.key if upload else None)
+    yield from _show_products(superevent.key, pair(preferred.key, superevent.key), context)
+
+
+def _label_superevent(
+    superevent: Superevent, name: str, context: Context, *, on: bool, after: str | None = None
+) -> Iterator[Effect]:
+    labels = [label for label in superevent.labels if label != name]
+    context.mirror.put_superevent(replace(superevent, labels=(*labels, *([name] if on else []))), context.now)
+    after = after or _created(superevent.key)
+    yield effects.relabel(superevent.key, name, occasion=str(context.message_id), on=on, after=after)
+
+
+def _created(key: str) -> str | None:
+    """The effect that makes it in GraceDB, when that is ours."""
+    return f"{key}/create" if key.startswith(("S@", "E@")) else None
+
+
+# ---- files ------------------------------------------------------------------------------------------------
+
+
+def _show_text(target: str, text: str, partner: str, context: Context) -> Effect | None:
+    """Upload the joint false alarm rates to one of the two, when they are new there."""
+    known = context.mirror.product(target, FAR_FILE)
+    version = next_version(hashlib.sha256(text.encode()).hexdigest()[:12], known)
+    facts = {"external" if target.startswith("S") else "superevent": partner}
+    if version is None:
+        if known is not None and known.facts != facts:
+            context.mirror.put_product(replace(known, facts=facts), context.now)
+        return None
+    context.mirror.put_product(mirror.Product(target, FAR_FILE, version, None, facts), context.now)
+    comment = "Coincidence of gravitational wave and external trigger: joint false alarm rates"
+    return effects.upload_text(
+        target, FAR_FILE, text, comment=comment, tags=TAGS, version=version, after=_created(target)
+    )
+
+
+def _show_products(target: str, source: str, context: Context) -> Iterator[Effect]:
+    """Upload combined map and pictures of a pair to one of the two, where they are new."""
+    of_pair, of_target = context.mirror.products(source), context.mirror.products(target)
+    for product in JOINT_PRODUCTS:
+        made = of_pair.get(product.name)
+        if made is None or made.path is None or made.facts.get("disjoint"):
+            continue
+        content = f"{hashlib.sha256(source.encode()).hexdigest()[:6]}.{made.version}"
+        version = next_version(content, of_target.get(product.name))
+        if version is None:
+            continue
+        context.mirror.put_product(mirror.Product(target, product.name, version, made.path, made.facts), context.now)
+        upload = effects.upload(
+            target,
+            product.name,
+            made.path,
+            comment=product.comment,
+            tags=product.tags,
+            version=version,
+            after=_created(target),
+        )
+        yield upload
+        if product.label is not None:
+            yield effects.label(target, product.label, after=upload.key)
+
+
+def _far_text(event: External, match: Match, context: Context) -> str:
+    superevent = context.mirror.superevent(match.superevent)
+    return json.dumps(
+        {
+            "preferred_event": superevent.preferred if superevent is not None else None,
+            "external_observatory": event.observatory,
+            "external_trigger_id": event.trigger_id,
+            "external_search": event.search,
+            "time_difference": match.dt,
+            "time_coinc_window": list(match.window),
+            "time_coinc_far": match.far_time,
+            "skymap_overlap": match.overlap,
+            "space_coinc_far": finite(match.far_spacetime),
+        },
+        indent=1,
+    )
+
+
+# ---- decisions --------------------------------------------------------------------------------------------
+
+
+def _announce(match: Match, context: Context) -> Iterator[Effect]:
+    """RAVEN_ALERT on the superevent, the external event, and last the preferred event, which is then judged again."""
+    event, superevent = context.externals.get(match.external), context.mirror.superevent(match.superevent)
+    partner = None if superevent is None else partner_of(superevent, context)
+    if event is None or superevent is None or partner is None or RAVEN_ALERT in superevent.labels:
+        return
+    reason = raven_alert(_with_fresh_overlap(match, superevent, context), partner, event.seen, context.policy)
+    if reason is not None:
+        return
+    found = context.externals.coincidences(external=event.key)
+    context.externals.put_coincidences(event.key, [replace(one, announced=one.chosen) for one in found])
+    detail = {"external": event.key, "event": superevent.preferred}
+    context.record(Decision("raven_alert", superevent.key, detail, f"{_in_words(match)}: may be announced"))
+    (first,) = _label_superevent(superevent, RAVEN_ALERT, context, on=True)
+    second = relabel(event.key, RAVEN_ALERT, context, on=True, after=first.key)
+    yield first
+    yield second
+    yield effects.label(superevent.preferred, RAVEN_ALERT, after=second.key)
+
+
+def _with_fresh_overlap(match: Match, superevent: Superevent, context: Context) -> Match:
+    """Nothing is announced on the overlap of a map that a better one is about to replace."""
+    wanted = wanted_version(match.external, superevent, context)
+    combined = context.mirror.product(pair(match.external, match.superevent), COMBINED_MAP)
+    fresh = wanted is not None and combined is not None and combined.version == wanted[0]
+    return match if fresh else replace(match, overlap=None, far_spacetime=None)
+
+
+def _decision(action: str, match: Match, reason: str) -> Decision:
+    detail: dict[str, Any] = {"external": match.external, "dt": match.dt, "far_time": match.far_time}
+    detail |= {"overlap": match.overlap, "far_spacetime": finite(match.far_spacetime)}
+    return Decision(action, match.superevent, detail, reason)
+
+
+def _in_words(match: Match) -> str:
+    low, high = match.window
+    return f"{match.dt:+.2f} s lies in the window from {low:+g} to {high:+g} s"
+
+
+def finite(rate: float | None) -> float | None:
+    """A rate as JSON can carry it: one without bound is none."""
+    return rate if rate is not None and math.isfinite(rate) else None

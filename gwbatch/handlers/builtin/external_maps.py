@@ -1,0 +1,157 @@
+"""Sky maps of external events, and those of superevents and external events together: which jobs make them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gwbatch import effects
+from gwbatch.annotation import EXTERNAL_PRODUCTS, JOINT_PRODUCTS, Product, job_priority, product_named
+from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, MAP, UPLOADED_MAP
+from gwbatch.effects import Effect
+from gwbatch.external import Notice
+from gwbatch.handlers.builtin import jobs
+from gwbatch.handlers.builtin.external_labels import relabel
+from gwbatch.handlers.registry import Context
+from gwbatch.jobs.external_skymap import GIVEN
+from gwbatch.ledger import mirror
+from gwbatch.ledger.jobs import Job
+from gwbatch.superevents import Superevent
+
+SHORT = 12  # characters of a content's hash that tell versions apart
+
+
+def pair(external: str, superevent: str) -> str:
+    """What the products of an external event and a superevent together belong to."""
+    return f"{external}/{superevent}"
+
+
+def plan_map(key: str, context: Context) -> Iterator[Effect]:
+    """Have the sky map made that the notice which counts allows: a model at once, and the observatory's own."""
+    event = context.externals.get(key)
+    if event is None or not context.profile.gracedb.url or EXTERNAL_MAP in context.policy.annotation.leave_out:
+        return
+    _, _, notice = context.externals.notice(event.chosen)
+    product, version = product_named(EXTERNAL_MAP), event.chosen[:SHORT]
+    about = {
+        "gps_time": notice.time,
+        "instrument": notice.observatory,
+        "object": f"{notice.observatory} {notice.trigger_id}",
+    }
+    priority = job_priority(product, significant=event.grb)
+    if notice.ra is not None and notice.dec is not None:
+        yield from jobs.plan(product, key, version, {}, priority, context, **about, **_model(notice, context))
+    if notice.skymap:
+        source = {"url" if "://" in notice.skymap else "inline": event.chosen}
+        yield from jobs.plan(product, key, f"{version}.given", {GIVEN: source}, priority, context, **about)
+
+
+def _model(notice: Notice, context: Context) -> dict[str, Any]:
+    settings = context.policy.external
+    mixture = settings.fermi_systematics.get(notice.kind) if notice.observatory == "Fermi" else None
+    parts = [[mixture.core_weight, mixture.core], [1 - mixture.core_weight, mixture.tail]] if mixture else [[1.0, 0.0]]
+    error = max(notice.error or 0.0, settings.least_error)
+    return {"ra": notice.ra, "dec": notice.dec, "error": error, "mixture": parts}
+
+
+def plan_combined(external: str, superevent: Superevent, context: Context) -> Iterator[Effect]:
+    """Have the two maps combined, once for each version of them."""
+    wanted = wanted_version(external, superevent, context)
+    if wanted is None or COMBINED_MAP in context.policy.annotation.leave_out:
+        return
+    version, sources = wanted
+    product = product_named(COMBINED_MAP)
+    yield from jobs.plan(
+        product, pair(external, superevent.key), version, sources, job_priority(product, significant=True), context
+    )
+
+
+def wanted_version(external: str, superevent: Superevent, context: Context) -> tuple[str, dict[str, Any]] | None:
+    """Which combination the newest maps make, and where they are; None while one is missing."""
+    theirs = context.mirror.product(external, EXTERNAL_MAP)
+    uploaded = context.mirror.product(superevent.key, UPLOADED_MAP)
+    if uploaded is not None:
+        ours = uploaded.version
+        source: dict[str, Any] = {"gracedb": [superevent.key, uploaded.facts["filename"]]}
+    else:
+        made = context.mirror.product(superevent.preferred, MAP)
+        if made is None:
+            return None
+        ours = f"{superevent.preferred}.{made.version}"
+        named = {"gracedb": [superevent.preferred, made.facts.get("filename", MAP)]}
+        source = {"path": made.path} if made.path is not None else named
+    if theirs is None or theirs.path is None:
+        return None
+    version = hashlib.sha256(f"{ours}\n{theirs.version}".encode()).hexdigest()[:SHORT]
+    return version, {"superevent.fits": source, "external.fits": {"path": theirs.path}}
+
+
+def plan_pictures(external: str, superevent: str, context: Context) -> Iterator[Effect]:
+    """Have the combined map of a coincidence drawn."""
+    subject = pair(external, superevent)
+    combined = context.mirror.product(subject, COMBINED_MAP)
+    if combined is None or combined.facts.get("disjoint"):
+        return
+    for product in JOINT_PRODUCTS[1:]:
+        if product.name not in context.policy.annotation.leave_out:
+            yield from jobs.plan(
+                product, subject, combined.version, {COMBINED_MAP: {"path": combined.path}},
+                job_priority(product, significant=True), context, overlap=combined.facts["overlap_integral"],
+            )  # fmt: skip
+
+
+def take_result(job: Job, context: Context) -> Iterator[Effect]:
+    """Take over what a job made, unless something newer is there already."""
+    product, version = product_named(job.request["product"]), job.request["version"]
+    facts = (job.result or {}).get("facts", {})
+    made = mirror.Product(job.subject, product.name, version, str(Path(job.directory or "") / product.name), facts)
+    if product.name == EXTERNAL_MAP:
+        yield from _take_map(made, product, context)
+    elif product in EXTERNAL_PRODUCTS:
+        current = context.mirror.product(job.subject, EXTERNAL_MAP)
+        if current is not None and current.version == version:
+            context.mirror.put_product(made, context.now)
+            yield _upload(made, product)
+    elif (_is_wanted if product.name == COMBINED_MAP else _is_newest)(job.subject, version, context):
+        context.mirror.put_product(made, context.now)
+
+
+def _take_map(made: mirror.Product, product: Product, context: Context) -> Iterator[Effect]:
+    event, current = context.externals.get(made.subject), context.mirror.product(made.subject, EXTERNAL_MAP)
+    if event is None or not made.version.startswith(event.chosen[:SHORT]):
+        return  # of a notice that does not count any more
+    if current is not None and current.version == f"{made.version}.given":
+        return  # the observatory's own map is there
+    context.mirror.put_product(made, context.now)
+    upload = _upload(made, product)
+    yield upload
+    if product.label is not None and product.label not in event.labels:
+        context.externals.set_labels(event.key, [*event.labels, product.label])
+        yield relabel(event.key, product.label, context, on=True, after=upload.key)
+    for picture in EXTERNAL_PRODUCTS[1:]:
+        if picture.name not in context.policy.annotation.leave_out:
+            priority = job_priority(picture, significant=event.grb)
+            sources = {EXTERNAL_MAP: {"path": made.path}}
+            yield from jobs.plan(picture, event.key, made.version, sources, priority, context)
+
+
+def _upload(made: mirror.Product, product: Product) -> Effect:
+    assert made.path is not None
+    return effects.upload(
+        made.subject, made.name, made.path, comment=product.comment, tags=product.tags, version=made.version,
+        after=f"{made.subject}/create",
+    )  # fmt: skip
+
+
+def _is_newest(subject: str, version: str, context: Context) -> bool:
+    combined = context.mirror.product(subject, COMBINED_MAP)
+    return combined is not None and combined.version == version
+
+
+def _is_wanted(subject: str, version: str, context: Context) -> bool:
+    external, _, key = subject.partition("/")
+    superevent = context.mirror.superevent(key)
+    wanted = None if superevent is None else wanted_version(external, superevent, context)
+    return wanted is not None and wanted[0] == version

@@ -1,0 +1,71 @@
+"""What every handler does with jobs: plan one, take its end, try again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gwbatch import effects
+from gwbatch.annotation import Product
+from gwbatch.effects import Effect
+from gwbatch.errors import BadInput
+from gwbatch.handlers.registry import Context
+from gwbatch.jobs.catalogue import queue_of
+from gwbatch.ledger import jobs
+from gwbatch.model import JobState
+
+log = logging.getLogger(__name__)
+
+
+def plan(
+    product: Product,
+    subject: str,
+    version: str,
+    sources: Mapping[str, Any],
+    priority: int,
+    context: Context,
+    **parameters: Any,
+) -> Iterator[Effect]:
+    """Have a product made, once for each version of what it is made from."""
+    key = f"{subject}/{product.job}" if version == "0" else f"{subject}/{product.job}/{version}"
+    request = {
+        "inputs": dict(sources),
+        "outputs": [product.name],
+        "parameters": {**context.policy.annotation.parameters.get(product.job, {}), **parameters},
+        "product": product.name,
+        "version": version,
+    }
+    effect = jobs.plan(context.tx, key, product.job, queue_of(product.job), subject, request, priority, context.now)
+    if effect is not None:
+        yield effect
+
+
+def ended(message: Mapping[str, Any], context: Context) -> jobs.Job | None:
+    """The job that a message says has ended; None when it was tried again meanwhile."""
+    job = jobs.get(context.tx, str(message.get("job")))
+    if job is None:
+        raise BadInput(f"A job ended that the ledger does not know: {message.get('job')!r}.")
+    return job if message.get("attempt") == job.attempt else None
+
+
+def try_again(job: jobs.Job, context: Context) -> bool:
+    """Hand a failed job to the scheduler once more, where that can help; whether it did."""
+    error = (job.result or {}).get("error") or {}
+    if error.get("retryable", True) and job.attempt < context.policy.annotation.max_attempts:
+        log.warning("job %s failed (%s), trying again", job.attempt_key, job.reason)
+        jobs.try_again(context.tx, job, context.now)
+        return True
+    log.error("job %s failed for good: %s", job.key, job.reason)
+    return False
+
+
+def failed(job: jobs.Job) -> bool:
+    """Whether it ended without a result."""
+    return job.state in (JobState.FAILED, JobState.LOST)
+
+
+def say_failed(job: jobs.Job, target: str) -> Effect:
+    """A log message in GraceDB about a job that failed for good."""
+    text = f"{job.kind} failed after {job.attempt} attempt(s): {job.reason}"
+    return effects.log(target, text, key=job.key, tags=("gwbatch",))

@@ -1,0 +1,211 @@
+"""External triggers in the ledger: notices, the events made of them, and their coincidences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gwbatch.external import ExternalEvent, Match, Notice, Trigger, parse_notice
+from gwbatch.external.coincidence import EM_COINC, NOT_GRB, RAVEN_ALERT
+from gwbatch.ledger.database import Transaction, query
+from gwbatch.model import Decision
+
+
+@dataclass(frozen=True)
+class External:
+    """An external event as the ledger has it.
+
+    Attributes
+    ----------
+    time : float
+        GPS s.
+    far : float or None
+        Hz.
+    chosen : str
+        SHA-256 of the notice that counts.
+    reasons : tuple of str
+        Why its notices say that it is no burst.
+    by_hand : bool or None
+        Whether somebody set NOT_GRB in GraceDB (True) or took it away (False): that counts above the notices.
+    expected : tuple of str
+        Our own label changes (``+LABEL``, ``-LABEL``) that no alert has shown yet.
+    """
+
+    key: str
+    graceid: str | None
+    observatory: str
+    trigger_id: str
+    search: str
+    time: float
+    far: float | None
+    test: bool
+    chosen: str
+    reasons: tuple[str, ...]
+    by_hand: bool | None
+    labels: tuple[str, ...]
+    expected: tuple[str, ...]
+
+    @property
+    def grb(self) -> bool:
+        """Whether it counts as what its search looks for."""
+        return not self.reasons if self.by_hand is None else not self.by_hand
+
+    @property
+    def seen(self) -> ExternalEvent:
+        """As the rules of coincidence see it."""
+        return ExternalEvent(
+            self.key, self.observatory, self.search, self.time, self.far, self.test, self.grb, frozenset(self.labels)
+        )
+
+
+@dataclass(frozen=True)
+class Coincidence:
+    """A superevent in the window of an external event."""
+
+    match: Match
+    chosen: bool
+    announced: bool
+
+
+class Externals:
+    """External triggers inside one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+
+    # ---- notices --------------------------------------------------------------------------------------
+
+    def add_notice(self, digest: str, key: str, topic: str, payload: bytes, now: float) -> None:
+        """Keep a notice."""
+        self.tx.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?)", (digest, key, topic, payload, now))
+
+    def notices(self, key: str) -> list[tuple[str, Notice]]:
+        """All notices of a trigger, with the hashes of their contents."""
+        rows = self.tx.execute("SELECT digest, topic, payload FROM notices WHERE external = ?", (key,)).fetchall()
+        return [(row["digest"], parse_notice(row["topic"], row["payload"])) for row in rows]
+
+    def notice(self, digest: str) -> tuple[str, bytes, Notice]:
+        """Topic, content and meaning of one notice."""
+        row = self.tx.execute("SELECT topic, payload FROM notices WHERE digest = ?", (digest,)).fetchone()
+        return row["topic"], row["payload"], parse_notice(row["topic"], row["payload"])
+
+    # ---- events ---------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> External | None:
+        """By key."""
+        return self._one("SELECT * FROM external_events WHERE key = ?", key)
+
+    def named(self, graceid: str) -> External | None:
+        """By GraceDB id."""
+        return self._one("SELECT * FROM external_events WHERE graceid = ?", graceid)
+
+    def near(self, gps: float, within: float) -> list[External]:
+        """Those within so many seconds of a GPS time."""
+        rows = self.tx.execute(
+            "SELECT * FROM external_events WHERE time BETWEEN ? AND ? ORDER BY key", (gps - within, gps + within)
+        )
+        return [_external(row) for row in rows.fetchall()]
+
+    def all(self) -> list[External]:
+        """All, by key."""
+        return [_external(row) for row in self.tx.execute("SELECT * FROM external_events ORDER BY key").fetchall()]
+
+    def put(self, key: str, trigger: Trigger, now: float) -> None:
+        """What the notices of a trigger say now."""
+        notice = trigger.notice
+        self.tx.execute(
+            query("put_external"),
+            {
+                "key": key,
+                "observatory": notice.observatory,
+                "trigger_id": notice.trigger_id,
+                "search": notice.search,
+                "time": notice.time,
+                "far": notice.far,
+                "test": notice.test,
+                "chosen": trigger.chosen,
+                "reasons": json.dumps(trigger.reasons),
+                "now": now,
+            },
+        )
+
+    def name(self, key: str, graceid: str) -> None:
+        """The create effect brought back a GraceDB id."""
+        self.tx.execute("UPDATE external_events SET graceid = ? WHERE key = ?", (graceid, key))
+
+    def overrule(self, key: str, not_grb: bool) -> None:
+        """Somebody set or took away NOT_GRB by hand."""
+        self.tx.execute("UPDATE external_events SET by_hand = ? WHERE key = ?", (not_grb, key))
+
+    def set_labels(self, key: str, labels: Iterable[str]) -> None:
+        """The labels as they are now, or will be."""
+        unique = json.dumps(list(dict.fromkeys(labels)))
+        self.tx.execute("UPDATE external_events SET labels = ? WHERE key = ?", (unique, key))
+
+    def expect(self, key: str, changes: Iterable[str]) -> None:
+        """Which of our label changes GraceDB's alerts have still to show."""
+        self.tx.execute("UPDATE external_events SET expected = ? WHERE key = ?", (json.dumps(list(changes)), key))
+
+    def _one(self, sql: str, value: str) -> External | None:
+        row = self.tx.execute(sql, (value,)).fetchone()
+        return None if row is None else _external(row)
+
+    # ---- coincidences ---------------------------------------------------------------------------------
+
+    def coincidences(self, *, external: str | None = None, superevent: str | None = None) -> list[Coincidence]:
+        """Those of an external event, or of a superevent."""
+        column, value = ("external", external) if external is not None else ("superevent", superevent)
+        rows = self.tx.execute(f"SELECT * FROM coincidences WHERE {column} = ? ORDER BY external, superevent", (value,))
+        return [_coincidence(row) for row in rows.fetchall()]
+
+    def put_coincidences(self, key: str, found: Iterable[Coincidence]) -> None:
+        """All coincidences of an external event, in place of those before."""
+        self.tx.execute("DELETE FROM coincidences WHERE external = ?", (key,))
+        for one in found:
+            match = one.match
+            self.tx.execute(
+                "INSERT INTO coincidences VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    match.external, match.superevent, match.dt, *match.window, match.far_time, match.overlap,
+                    match.far_spacetime, one.chosen, one.announced,
+                ),
+            )  # fmt: skip
+
+    def follow_alias(self, gone: str, kept: str) -> None:
+        """A superevent's key was merged into another."""
+        self.tx.execute("UPDATE OR REPLACE coincidences SET superevent = ? WHERE superevent = ?", (kept, gone))
+
+    # ---- decisions ------------------------------------------------------------------------------------
+
+    def apply(self, decision: Decision) -> None:
+        """Bring the labels of an external event to the state after a decision."""
+        event = self.get(str(decision.detail["external"]))
+        if event is None:
+            return
+        labels = list(event.labels)
+        if decision.action == "not_grb":
+            labels = [name for name in labels if name != NOT_GRB]
+            labels += [NOT_GRB] if decision.detail["set"] else []
+        elif decision.action in ("coincidence", "raven_alert"):
+            labels.append(EM_COINC if decision.action == "coincidence" else RAVEN_ALERT)
+        elif decision.action == "coincidence_end":
+            labels = [name for name in labels if name != EM_COINC]
+        self.set_labels(event.key, labels)
+
+
+def _external(row: Mapping[str, Any]) -> External:
+    values = {name: row[name] for name in External.__dataclass_fields__}
+    for name in ("reasons", "labels", "expected"):
+        values[name] = tuple(json.loads(values[name]))
+    by_hand = values["by_hand"]
+    return External(**{**values, "test": bool(row["test"]), "by_hand": None if by_hand is None else bool(by_hand)})
+
+
+def _coincidence(row: Mapping[str, Any]) -> Coincidence:
+    window = row["window_low"], row["window_high"]
+    match = Match(
+        row["superevent"], row["external"], row["dt"], window, row["far_time"], row["overlap"], row["far_spacetime"]
+    )
+    return Coincidence(match, bool(row["chosen"]), bool(row["announced"]))
