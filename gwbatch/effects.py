@@ -93,13 +93,18 @@ def upload_text(
     filename: str,
     text: str,
     *,
+    names: Iterable[str] = (),
     comment: str,
     tags: Iterable[str] = (),
     version: str,
     after: str | None = None,
 ) -> Effect:
-    """Upload a short text as `filename` with a log message."""
-    args = {"target": target, "filename": filename, "text": text, "comment": comment, "tags": list(tags)}
+    """Upload a short text as `filename` with a log message.
+
+    Local keys in it that `names` lists are replaced by their GraceDB ids, which are not known before.
+    """
+    args = {"target": target, "filename": filename, "text": text, "names": list(names), "comment": comment}
+    args["tags"] = list(tags)
     key = f"{target}/upload/{filename}/{version}"
     return Effect(key, "gracedb.upload", f"{target}/files/{filename}", args, after, UPLOAD_PRIORITY)
 

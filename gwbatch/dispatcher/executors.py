@@ -179,7 +179,10 @@ class Executors:
         args, target = claimed.args, self._target(claimed.args["target"])
         repeated = claimed.attempts > 1
         if "text" in args:
-            content = args["text"].encode()
+            text = args["text"]
+            for name in args["names"]:
+                text = text.replace(name, self._target(name))
+            content = text.encode()
             self.writer.upload(target, args["filename"], content, args["comment"], args["tags"], repeated=repeated)
             return Outcome({"target": target})
         self.writer.upload_file(

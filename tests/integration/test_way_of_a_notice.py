@@ -71,10 +71,11 @@ def test_a_coincidence_whichever_comes_first(rig: Rig, notice_first: bool) -> No
         rates = far_file(rig, one)
         assert rates["time_difference"] == pytest.approx(-2.0, abs=1e-5)
         assert rates["skymap_overlap"] == 32.4
-        assert rates["space_coinc_far"] == pytest.approx(rates["time_coinc_far"] / 32.4)
+        assert rates["spatiotemporal_coinc_far"] == pytest.approx(rates["temporal_coinc_far"] / 32.4)
+        assert (rates["external_event"], rates["preferred_event"]) == (external, graceid)
         assert rates["external_trigger_id"] == "524666471"
-    assert superevent["time_coinc_far"] == rates["time_coinc_far"]
-    assert superevent["space_coinc_far"] == rates["space_coinc_far"]
+    assert superevent["time_coinc_far"] == rates["temporal_coinc_far"]
+    assert superevent["space_coinc_far"] == rates["spatiotemporal_coinc_far"]
     assert rig.dead() == []
     assert set(rig.states("effects").values()) == {"done"}
 

@@ -15,6 +15,7 @@ from gwbatch.annotation.graph import COMBINED_MAP
 from gwbatch.effects import Effect
 from gwbatch.external import Match, Partner, best_match, coincide, preferred_external, raven_alert
 from gwbatch.external.coincidence import EM_COINC, RAVEN_ALERT
+from gwbatch.external.notices import is_external
 from gwbatch.handlers.builtin.annotate import next_version
 from gwbatch.handlers.builtin.external_labels import relabel
 from gwbatch.handlers.builtin.external_maps import pair, plan_combined, plan_pictures, wanted_version
@@ -203,8 +204,9 @@ def _show_text(target: str, text: str, partner: str, context: Context) -> Effect
         return None
     context.mirror.put_product(mirror.Product(target, FAR_FILE, version, None, facts), context.now)
     comment = "Coincidence of gravitational wave and external trigger: joint false alarm rates"
+    names = [partner if is_external(partner) else target]
     return effects.upload_text(
-        target, FAR_FILE, text, comment=comment, tags=TAGS, version=version, after=_created(target)
+        target, FAR_FILE, text, names=names, comment=comment, tags=TAGS, version=version, after=_created(target)
     )
 
 
@@ -235,18 +237,20 @@ def _show_products(target: str, source: str, context: Context) -> Iterator[Effec
 
 
 def _far_text(event: External, match: Match, context: Context) -> str:
+    """``coincidence_far.json``, with the keys that `ligo-raven` gave it and some more."""
     superevent = context.mirror.superevent(match.superevent)
     return json.dumps(
         {
             "preferred_event": superevent.preferred if superevent is not None else None,
+            "external_event": event.key,
             "external_observatory": event.observatory,
             "external_trigger_id": event.trigger_id,
             "external_search": event.search,
             "time_difference": match.dt,
             "time_coinc_window": list(match.window),
-            "time_coinc_far": match.far_time,
+            "temporal_coinc_far": match.far_time,
+            "spatiotemporal_coinc_far": finite(match.far_spacetime),
             "skymap_overlap": match.overlap,
-            "space_coinc_far": finite(match.far_spacetime),
         },
         indent=1,
     )
