@@ -1,4 +1,4 @@
-"""Deciding recorded alerts in a scratch ledger: what the superevent lane would do, as JSON lines."""
+"""Deciding recorded alerts and notices in a scratch ledger: what the serial lanes would do, as JSON lines."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from typing import Any
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.errors import BadInput
-from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
+from gwbatch.handlers.builtin import EXTERNAL_TOPICS, NOTICE_TOPICS, SUPEREVENT_TOPICS, external
 from gwbatch.handlers.builtin import superevents as lane
+from gwbatch.handlers.builtin.coincidences import finite
+from gwbatch.handlers.recorded import read_message
 from gwbatch.handlers.registry import Context, decode
 from gwbatch.ledger import Ledger, messages
-from gwbatch.ledger.mirror import Mirror
+from gwbatch.ledger.external import External
 from gwbatch.model import Decision
+
+NOTICES = "gcn."
 
 
 def replay(lines: Iterable[bytes], policy: Policy) -> Iterator[str]:
-    """Decide each line (``{"topic": ..., "payload": ...}``) and yield every decision as one JSON line.
+    """Decide each line and yield every decision as one JSON line.
 
-    The last line holds every superevent's end state, in order of creation.  The file is trusted about the
-    server it comes from.
+    A line is ``{"topic": ..., "payload": ...}``, or has a ``payload_base64`` (VOEvents).  The last line holds
+    every superevent's end state, in order of creation, and that of external events where there are any.  The
+    file is trusted about the server it comes from.
     """
     ledger = Ledger(None)
     with ledger.transaction() as tx:
@@ -33,14 +38,20 @@ def replay(lines: Iterable[bytes], policy: Policy) -> Iterator[str]:
             context.now = float(number)
             for decision in _decide(line, context):
                 yield json.dumps(decision.as_dict())
-        yield json.dumps({"final": [_end_state(superevent) for superevent in Mirror(tx).superevents()]})
+        final = {"final": [_end_state(superevent) for superevent in context.mirror.superevents()]}
+        externals = [_external_state(event, context) for event in context.externals.all()]
+        yield json.dumps(final | ({"external": externals} if externals else {}))
     ledger.close()
 
 
 def _decide(line: bytes, context: Context) -> list[Decision]:
     try:
         topic, alert = _read(line)
-        if topic not in SUPEREVENT_TOPICS and "_".join(topic.split("_")[:2]) not in context.policy.topics:
+        if topic.startswith(NOTICES):
+            return _decide_notice(topic, alert, context)
+        if _base(topic) in EXTERNAL_TOPICS:
+            return _external_lane(external.handle_alert(alert, context), context) or [Decision("none")]
+        if topic not in SUPEREVENT_TOPICS and _base(topic) not in context.policy.topics:
             return [Decision("drop", reason=f"topic {topic} is not one that superevents are made from")]
         canonical = messages.digest(json.dumps(alert, sort_keys=True).encode())
         if not messages.first_time(context.tx, canonical, "replay", context.now):
@@ -50,11 +61,16 @@ def _decide(line: bytes, context: Context) -> list[Decision]:
         return [Decision("drop", reason=f"dead letter: {error}")]
 
 
-def _read(line: bytes) -> tuple[str, dict[str, Any]]:
+def _read(line: bytes) -> tuple[str, Any]:
     record = decode("replay", line)
     topic, payload = record.get("topic"), record.get("payload")
-    if not isinstance(topic, str) or payload is None:
+    if not isinstance(topic, str) or (payload is None and "payload_base64" not in record):
         raise BadInput("a line needs a topic and a payload")
+    if topic.startswith(NOTICES) or "payload_base64" in record:
+        topic, content = read_message(line, ".jsonl")
+        payload = decode(topic, content)
+        if topic.startswith(NOTICES):
+            return topic, payload
     if isinstance(payload, str):
         payload = decode(topic, payload.encode(errors="surrogatepass"))
     if not isinstance(payload, dict):
@@ -67,8 +83,36 @@ def _decide_alert(topic: str, alert: dict[str, Any], context: Context) -> list[D
     if topic in SUPEREVENT_TOPICS:
         for _ in lane.handle_superevent(alert, context):
             pass
-        return context.decisions[before:] or [Decision("none", reason="about a superevent: nothing to decide")]
-    return lane.decide(alert, context)
+        found = context.decisions[before:] or [Decision("none", reason="about a superevent: nothing to decide")]
+    else:
+        found = lane.decide(alert, context)
+    return [*found, *_external_lane((), context)]
+
+
+def _decide_notice(topic: str, notice: Any, context: Context) -> list[Decision]:
+    if topic not in NOTICE_TOPICS:
+        return [Decision("drop", reason=f"topic {topic} is not one of external triggers")]
+    content = notice if isinstance(notice, bytes) else json.dumps(notice, sort_keys=True).encode()
+    if not messages.first_time(context.tx, messages.digest(content), "replay", context.now):
+        return [Decision("none", reason="this very notice came before")]
+    context.topic = topic
+    return _external_lane(external.handle_notice(notice, context), context)
+
+
+def _external_lane(effects: Iterable[Any], context: Context) -> list[Decision]:
+    """Run a handler of the external trigger lane, and then what the superevent lane has told that lane."""
+    before = len(context.decisions)
+    for _ in effects:
+        pass
+    while told := messages.due(context.tx, "exttrig", context.now):
+        for _ in external.handle_superevent_changed(json.loads(told[0].payload), context):
+            pass
+        messages.settle(context.tx, told[0].id, context.now)
+    return context.decisions[before:]
+
+
+def _base(topic: str) -> str:
+    return "_".join(topic.split("_")[:2])
 
 
 def _end_state(superevent: Any) -> dict[str, Any]:
@@ -83,3 +127,19 @@ def _end_state(superevent: Any) -> dict[str, Any]:
         "events": list(superevent.events),
         "labels": list(superevent.labels),
     }
+
+
+def _external_state(event: External, context: Context) -> dict[str, Any]:
+    chosen = [one.match for one in context.externals.coincidences(external=event.key) if one.chosen]
+    state = {
+        "external": event.key,
+        "search": event.search,
+        "time": event.time,
+        "test": event.test,
+        "grb": event.grb,
+        "labels": sorted(event.labels),
+    }
+    for match in chosen:
+        state |= {"superevent": match.superevent, "dt": match.dt, "far_time": match.far_time}
+        state |= {"far_spacetime": finite(match.far_spacetime)}
+    return state

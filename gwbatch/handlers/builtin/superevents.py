@@ -53,9 +53,16 @@ def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
             log.warning(
                 "%s is of kind %s, which the policy does not list: never publishable", event.graceid, event.kind
             )
+    _record(decisions, context)
+    return decisions
+
+
+def _record(decisions: list[Decision], context: Context) -> None:
+    """Write decisions down, and have the external trigger lane look at what they changed."""
     for decision in decisions:
         context.record(decision)
-    return decisions
+        if decision.superevent and decision.action in ("create", "update"):
+            context.tell(SUPEREVENT_CHANGED, {"superevent": decision.superevent}, "exttrig")
 
 
 def _not_worth_reading(
@@ -96,9 +103,6 @@ def _carry_out(decisions: list[Decision], context: Context) -> Iterator[Effect]:
         effect = effect_of(decision, context)
         if effect is not None:
             yield effect
-    for decision in decisions:
-        if decision.superevent and decision.action in ("create", "update"):
-            context.tell(SUPEREVENT_CHANGED, {"superevent": decision.superevent}, "exttrig")
     for key in dict.fromkeys(decision.superevent for decision in decisions if decision.superevent):
         yield from annotate_superevent(key, context)
 
@@ -149,8 +153,7 @@ def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effec
         if LOW_SIGNIF_LOCKED not in superevent.labels:
             decisions.append(Decision("label", superevent.key, {"label": LOW_SIGNIF_LOCKED}, f"{label} was set"))
         decisions += Manager(context.policy).reselect(superevent, context.mirror)
-    for decision in decisions:
-        context.record(decision)
+    _record(decisions, context)
     yield from _carry_out(decisions or [Decision("none", superevent.key)], context)
 
 
