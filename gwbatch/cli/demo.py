@@ -39,10 +39,11 @@ nside = 512
 )
 @click.option("--timeout", default=900.0, show_default=True, help="Give up after so many seconds.")
 def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | None, timeout: float) -> None:
-    """See it all work: sandbox, dispatcher, three simulated triggers, real BAYESTAR maps.
+    """See it all work: sandbox, dispatcher, three simulated triggers, a gamma-ray burst, real BAYESTAR maps.
 
     Ends with exit code 0 only if GraceDB holds what it should: two superevents with the right members,
-    preferred event, labels, sky maps and plots, and nothing is left undone.
+    preferred event, labels, sky maps and plots, the coincidence of one with the burst, with its joint false
+    alarm rate and combined map, and nothing is left undone.
 
     \b
     Examples:
@@ -78,7 +79,7 @@ def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | Non
 
 def _play(stage: Stage, console: Console, began: float, timeout: float, *, volume: bool) -> list[str]:
     from gwbatch.config.profile import GraceDBSettings
-    from gwbatch.demo import verdict
+    from gwbatch.demo import observatories, verdict
     from gwbatch.demo.pipelines import TRIGGERS, upload
     from gwbatch.gracedb.client import make_client
     from gwbatch.ledger import Ledger
@@ -88,11 +89,23 @@ def _play(stage: Stage, console: Console, began: float, timeout: float, *, volum
     for trigger in TRIGGERS:
         graceids.append(upload(client, trigger))
         console.print(f"{trigger.pipeline} uploaded {graceids[-1]} ({trigger.event}, FAR {trigger.far:g} Hz)")
+    merger = client.event(graceids[0]).json()["gpstime"]
+    observatories.send(stage.addresses["kafka"], observatories.burst(merger))
+    console.print(
+        f"Fermi reports trigger {observatories.TRIGGER_ID}, {observatories.AFTER_MERGER:g} s after the merger"
+    )
     ledger = Ledger(stage.state / "ledger.sqlite")
-    _watch(stage, ledger, console, began, timeout, len(graceids))
+    _watch(stage, ledger, console, began, timeout, len(graceids) + 1)
     # One event of two pipelines, significant; the other less so.
-    expected = [(graceids[:2], verdict.LABELS), (graceids[2:], verdict.LESS_SIGNIFICANT_LABELS)]
-    problems = list(verdict.complaints(client, ledger, expected, stage.folder / "pictures", volume=volume))
+    first = verdict.LABELS | verdict.COINCIDENT_LABELS
+    expected = [(graceids[:2], first), (graceids[2:], verdict.LESS_SIGNIFICANT_LABELS)]
+    pictures = stage.folder / "pictures"
+    problems = [
+        *verdict.complaints(client, ledger, expected, pictures, volume=volume),
+        *verdict.coincidence_complaints(
+            client, graceids[0], observatories.TRIGGER_ID, -observatories.AFTER_MERGER, pictures
+        ),
+    ]
     _print_summary(ledger, console)
     ledger.close()
     return problems
@@ -114,7 +127,7 @@ def _watch(stage: Stage, ledger: Any, console: Console, began: float, timeout: f
             stage.check_alive()
             found = report(ledger, time.time())
             live.update(_progress(found, now - began))
-            heard = len(ledger.read("SELECT 1 FROM events"))
+            heard = len(ledger.read("SELECT 1 FROM events UNION ALL SELECT 1 FROM external_events"))
             failed = found["dead_letters"]["count"] or found["jobs"]["by_state"].get("FAILED")
             left = left_to_do(stage, ledger, policy)
             if heard < events or (left and not failed):
@@ -153,8 +166,8 @@ def _progress(found: dict[str, Any], elapsed: float) -> Any:
 def _print_summary(ledger: Any, console: Console) -> None:
     from rich.table import Table
 
-    from gwbatch.cli.status import latency_table
-    from gwbatch.ledger.report import latencies, superevents
+    from gwbatch.cli.status import coincidence_lines, latency_table
+    from gwbatch.ledger.report import external_events, latencies, superevents
 
     table = Table(
         "superevent",
@@ -174,4 +187,6 @@ def _print_summary(ledger: Any, console: Console) -> None:
             "\n".join(row["products"]),
         )
     console.print(table)
+    for coincidence in coincidence_lines(external_events(ledger)):
+        console.print(coincidence)
     console.print(latency_table(latencies(ledger)))

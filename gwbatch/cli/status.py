@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--watch", is_flag=True, help="Stay and keep it current, until Ctrl-C.")
 def command(state: Path | None, as_json: bool, watch: bool) -> None:
-    """Show dispatcher, listeners, lanes, effects, jobs, superevents, dead letters and latencies.
+    """Show dispatcher, listeners, lanes, effects, jobs, superevents, external events, dead letters and latencies.
 
     Exit code 0 when the dispatcher runs, 1 when it does not.
 
@@ -58,7 +59,14 @@ def render(found: dict[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    parts = [_headline(found), *_trouble(found), _superevents(found), _work(found), latency_table(found["latencies"])]
+    parts = [
+        _headline(found),
+        *_trouble(found),
+        _superevents(found),
+        *_externals(found),
+        _work(found),
+        latency_table(found["latencies"]),
+    ]
     return Group(*(part if part is not None else Text("") for part in parts))
 
 
@@ -102,6 +110,40 @@ def _superevents(found: dict[str, Any]) -> RenderableType:
             " ".join(row["products"]),
         )
     return table
+
+
+def _externals(found: dict[str, Any]) -> list[RenderableType]:
+    """External events, where there are any."""
+    from rich.table import Table
+
+    if not found["external_events"]:
+        return []
+    table = Table("external", "trigger", "search", "labels", "coincidence", title="External events", expand=True)
+    table.title_justify = "left"
+    for row in found["external_events"]:
+        table.add_row(
+            row["graceid"] or row["key"],
+            f"{row['observatory']} {row['trigger_id']}",
+            row["search"],
+            " ".join(row["labels"]),
+            next(coincidence_lines([row]), ""),
+        )
+    return [table]
+
+
+def coincidence_lines(externals: list[dict[str, Any]]) -> Iterator[str]:
+    """Coincidences in words."""
+    for row in externals:
+        match = row["coincidence"]
+        if match is not None:
+            rate, how = match["far_spacetime"], "with the sky"
+            if rate is None:
+                rate, how = match["far_time"], "from the times alone"
+            alert = ", RAVEN_ALERT" if match["announced"] else ""
+            yield (
+                f"{row['observatory']} {row['trigger_id']} with {match['superevent']}: {match['dt']:+.2f} s, "
+                f"joint FAR {rate:.3g} Hz {how}{alert}"
+            )
 
 
 def _work(found: dict[str, Any]) -> RenderableType:

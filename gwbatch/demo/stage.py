@@ -75,7 +75,7 @@ class Stage:
         self.addresses = read_addresses(process.stdout.readline().decode())
 
     def start_dispatcher(self) -> None:
-        """Start ``gwbatch run`` with a listener on the sandbox's broker, and wait until both are ready."""
+        """Start ``gwbatch run`` with its listeners on the sandbox's broker, and wait until both are ready."""
         settings = [
             f"gracedb.url={self.addresses['gracedb']}",
             "gracedb.auth=none",
@@ -86,6 +86,11 @@ class Stage:
             "listeners.igwn-alert.start=earliest",
             # The mock broker answers a waiting fetch only when its time is up.
             "listeners.igwn-alert.kafka.'fetch.wait.max.ms'=10",
+            "listeners.gcn.enabled=true",
+            "listeners.gcn.auth=none",
+            f"listeners.gcn.bootstrap={self.addresses['kafka']}",
+            "listeners.gcn.start=earliest",
+            "listeners.gcn.kafka.'fetch.wait.max.ms'=10",
             *self._settings,
         ]
         arguments = ["run", "--site", self._site, "--state", str(self.state)]
@@ -151,12 +156,13 @@ class Stage:
         return process
 
     def _wait_until_listening(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until the listener stands in every topic: only then alerts come in the order of their uploads."""
+        """Wait until the listeners stand in every topic: only then alerts come in the order of their uploads."""
         from gwbatch.config.policy import load_policy
-        from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
+        from gwbatch.handlers.builtin import NOTICE_TOPICS, SUPEREVENT_TOPICS
 
         policy = load_policy(*self._policies)
         wanted = {f"{self.addresses['group']}.{topic}" for topic in (*policy.topics, *SUPEREVENT_TOPICS)}
+        wanted.update(NOTICE_TOPICS)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if process.poll() is not None:

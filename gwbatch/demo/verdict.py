@@ -8,17 +8,21 @@ from typing import Any
 
 from ligo.gracedb.rest import GraceDb
 
-from gwbatch.annotation.graph import MAP
+from gwbatch.annotation import JOINT_PRODUCTS
+from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, MAP
 from gwbatch.config.policy import Policy
 from gwbatch.demo.stage import Stage
-from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
+from gwbatch.handlers.builtin import EXTERNAL_TOPICS, SUPEREVENT_TOPICS
 from gwbatch.ledger import Ledger
 
 PRODUCTS = ("bayestar.html", "bayestar.png", "bayestar.fits.gz")
 VOLUME = "bayestar.volume.png"
 LABELS = {"EM_READY", "ADVREQ", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED"}
+COINCIDENT_LABELS = {"EM_COINC", "RAVEN_ALERT", "COMBINEDSKYMAP_READY"}
 LESS_SIGNIFICANT_LABELS = {"EM_READY", "LOW_SIGNIF_LOCKED"}
 NORMALISED_WITHIN = 1e-6
+SAME_TIME = 1e-3  # s
+FAR_FILE = "coincidence_far.json"
 
 
 def complaints(
@@ -48,6 +52,47 @@ def complaints(
             continue
         yield from _superevent(client, superevent, labels, folder, volume)
     yield from unfinished(ledger)
+
+
+def coincidence_complaints(client: GraceDb, member: str, trigger_id: str, dt: float, folder: Path) -> Iterator[str]:
+    """What is not as it should be about the coincidence of a member's superevent with an external trigger.
+
+    Parameters
+    ----------
+    dt : float
+        Gravitational wave minus external, in s.
+    """
+    superevent = next(client.superevents(client.event(member).json()["superevent"]))
+    name = superevent["superevent_id"]
+    events = [event for event in client.events("External") if _trigger_id(event) == trigger_id]
+    if len(events) != 1:
+        yield f"{len(events)} external events of trigger {trigger_id} instead of one"
+        return
+    (event,) = events
+    wanted = COINCIDENT_LABELS | {"EXT_SKYMAP_READY"}
+    if set(event["labels"]) != wanted:
+        yield f"{event['graceid']}: labels {sorted(event['labels'])} instead of {sorted(wanted)}"
+    if (superevent["em_events"], superevent["em_type"]) != ([event["graceid"]], event["graceid"]):
+        yield f"{name}: external events {superevent['em_events']}, preferred {superevent['em_type']}"
+    for target in (name, event["graceid"]):
+        files = _files(client, target)
+        yield from (f"{target}: no {product.name}" for product in JOINT_PRODUCTS if product.name not in files)
+        rates = client.files(target, FAR_FILE).json() if FAR_FILE in files else {}
+        if abs(rates.get("time_difference", float("inf")) - dt) > SAME_TIME:
+            yield f"{target}: {FAR_FILE} has the time difference {rates.get('time_difference')} s instead of {dt} s"
+        if not (rates.get("skymap_overlap") or 0) > 1:
+            yield f"{target}: the sky maps do not agree (overlap {rates.get('skymap_overlap')})"
+    for target, product in ((event["graceid"], EXTERNAL_MAP), (name, COMBINED_MAP), (name, "combined-ext.png")):
+        if product in _files(client, target):
+            place = folder / target / product
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(client.files(target, product).read())
+            if product.endswith(".fits"):
+                yield from _map(place, target)
+
+
+def _trigger_id(event: dict[str, Any]) -> Any:
+    return event["extra_attributes"].get("GRB", {}).get("trigger_id")
 
 
 def _superevent(
@@ -104,7 +149,7 @@ def total_probability(path: Path) -> float:
 def left_to_do(stage: Stage, ledger: Ledger, policy: Policy) -> list[str]:
     """What is still under way, from alerts on their way to us to effects on their way to GraceDB."""
     received = ledger.read("SELECT count(*) FROM messages WHERE source = 'igwn-alert'")[0][0]
-    coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS]) - received
+    coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS, *EXTERNAL_TOPICS]) - received
     return [*([f"{coming} alerts not received"] if coming else []), *unfinished(ledger)]
 
 

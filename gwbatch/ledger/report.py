@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gwbatch.ledger.database import Ledger, query
+from gwbatch.ledger.external import Coincidence, Externals
 
 VERSION = 1
 SILENT = 15.0  # s without a poll after which a listener's last word on its connection is out of date
@@ -27,6 +29,7 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "effects": _effects(ledger, now),
         "jobs": _jobs(ledger, now),
         "superevents": superevents(ledger),
+        "external_events": external_events(ledger),
         "dead_letters": {"count": _count_dead(ledger), "newest": dead_letters(ledger, limit=5)},
         "latencies": latencies(ledger),
     }
@@ -163,6 +166,48 @@ def superevents(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def external_events(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
+    """The newest external events, each with its coincidence, if it has one."""
+    externals = Externals(ledger.connection)
+    found = []
+    for row in ledger.read("SELECT key, created FROM external_events ORDER BY created DESC, key LIMIT ?", (limit,)):
+        event = externals.get(row["key"])
+        if event is None:
+            continue
+        chosen = [one for one in externals.coincidences(external=event.key) if one.chosen]
+        found.append(
+            {
+                "key": event.key,
+                "graceid": event.graceid,
+                "observatory": event.observatory,
+                "trigger_id": event.trigger_id,
+                "search": event.search,
+                "time": event.time,
+                "test": event.test,
+                "grb": event.grb,
+                "reasons": list(event.reasons),
+                "labels": list(event.labels),
+                "coincidence": _coincidence(ledger, chosen[0]) if chosen else None,
+                "created": row["created"],
+            }
+        )
+    return found
+
+
+def _coincidence(ledger: Ledger, found: Coincidence) -> dict[str, Any]:
+    match = found.match
+    rows = ledger.read("SELECT graceid FROM superevents WHERE key = ?", (match.superevent,))
+    spacetime = match.far_spacetime
+    return {
+        "superevent": (rows[0]["graceid"] if rows else None) or match.superevent,
+        "dt": match.dt,
+        "far_time": match.far_time,
+        "overlap": match.overlap,
+        "far_spacetime": spacetime if spacetime is not None and math.isfinite(spacetime) else None,
+        "announced": found.announced,
+    }
 
 
 def _count_dead(ledger: Ledger) -> int:

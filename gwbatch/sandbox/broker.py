@@ -26,17 +26,19 @@ class Broker:
     group : str
         First part of the topic names.
     topics : iterable of str
-        Topics that exist from the start.
+        Topics of the group that exist from the start.
+    notices : iterable of str
+        Topics of GCN that do.
     """
 
-    def __init__(self, group: str, topics: Iterable[str]) -> None:
+    def __init__(self, group: str, topics: Iterable[str], notices: Iterable[str] = ()) -> None:
         self.group = group
         self._producer = Producer({"test.mock.num.brokers": 1, "linger.ms": 0, "message.max.bytes": 2 * LARGEST})
         self._published = 0
         brokers = self._producer.list_topics(timeout=10).brokers.values()
         self.bootstrap = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
-        for topic in topics:
-            self._producer.list_topics(topic=f"{group}.{topic}", timeout=10)
+        for topic in (*(f"{group}.{topic}" for topic in topics), *notices):
+            self._producer.list_topics(topic=topic, timeout=10)
 
     def publish(self, store: Store) -> None:
         """Publish what the outbox holds and was not published yet."""

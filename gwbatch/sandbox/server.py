@@ -12,6 +12,7 @@ import uvicorn
 from starlette.convertors import Convertor, register_url_convertor
 
 from gwbatch.errors import GwbatchError
+from gwbatch.handlers.builtin import NOTICE_TOPICS
 from gwbatch.sandbox.broker import Broker
 from gwbatch.sandbox.routes import make_app
 from gwbatch.sandbox.store import Store
@@ -56,7 +57,7 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
         ) from error
     address = f"http://{HOST}:{listening.getsockname()[1]}/api/"
     store = Store(state / "sandbox.sqlite", address)
-    broker = Broker(group, initial_topics()) if kafka else None
+    broker = Broker(group, initial_topics(), NOTICE_TOPICS) if kafka else None
     if broker is not None:
         broker.publish(store)
     addresses = {

@@ -43,5 +43,5 @@ def initial_topics() -> list[str]:
     """Topics that exist from the start."""
     pipelines = [("CBC", p) for p in ("gstlal", "spiir", "pycbc", "MBTA", "MBTAOnline", "SGNL", "aframe")]
     pipelines += [("Burst", p) for p in ("CWB", "MLy", "oLIB")]
-    external = [("External", p) for p in ("Fermi", "Swift", "SVOM", "SNEWS", "IceCube", "CHIME")]
+    external = [("External", p) for p in ("Fermi", "Swift", "SVOM", "SNEWS", "IceCube", "CHIME", "EinsteinProbe")]
     return [*SUPEREVENT_TOPICS.values(), *(event_topics(g, p, None)[0] for g, p in (*pipelines, *external))]
