@@ -28,6 +28,8 @@ def command() -> None:
     Examples:
       gwbatch job localize coinc.xml -o bayestar.multiorder.fits
       gwbatch job plot-allsky bayestar.multiorder.fits -o bayestar.png
+      gwbatch job external-skymap notice.xml -o external.multiorder.fits
+      gwbatch job combine-skymaps bayestar.multiorder.fits external.multiorder.fits -o combined.multiorder.fits
     """
 
 
@@ -118,6 +120,38 @@ def flatten(skymap: Path, nside: int, output: Path, as_json: bool) -> None:
 def fits_header(skymap: Path, output: Path, as_json: bool) -> None:
     """The FITS headers as a web page."""
     _run("fits-header", {skymap.name: skymap}, output, {}, as_json)
+
+
+@command.command("external-skymap")
+@click.argument("notice", type=_IN)
+@click.option("--topic", default="", help="Topic of a JSON notice, e.g. gcn.notices.swift.bat.guano.")
+@click.option("--given", type=_IN, help="The observatory's own HEALPix map, to be taken instead of the error circle.")
+@_OUT
+@json_option
+def external_skymap(notice: Path, topic: str, given: Path | None, output: Path, as_json: bool) -> None:
+    """The sky map of an external trigger, from its NOTICE (a VOEvent, or JSON with --topic)."""
+    from gwbatch.config.policy import load_policy
+    from gwbatch.errors import BadInput
+    from gwbatch.external import parse_notice
+    from gwbatch.external.skymap import headers, model
+    from gwbatch.jobs.external_skymap import GIVEN
+
+    read = parse_notice(topic, notice.read_bytes())
+    circle = model(read, load_policy().external)
+    if given is None and circle is None:
+        raise BadInput(f"{notice} has no position: give a map with --given.")
+    inputs = {} if given is None else {GIVEN: given}
+    _run("external-skymap", inputs, output, {**headers(read), **(circle or {})}, as_json)
+
+
+@command.command("combine-skymaps")
+@click.argument("superevent", type=_IN)
+@click.argument("external", type=_IN)
+@_OUT
+@json_option
+def combine_skymaps(superevent: Path, external: Path, output: Path, as_json: bool) -> None:
+    """The product of the maps of a SUPEREVENT and an EXTERNAL trigger; the overlap integral is in result.json."""
+    _run("combine-skymaps", {"superevent.fits": superevent, "external.fits": external}, output, {}, as_json)
 
 
 def _run(kind: str, inputs: Mapping[str, Path], output: Path, parameters: Mapping[str, Any], as_json: bool) -> None:

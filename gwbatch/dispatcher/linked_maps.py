@@ -14,6 +14,12 @@ CONNECT, READ = 10.0, 30.0  # s
 WHOLE = 300.0  # s for all of a map
 
 
+class NotThereYet(TransientError):
+    """Observatories put their maps up when they are ready: asked again once a minute."""
+
+    retry_after = 60.0  # s
+
+
 def decode_map(text: str, largest: int) -> bytes:
     """A map in base64.
 
@@ -58,7 +64,7 @@ def fetch_map(url: str, sources: Sequence[str], largest: int, *, patient: bool) 
     except requests.RequestException as error:
         problem = str(error)
     if patient:
-        raise TransientError(f"The sky map {url} cannot be had yet: {problem}. Trying again later.")
+        raise NotThereYet(f"The sky map {url} cannot be had yet: {problem}. Trying again later.")
     raise BadInput(f"the sky map {url} never came: {problem}")
 
 
@@ -69,5 +75,5 @@ def _read(reply: requests.Response, largest: int) -> bytes:
         if len(content) > largest:
             raise BadInput(f"the sky map {reply.url} is larger than {largest} bytes")
         if time.monotonic() - began > WHOLE:
-            raise TransientError(f"The sky map {reply.url} came too slowly. Trying again later.")
+            raise NotThereYet(f"The sky map {reply.url} came too slowly. Trying again later.")
     return bytes(content)

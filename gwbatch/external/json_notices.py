@@ -24,6 +24,7 @@ _MISSIONS = {
     "einstein probe": "EinsteinProbe", "einstein_probe": "EinsteinProbe",
 }  # fmt: skip
 _NO_TEST = ("current", "archival", "")
+LEAST_CONTAINED = 1e-6
 _STAGES = {"initial": 0, "subsequent": 1, "update": 2, "retraction": 10}
 
 
@@ -104,6 +105,6 @@ def _error(notice: Mapping[str, Any]) -> float | None:
         return None
     contained = _number(notice, "containment_probability")
     contained = 0.9 if contained is None else contained
-    if not 0 < contained < 1 or radius < 0:
+    if not LEAST_CONTAINED < contained < 1 or radius < 0:
         raise BadInput(f"an error radius of {radius:g} deg that contains {contained:g}")
     return radius / sqrt(-2 * log(1 - contained))

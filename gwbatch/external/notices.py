@@ -15,6 +15,7 @@ from gwbatch.external.voevents import VOEVENT_TYPES, read_voevent
 
 _TRIGGER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # it becomes part of keys, paths and queries
 
+LATEST_GPS = 4.0e9  # s, the year 2106
 LARGEST = 16 * 2**20
 """Bytes of a notice with an inline sky map; larger ones are refused."""
 
@@ -122,6 +123,8 @@ def _check(notice: Notice) -> None:
         value = getattr(notice, name)
         if value is not None and not math.isfinite(value):
             raise BadInput(f"{name} is {value!r}")
+    if not 0 < notice.time < LATEST_GPS:
+        raise BadInput(f"the time GPS {notice.time!r} s")
     if not notice.trigger_id:
         raise BadInput("the notice has no trigger id")
     if not _TRIGGER_ID.fullmatch(notice.trigger_id):

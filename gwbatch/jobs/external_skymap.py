@@ -24,7 +24,7 @@ def external_skymap(work: Work) -> dict[str, Any]:
     """Write the sky map of an external trigger as a multi-order map, normalised to 1.
 
     Parameters of the job: ``ra``, ``dec``, ``error`` (deg, 1 sigma), ``mixture`` (``[[weight, sigma / deg], ...]``,
-    systematic errors that are added in quadrature), ``gps_time`` (s), ``instrument``, ``object``, ``url``.
+    systematic errors that are added in quadrature), ``gps_time`` (s), ``instrument``, ``object``.
     With an input ``given.fits`` the observatory's own HEALPix map is taken.
     """
     offline_astropy()
@@ -42,7 +42,6 @@ def external_skymap(work: Work) -> dict[str, Any]:
         skymap,
         moc=True,
         objid=wanted["object"],
-        url=wanted.get("url", ""),
         instruments=wanted["instrument"],
         gps_time=wanted["gps_time"],
         gps_creation_time=Time.now().gps,

@@ -22,6 +22,23 @@ def localize(work: Work) -> dict[str, Any]:
     return {"has_distances": True, "has_coherence": False}
 
 
+@job(queue="general", name="external-skymap")
+def external_skymap(work: Work) -> dict[str, Any]:
+    work.output.write_bytes(TINY_MAP.read_bytes())
+    return {}
+
+
+@job(queue="openmp", name="combine-skymaps")
+def combine_skymaps(work: Work) -> dict[str, Any]:
+    work.output.write_bytes(work.inputs["superevent.fits"].read_bytes())
+    return {"overlap_integral": 1.0, "disjoint": False}
+
+
+@job(queue="general", name="plot-overlap")
+def plot_overlap(work: Work) -> None:
+    work.output.write_text(str(work.parameters["overlap"]))
+
+
 def _copy(work: Work) -> None:
     (source,) = work.inputs.values()
     work.output.write_bytes(source.read_bytes()[:100])

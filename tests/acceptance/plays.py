@@ -11,6 +11,7 @@ from typing import Any
 
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import GraceDBSettings
+from gwbatch.demo import observatories
 from gwbatch.demo.pipelines import Trigger, upload
 from gwbatch.demo.stage import Stage
 from gwbatch.demo.verdict import left_to_do, unfinished
@@ -18,6 +19,7 @@ from gwbatch.gracedb.client import make_client
 from gwbatch.ledger import Ledger
 
 POLICY = load_policy()
+IMPROVING = ("coincidence_far.json", "combined-ext.", "overlap_integral.")
 ROOT = Path(__file__).parents[2]
 
 # Two pipelines' triggers of one source, of which the second becomes preferred whatever ends first, and another event.
@@ -42,6 +44,9 @@ def play(
         for trigger in TRIGGERS:
             upload(client, trigger)
         ledger = Ledger(stage.state / "ledger.sqlite")
+        while stage.dispatcher.poll() is None and len(ledger.read("SELECT 1 FROM events")) < len(TRIGGERS):
+            time.sleep(0.02)  # what is preferred shall not depend on the notice
+        observatories.send(stage.addresses["kafka"], observatories.burst(client.event("G0001").json()["gpstime"]))
         killed = settle(stage, ledger, patience)
         if "GWBATCH_KILL_AT" in environment and not environment["GWBATCH_KILL_AT"].startswith("listener"):
             assert killed, "the marked point was never reached"
@@ -59,8 +64,8 @@ def settle(stage: Stage, ledger: Ledger, patience: float) -> int:
             assert stage.dispatcher.returncode == -signal.SIGKILL, (stage.folder / "dispatcher.log").read_text()
             killed += 1
             stage.start_dispatcher()
-        heard = ledger.read("SELECT count(*) FROM events")[0][0]
-        if heard < len(TRIGGERS) or left_to_do(stage, ledger, POLICY):
+        heard = ledger.read("SELECT 1 FROM events UNION ALL SELECT 1 FROM external_events")
+        if len(heard) < len(TRIGGERS) + 1 or left_to_do(stage, ledger, POLICY):
             quiet_since = None
         elif quiet_since is None:
             quiet_since = time.monotonic()
@@ -77,7 +82,7 @@ def describe(client: Any) -> dict[str, Any]:
     state: dict[str, Any] = {}
     for superevent in client.superevents("category: Production"):
         key = f"superevent of {superevent['preferred_event']}"
-        wanted = ("category", "t_start", "t_0", "t_end", "preferred_event")
+        wanted = ("category", "t_start", "t_0", "t_end", "preferred_event", "em_events", "em_type", "time_coinc_far")
         state[key] = {name: superevent[name] for name in wanted}
         state[key] |= {"events": sorted(superevent["gw_events"]), "labels": sorted(superevent["labels"])}
         state[key] |= annotations(client, superevent["superevent_id"])
@@ -87,10 +92,14 @@ def describe(client: Any) -> dict[str, Any]:
 
 
 def annotations(client: Any, name: str) -> dict[str, Any]:
-    logs = client.logs(name).json()["logs"]
-    files = sorted(entry["filename"] for entry in client.files(name).json()["files"])
+    """Files and logs; of what improves step by step, and shows more or fewer steps, only the newest."""
+    listed = [entry["filename"] for entry in client.files(name).json()["files"]]
+    files = sorted(file for file in listed if "," not in file or not file.startswith(IMPROVING))
+    logs = [log for log in client.logs(name).json()["logs"] if not str(log["filename"]).startswith(IMPROVING)]
+    far = "coincidence_far.json"
     return {
         "files": files,
+        "coincidence": client.files(name, far).json() if far in listed else None,
         "logs": Counter((log["comment"], log["filename"], tuple(sorted(log["tag_names"]))) for log in logs),
     }
 
@@ -100,4 +109,5 @@ def compare(state: dict[str, Any], expected: dict[str, Any]) -> None:
     assert state.keys() == expected.keys()
     for name, one in state.items():
         for aspect, value in one.items():
-            assert value == expected[name][aspect], (name, aspect)
+            other = expected[name][aspect]
+            assert value == other, f"{name}, {aspect}:\n{value}\nexpected:\n{other}"

@@ -19,6 +19,9 @@ DISPATCHER_POINTS = [
     "effect.claimed:2",
     "gracedb.after_create_superevent:1",
     "gracedb.after_add_event:1",
+    "gracedb.after_create_external:1",
+    "lane.exttrig.before_commit:2",
+    "lane.exttrig.after_commit:3",
     "gracedb.after_update_superevent:1",
     "gracedb.after_label:4",
     "gracedb.after_upload:3",
@@ -52,6 +55,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     state = play(tmp_path_factory.mktemp("uninterrupted") / "run", {})
     assert {key for key in state if key.startswith("superevent")} == {"superevent of G0002", "superevent of G0003"}
     assert state["superevent of G0002"]["events"] == ["G0001", "G0002"]
+    assert state["superevent of G0002"]["em_events"] == ["E0004"]
+    assert "RAVEN_ALERT" in state["G0002"]["labels"]
     assert "bayestar.volume.png,0" in state["superevent of G0002"]["files"]
     return state
 

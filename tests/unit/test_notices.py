@@ -19,6 +19,12 @@ from tests.notices import FERMI, GUANO, fermi, guano, voevent
 CORPUS = Path(__file__).parents[1] / "data" / "notices"
 
 
+@pytest.mark.parametrize("path", sorted((CORPUS / "found").iterdir()), ids=lambda path: path.name)
+def test_what_fuzzing_found_is_refused(path: Path) -> None:
+    with pytest.raises(BadInput):
+        parse_notice(path.stem, path.read_bytes())
+
+
 def test_grb_170817a() -> None:
     notice = parse_notice(FERMI, fermi(Most_Likely_Index=4, Most_Likely_Prob=99, Trig_Timescale=0.256))
     assert (notice.observatory, notice.trigger_id, notice.search) == ("Fermi", "524666471", "GRB")

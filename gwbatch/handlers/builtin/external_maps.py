@@ -11,7 +11,7 @@ from gwbatch import effects
 from gwbatch.annotation import EXTERNAL_PRODUCTS, JOINT_PRODUCTS, Product, job_priority, product_named
 from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, MAP, UPLOADED_MAP
 from gwbatch.effects import Effect
-from gwbatch.external import Notice
+from gwbatch.external.skymap import headers, model
 from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.external_labels import relabel
 from gwbatch.handlers.registry import Context
@@ -35,25 +35,13 @@ def plan_map(key: str, context: Context) -> Iterator[Effect]:
         return
     _, _, notice = context.externals.notice(event.chosen)
     product, version = product_named(EXTERNAL_MAP), event.chosen[:SHORT]
-    about = {
-        "gps_time": notice.time,
-        "instrument": notice.observatory,
-        "object": f"{notice.observatory} {notice.trigger_id}",
-    }
-    priority = job_priority(product, significant=event.grb)
-    if notice.ra is not None and notice.dec is not None:
-        yield from jobs.plan(product, key, version, {}, priority, context, **about, **_model(notice, context))
+    about, priority = headers(notice), job_priority(product, significant=event.grb)
+    circle = model(notice, context.policy.external)
+    if circle is not None:
+        yield from jobs.plan(product, key, version, {}, priority, context, **about, **circle)
     if notice.skymap:
         source = {"url" if "://" in notice.skymap else "inline": event.chosen}
         yield from jobs.plan(product, key, f"{version}.given", {GIVEN: source}, priority, context, **about)
-
-
-def _model(notice: Notice, context: Context) -> dict[str, Any]:
-    settings = context.policy.external
-    mixture = settings.fermi_systematics.get(notice.kind) if notice.observatory == "Fermi" else None
-    parts = [[mixture.core_weight, mixture.core], [1 - mixture.core_weight, mixture.tail]] if mixture else [[1.0, 0.0]]
-    error = max(notice.error or 0.0, settings.least_error)
-    return {"ra": notice.ra, "dec": notice.dec, "error": error, "mixture": parts}
 
 
 def plan_combined(external: str, superevent: Superevent, context: Context) -> Iterator[Effect]:
