@@ -15,6 +15,8 @@ COMMANDS = {
     "demo": ("demo", "See it all work on this machine in three minutes."),
     "run": ("run", "Run the dispatcher: listeners, lanes, effects, jobs."),
     "status": ("status", "Show what the dispatcher does and what is wrong."),
+    "check": ("check", "Say what is wrong, for Nagios or Icinga."),
+    "metrics": ("metrics", "Print metrics for Prometheus, or a Grafana dashboard."),
     "console": ("console", "Serve a web page over the ledger that keeps itself current."),
     "listen": ("listen", "Run one listener in the foreground."),
     "replay": ("replay", "Feed recorded alerts through the superevent manager."),

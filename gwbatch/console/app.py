@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
@@ -23,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 
 from gwbatch.ledger import Ledger
 from gwbatch.ledger.report import report
+from gwbatch.metrics.collect import exposition
 
 STATIC = Path(__file__).parent / "static"
 REFRESH = 1.0  # s between two looks at the ledger for pages that are open
@@ -64,6 +66,17 @@ def make_app(path: Path) -> Starlette:
             return JSONResponse({"error": f"There is no ledger {path} yet: no dispatcher ever ran there."}, 503)
         return JSONResponse(found)
 
+    async def metrics(_: Request) -> Response:
+        def text() -> bytes:
+            ledger = Ledger(path) if path.exists() else None
+            try:
+                return exposition(ledger, time.time())
+            finally:
+                if ledger is not None:
+                    ledger.close()
+
+        return Response(await anyio.to_thread.run_sync(text), media_type=CONTENT_TYPE_LATEST)
+
     async def events(request: Request) -> Response:
         async def changes() -> AsyncIterator[str]:
             while not await request.is_disconnected():
@@ -77,6 +90,7 @@ def make_app(path: Path) -> Starlette:
         routes=[
             Route("/", page),
             Route("/status.json", status),
+            Route("/metrics", metrics),
             Route("/events", events),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],

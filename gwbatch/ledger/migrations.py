@@ -33,3 +33,4 @@ def _step(name: str) -> None:
 _step("0001_initial")
 _step("0002_remedies")
 _step("0003_external")
+_step("0004_latencies")

@@ -1,0 +1,82 @@
+"""``gwbatch check``: one look for a monitoring system."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gwbatch.cli.options import json_option, ledger_path, state_option
+
+
+@click.command("check")
+@state_option
+@click.option("--lane-age", nargs=2, type=float, metavar="WARN CRIT", help="Age in s of the oldest waiting message.")
+@click.option("--effect-age", nargs=2, type=float, metavar="WARN CRIT", help="Age in s of the oldest waiting effect.")
+@click.option("--lag", nargs=2, type=float, metavar="WARN CRIT", help="Messages that a listener is behind.")
+@click.option("--disk-free", nargs=2, type=float, metavar="WARN CRIT", help="Free space in GiB.")
+@click.option("--silence", type=float, default=0.0, help="Warn when a listener heard nothing for so many s; 0: never.")
+@json_option
+def command(state: Path | None, disk_free: tuple[float, float] | None, as_json: bool, **limits: Any) -> None:
+    """Say what is wrong, worst first, with the exit codes of Nagios and Icinga.
+
+    Looks at the dispatcher, all listeners, lanes, effects, jobs and their scheduler, dead letters, disk space and
+    clock.  Exit code 0 all well, 1 warning, 2 critical, 3 unknown (no ledger, or it cannot be read).
+
+    \b
+    Examples:
+      gwbatch check
+      gwbatch check --lane-age 30 300 --silence 7200
+      gwbatch check --json | jq .findings
+    """
+    from gwbatch.ledger.health import GIB, Level, Limits
+
+    given = {name: value for name, value in limits.items() if value}
+    if disk_free:
+        given["disk_free"] = (disk_free[0] * GIB, disk_free[1] * GIB)
+    level, found, report = _look(ledger_path(state), replace(Limits(), **given))
+    if as_json:
+        lines = [{"level": one.level.name, "key": one.key, "text": one.text} for one in found]
+        click.echo(json.dumps({"level": level.name, "findings": lines}))
+    else:
+        first = found[0].text if found else "all well"
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        click.echo(f"GWBATCH {level.name}: {_plain(first)}{more}{_performance(report)}")
+        for one in found[1:]:
+            click.echo(f"{Level(one.level).name}: {_plain(one.text)}")
+    raise click.exceptions.Exit(int(level))
+
+
+def _look(path: Path, limits: Any) -> tuple[Any, list[Any], dict[str, Any] | None]:
+    import sqlite3
+
+    from gwbatch.errors import GwbatchError
+    from gwbatch.ledger import Ledger
+    from gwbatch.ledger.health import Finding, Level, findings
+    from gwbatch.ledger.report import report
+
+    try:
+        ledger = Ledger(path)
+        found = report(ledger, time.time())
+        wrong = findings(ledger, found, limits)
+    except (GwbatchError, sqlite3.Error, OSError) as error:
+        return Level.UNKNOWN, [Finding(Level.UNKNOWN, "ledger", str(error))], None
+    return max((one.level for one in wrong), default=Level.OK), wrong, found
+
+
+def _performance(report: dict[str, Any] | None) -> str:
+    if report is None:
+        return ""
+    values = {f"{name}_depth": lane["depth"] for name, lane in report["lanes"].items()}
+    values |= {"effects": report["effects"]["ready"] + report["effects"]["running"]}
+    values |= {"dead_letters": report["dead_letters"]["count"]}
+    return " | " + " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _plain(text: str) -> str:
+    """One line, without the character that begins performance data."""
+    return " ".join(text.split()).replace("|", "/")

@@ -1,0 +1,150 @@
+"""What is wrong, how badly, judged from a report: the one list that ``gwbatch check`` and notifications go by."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from gwbatch.ledger.database import Ledger
+
+GIB = 2**30
+
+
+class Level(IntEnum):
+    """The exit codes of Nagios and Icinga."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes
+    ----------
+    key : str
+        The same while it is the same trouble (``listener gcn``).
+    """
+
+    level: Level
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From where on a value is worth a warning, and from where on it is critical; in s and bytes."""
+
+    lane_age: tuple[float, float] = (10.0, 60.0)
+    effect_age: tuple[float, float] = (120.0, 900.0)
+    lag: tuple[float, float] = (100.0, 10_000.0)
+    disk_free: tuple[float, float] = (5 * GIB, 1 * GIB)
+    clock_behind: tuple[float, float] = (1.0, 30.0)
+    silence: float = 0.0
+    recent: float = 86400.0
+
+
+def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Finding]:
+    """Everything that is wrong, worst first."""
+    found = [
+        *_dispatcher(report),
+        *_listeners(report, limits),
+        *_lanes(report, limits),
+        *_effects(report, limits),
+        *_jobs(ledger, report, limits),
+        *_machine(ledger, report, limits),
+    ]
+    return sorted(found, key=lambda finding: -finding.level)
+
+
+def _dispatcher(report: dict[str, Any]) -> Iterator[Finding]:
+    who = report["dispatcher"]
+    if not who["running"]:
+        yield Finding(Level.CRITICAL, "dispatcher", "no dispatcher is running")
+    elif who["heartbeat_age"] > 60:
+        text = f"the dispatcher's heart has not beaten for {who['heartbeat_age']:.0f} s"
+        yield Finding(Level.CRITICAL, "dispatcher", text)
+
+
+def _listeners(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    for listener in report["listeners"]:
+        name = f"listener {listener['name']}"
+        if not listener["connected"]:
+            yield Finding(Level.CRITICAL, name, f"{name} is not connected: {listener['note'] or 'no answer yet'}")
+        if listener["gap"]:
+            text = f"{name} missed {listener['gap']} messages that the broker no longer held"
+            yield Finding(Level.WARNING, f"{name} gap", text)
+        yield from _above(f"{name} lag", listener["lag"], limits.lag, f"{name} is {listener['lag']} messages behind")
+        silence = listener["last_message_age"]
+        if limits.silence and (silence is None or silence > limits.silence):
+            text = f"{name} has heard nothing for {silence:.0f} s" if silence else f"{name} has never heard anything"
+            yield Finding(Level.WARNING, f"{name} silent", text)
+
+
+def _lanes(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    for name, lane in report["lanes"].items():
+        age = lane["oldest_age"] or 0.0
+        text = f"lane {name} is {age:.0f} s behind ({lane['depth']} messages)"
+        yield from _above(f"lane {name}", age, limits.lane_age, text)
+    dead = report["dead_letters"]
+    if dead["count"]:
+        newest = dead["newest"][0]
+        text = f"{dead['count']} dead letters, newest {newest['id']} ({newest['what']}): {newest['reason']}"
+        yield Finding(Level.WARNING, "dead letters", text)
+
+
+def _effects(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    effects = report["effects"]
+    age = effects["oldest_age"] or 0.0
+    why = next((f": {one['error']}" for one in effects["retrying"]), "")
+    yield from _above("effects", age, limits.effect_age, f"an effect has waited for {age:.0f} s{why}")
+
+
+def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    silent = [job for job in report["jobs"]["open"] if job["state"] == "UNKNOWN"]
+    if silent:
+        text = f"the scheduler does not answer for {len(silent)} jobs: {silent[0]['reason']}"
+        yield Finding(Level.CRITICAL, "scheduler", text)
+    for job in report["jobs"]["open"]:
+        if job["state"] == "HELD":
+            yield Finding(Level.WARNING, f"job {job['key']}", f"job {job['key']} is held: {job['reason']}")
+    failed = ledger.read(
+        "SELECT key, reason FROM jobs WHERE state IN ('FAILED', 'LOST') AND finished > ? ORDER BY finished DESC",
+        (report["time"] - limits.recent,),
+    )
+    if failed:
+        text = f"{len(failed)} jobs failed in the last {limits.recent / 3600:.0f} h, last {failed[0]['key']}"
+        yield Finding(Level.WARNING, "failed jobs", f"{text}: {failed[0]['reason']}")
+
+
+def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    if ledger.path is not None:
+        free = shutil.disk_usage(ledger.path.parent).free
+        warn, critical = limits.disk_free
+        if free < warn:
+            level = Level.CRITICAL if free < critical else Level.WARNING
+            yield Finding(level, "disk", f"only {free / GIB:.1f} GiB free at {ledger.path.parent}")
+    behind = _clock_behind(ledger)
+    yield from _above("clock", behind, limits.clock_behind, f"the clock is {behind:.1f} s behind the brokers'")
+
+
+def _clock_behind(ledger: Ledger) -> float:
+    """By how much recent messages seem to have come before they were published (median, s)."""
+    rows = ledger.read(
+        "SELECT published - received AS early FROM messages WHERE published IS NOT NULL "
+        "AND source NOT IN ('timer', 'job', 'lane') ORDER BY id DESC LIMIT 21"
+    )
+    early = sorted(row["early"] for row in rows)
+    return max(0.0, early[len(early) // 2]) if early else 0.0
+
+
+def _above(key: str, value: float, limits: tuple[float, float], text: str) -> Iterator[Finding]:
+    warn, critical = limits
+    if value > warn:
+        yield Finding(Level.CRITICAL if value > critical else Level.WARNING, key, text)
