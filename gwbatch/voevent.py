@@ -26,3 +26,8 @@ def parse_voevent(document: bytes) -> Any:
     if doctype is not None and any(True for _ in doctype.iterentities()):
         raise BadInput("a VOEvent that declares entities: refused")
     return root
+
+
+def is_voevent(payload: bytes) -> bool:
+    """Whether it is XML rather than JSON: some observatories send VOEvents on topics of JSON notices."""
+    return payload[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")

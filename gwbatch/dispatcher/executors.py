@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from gwbatch.dispatcher.outcome import Outcome
 from gwbatch.errors import BadInput, GwbatchError, TransientError
 from gwbatch.external.notices import is_external
 from gwbatch.faults import mark
-from gwbatch.handlers.registry import JOB_ENDED, Registry
+from gwbatch.handlers.registry import JOB_ENDED, SUPEREVENT_CHANGED, Registry
 from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME, read_result, sync
 from gwbatch.ledger import Ledger, Transaction, jobs, messages
@@ -29,6 +28,9 @@ from gwbatch.schedulers import Scheduler
 
 if TYPE_CHECKING:
     from gwbatch.gracedb.writer import Writer
+
+
+LARGEST_RATE = 1.0e9  # Hz
 
 
 class Executors:
@@ -122,24 +124,32 @@ class Executors:
     # ---- GraceDB ------------------------------------------------------------------------------------------
 
     def _create_superevent(self, claimed: Claimed) -> Outcome:
+        since = self._clock.now()
         superevent_id, ours = self.writer.create_superevent(claimed.args, repeated=claimed.attempts > 1)
         key = claimed.args["superevent"]
 
         def name(tx: Transaction) -> None:
             mirror = Mirror(tx)
             mirror.name_superevent(key, superevent_id, self._clock.now())
+            mirror.note_written(key, since, {"preferred": claimed.args["event"], **claimed.args})
             if not ours:
                 mirror.expect(key, {})  # GraceDB will never show our window: its own counts
+            known = mirror.superevent(key)
+            if known is not None and known.key != key:  # it is one with another, which external events may know
+                message = {"superevent": known.key, "because": claimed.key}
+                messages.send(tx, "lane", SUPEREVENT_CHANGED, message, ["exttrig"], self._clock.now())
 
         return Outcome({"superevent_id": superevent_id, "ours": ours}, name)
 
     def _update_superevent(self, claimed: Claimed) -> Outcome:
+        since = self._clock.now()
         target = self._target(claimed.args["superevent"])
         current = Mirror(self._ledger.connection).superevent(claimed.args["superevent"])
         # Always the newest decision: an update that comes late must not take GraceDB back in time.
         changes = {name: getattr(current, name, value) for name, value in claimed.args["changes"].items()}
         self.writer.update_superevent(target, changes, repeated=claimed.attempts > 1)
-        return Outcome({"target": target, "changes": changes})
+        key = claimed.args["superevent"]
+        return Outcome({"target": target, "changes": changes}, lambda tx: Mirror(tx).note_written(key, since, changes))
 
     def _add_event(self, claimed: Claimed) -> Outcome:
         target = self._target(claimed.args["superevent"])
@@ -157,10 +167,12 @@ class Executors:
         found = Externals(self._ledger.connection).coincidences(external=external)
         # Always the newest numbers, and none of a coincidence that has ended meanwhile.
         match = next((o.match for o in found if superevent and o.chosen and o.match.superevent == superevent.key), None)
-        if match is None:
-            return Outcome({"skipped": "not its coincidence any more"})
+        shown = Mirror(self._ledger.connection).product(superevent.key, "coincidence_far.json") if superevent else None
+        if match is None or shown is None or shown.facts.get("external") != external:
+            return Outcome({"skipped": "not its preferred external event any more"})
         rates = {"time_coinc_far": match.far_time, "space_coinc_far": match.far_spacetime}
-        changes = {name: rate for name, rate in rates.items() if rate is not None and math.isfinite(rate)}
+        # GraceDB keeps the rate of before unless it gets another: one without bound is written as a large one.
+        changes = {name: min(rate, LARGEST_RATE) for name, rate in rates.items() if rate is not None}
         target = self._target(key)
         self.writer.update_superevent(target, {"em_type": self._target(external), **changes}, repeated=True)
         return Outcome({"target": target, "changes": changes})
@@ -272,7 +284,8 @@ class Executors:
 
     def _given_map(self, source: Mapping[str, Any], since: float) -> bytes:
         """The sky map that a notice brings or links to."""
-        _, _, notice = Externals(self._ledger.connection).notice(source.get("url") or source["inline"])
+        digest = source.get("url") or source["inline"]
+        _, _, notice = Externals(self._ledger.connection).notice(source["external"], digest)
         settings = self._policy.external
         if "inline" in source:
             return decode_map(notice.skymap, settings.largest_map)

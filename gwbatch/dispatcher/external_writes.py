@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from gwbatch.dispatcher.outcome import Outcome
 from gwbatch.errors import BadInput, TransientError
-from gwbatch.external import JSON_TOPICS
 from gwbatch.external.event_file import event_file
 from gwbatch.ledger import Ledger
 from gwbatch.ledger.effects import Claimed
 from gwbatch.ledger.external import External, Externals
+from gwbatch.voevent import is_voevent
 
 if TYPE_CHECKING:
     from gwbatch.gracedb.writer import Writer
@@ -37,11 +37,20 @@ class ExternalWrites:
         """Make the event; GraceDB is asked first whether it has one for the trigger already."""
         event, name, content = self._read(claimed)
         graceid, ours = self._writer().create_external(
-            event.observatory, event.trigger_id, event.search, name, content, claimed.args["labels"], test=event.test
+            event.observatory,
+            event.trigger_id,
+            event.search,
+            event.time,
+            name,
+            content,
+            claimed.args["labels"],
+            test=event.test,
         )
         if not ours:
             log.warning("GraceDB has %s for trigger %s already", graceid, event.trigger_id)
             self._writer().upload(graceid, name, content, "Notice", [], repeated=True)
+            for label in claimed.args["labels"]:
+                self._writer().label(graceid, label, repeated=True)
         self._keep_json(claimed, graceid)
         return Outcome({"graceid": graceid, "ours": ours}, lambda tx: Externals(tx).name(event.key, graceid))
 
@@ -85,13 +94,14 @@ class ExternalWrites:
         event = externals.get(claimed.args["external"])
         if event is None:
             raise BadInput(f"The ledger knows no external event {claimed.args['external']}.")
-        topic, payload, notice = externals.notice(claimed.args["notice"])
-        content = event_file(notice) if topic in JSON_TOPICS else payload
+        topic, payload, notice = externals.notice(event.key, claimed.args["notice"])
+        content = payload if is_voevent(payload) else event_file(notice)
         return event, f"{_name(topic)}.xml", content
 
     def _keep_json(self, claimed: Claimed, graceid: str) -> None:
-        topic, payload, _ = Externals(self._ledger.connection).notice(claimed.args["notice"])
-        if topic in JSON_TOPICS:
+        key, digest = claimed.args["external"], claimed.args["notice"]
+        topic, payload, _ = Externals(self._ledger.connection).notice(key, digest)
+        if not is_voevent(payload):
             self._writer().upload(graceid, f"{_name(topic)}.json", payload, "Notice", [], repeated=True)
 
 

@@ -70,7 +70,7 @@ def fetch_map(url: str, sources: Sequence[str], largest: int, *, patient: bool) 
 
 def _read(reply: requests.Response, largest: int) -> bytes:
     content, began = bytearray(), time.monotonic()
-    for part in reply.iter_content(1 << 16):
+    while part := reply.raw.read1(1 << 16, decode_content=True):  # what has come, without waiting for more
         content += part
         if len(content) > largest:
             raise BadInput(f"the sky map {reply.url} is larger than {largest} bytes")

@@ -12,6 +12,7 @@ from typing import Any
 from gwbatch.errors import BadInput
 from gwbatch.external.json_notices import JSON_TOPICS, read_json
 from gwbatch.external.voevents import VOEVENT_TYPES, read_voevent
+from gwbatch.voevent import is_voevent
 
 _TRIGGER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # it becomes part of keys, paths and queries
 
@@ -77,7 +78,14 @@ class Notice:
     @property
     def key(self) -> str:
         """Names the trigger: one external event for one of these."""
-        return f"E@{self.observatory}-{self.trigger_id}"
+        return external_key(self.observatory, self.trigger_id, test=self.test, mdc=self.search == "MDC", time=self.time)
+
+
+def external_key(observatory: str, trigger_id: str, *, test: bool, mdc: bool, time: float) -> str:
+    """The key of a trigger's event: categories never mix, and mock triggers all bear the same id."""
+    if mdc:
+        return f"E@{observatory}.mdc-{trigger_id}-{int(time)}"
+    return f"E@{observatory}{'.test' if test else ''}-{trigger_id}"
 
 
 def is_external(key: str) -> bool:
@@ -95,10 +103,14 @@ def parse_notice(topic: str, payload: bytes | Mapping[str, Any]) -> Notice:
     """
     if isinstance(payload, bytes) and len(payload) > LARGEST:
         raise BadInput(f"a notice of {len(payload)} bytes: refused (the limit is {LARGEST})")
-    if topic in JSON_TOPICS:
+    if isinstance(payload, bytes) and is_voevent(payload):
+        values = read_voevent(payload)
+        if topic in JSON_TOPICS and values["observatory"] != JSON_TOPICS[topic][0]:
+            raise BadInput(f"a VOEvent of {values['observatory']} on the topic {topic}")
+    elif topic in JSON_TOPICS:
         values = read_json(topic, _object(payload))
     elif isinstance(payload, bytes):
-        values = read_voevent(payload)
+        values = read_voevent(payload)  # says what is wrong with it
     else:
         raise BadInput(f"a JSON notice on the topic {topic}, which nobody here knows")
     notice = Notice(**values)

@@ -22,12 +22,15 @@ class Trigger:
         The one that counts: its search, time and position are the event's.
     chosen : str
         The hash of that notice's content.
+    located : str or None
+        The hash of the notice that its sky map is made from: the best one that has a position or a map.
     grb : bool
         False: the event bears NOT_GRB, for the `reasons`.
     """
 
     notice: Notice
     chosen: str
+    located: str | None
     grb: bool
     reasons: tuple[str, ...]
 
@@ -48,7 +51,9 @@ def combine(notices: Iterable[tuple[str, Notice]]) -> Trigger | None:
     content, notice = max(((one, two) for one, two in counting), key=lambda pair: _order(*pair))
     retracted = any(one.retracted for _, one in counting)
     reasons = tuple(dict.fromkeys([*notice.reasons, *(["retracted"] if retracted else [])]))
-    return Trigger(notice, content, not reasons, reasons)
+    placed = [(one, two) for one, two in counting if two.ra is not None or two.skymap]
+    located = max(placed, key=lambda pair: _order(*pair))[0] if placed else None
+    return Trigger(notice, content, located, not reasons, reasons)
 
 
 def _order(content: str, notice: Notice) -> tuple[object, ...]:

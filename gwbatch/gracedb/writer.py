@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from ligo.gracedb.rest import GraceDb
 from gwbatch.errors import BadInput
 from gwbatch.faults import mark
 from gwbatch.gracedb.client import GraceDBError, errors_in_words
+
+log = logging.getLogger(__name__)
 
 CATEGORIES = {"production": "P", "test": "T", "mdc": "M"}
 
@@ -100,8 +103,8 @@ class Writer:
                 raise
 
     def create_external(
-        self, pipeline: str, trigger_id: str, search: str, filename: str, content: bytes, labels: list[str], *,
-        test: bool,
+        self, pipeline: str, trigger_id: str, search: str, time: float, filename: str, content: bytes,
+        labels: list[str], *, test: bool,
     ) -> tuple[str, bool]:  # fmt: skip
         """Create the event of an external trigger; returns its id, and whether it was made now.
 
@@ -109,10 +112,10 @@ class Writer:
         """
         group = "Test" if test else "External"
         words = f'group: {group} pipeline: {pipeline} grbevent.trigger_id = "{trigger_id}"'
+        if search == "MDC":  # mock triggers all bear the same id
+            words += f" MDC {time - 1} .. {time + 1}"
         with errors_in_words(f"look for trigger {trigger_id} of {pipeline}"):
-            found = [
-                str(event["graceid"]) for event in self.client.events(f"{words} MDC" if search == "MDC" else words)
-            ]
+            found = [str(event["graceid"]) for event in self.client.events(words)]
         if found:
             return min(found), False
         with errors_in_words(f"create the event of trigger {trigger_id} of {pipeline}"):
@@ -120,6 +123,8 @@ class Writer:
                 group, pipeline, filename, search=search, filecontents=content, labels=labels
             ).json()
             mark("gracedb.after_create_external")
+        if reply.get("gpstime") is None:
+            log.error("GraceDB could not read %s of %s: %s", filename, reply["graceid"], reply.get("warnings"))
         return str(reply["graceid"]), True
 
     def replace_event(self, graceid: str, filename: str, content: bytes) -> None:

@@ -21,6 +21,7 @@ from gwbatch.ledger import Transaction, decisions, messages
 from gwbatch.ledger.external import Externals
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.model import Decision
+from gwbatch.voevent import is_voevent
 
 LANES = ("superevent", "exttrig", "general")
 SERIAL_LANES = ("superevent", "exttrig")
@@ -212,7 +213,7 @@ def decode(topic: str, payload: bytes) -> Any:
     BadInput
         When the payload is not what its topic promises.
     """
-    if ".voevent." in topic:
+    if topic.startswith("gcn.") and (".classic." in topic or is_voevent(payload)):
         from gwbatch.handlers.voevent import check_topic
 
         check_topic(topic, payload)

@@ -25,6 +25,8 @@ class External:
         Hz.
     chosen : str
         SHA-256 of the notice that counts.
+    located : str or None
+        SHA-256 of the notice that its sky map is made from.
     reasons : tuple of str
         Why its notices say that it is no burst.
     by_hand : bool or None
@@ -42,6 +44,7 @@ class External:
     far: float | None
     test: bool
     chosen: str
+    located: str | None
     reasons: tuple[str, ...]
     by_hand: bool | None
     labels: tuple[str, ...]
@@ -79,16 +82,17 @@ class Externals:
 
     def add_notice(self, digest: str, key: str, topic: str, payload: bytes, now: float) -> None:
         """Keep a notice."""
-        self.tx.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?)", (digest, key, topic, payload, now))
+        self.tx.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?)", (key, digest, topic, payload, now))
 
     def notices(self, key: str) -> list[tuple[str, Notice]]:
         """All notices of a trigger, with the hashes of their contents."""
         rows = self.tx.execute("SELECT digest, topic, payload FROM notices WHERE external = ?", (key,)).fetchall()
         return [(row["digest"], parse_notice(row["topic"], row["payload"])) for row in rows]
 
-    def notice(self, digest: str) -> tuple[str, bytes, Notice]:
+    def notice(self, key: str, digest: str) -> tuple[str, bytes, Notice]:
         """Topic, content and meaning of one notice."""
-        row = self.tx.execute("SELECT topic, payload FROM notices WHERE digest = ?", (digest,)).fetchone()
+        sql = "SELECT topic, payload FROM notices WHERE external = ? AND digest = ?"
+        row = self.tx.execute(sql, (key, digest)).fetchone()
         return row["topic"], row["payload"], parse_notice(row["topic"], row["payload"])
 
     # ---- events ---------------------------------------------------------------------------------------
@@ -126,6 +130,7 @@ class Externals:
                 "far": notice.far,
                 "test": notice.test,
                 "chosen": trigger.chosen,
+                "located": trigger.located,
                 "reasons": json.dumps(trigger.reasons),
                 "now": now,
             },
@@ -172,10 +177,6 @@ class Externals:
                     match.far_spacetime, one.chosen, one.announced,
                 ),
             )  # fmt: skip
-
-    def follow_alias(self, gone: str, kept: str) -> None:
-        """A superevent's key was merged into another."""
-        self.tx.execute("UPDATE OR REPLACE coincidences SET superevent = ? WHERE superevent = ?", (kept, gone))
 
     # ---- decisions ------------------------------------------------------------------------------------
 

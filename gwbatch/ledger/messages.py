@@ -125,6 +125,12 @@ def due(tx: Transaction, lane: str, now: float, limit: int = 1, skip: Collection
     return found
 
 
+def published(tx: Transaction, message_id: int | None) -> float | None:
+    """When a message was published (Unix s), if its transport says so."""
+    row = tx.execute("SELECT published FROM messages WHERE id = ?", (message_id,)).fetchone()
+    return None if row is None else row["published"]
+
+
 def is_open(tx: Transaction, delivery_id: int) -> bool:
     """Whether nobody has settled the delivery yet."""
     row = tx.execute("SELECT state FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()

@@ -108,8 +108,24 @@ class Mirror:
 
     def expected(self, key: str) -> dict[str, Any]:
         """What we decided on a superevent's shape and GraceDB's alerts have not shown yet."""
+        return {name: value for name, value in self._expected(key).items() if name in SHAPE}
+
+    def _expected(self, key: str) -> dict[str, Any]:
         row = self.tx.execute("SELECT expected FROM superevents WHERE key = ?", (key,)).fetchone()
         return {} if row is None else dict(json.loads(row["expected"]))
+
+    def written_since(self, key: str) -> float | None:
+        """When our newest decision began to be written to GraceDB (Unix s); None while that is still to come."""
+        return self._expected(key).get("written")
+
+    def note_written(self, key: str, since: float, shape: Mapping[str, Any]) -> None:
+        """A write that began at `since` has succeeded; it counts unless something else was decided meanwhile."""
+        superevent = self.superevent(key)
+        if superevent is None:
+            return
+        expected = self.expected(superevent.key)
+        if expected and all(shape.get(name, value) == value for name, value in expected.items()):
+            self.expect(superevent.key, {**expected, "written": since})
 
     def expect(self, key: str, shape: Mapping[str, Any]) -> None:
         """Note what GraceDB's alerts have still to show; until then they are older than our decision."""
@@ -135,6 +151,9 @@ class Mirror:
         for graceid in first.events:
             self.join(graceid, second.key)
         self.tx.execute("DELETE FROM superevents WHERE key = ?", (first.key,))
+        self.tx.execute(
+            "UPDATE OR REPLACE coincidences SET superevent = ? WHERE superevent = ?", (second.key, first.key)
+        )
         self.tx.execute("UPDATE aliases SET superevent = ? WHERE superevent = ?", (second.key, first.key))
         self.tx.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (first.key, second.key))
         self.put_superevent(merge(first, second), now)

@@ -145,11 +145,12 @@ UPDATE jobs SET attempt = attempt + 1, state = :state, phase = NULL, state_since
 WHERE key = :key;
 
 -- name: put_external
-INSERT INTO external_events (key, observatory, trigger_id, search, time, far, test, chosen, reasons, created, updated)
-VALUES (:key, :observatory, :trigger_id, :search, :time, :far, :test, :chosen, :reasons, :now, :now)
+INSERT INTO external_events (key, observatory, trigger_id, search, time, far, test, chosen, located, reasons, created,
+    updated)
+VALUES (:key, :observatory, :trigger_id, :search, :time, :far, :test, :chosen, :located, :reasons, :now, :now)
 ON CONFLICT (key) DO UPDATE SET
     search = excluded.search, time = excluded.time, far = excluded.far, test = excluded.test,
-    chosen = excluded.chosen, reasons = excluded.reasons, updated = excluded.updated;
+    chosen = excluded.chosen, located = excluded.located, reasons = excluded.reasons, updated = excluded.updated;
 
 -- name: dead_message
 SELECT d.*, m.topic, m.payload FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?;

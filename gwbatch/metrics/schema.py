@@ -33,7 +33,7 @@ METRICS = (
     Metric("gwbatch_disk_free_bytes", "gauge", "Free space of the state directory.", "Health", unit="bytes"),
     Metric("gwbatch_ledger_bytes", "gauge", "Size of the ledger.", "Health", unit="bytes"),
     Metric("gwbatch_listener_connected", "gauge", "1 while connected.", "Listeners", ("listener",), "bool"),
-    Metric("gwbatch_listener_lag", "gauge", "Messages that the broker has and we have not.", "Listeners", ("listener",)),
+    Metric("gwbatch_listener_lag", "gauge", "Messages that the broker has and we lack.", "Listeners", ("listener",)),
     Metric(
         "gwbatch_listener_silence_seconds", "gauge", "Since the last message.", "Listeners", ("listener",), "s"
     ),

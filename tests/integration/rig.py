@@ -151,6 +151,16 @@ class Rig:
             incoming = Incoming(source, topic, 0, offset, payload)
             messages.receive(tx, incoming, REGISTRY.lanes_for(topic), self.clock.now())
 
+    def deliver(self, topic: str, payload: bytes, published: float) -> None:
+        """Have the lanes handle one alert, published at a Unix time (s)."""
+        with self.ledger.transaction() as tx:
+            offset = tx.execute("SELECT count(*) FROM messages WHERE source = 'late'").fetchone()[0]
+            incoming = Incoming("late", topic, 0, offset, payload, published)
+            messages.receive(tx, incoming, REGISTRY.lanes_for(topic), self.clock.now())
+        for lane in self.lanes:
+            while lane.step():
+                pass
+
     def externals(self) -> list[dict[str, Any]]:
         """The external events of the server, tests among them."""
         found = [*self.server.client.events("External"), *self.server.client.events("External MDC")]

@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parents[2] / "gwbatch"
 
 # From the top down; a room imports rooms below it, and itself.
 ROOMS = [
-    "cli", "console", "metrics", "demo", "sandbox", "dispatcher", "listeners", "handlers", "gracedb", "schedulers", "ledger",
-    "annotation", "superevents", "external", "jobs", "effects", "model", "config", "faults", "gpstime", "clock",
-    "voevent", "errors",
+    "cli", "console", "metrics", "demo", "sandbox", "dispatcher", "listeners", "handlers", "gracedb", "schedulers",
+    "ledger", "annotation", "superevents", "external", "jobs", "effects", "model", "config", "faults", "gpstime",
+    "clock", "voevent", "errors",
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from gwbatch.external import Match, Partner, best_match, coincide, preferred_ext
 from gwbatch.external.coincidence import EM_COINC, RAVEN_ALERT
 from gwbatch.external.notices import is_external
 from gwbatch.handlers.builtin.annotate import next_version
-from gwbatch.handlers.builtin.external_labels import relabel
+from gwbatch.handlers.builtin.external_labels import occasion, relabel
 from gwbatch.handlers.builtin.external_maps import pair, plan_combined, plan_pictures, wanted_version
 from gwbatch.handlers.registry import Context
 from gwbatch.ledger import mirror
@@ -34,8 +34,6 @@ def judge_all_near(key: str, context: Context) -> Iterator[Effect]:
     superevent = context.mirror.superevent(key)
     if superevent is None:
         return
-    if superevent.key != key:
-        context.externals.follow_alias(key, superevent.key)
     near = {event.key for event in context.externals.near(superevent.t_0, context.policy.external.reach)}
     known = {one.match.external for one in context.externals.coincidences(superevent=superevent.key)}
     for external in sorted(near | known):
@@ -164,9 +162,9 @@ def _present(key: str, context: Context) -> Iterator[Effect]:
     if upload is not None:
         yield upload
         yield Effect(
-            f"{superevent.key}/prefer-external/{context.message_id}",
+            f"{superevent.key}/prefer-external/{upload.key.rpartition('/')[2]}",
             "gracedb.prefer_external",
-            superevent.key,
+            f"{superevent.key}/external",  # trouble with external events holds up nothing else of a superevent
             {"superevent": superevent.key, "external": preferred.key},
             f"{preferred.key}/create",
             effects.LABEL_PRIORITY,
@@ -182,7 +180,7 @@ def _label_superevent(
     labels = [label for label in superevent.labels if label != name]
     context.mirror.put_superevent(replace(superevent, labels=(*labels, *([name] if on else []))), context.now)
     after = after or _created(superevent.key)
-    yield effects.relabel(superevent.key, name, occasion=str(context.message_id), on=on, after=after)
+    yield effects.relabel(superevent.key, name, occasion=occasion(context), on=on, after=after)
 
 
 def _created(key: str) -> str | None:
@@ -197,7 +195,7 @@ def _show_text(target: str, text: str, partner: str, context: Context) -> Effect
     """Upload the joint false alarm rates to one of the two, when they are new there."""
     known = context.mirror.product(target, FAR_FILE)
     version = next_version(hashlib.sha256(text.encode()).hexdigest()[:12], known)
-    facts = {"external" if target.startswith("S") else "superevent": partner}
+    facts = {"superevent" if is_external(target) else "external": partner}
     if version is None:
         if known is not None and known.facts != facts:
             context.mirror.put_product(replace(known, facts=facts), context.now)

@@ -16,7 +16,7 @@ from gwbatch.effects import Effect
 from gwbatch.errors import BadInput
 from gwbatch.external import Notice, Trigger, combine, parse_notice
 from gwbatch.external.coincidence import NOT_GRB
-from gwbatch.external.notices import is_external
+from gwbatch.external.notices import external_key, is_external
 from gwbatch.gpstime import utc_to_gps
 from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.coincidences import judge, judge_all_near
@@ -60,7 +60,9 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     change = f"{'+' if added else '-'}{label}"
     if change in event.expected:
         seen = event.expected.index(change)
-        context.externals.expect(event.key, event.expected[seen + 1 :])
+        # Alerts about one label come in the order of its changes; those of other labels may overtake.
+        others = [one for one in event.expected[:seen] if one[1:] != label]
+        context.externals.expect(event.key, [*others, *event.expected[seen + 1 :]])
         return
     if added == (label in event.labels):
         return
@@ -137,7 +139,10 @@ def _known(alert: Mapping[str, Any], context: Context) -> External | None:
     extra = data.get("extra_attributes")
     grb = extra.get("GRB") if isinstance(extra, Mapping) else None
     trigger_id = grb.get("trigger_id") if isinstance(grb, Mapping) else None
-    event = context.externals.get(f"E@{data.get('pipeline')}-{trigger_id}")
+    test, mdc, time = data.get("group") == "Test", data.get("search") == "MDC", data.get("gpstime") or 0.0
+    event = context.externals.get(
+        external_key(str(data.get("pipeline")), str(trigger_id), test=test, mdc=mdc, time=time)
+    )
     return event if event is not None and event.graceid is None else None
 
 

@@ -1,4 +1,4 @@
-"""Labels of external events that may come and go."""
+"""Labels of external events and their superevents that may come and go."""
 
 from __future__ import annotations
 
@@ -12,4 +12,9 @@ def relabel(key: str, name: str, context: Context, *, on: bool, after: str | Non
     event = context.externals.get(key)
     assert event is not None
     context.externals.expect(key, [*event.expected, f"{'+' if on else '-'}{name}"])
-    return effects.relabel(key, name, occasion=str(context.message_id), on=on, after=after or f"{key}/create")
+    return effects.relabel(key, name, occasion=occasion(context), on=on, after=after or f"{key}/create")
+
+
+def occasion(context: Context) -> str:
+    """Tells one time of setting a label from the next, also within one message."""
+    return f"{context.message_id}.{len(context.decisions)}"

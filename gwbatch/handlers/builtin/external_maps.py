@@ -17,7 +17,9 @@ from gwbatch.handlers.builtin.external_labels import relabel
 from gwbatch.handlers.registry import Context
 from gwbatch.jobs.external_skymap import GIVEN
 from gwbatch.ledger import mirror
-from gwbatch.ledger.jobs import Job
+from gwbatch.ledger.external import External
+from gwbatch.ledger.jobs import Job, get
+from gwbatch.model import JobState
 from gwbatch.superevents import Superevent
 
 SHORT = 12  # characters of a content's hash that tell versions apart
@@ -31,16 +33,18 @@ def pair(external: str, superevent: str) -> str:
 def plan_map(key: str, context: Context) -> Iterator[Effect]:
     """Have the sky map made that the notice which counts allows: a model at once, and the observatory's own."""
     event = context.externals.get(key)
-    if event is None or not context.profile.gracedb.url or EXTERNAL_MAP in context.policy.annotation.leave_out:
+    if event is None or event.located is None or not context.profile.gracedb.url:
         return
-    _, _, notice = context.externals.notice(event.chosen)
-    product, version = product_named(EXTERNAL_MAP), event.chosen[:SHORT]
+    if EXTERNAL_MAP in context.policy.annotation.leave_out:
+        return
+    _, _, notice = context.externals.notice(key, event.located)
+    product, version = product_named(EXTERNAL_MAP), event.located[:SHORT]
     about, priority = headers(notice), job_priority(product, significant=event.grb)
     circle = model(notice, context.policy.external)
     if circle is not None:
         yield from jobs.plan(product, key, version, {}, priority, context, **about, **circle)
     if notice.skymap:
-        source = {"url" if "://" in notice.skymap else "inline": event.chosen}
+        source = {"url" if "://" in notice.skymap else "inline": event.located, "external": key}
         yield from jobs.plan(product, key, f"{version}.given", {GIVEN: source}, priority, context, **about)
 
 
@@ -50,10 +54,21 @@ def plan_combined(external: str, superevent: Superevent, context: Context) -> It
     if wanted is None or COMBINED_MAP in context.policy.annotation.leave_out:
         return
     version, sources = wanted
-    product = product_named(COMBINED_MAP)
-    yield from jobs.plan(
-        product, pair(external, superevent.key), version, sources, job_priority(product, significant=True), context
-    )
+    yield from _plan_joint(product_named(COMBINED_MAP), pair(external, superevent.key), version, sources, context)
+
+
+def _plan_joint(
+    product: Product, subject: str, version: str, sources: dict[str, Any], context: Context, **parameters: Any
+) -> Iterator[Effect]:
+    """Have a product of a pair made; one that was made before, and replaced since, is taken again."""
+    before = get(context.tx, f"{subject}/{product.job}/{version}")
+    if before is not None and before.state is JobState.DONE:
+        shown = context.mirror.product(subject, product.name)
+        if shown is None or shown.version != version:
+            yield from take_result(before, context)
+        return
+    priority = job_priority(product, significant=True)
+    yield from jobs.plan(product, subject, version, sources, priority, context, **parameters)
 
 
 def wanted_version(external: str, superevent: Superevent, context: Context) -> tuple[str, dict[str, Any]] | None:
@@ -70,7 +85,8 @@ def wanted_version(external: str, superevent: Superevent, context: Context) -> t
         ours = f"{superevent.preferred}.{made.version}"
         named = {"gracedb": [superevent.preferred, made.facts.get("filename", MAP)]}
         source = {"path": made.path} if made.path is not None else named
-    if theirs is None or theirs.path is None:
+    event = context.externals.get(external)
+    if theirs is None or theirs.path is None or event is None or not _is_map_of(theirs.version, event):
         return None
     version = hashlib.sha256(f"{ours}\n{theirs.version}".encode()).hexdigest()[:SHORT]
     return version, {"superevent.fits": source, "external.fits": {"path": theirs.path}}
@@ -84,10 +100,8 @@ def plan_pictures(external: str, superevent: str, context: Context) -> Iterator[
         return
     for product in JOINT_PRODUCTS[1:]:
         if product.name not in context.policy.annotation.leave_out:
-            yield from jobs.plan(
-                product, subject, combined.version, {COMBINED_MAP: {"path": combined.path}},
-                job_priority(product, significant=True), context, overlap=combined.facts["overlap_integral"],
-            )  # fmt: skip
+            sources, overlap = {COMBINED_MAP: {"path": combined.path}}, combined.facts["overlap_integral"]
+            yield from _plan_joint(product, subject, combined.version, sources, context, overlap=overlap)
 
 
 def take_result(job: Job, context: Context) -> Iterator[Effect]:
@@ -108,7 +122,7 @@ def take_result(job: Job, context: Context) -> Iterator[Effect]:
 
 def _take_map(made: mirror.Product, product: Product, context: Context) -> Iterator[Effect]:
     event, current = context.externals.get(made.subject), context.mirror.product(made.subject, EXTERNAL_MAP)
-    if event is None or not made.version.startswith(event.chosen[:SHORT]):
+    if event is None or not _is_map_of(made.version, event):
         return  # of a notice that does not count any more
     if current is not None and current.version == f"{made.version}.given":
         return  # the observatory's own map is there
@@ -123,6 +137,11 @@ def _take_map(made: mirror.Product, product: Product, context: Context) -> Itera
             priority = job_priority(picture, significant=event.grb)
             sources = {EXTERNAL_MAP: {"path": made.path}}
             yield from jobs.plan(picture, event.key, made.version, sources, priority, context)
+
+
+def _is_map_of(version: str, event: External) -> bool:
+    """Whether a map was made from the notice that maps are made from now."""
+    return event.located is not None and version.startswith(event.located[:SHORT])
 
 
 def _upload(made: mirror.Product, product: Product) -> Effect:

@@ -10,6 +10,7 @@ from typing import Any
 from gwbatch.annotation.graph import COMBINED_MAP, MAP, UPLOADED_MAP
 from gwbatch.errors import BadInput
 from gwbatch.handlers.registry import Context
+from gwbatch.ledger import messages
 from gwbatch.ledger.mirror import Product
 from gwbatch.superevents import Superevent, parse_event
 from gwbatch.superevents.admission import added_label, foreign_server
@@ -147,9 +148,15 @@ def _names(value: Any) -> list[str]:
 def _is_newer(superevent: Superevent, data: Mapping[str, Any], context: Context) -> bool:
     """Whether a snapshot was taken after our own last decision: then it counts.
 
-    GraceDB shows our decision in some alert once it was written; every alert before that is older.
+    GraceDB shows our decision in some alert once it was written; every alert before that is older.  An alert that was
+    published before the write began is older too, though it may show the same: we may have decided so before.
     """
     expected = context.mirror.expected(superevent.key)
+    published = messages.published(context.tx, context.message_id) if context.live else None
+    if expected and published is not None:
+        written = context.mirror.written_since(superevent.key)
+        if written is None or published < written:
+            return False
     shown = {**_times(data), "preferred": data.get("preferred_event")}
     if any(not _same(shown.get(name), value) for name, value in expected.items()):
         return False

@@ -49,12 +49,22 @@ def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
         decisions = Manager(context.policy).decide(alert, event, context.mirror)
         if known is not None or decisions[0].action != "drop":
             context.mirror.put_event({**data, "labels": _labels(alert, known)}, context.now)
+            _tell_if_changed(known, data, context)
         if decisions[0].action == "create" and not is_listed(event, context.policy):
             log.warning(
                 "%s is of kind %s, which the policy does not list: never publishable", event.graceid, event.kind
             )
     _record(decisions, context)
     return decisions
+
+
+def _tell_if_changed(known: Mapping[str, Any] | None, data: Mapping[str, Any], context: Context) -> None:
+    """A preferred event that was replaced changes what its superevent's coincidences are worth."""
+    if known is None or all(known.get(name) == data.get(name) for name in ("far", "group", "search")):
+        return
+    superevent = context.mirror.superevent_of(data["graceid"])
+    if superevent is not None and superevent.preferred == data["graceid"]:
+        context.tell(SUPEREVENT_CHANGED, {"superevent": superevent.key}, "exttrig")
 
 
 def _record(decisions: list[Decision], context: Context) -> None:

@@ -1,12 +1,12 @@
 -- External triggers: their notices as they came, the events made of them, and what they coincide with.
 CREATE TABLE notices (
-    digest TEXT PRIMARY KEY,             -- SHA-256 of the content: one row whatever transports carried it
     external TEXT NOT NULL,              -- key of the external event
+    digest TEXT NOT NULL,                -- SHA-256 of the content: one row whatever transports carried it
     topic TEXT NOT NULL,
     payload BLOB NOT NULL,
-    received REAL NOT NULL
+    received REAL NOT NULL,
+    PRIMARY KEY (external, digest)
 );
-CREATE INDEX notices_external ON notices (external);
 
 CREATE TABLE external_events (
     key TEXT PRIMARY KEY,                -- E@OBSERVATORY-TRIGGER: one for one trigger, under any race
@@ -18,6 +18,7 @@ CREATE TABLE external_events (
     far REAL,                            -- Hz, the observatory's own
     test INTEGER NOT NULL,
     chosen TEXT NOT NULL,                -- the notice that counts
+    located TEXT,                        -- the notice that its sky map is made from
     reasons TEXT NOT NULL DEFAULT '[]',  -- why it is no burst, as its notices say
     by_hand INTEGER,                     -- 1: somebody set NOT_GRB in GraceDB, 0: took it away
     labels TEXT NOT NULL DEFAULT '[]',
