@@ -137,3 +137,9 @@ def log(target: str, comment: str, *, key: str, tags: Iterable[str] = ()) -> Eff
     """Write a log message without a file; `key` tells one message from the next."""
     args = {"target": target, "comment": comment, "tags": list(tags)}
     return Effect(f"{target}/log/{key}", "gracedb.log", target, args, None, UPLOAD_PRIORITY)
+
+
+def job_control(what: str, job: str, attempt: int, now: float) -> Effect:
+    """Have the batch system ``release`` or ``cancel`` an attempt of a job, as somebody ordered at `now` (Unix s)."""
+    key = f"{job}/{what}/{attempt}/{now:.6f}"
+    return Effect(key, f"job.{what}", f"{job}/control", {"job": job, "attempt": attempt}, None, LABEL_PRIORITY)

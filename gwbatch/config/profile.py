@@ -221,6 +221,24 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     resident_time_limit: float = 0.0
 
 
+class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may look at the console from elsewhere than this machine.
+
+    Attributes
+    ----------
+    token_file : str
+        A file with a secret that visitors have to know; readable by its owner only.
+    user_header : str
+        Header in which a reverse proxy names the user it has let in (``X-Remote-User``).
+    proxies : list of str
+        Addresses of that proxy: from anywhere else the header counts for nothing.
+    """
+
+    token_file: str = ""
+    user_header: str = ""
+    proxies: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1", "::1"])
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One site.
 
@@ -235,6 +253,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gracedb: GraceDBSettings = GraceDBSettings()
     listeners: dict[str, ListenerSettings] = {}
     scheduler: SchedulerSettings = SchedulerSettings()
+    console: ConsoleSettings = ConsoleSettings()
     queues: dict[str, Resources] = {}
     effect_workers: int = 8
     general_workers: int = 2

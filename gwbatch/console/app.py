@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,26 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from gwbatch.ledger import Ledger
-from gwbatch.ledger.report import report
+from gwbatch.config.policy import load_policy
+from gwbatch.console.access import Access
+from gwbatch.ledger import Ledger, views
+from gwbatch.ledger.report import dead_letters, report
 from gwbatch.metrics.collect import exposition
 
 STATIC = Path(__file__).parent / "static"
 REFRESH = 1.0  # s between two looks at the ledger for pages that are open
+MOST = 1000  # rows of a table
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 
@@ -45,42 +49,77 @@ class _StrictHeaders(BaseHTTPMiddleware):
         return response
 
 
-def make_app(path: Path) -> Starlette:
-    """The console over the ledger at `path`, which need not exist yet."""
+def make_app(path: Path, access: Access, gracedb: str = "") -> Starlette:
+    """The console over the ledger at `path`, which need not exist yet; `gracedb` is where its links go."""
+    policy = load_policy()
 
-    def look() -> dict[str, Any] | None:
+    def read(look: Callable[[Ledger], Any]) -> Any:
         if not path.exists():
             return None
         ledger = Ledger(path)
         try:
-            return report(ledger, time.time())
+            return look(ledger)
         finally:
             ledger.close()
+
+    async def answer(look: Callable[[Ledger], Any], missing: str) -> Response:
+        found = await anyio.to_thread.run_sync(read, look)
+        if found is None:
+            reason = missing if path.exists() else f"There is no ledger {path} yet: no dispatcher ever ran there."
+            return JSONResponse({"error": reason}, 404 if path.exists() else 503)
+        return JSONResponse(found)
 
     async def page(_: Request) -> Response:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html")
 
     async def status(_: Request) -> Response:
-        found = await anyio.to_thread.run_sync(look)
-        if found is None:
-            return JSONResponse({"error": f"There is no ledger {path} yet: no dispatcher ever ran there."}, 503)
-        return JSONResponse(found)
+        return await answer(lambda ledger: report(ledger, time.time()), "")
+
+    async def superevents(request: Request) -> Response:
+        before = request.query_params.get("before", "")
+        page_from = int(before) if before.isdigit() else None
+        return await answer(lambda ledger: views.superevents(ledger, _limit(request), page_from), "")
+
+    async def superevent(request: Request) -> Response:
+        name = request.query_params.get("name", "")
+        return await answer(
+            lambda ledger: views.superevent(ledger, name, policy, gracedb), "There is no such superevent."
+        )
+
+    async def jobs(request: Request) -> Response:
+        state = request.query_params.get("state", "").upper()
+        return await answer(lambda ledger: views.jobs(ledger, state=state, limit=_limit(request)), "")
+
+    async def job(request: Request) -> Response:
+        key = request.query_params.get("key", "")
+        return await answer(lambda ledger: views.job(ledger, key), "There is no such job.")
+
+    async def messages(request: Request) -> Response:
+        def look(ledger: Ledger) -> dict[str, Any]:
+            newest = views.messages(ledger, _limit(request, 100))
+            return {"messages": newest, "dead": dead_letters(ledger, limit=_limit(request))}
+
+        return await answer(look, "")
+
+    async def dead(request: Request) -> Response:
+        name = request.query_params.get("id", "")
+        return await answer(lambda ledger: views.dead_letter(ledger, name), "There is no such dead letter.")
+
+    async def picture(request: Request) -> Response:
+        subject, name = request.query_params.get("subject", ""), request.query_params.get("name", "")
+        place = await anyio.to_thread.run_sync(read, lambda ledger: views.picture(ledger, subject, name))
+        if place is None or not place.is_file():
+            return JSONResponse({"error": "There is no such picture on this machine."}, 404)
+        return FileResponse(place, media_type="image/png")
 
     async def metrics(_: Request) -> Response:
-        def text() -> bytes:
-            ledger = Ledger(path) if path.exists() else None
-            try:
-                return exposition(ledger, time.time())
-            finally:
-                if ledger is not None:
-                    ledger.close()
-
-        return Response(await anyio.to_thread.run_sync(text), media_type=CONTENT_TYPE_LATEST)
+        text = await anyio.to_thread.run_sync(read, lambda ledger: exposition(ledger, time.time()))
+        return Response(text or exposition(None, time.time()), media_type=CONTENT_TYPE_LATEST)
 
     async def events(request: Request) -> Response:
         async def changes() -> AsyncIterator[str]:
             while not await request.is_disconnected():
-                found = await anyio.to_thread.run_sync(look)
+                found = await anyio.to_thread.run_sync(read, lambda ledger: report(ledger, time.time()))
                 yield f"data: {json.dumps(found)}\n\n"
                 await anyio.sleep(REFRESH)
 
@@ -89,10 +128,23 @@ def make_app(path: Path) -> Starlette:
     return Starlette(
         routes=[
             Route("/", page),
+            Route("/favicon.ico", lambda _: Response(status_code=204)),
             Route("/status.json", status),
+            Route("/superevents.json", superevents),
+            Route("/superevent.json", superevent),
+            Route("/jobs.json", jobs),
+            Route("/job.json", job),
+            Route("/messages.json", messages),
+            Route("/deadletter.json", dead),
+            Route("/picture.png", picture),
             Route("/metrics", metrics),
             Route("/events", events),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(_StrictHeaders)],
+        middleware=[Middleware(_StrictHeaders), Middleware(BaseHTTPMiddleware, dispatch=access.check)],
     )
+
+
+def _limit(request: Request, default: int = 200) -> int:
+    wanted = request.query_params.get("limit", "")
+    return min(int(wanted), MOST) if wanted.isdigit() and len(wanted) < 9 else default

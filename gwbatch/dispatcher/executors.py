@@ -76,6 +76,8 @@ class Executors:
             "gracedb.copy": self._copy,
             "gracedb.log": self._log,
             "job.submit": self._submit,
+            "job.release": self._release,
+            "job.cancel": self._cancel,
         }
 
     def carry_out(self, claimed: Claimed) -> Outcome:
@@ -248,6 +250,31 @@ class Executors:
             {"native_id": native_id},
             lambda tx: jobs.submitted(tx, job, self._scheduler.name, native_id, str(directory), self._clock.now()),
         )
+
+    def _release(self, claimed: Claimed) -> Outcome:
+        job = self._job_of(claimed)
+        if job is None or job.state is not JobState.HELD:
+            return Outcome({"skipped": "not held any more"})
+        self._scheduler.release(job.attempt_key)
+        return Outcome({"released": job.attempt_key}, lambda tx: jobs.released(tx, job, self._clock.now()))
+
+    def _cancel(self, claimed: Claimed) -> Outcome:
+        job = self._job_of(claimed)
+        if job is None or job.state.final:
+            return Outcome({"skipped": "ended already"})
+        self._scheduler.cancel(job.attempt_key)
+        seen = JobReport(job.attempt_key, JobState.CANCELLED, reason="cancelled by hand")
+
+        def end(tx: Transaction) -> None:
+            current = jobs.get(tx, job.key)
+            if current is not None and current.attempt == job.attempt and not current.state.final:
+                end_job(tx, job, seen, None, self._registry, self._clock.now())
+
+        return Outcome({"cancelled": job.attempt_key}, end)
+
+    def _job_of(self, claimed: Claimed) -> jobs.Job | None:
+        job = jobs.get(self._ledger.connection, claimed.args["job"])
+        return job if job is not None and job.attempt == claimed.args["attempt"] else None
 
     def _prepare(self, job: jobs.Job, directory: Path) -> JobRequest:
         """Make the job directory: inputs and ``job.json``, nothing else."""

@@ -27,6 +27,8 @@ LANES = ("superevent", "exttrig", "general")
 SERIAL_LANES = ("superevent", "exttrig")
 JOB_ENDED = "job.ended"
 SUPEREVENT_CHANGED = "lane.superevent_changed"
+ORDER_ANNOTATE = "lane.order_annotate"
+ORDER_PREFER = "lane.order_prefer"
 OWN_TOPICS = ("every.", "job.", "lane.")
 
 

@@ -64,6 +64,8 @@ class Ledger:
             raise ConfigError(
                 f"There is no ledger at {path}. Start a dispatcher there first: gwbatch run --state {path.parent}"
             )
+        else:
+            _require_current(self.connection, path)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -151,6 +153,20 @@ def _migrate(connection: sqlite3.Connection) -> None:
     from gwbatch.ledger.migrations import migrations
 
     migrations.apply(Database(connection, execute_plugins=False))
+
+
+def _require_current(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a ledger whose schema only a dispatcher's start brings up to date."""
+    steps = sum(entry.name.endswith(".sql") for entry in files("gwbatch.ledger").joinpath("schema").iterdir())
+    try:
+        done = connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()[0]
+    except sqlite3.OperationalError:
+        return  # it is being made
+    if done < steps:
+        raise ConfigError(
+            f"The ledger {path} is of an earlier version of gwbatch. Start the dispatcher there, which brings it up to "
+            f"date: gwbatch run --state {path.parent}"
+        )
 
 
 @cache

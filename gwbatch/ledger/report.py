@@ -14,6 +14,7 @@ from gwbatch.ledger.external import Coincidence, Externals
 
 VERSION = 1
 SILENT = 15.0  # s without a poll after which a listener's last word on its connection is out of date
+RECENT = 40  # newest values of a stage
 SAMPLE = 2000  # newest rows that a latency is computed from
 
 
@@ -25,6 +26,7 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "ledger": str(ledger.path),
         "dispatcher": _dispatcher(ledger, now),
         "listeners": _listeners(ledger, now),
+        "messages": _messages(ledger, now),
         "lanes": _lanes(ledger, now),
         "effects": _effects(ledger, now),
         "jobs": _jobs(ledger, now),
@@ -102,6 +104,20 @@ def _listeners(ledger: Ledger, now: float) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _messages(ledger: Ledger, now: float) -> dict[str, Any]:
+    """How many there were of late, and in each of the last sixty minutes, oldest first."""
+    rows = ledger.read(
+        "SELECT CAST((? - received) / 60 AS INTEGER) AS minute, count(*) AS n FROM messages "
+        "WHERE received > ? AND source NOT IN ('timer', 'job', 'lane') GROUP BY minute",
+        (now, now - 3600),
+    )
+    counts = {row["minute"]: row["n"] for row in rows}
+    return {
+        "last_hour": sum(counts.values()),
+        "per_minute": [counts.get(minute, 0) for minute in reversed(range(60))],
+    }
 
 
 def _lag(position: Any) -> int:
@@ -234,7 +250,12 @@ def latencies(ledger: Ledger) -> dict[str, dict[str, Any]]:
             stages[f"job {row['kind']}: waiting"].append(max(0.0, row["started"] - row["submitted"]))
             stages[f"job {row['kind']}: running"].append(row["finished"] - row["started"])
     return {
-        name: {"count": len(values), "p50": _quantile(values, 0.5), "p95": _quantile(values, 0.95)}
+        name: {
+            "count": len(values),
+            "p50": _quantile(values, 0.5),
+            "p95": _quantile(values, 0.95),
+            "recent": values[:RECENT][::-1],
+        }
         for name, values in sorted(stages.items())
     }
 

@@ -1,41 +1,80 @@
 "use strict";
-const at = (id) => document.getElementById(id);
-const seconds = (value) => value === null || value === undefined ? "" : value < 10 ? value.toFixed(2) + " s" : Math.round(value) + " s";
+// Which page is open, and keeping it current.  The overview is pushed; the others are asked for every few seconds.
 
-function cell(tag, text) {
-  const made = document.createElement(tag);
-  made.textContent = text === null || text === undefined ? "" : String(text);
-  return made;
+const AGAIN = 5000; // ms
+const content = document.getElementById("content");
+const headline = document.getElementById("headline");
+const states = {};
+let timer = null, shownRoute = null, pushed = null;
+
+const pages = {
+  "": [null, overview],
+  superevents: [() => "/superevents.json?limit=500", superevents],
+  superevent: [(name) => "/superevent.json?" + new URLSearchParams({ name }), oneSuperevent],
+  jobs: [() => "/jobs.json?limit=500", jobs],
+  job: [(key) => "/job.json?" + new URLSearchParams({ key }), oneJob],
+  messages: [() => "/messages.json", messages],
+  deadletter: [(id) => "/deadletter.json?" + new URLSearchParams({ id }), deadLetter],
+};
+
+function route() {
+  const [page, ...rest] = (location.hash.replace(/^#\/?/, "") || "").split("/");
+  return { page: page in pages ? page : "", argument: decodeURIComponent(rest.join("/")) };
 }
 
-function fill(id, columns, rows) {
-  const head = document.createElement("tr");
-  for (const column of columns) { const made = cell("th", column); made.scope = "col"; head.append(made); }
-  const lines = rows.map((row) => { const line = document.createElement("tr"); line.append(...row.map((text) => cell("td", text))); return line; });
-  at(id).replaceChildren(head, ...lines);
+function draw(page, found) {
+  const state = (states[page] = states[page] || {});
+  state.redraw = () => draw(page, found);
+  const focused = document.activeElement && document.activeElement.id, at = focused && document.activeElement.selectionStart;
+  const scrolled = [...content.querySelectorAll(".wide")].map((box) => box.scrollLeft);
+  content.replaceChildren(...pages[page][1](found, state));
+  [...content.querySelectorAll(".wide")].forEach((box, number) => { box.scrollLeft = scrolled[number] || 0; });
+  const back = focused && document.getElementById(focused);
+  if (back) { back.focus(); if (at !== null && back.setSelectionRange) back.setSelectionRange(at, at); }
 }
 
-function show(found) {
-  const headline = at("headline");
-  if (found === null) { headline.textContent = "No dispatcher ever ran here."; headline.className = "bad"; return; }
-  const who = found.dispatcher;
-  headline.textContent = who.running ? `dispatcher runs on ${who.host} (pid ${who.pid})` : "No dispatcher is running.";
-  headline.className = who.running ? "good" : "bad";
-  const lines = found.wrong;
-  at("wrong").replaceChildren(...(lines.length ? lines : ["nothing"]).map((text) => cell("li", text)));
-  fill("superevents", ["superevent", "preferred", "events", "labels", "products"], found.superevents.map((one) =>
-    [one.superevent_id || one.key, one.preferred, one.events.join(" "), one.labels.join(" "), one.products.join(" ")]));
-  at("job-counts").textContent = Object.entries(found.jobs.by_state).map(([state, count]) => `${state} ${count}`).join("  ");
-  fill("jobs", ["job", "queue", "state", "for", "host", "cores", "reason"], found.jobs.open.map((one) =>
-    [one.key, one.queue, one.state, seconds(one.age), one.host, one.cores, one.reason]));
-  fill("listeners", ["listener", "connected", "lag", "last message", "restarts"], found.listeners.map((one) =>
-    [one.name, one.connected ? "yes" : "no", one.lag, seconds(one.last_message_age), one.restarts]));
-  fill("lanes", ["lane", "depth", "oldest", "retrying"], Object.entries(found.lanes).map(([name, one]) =>
-    [name, one.depth, seconds(one.oldest_age), one.retrying]));
-  fill("latencies", ["stage", "count", "p50", "p95"], Object.entries(found.latencies).map(([stage, one]) =>
-    [stage, one.count, seconds(one.p50), seconds(one.p95)]));
+async function refresh() {
+  clearTimeout(timer);
+  const { page, argument } = route();
+  const [address] = pages[page];
+  if (address === null) { if (pushed !== undefined) draw(page, pushed); return; }
+  try {
+    const answer = await fetch(address(argument));
+    const found = await answer.json();
+    const now = route();
+    if (now.page !== page || now.argument !== argument) return;
+    // Text somebody is selecting or typing stays.
+    if (answer.ok) { if (shownRoute !== location.hash || String(getSelection()) === "") draw(page, found); }
+    else content.replaceChildren(section("Not found", make("p", {}, found.error)));
+    shownRoute = location.hash;
+  } catch {
+    headline.textContent = "The console does not answer; trying again.";
+    headline.className = "bad";
+  }
+  timer = setTimeout(refresh, AGAIN);
+}
+
+function open() {
+  const { page } = route();
+  for (const link of document.querySelectorAll("nav a")) {
+    const own = link.getAttribute("href").replace(/^#\/?/, "");
+    if (own === page || (own && page && own.startsWith(page))) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+  }
+  document.title = (page ? page + " – " : "") + "gwbatch";
+  refresh();
+}
+
+function push(found) {
+  pushed = found;
+  const who = found && found.dispatcher;
+  headline.textContent = !found ? "No dispatcher ever ran here." : who.running ? `dispatcher runs on ${who.host} (pid ${who.pid})` : "No dispatcher is running.";
+  headline.className = found && who.running ? "good" : "bad";
+  if (route().page === "") draw("", found);
 }
 
 const stream = new EventSource("/events");
-stream.onmessage = (message) => show(JSON.parse(message.data));
-stream.onerror = () => { at("headline").textContent = "The console does not answer; trying again."; at("headline").className = "bad"; };
+stream.onmessage = (message) => push(JSON.parse(message.data));
+stream.onerror = () => { headline.textContent = "The console does not answer; trying again."; headline.className = "bad"; };
+pushed = undefined;
+addEventListener("hashchange", () => { open(); content.focus(); });
+open();

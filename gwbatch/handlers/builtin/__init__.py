@@ -17,9 +17,9 @@ SUPEREVENT_TOPICS = ("superevent", "mdc_superevent", "test_superevent")
 
 def register(policy: Policy) -> None:
     """Register all of them; the search topics come from the policy."""
-    from gwbatch.handlers.builtin import annotate, external, housekeeping, superevents
+    from gwbatch.handlers.builtin import annotate, external, housekeeping, orders, superevents
     from gwbatch.handlers.decorators import every, igwn_alert
-    from gwbatch.handlers.registry import JOB_ENDED, REGISTRY, SUPEREVENT_CHANGED
+    from gwbatch.handlers.registry import JOB_ENDED, ORDER_ANNOTATE, ORDER_PREFER, REGISTRY, SUPEREVENT_CHANGED
 
     igwn_alert.handler(*policy.topics, queue="superevent")(superevents.handle_event)
     igwn_alert.handler(*SUPEREVENT_TOPICS, queue="superevent")(superevents.handle_superevent)
@@ -29,4 +29,6 @@ def register(policy: Policy) -> None:
     REGISTRY.add(EXTERNAL_TOPICS, "exttrig", external.handle_alert)
     REGISTRY.add([SUPEREVENT_CHANGED], "exttrig", external.handle_superevent_changed)
     REGISTRY.add([JOB_ENDED], "exttrig", external.handle_job)
+    REGISTRY.add([ORDER_PREFER], "superevent", orders.handle_prefer)
+    REGISTRY.add([ORDER_ANNOTATE], "general", orders.handle_annotate)
     every(3600)(housekeeping.prune)

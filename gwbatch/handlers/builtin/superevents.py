@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about an event of a search pipeline."""
-    yield from _carry_out(decide(alert, context), context)
+    yield from carry_out(decide(alert, context), context)
 
 
 def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
@@ -54,7 +54,7 @@ def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
             log.warning(
                 "%s is of kind %s, which the policy does not list: never publishable", event.graceid, event.kind
             )
-    _record(decisions, context)
+    record(decisions, context)
     return decisions
 
 
@@ -67,7 +67,7 @@ def _tell_if_changed(known: Mapping[str, Any] | None, data: Mapping[str, Any], c
         context.tell(SUPEREVENT_CHANGED, {"superevent": superevent.key}, "exttrig")
 
 
-def _record(decisions: list[Decision], context: Context) -> None:
+def record(decisions: list[Decision], context: Context) -> None:
     """Write decisions down, and have the external trigger lane look at what they changed."""
     for decision in decisions:
         context.record(decision)
@@ -108,7 +108,8 @@ def _labels(alert: Mapping[str, Any], known: Mapping[str, Any] | None) -> list[s
     return before if known else snapshot
 
 
-def _carry_out(decisions: list[Decision], context: Context) -> Iterator[Effect]:
+def carry_out(decisions: list[Decision], context: Context) -> Iterator[Effect]:
+    """The effects of decisions that were recorded."""
     for decision in decisions:
         effect = effect_of(decision, context)
         if effect is not None:
@@ -163,8 +164,8 @@ def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effec
         if LOW_SIGNIF_LOCKED not in superevent.labels:
             decisions.append(Decision("label", superevent.key, {"label": LOW_SIGNIF_LOCKED}, f"{label} was set"))
         decisions += Manager(context.policy).reselect(superevent, context.mirror)
-    _record(decisions, context)
-    yield from _carry_out(decisions or [Decision("none", superevent.key)], context)
+    record(decisions, context)
+    yield from carry_out(decisions or [Decision("none", superevent.key)], context)
 
 
 def _as_seen_from_outside(alert: Mapping[str, Any], context: Context) -> Any:

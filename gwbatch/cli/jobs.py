@@ -1,0 +1,121 @@
+"""``gwbatch jobs``: the jobs of the ledger, and stepping in by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gwbatch.cli.options import json_option, ledger_path, state_option
+
+_AGAIN = ("FAILED", "LOST", "CANCELLED")
+
+
+@click.group("jobs")
+def command() -> None:
+    """Jobs: list and show them, release, cancel or retry one.
+
+    \b
+    Examples:
+      gwbatch jobs list --state-is HELD
+      gwbatch jobs show G123/localize
+      gwbatch jobs release G123/localize
+      gwbatch jobs cancel G123/localize
+      gwbatch jobs retry G123/localize
+    """
+
+
+@command.command("list")
+@click.option("--state-is", default="", metavar="STATE", help="Only jobs in this state: RUNNING, HELD, FAILED, ...")
+@click.option("--limit", default=50, show_default=True, help="How many, newest first.")
+@state_option
+@json_option
+def list_all(state_is: str, limit: int, state: Path | None, as_json: bool) -> None:
+    """List the newest."""
+    from gwbatch.ledger import Ledger
+    from gwbatch.ledger.views import jobs
+
+    found = jobs(Ledger(ledger_path(state)), state=state_is.upper(), limit=limit)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for job in found:
+        click.echo(f"{job['state']:9s} {job['key']:50s} {job['host'] or '':16s} {job['reason'] or ''}")
+    if not found:
+        click.echo("No jobs.")
+
+
+@command.command()
+@click.argument("job")
+@state_option
+@json_option
+def show(job: str, state: Path | None, as_json: bool) -> None:
+    """Show one with its request, its result and the ends of what it wrote."""
+    from gwbatch.errors import ConfigError
+    from gwbatch.ledger import Ledger, views
+
+    found = views.job(Ledger(ledger_path(state)), job)
+    if found is None:
+        raise ConfigError(f"There is no job {job!r}; see 'gwbatch jobs list'.")
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for name, value in found.items():
+        text = json.dumps(value) if isinstance(value, dict | list) else value
+        click.echo(f"{name}: {text}" if name not in ("stdout", "stderr") else f"--- {name}\n{text or ''}")
+
+
+@command.command()
+@click.argument("job")
+@state_option
+def release(job: str, state: Path | None) -> None:
+    """Let a held JOB go on."""
+    _order(job, state, "release", ("HELD",))
+
+
+@command.command()
+@click.argument("job")
+@state_option
+def cancel(job: str, state: Path | None) -> None:
+    """Take JOB back from the batch system; it is not tried again."""
+    _order(job, state, "cancel", ("WAITING", "QUEUED", "RUNNING", "HELD", "UNKNOWN"))
+
+
+@command.command()
+@click.argument("job")
+@state_option
+def retry(job: str, state: Path | None) -> None:
+    """Hand a JOB that failed, or was cancelled, to the batch system once more."""
+    from gwbatch.ledger import Ledger, jobs
+
+    ledger = Ledger(ledger_path(state))
+    with ledger.transaction() as tx:
+        jobs.try_again(tx, _known(tx, job, _AGAIN), time.time())
+    click.echo("Handed over; see 'gwbatch jobs list'.")
+
+
+def _order(key: str, state: Path | None, what: str, states: tuple[str, ...]) -> None:
+    """Ask the dispatcher to speak to the batch system."""
+    from gwbatch.effects import job_control
+    from gwbatch.ledger import Ledger, effects
+
+    now = time.time()
+    with Ledger(ledger_path(state)).transaction() as tx:
+        job = _known(tx, key, states)
+        effects.ask_for(tx, job_control(what, job.key, job.attempt, now), now)
+    click.echo(f"Handed over; see 'gwbatch jobs show {key}'.")
+
+
+def _known(tx: Any, key: str, states: tuple[str, ...]) -> Any:
+    from gwbatch.errors import ConfigError
+    from gwbatch.ledger import jobs
+
+    job = jobs.get(tx, key)
+    if job is None:
+        raise ConfigError(f"There is no job {key!r}; see 'gwbatch jobs list'.")
+    if job.state not in states:
+        raise ConfigError(f"Job {key} is {job.state}; this can be done when it is {' or '.join(states)}.")
+    return job

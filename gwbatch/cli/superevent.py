@@ -1,0 +1,126 @@
+"""``gwbatch superevent``: looking at superevents, and having something done about one."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gwbatch.cli.options import json_option, ledger_path, state_option
+
+
+@click.group("superevent")
+def command() -> None:
+    """Superevents: what they are, why, and what was done for them.
+
+    SUPEREVENT is GraceDB's id or the local key (S@G123).
+
+    \b
+    Examples:
+      gwbatch superevent list
+      gwbatch superevent show S240601a
+      gwbatch superevent annotate S240601a
+      gwbatch superevent prefer S240601a G456
+    """
+
+
+@command.command("list")
+@click.option("--limit", default=50, show_default=True, help="How many, newest first.")
+@state_option
+@json_option
+def list_all(limit: int, state: Path | None, as_json: bool) -> None:
+    """List the newest."""
+    from gwbatch.ledger import Ledger
+    from gwbatch.ledger.views import superevents
+
+    found = superevents(Ledger(ledger_path(state)), limit)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for one in found:
+        far = "" if one["far"] is None else f"{one['far']:.3g} Hz"
+        name = one["superevent_id"] or one["key"]
+        click.echo(f"{name:14s} {one['preferred']:10s} {far:14s} {' '.join(one['labels'])}")
+    if not found:
+        click.echo("No superevents.")
+
+
+@command.command()
+@click.argument("superevent")
+@state_option
+@json_option
+def show(superevent: str, state: Path | None, as_json: bool) -> None:
+    """Show members, why the preferred one is preferred, coincidences, jobs and the timeline."""
+    found = _find(superevent, state)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(f"{found['superevent_id'] or found['key']}  {found['category']}  t_0 {found['t_0']:.3f}")
+    click.echo(f"labels: {' '.join(found['labels'])}")
+    for member in found["members"]:
+        mark = "*" if member["graceid"] == found["preferred"] else " "
+        rank = ", ".join(f"{name} {_short(value)}" for name, value in member.get("preference", {}).items())
+        click.echo(f"{mark} {member['graceid']}  {member.get('pipeline', '?')}  FAR {member.get('far')} Hz  ({rank})")
+    for one in found["coincidences"]:
+        mark = "*" if one["chosen"] else " "
+        rates = f"joint FAR {one['far_time']:.3g} Hz, with the sky {one['far_spacetime']}"
+        click.echo(f"{mark} {one['observatory']} {one['trigger_id']}: {one['dt']:+.2f} s, {rates}")
+    click.echo("")
+    for entry in found["timeline"]:
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(entry["at"]))
+        click.echo(f"{moment}  {entry['what']:26s} {entry['text']}")
+
+
+@command.command()
+@click.argument("superevent")
+@state_option
+def annotate(superevent: str, state: Path | None) -> None:
+    """Try again what failed for it, and ask for whatever is missing."""
+    from gwbatch.handlers.registry import ORDER_ANNOTATE
+
+    _order(superevent, state, ORDER_ANNOTATE, "general", {})
+
+
+@command.command()
+@click.argument("superevent")
+@click.argument("event")
+@state_option
+def prefer(superevent: str, event: str, state: Path | None) -> None:
+    """Make EVENT, one of its members, the preferred event."""
+    from gwbatch.errors import ConfigError
+    from gwbatch.handlers.registry import ORDER_PREFER
+
+    members = [member["graceid"] for member in _find(superevent, state)["members"]]
+    if event not in members:
+        raise ConfigError(f"{event} is no member of {superevent}; its members: {', '.join(members)}.")
+    _order(superevent, state, ORDER_PREFER, "superevent", {"event": event})
+
+
+def _order(superevent: str, state: Path | None, topic: str, lane: str, more: dict[str, Any]) -> None:
+    """Hand an order over to the dispatcher, which carries it out like any other message."""
+    from gwbatch.ledger import Ledger, messages
+
+    key, now = _find(superevent, state)["key"], time.time()
+    with Ledger(ledger_path(state)).transaction() as tx:
+        payload = {"superevent": key, "by": getpass.getuser(), "at": now, **more}
+        messages.send(tx, "lane", topic, payload, [lane], now)
+    click.echo(f"Handed over; see 'gwbatch superevent show {superevent}'.")
+
+
+def _find(superevent: str, state: Path | None) -> dict[str, Any]:
+    from gwbatch.config.policy import load_policy
+    from gwbatch.errors import ConfigError
+    from gwbatch.ledger import Ledger, views
+
+    found = views.superevent(Ledger(ledger_path(state)), superevent, load_policy())
+    if found is None:
+        raise ConfigError(f"There is no superevent {superevent!r}; see 'gwbatch superevent list'.")
+    return found
+
+
+def _short(value: Any) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else f"{value:g}"

@@ -1,0 +1,116 @@
+"use strict";
+// Each page is a function from what the server says to nodes.
+
+const nameOf = (one) => one.superevent_id || one.key;
+const superevent = (one) => link(nameOf(one), "/superevent/" + encodeURIComponent(one.key));
+const job = (key) => link(key, "/job/" + encodeURIComponent(key));
+
+function overview(found) {
+  if (found === null) return [section("What is wrong right now", make("p", {}, "No dispatcher ever ran here."))];
+  const wrong = found.wrong.length ? found.wrong : ["nothing"];
+  return [
+    section("What is wrong right now", make("ul", {}, ...wrong.map((text) => make("li", {}, text)))),
+    section("Alerts", make("p", {}, `${found.messages.last_hour} in the last hour `, sparkline(found.messages.per_minute, "alerts per minute"))),
+    section("Newest superevents", table("Newest superevents", [
+      ["superevent", superevent], ["preferred", (one) => one.preferred], ["events", (one) => one.events.join(" ")],
+      ["labels", (one) => one.labels.join(" ")], ["products", (one) => one.products.join(" ")]], found.superevents)),
+    section("External events", table("External events", [
+      ["external", (one) => one.graceid || one.key], ["trigger", (one) => `${one.observatory} ${one.trigger_id}`], ["search", (one) => one.search],
+      ["labels", (one) => one.labels.join(" ")],
+      ["coincidence", (one) => one.coincidence ? `${one.coincidence.superevent} ${one.coincidence.dt.toFixed(2)} s, ${rate(one.coincidence.far_spacetime ?? one.coincidence.far_time)}` : ""]], found.external_events)),
+    section("Open jobs", make("p", {}, Object.entries(found.jobs.by_state).map(([state, count]) => `${state} ${count}`).join("  ")), table("Open jobs", [
+      ["job", (one) => job(one.key)], ["queue", (one) => one.queue], ["state", (one) => one.state], ["for", (one) => seconds(one.age)],
+      ["host", (one) => one.host], ["cores", (one) => one.cores], ["reason", (one) => one.reason]], found.jobs.open)),
+    section("Listeners", table("Listeners", [
+      ["listener", (one) => one.name], ["connected", (one) => one.connected ? "yes" : "no"], ["lag", (one) => one.lag],
+      ["last message", (one) => seconds(one.last_message_age)], ["restarts", (one) => one.restarts]], found.listeners)),
+    section("Lanes", table("Lanes", [
+      ["lane", ([name]) => name], ["waiting", ([, one]) => one.depth], ["oldest", ([, one]) => seconds(one.oldest_age)],
+      ["retrying", ([, one]) => one.retrying]], Object.entries(found.lanes))),
+    section("Where time goes", table("Latencies", [
+      ["stage", ([stage]) => stage], ["count", ([, one]) => one.count], ["median", ([, one]) => seconds(one.p50)],
+      ["95th percentile", ([, one]) => seconds(one.p95)], ["newest", ([stage, one]) => sparkline(one.recent, stage)]], Object.entries(found.latencies))),
+  ];
+}
+
+function superevents(found, state) {
+  const words = (state.filter || "").toLowerCase();
+  const shown = found.filter((one) => [nameOf(one), one.preferred, one.category, ...one.labels].join(" ").toLowerCase().includes(words));
+  const input = make("input", { id: "filter", type: "search", value: state.filter || "" });
+  input.addEventListener("input", () => { state.filter = input.value; state.redraw(); });
+  return [section("Superevents", make("p", {}, make("label", { for: "filter" }, "Filter "), input), table("Superevents", [
+    ["superevent", superevent, nameOf], ["t_0 (GPS)", (one) => one.t_0.toFixed(2), (one) => one.t_0], ["category", (one) => one.category],
+    ["preferred", (one) => one.preferred], ["events", (one) => one.members], ["FAR", (one) => rate(one.far), (one) => one.far],
+    ["external", (one) => one.externals], ["labels", (one) => one.labels.join(" ")], ["made", (one) => moment(one.created), (one) => one.created]], shown, state))];
+}
+
+function onePicture(key, name) {
+  const address = "/picture.png?" + new URLSearchParams({ subject: key, name });
+  return make("figure", {}, make("a", { href: address }, make("img", { src: address, alt: name, loading: "lazy" })), make("figcaption", {}, name));
+}
+
+function oneSuperevent(found) {
+  const name = nameOf(found);
+  const pictures = found.products.filter((product) => product.here && product.name.endsWith(".png"));
+  const order = found.members.length ? Object.keys(found.members[0].preference || {}) : [];
+  return [
+    section(name, make("p", {}, `${found.category}, t_0 = ${found.t_0} s (GPS), preferred event ${found.preferred}`),
+      make("p", {}, "labels: " + (found.labels.join(" ") || "none")), found.gracedb ? make("p", {}, outside("in GraceDB", found.gracedb)) : null),
+    section("Pictures", make("div", { class: "pictures" }, ...pictures.map((product) => onePicture(found.key, product.name))), pictures.length ? null : make("p", { class: "none" }, "none yet")),
+    section("Members, and why the preferred one is preferred", make("p", {}, `The largest of (${order.join(", ")}) is preferred.`), table("Members", [
+      ["event", (one) => outside(one.graceid + (one.graceid === found.preferred ? " ★ preferred" : ""), one.gracedb)], ["pipeline", (one) => one.pipeline], ["search", (one) => one.search],
+      ["FAR", (one) => rate(one.far)], ["SNR", (one) => one.snr], ["detectors", (one) => (one.instruments || []).join(" ")],
+      ...order.map((aspect) => [aspect, (one) => String((one.preference || {})[aspect])]), ["labels", (one) => (one.labels || []).join(" ")]], found.members)),
+    section("Coincidences", table("Coincidences", [
+      ["external", (one) => one.graceid || one.external], ["trigger", (one) => `${one.observatory} ${one.trigger_id}`], ["search", (one) => one.search],
+      ["dt", (one) => one.dt.toFixed(2) + " s"], ["joint FAR, times", (one) => rate(one.far_time)], ["overlap", (one) => one.overlap],
+      ["joint FAR, sky too", (one) => rate(one.far_spacetime)], ["standing", (one) => [one.chosen ? "chosen" : "", one.announced ? "announced" : "", one.grb ? "" : "NOT_GRB"].join(" ")]], found.coincidences)),
+    section("Timeline", table("Timeline", [
+      ["time (UTC)", (one) => moment(one.at)], ["what", (one) => one.what], ["why, or which", (one) => one.text],
+      ["details", (one) => one.detail ? make("code", {}, JSON.stringify(one.detail)) : ""]], found.timeline)),
+    section("Jobs", jobTable(found.jobs)),
+    section("Effects", table("Effects", [
+      ["effect", (one) => one.key], ["kind", (one) => one.kind], ["state", (one) => one.state], ["tries", (one) => one.attempts],
+      ["error", (one) => one.error], ["done", (one) => moment(one.finished)]], found.effects)),
+    section("To do something", copyable(`gwbatch superevent annotate ${name}`), copyable(`gwbatch superevent prefer ${name} EVENT`)),
+  ];
+}
+
+function jobTable(rows, state) {
+  return table("Jobs", [
+    ["job", (one) => job(one.key), (one) => one.key], ["queue", (one) => one.queue], ["state", (one) => one.state], ["host", (one) => one.host], ["cores", (one) => one.cores],
+    ["waited", (one) => one.started && one.submitted ? seconds(one.started - one.submitted) : "", (one) => one.started - one.submitted],
+    ["ran", (one) => one.finished && one.started ? seconds(one.finished - one.started) : "", (one) => one.finished - one.started],
+    ["try", (one) => one.attempt], ["reason", (one) => one.reason]], rows, state);
+}
+
+const jobs = (found, state) => [section("Jobs", jobTable(found, state))];
+
+function oneJob(found) {
+  const facts = ["kind", "queue", "state", "attempt", "host", "cores", "scheduler", "native_id", "reason", "directory"];
+  return [
+    section("Job " + found.key, table("Job", [["fact", ([name]) => name], ["value", ([, value]) => value]], [
+      ...facts.map((name) => [name, found[name]]), ["submitted", moment(found.submitted)], ["started", moment(found.started)], ["finished", moment(found.finished)]])),
+    section("Request", make("pre", { tabindex: "0" }, JSON.stringify(found.request, null, 1))),
+    section("Result", make("pre", { tabindex: "0" }, JSON.stringify(found.result, null, 1))),
+    section("stdout (its end)", make("pre", { tabindex: "0" }, found.stdout ?? "none on this machine")),
+    section("stderr (its end)", make("pre", { tabindex: "0" }, found.stderr ?? "none on this machine")),
+    section("To do something", ...["release", "cancel", "retry"].map((what) => copyable(`gwbatch jobs ${what} ${found.key}`))),
+  ];
+}
+
+function messages(found, state) {
+  return [
+    section("Dead letters", table("Dead letters", [
+      ["letter", (one) => link(one.id, "/deadletter/" + one.id), (one) => one.id], ["what", (one) => one.what], ["reason", (one) => one.reason], ["when", (one) => moment(one.at), (one) => one.at],
+      ["to try again", (one) => make("code", {}, "gwbatch deadletter retry " + one.id), false]], found.dead)),
+    section("Newest messages", table("Newest messages", [
+      ["number", (one) => one.id], ["topic", (one) => one.topic], ["from", (one) => one.source], ["received", (one) => moment(one.received), (one) => one.received], ["bytes", (one) => one.size],
+      ["lanes", (one) => one.deliveries.map((delivery) => `${delivery.lane} ${delivery.state}`).join(", ")],
+      ["decided", (one) => one.decisions.map((decision) => `${decision.action} ${decision.superevent || ""}`).join(", ")]], found.messages, state)),
+  ];
+}
+
+function deadLetter(found) {
+  return [section("Dead letter", table("Dead letter", [["fact", ([name]) => name], ["value", ([name, value]) => ["payload", "traceback", "args"].includes(name) ? make("pre", {}, value ?? "") : value]], Object.entries(found)))];
+}

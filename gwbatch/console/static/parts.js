@@ -1,0 +1,68 @@
+"use strict";
+// Building blocks.  Whatever comes from outside goes in as text: nothing here ever parses HTML.
+
+const seconds = (value) =>
+  value === null || value === undefined ? "" : value < 10 ? value.toFixed(2) + " s" : value < 7200 ? Math.round(value) + " s" : Math.round(value / 3600) + " h";
+const moment = (unix) => (unix ? new Date(unix * 1000).toISOString().replace("T", " ").slice(0, 19) : "");
+const rate = (hertz) => (hertz === null || hertz === undefined ? "" : hertz.toExponential(2) + " Hz");
+
+function make(tag, attributes, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) made.setAttribute(name, value);
+  for (const child of children) if (child !== null && child !== undefined) made.append(child instanceof Node ? child : String(child));
+  return made;
+}
+
+const link = (text, page) => make("a", { href: "#" + page }, text);
+const outside = (text, address) => (/^https?:\/\//.test(address || "") ? make("a", { href: address, rel: "noreferrer" }, text) : document.createTextNode(text));
+
+function section(title, ...children) {
+  const id = "h-" + title.toLowerCase().replace(/[^a-z]+/g, "-");
+  return make("section", { "aria-labelledby": id }, make("h2", { id }, title), ...children);
+}
+
+// A command that does what the page, which only reads, does not do.
+function copyable(command) {
+  const button = make("button", { type: "button", "aria-label": "Copy the command " + command }, "Copy");
+  button.addEventListener("click", () => navigator.clipboard.writeText(command).then(() => { button.textContent = "Copied"; }));
+  return make("p", { class: "command" }, make("code", {}, command), " ", button);
+}
+
+// columns: [title, row => text or node, row => value to sort by]
+function table(label, columns, rows, state) {
+  const wanted = state || {};
+  const shown = rows.slice();
+  if (wanted.by !== undefined && columns[wanted.by]) {
+    const value = columns[wanted.by][2] || columns[wanted.by][1];
+    shown.sort((a, b) => { const x = value(a), y = value(b); return (x === y ? 0 : x === null || x === undefined || x === "" ? 1 : y === null || y === undefined || y === "" ? -1 : x < y ? -1 : 1) * (wanted.down ? -1 : 1); });
+  }
+  const head = make("tr", {});
+  columns.forEach(([title, , sortable], number) => {
+    const cell = make("th", { scope: "col" });
+    if (state && sortable !== false) {
+      const button = make("button", { type: "button", class: "sort" }, title + (wanted.by === number ? (wanted.down ? " ▼" : " ▲") : ""));
+      cell.setAttribute("aria-sort", wanted.by === number ? (wanted.down ? "descending" : "ascending") : "none");
+      button.addEventListener("click", () => { state.down = wanted.by === number ? !wanted.down : false; state.by = number; state.redraw(); });
+      cell.append(button);
+    } else cell.append(title);
+    head.append(cell);
+  });
+  const body = shown.map((row) => make("tr", {}, ...columns.map(([, text]) => { const found = text(row); return make("td", {}, found instanceof Node ? found : found === null || found === undefined ? "" : String(found)); })));
+  const box = make("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Table: " + label });
+  box.append(make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
+  if (!rows.length) box.append(make("p", { class: "none" }, "none"));
+  return box;
+}
+
+function sparkline(values, label) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const width = 120, height = 24, top = Math.max(...values, 1e-9);
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("class", "spark");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `${label}: newest ${values.length ? values[values.length - 1].toPrecision(3) : "none"}, largest ${top.toPrecision(3)}`);
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+  line.setAttribute("points", values.map((value, number) => `${(number * width) / Math.max(1, values.length - 1)},${height - 1 - ((height - 2) * value) / top}`).join(" "));
+  svg.append(line);
+  return svg;
+}

@@ -1,0 +1,235 @@
+"""What the console and ``superevent``, ``jobs``, ``messages`` show: one superevent with its history, jobs, messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gwbatch.config.policy import Policy
+from gwbatch.ledger.database import Ledger, Transaction, query
+from gwbatch.ledger.external import Externals
+from gwbatch.ledger.mirror import Mirror
+from gwbatch.superevents import Superevent
+from gwbatch.superevents.ranking import is_complete, is_significant, preference
+
+PNG = b"\x89PNG"
+TAIL = 20_000  # bytes of a job's output that are shown
+PREFERENCE = ("complete", "ok_S", "far_S", "ok_L", "far_L", "group_rank", "n_ifos", "snr or -far")
+
+
+def superevents(ledger: Ledger, limit: int = 200, before: int | None = None) -> list[dict[str, Any]]:
+    """The newest superevents, one line each; `before` pages on from an ``id``."""
+    where, parameters = ("WHERE s.id < ?", [before]) if before is not None else ("", [])
+    rows = ledger.read(
+        "SELECT s.*, (SELECT count(*) FROM events AS e WHERE e.superevent = s.key) AS members, "
+        "(SELECT json_extract(data, '$.far') FROM events AS e WHERE e.graceid = s.preferred) AS far, "
+        "(SELECT count(*) FROM coincidences AS c WHERE c.superevent = s.key AND c.chosen) AS externals "
+        f"FROM superevents AS s {where} ORDER BY s.id DESC LIMIT ?",
+        [*parameters, limit],
+    )
+    wanted = ("id", "key", "category", "t_0", "preferred", "members", "far", "externals", "created")
+    return [
+        {**{name: row[name] for name in wanted}, "superevent_id": row["graceid"], "labels": json.loads(row["labels"])}
+        for row in rows
+    ]
+
+
+def superevent(ledger: Ledger, name: str, policy: Policy, gracedb: str = "") -> dict[str, Any] | None:
+    """Everything about one superevent, by its local key or GraceDB id; None when there is none."""
+    mirror = Mirror(ledger.connection)
+    found = mirror.superevent(name) or mirror.superevent_named(name)
+    if found is None:
+        return None
+    products = mirror.products(found.key)
+    return {
+        "key": found.key,
+        "superevent_id": found.superevent_id,
+        "category": found.category,
+        "t_start": found.t_start,
+        "t_0": found.t_0,
+        "t_end": found.t_end,
+        "preferred": found.preferred,
+        "labels": list(found.labels),
+        "gracedb": _link(gracedb, "superevents", found.superevent_id),
+        "members": [_member(mirror, graceid, policy, gracedb) for graceid in found.events],
+        "coincidences": list(_coincidences(ledger, found)),
+        "products": [
+            {"name": product.name, "version": product.version, "here": product.path is not None, "facts": product.facts}
+            for product in products.values()
+        ],
+        "jobs": jobs(ledger, subjects=[found.key, *found.events]),
+        "effects": effects(ledger, found.key),
+        "timeline": sorted(_timeline(ledger, found), key=lambda entry: entry["at"]),
+    }
+
+
+def _member(mirror: Mirror, graceid: str, policy: Policy, gracedb: str) -> dict[str, Any]:
+    event = mirror.event(graceid)
+    if event is None:
+        return {"graceid": graceid}
+    rank = dict(zip(PREFERENCE, preference(event, policy), strict=True))
+    return {
+        "graceid": graceid,
+        "pipeline": event.pipeline,
+        "search": event.search,
+        "far": event.far,
+        "snr": event.snr,
+        "instruments": sorted(event.instruments),
+        "labels": sorted(event.labels),
+        "complete": is_complete(event, policy),
+        "significant": is_significant(event, policy),
+        "preference": rank,
+        "gracedb": _link(gracedb, "events", graceid),
+    }
+
+
+def _coincidences(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
+    externals = Externals(ledger.connection)
+    for one in externals.coincidences(superevent=found.key):
+        event = externals.get(one.match.external)
+        if event is not None:
+            yield {
+                "external": event.key,
+                "graceid": event.graceid,
+                "observatory": event.observatory,
+                "trigger_id": event.trigger_id,
+                "search": event.search,
+                "grb": event.grb,
+                "dt": one.match.dt,
+                "far_time": one.match.far_time,
+                "overlap": one.match.overlap,
+                "far_spacetime": None if one.match.far_spacetime == float("inf") else one.match.far_spacetime,
+                "chosen": one.chosen,
+                "announced": one.announced,
+            }
+
+
+def _timeline(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
+    """From the alert to the products: what was decided and why, what was written, what was computed."""
+    for row in ledger.read(
+        "SELECT d.at, d.action, d.detail, d.reason, m.topic, m.published, m.source IN ('timer', 'job', 'lane') AS ours "
+        "FROM decisions AS d LEFT JOIN messages AS m ON m.id = d.message_id "
+        "WHERE d.superevent = ? AND d.action <> 'none' ORDER BY d.id",
+        (found.key,),
+    ):
+        detail = json.loads(row["detail"])
+        if row["published"] is not None and not row["ours"]:
+            yield {"at": row["published"], "what": "alert", "text": f"published on {row['topic']}"}
+        yield {"at": row["at"], "what": f"decision: {row['action']}", "text": row["reason"], "detail": detail}
+    for effect in effects(ledger, found.key, limit=500):
+        if effect["finished"] is not None:
+            yield {"at": effect["finished"], "what": effect["kind"], "text": f"{effect['key']} {effect['state']}"}
+    for job in jobs(ledger, subjects=[found.key, *found.events]):
+        if job["started"] is not None:
+            yield {"at": job["started"], "what": "job started", "text": f"{job['key']} on {job['host'] or '?'}"}
+        if job["finished"] is not None:
+            yield {"at": job["finished"], "what": f"job {job['state']}", "text": f"{job['key']} {job['reason'] or ''}"}
+
+
+def effects(ledger: Ledger, subject: str, limit: int = 100) -> list[dict[str, Any]]:
+    """The newest effects whose keys begin with a subject."""
+    rows = ledger.read(
+        "SELECT key, kind, state, attempts, error, created, finished FROM effects "
+        "WHERE key >= ? AND key < ? ORDER BY id DESC LIMIT ?",
+        (f"{subject}/", f"{subject}0", limit),  # 0 is the character after /
+    )
+    return [dict(row) for row in rows]
+
+
+def jobs(
+    ledger: Ledger, *, subjects: list[str] | None = None, state: str = "", limit: int = 200
+) -> list[dict[str, Any]]:
+    """Jobs, newest first: of some subjects, or in one state, or all."""
+    columns = (
+        "key, kind, queue, subject, attempt, state, host, cores, reason, created, submitted, started, finished, "
+        "native_id, priority"
+    )
+    if subjects is not None:
+        marks = ", ".join("?" * len(subjects))
+        rows = ledger.read(f"SELECT {columns} FROM jobs WHERE subject IN ({marks}) ORDER BY created", subjects)
+    elif state:
+        sql = f"SELECT {columns} FROM jobs WHERE state = ? ORDER BY finished DESC LIMIT ?"
+        rows = ledger.read(sql, (state, limit))
+    else:
+        rows = ledger.read(f"SELECT {columns} FROM jobs ORDER BY created DESC LIMIT ?", (limit,))
+    return [dict(row) for row in rows]
+
+
+def job(ledger: Ledger, key: str) -> dict[str, Any] | None:
+    """One job with its request, its result and the ends of what it wrote."""
+    rows = ledger.read("SELECT * FROM jobs WHERE key = ?", (key,))
+    if not rows:
+        return None
+    found = dict(rows[0])
+    for name in ("request", "result", "avoid"):
+        found[name] = None if found[name] is None else json.loads(found[name])
+    folder = Path(found["directory"] or "/nonexistent")
+    return {**found, "stdout": _tail(folder / "stdout"), "stderr": _tail(folder / "stderr")}
+
+
+def failed_jobs(tx: Transaction, subjects: list[str]) -> list[str]:
+    """Keys of the jobs of some subjects that ended without a result."""
+    marks = ", ".join("?" * len(subjects))
+    sql = f"SELECT key FROM jobs WHERE subject IN ({marks}) AND state IN ('FAILED', 'LOST', 'CANCELLED')"
+    return [row["key"] for row in tx.execute(sql, subjects)]
+
+
+def _tail(path: Path) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - TAIL))
+            return stream.read(TAIL).decode(errors="replace")
+    except OSError:
+        return None
+
+
+def messages(ledger: Ledger, limit: int = 100) -> list[dict[str, Any]]:
+    """The newest messages and what became of them in each lane."""
+    rows = ledger.read(
+        "SELECT id, source, topic, published, received, length(payload) AS size FROM messages ORDER BY id DESC LIMIT ?",
+        (limit,),
+    )
+    found = []
+    for row in rows:
+        deliveries = ledger.read(
+            "SELECT lane, state, attempts, reason, decided FROM deliveries WHERE message_id = ?", (row["id"],)
+        )
+        decisions = ledger.read("SELECT action, superevent FROM decisions WHERE message_id = ?", (row["id"],))
+        found.append({**dict(row), "deliveries": list(map(dict, deliveries)), "decisions": list(map(dict, decisions))})
+    return found
+
+
+def dead_letter(ledger: Ledger, name: str) -> dict[str, Any] | None:
+    """A message (``m17``) or effect (``e5``) that was given up, with the beginning of its payload as text."""
+    kind, number = name[:1], name[1:]
+    if kind not in ("m", "e") or not number.isdigit():
+        return None
+    sql = query("dead_message") if kind == "m" else "SELECT * FROM effects WHERE id = ?"
+    rows = ledger.read(sql, (int(number),))
+    if not rows:
+        return None
+    return {
+        column: rows[0][column][:TAIL].decode(errors="replace")
+        if isinstance(rows[0][column], bytes)
+        else rows[0][column]
+        for column in rows[0].keys()  # noqa: SIM118 (a Row is no mapping)
+    }
+
+
+def picture(ledger: Ledger, subject: str, name: str) -> Path | None:
+    """Where a picture lies that one of our jobs made; its place comes from the ledger, never from outside."""
+    product = Mirror(ledger.connection).product(subject, name)
+    if product is None or product.path is None or not name.endswith(".png"):
+        return None
+    path = Path(product.path)
+    try:
+        with path.open("rb") as stream:
+            return path if stream.read(len(PNG)) == PNG else None
+    except OSError:
+        return None
+
+
+def _link(gracedb: str, kind: str, name: str | None) -> str | None:
+    return f"{gracedb.rstrip('/').removesuffix('/api')}/{kind}/{name}/view/" if gracedb and name else None

@@ -1,0 +1,210 @@
+"""The console in a real browser: it shows what is there, nothing from outside becomes markup, and axe is content."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gwbatch.effects import Effect
+from gwbatch.external import combine, parse_notice
+from gwbatch.ledger import Ledger, effects, jobs, leases, messages, positions
+from gwbatch.ledger.external import Coincidence, Externals
+from gwbatch.ledger.messages import Incoming
+from gwbatch.ledger.mirror import Mirror, Product
+from gwbatch.model import Decision, JobReport, JobState
+from tests import alerts
+from tests.integration.test_console import free_port, get
+from tests.notices import FERMI, fermi
+
+pytestmark = pytest.mark.timeout(180)
+
+EVIL = "<img src=x onerror=\"document.title='pwned';window.pwned=1\"><script>window.pwned=1</script>\"'>&lt;"
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c63606060600000"
+    "00050001a5f645400000000049454e44ae426082"
+)
+
+
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None and "GWBATCH_NEEDS_BROWSER" not in os.environ:
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+    assert found is not None
+    return found
+
+
+def fill(state: Path) -> None:
+    """A ledger in which everything that comes from outside tries to be markup."""
+    from gwbatch.external import Match
+
+    ledger, now = Ledger(state / "ledger.sqlite", create=True), time.time()
+    picture = state / "bayestar.png"
+    picture.write_bytes(PNG)
+    with ledger.transaction() as tx:
+        leases.acquire(tx, "dispatcher", now)
+        mirror, externals = Mirror(tx), Externals(tx)
+        alert = Incoming("igwn-alert", EVIL, 0, 1, EVIL.encode(), now - 2)
+        number = messages.receive(tx, alert, ["general", "superevent"], now - 1)
+        data = alerts.event("G1", pipeline=EVIL, search=EVIL, labels=[EVIL])
+        mirror.put_event(data, now)
+        detail = {"event": "G1", "category": "production", "t_start": 1.0, "t_0": 2.0, "t_end": 3.0}
+        decision = Decision("create", "S@G1", detail, EVIL)
+        mirror.apply(decision, now)
+        tx.execute("UPDATE superevents SET labels = ?, graceid = 'S1'", (json.dumps([EVIL]),))
+        tx.execute(
+            "INSERT INTO decisions (message_id, at, superevent, action, detail, reason) VALUES (?, ?, ?, ?, ?, ?)",
+            (number, now, "S@G1", EVIL, json.dumps({EVIL: EVIL}), EVIL),
+        )
+        mirror.put_product(Product("S@G1", "bayestar.png", "0", str(picture), {}), now)
+        mirror.put_product(Product("S@G1", "../../etc/passwd.png", "0", "/etc/passwd", {}), now)
+        effects.ask_for(tx, Effect("S@G1/label/x", EVIL, "S@G1", {"target": EVIL}), now)
+        tx.execute("UPDATE effects SET state = 'dead', error = ?, finished = ?", (EVIL, now))
+        jobs.plan(tx, "G1/localize", "localize", "openmp", "G1", {"inputs": {}, "evil": EVIL}, 1, now)
+        job = jobs.get(tx, "G1/localize")
+        assert job is not None
+        jobs.submitted(tx, job, "local", EVIL, str(state / "job"), now)
+        jobs.report(tx, job, JobReport("G1/localize/1", JobState.HELD, reason=EVIL, host=EVIL), None, now)
+        for delivery in messages.due(tx, "general", now):
+            messages.bury(tx, delivery.id, EVIL, EVIL, now)
+        positions.beat(tx, "gcn", 1, now, now, connected=False, last_message=None, note=EVIL)
+        notice = parse_notice(FERMI, fermi())
+        trigger = combine([("0", notice)])
+        assert trigger is not None
+        externals.put(notice.key, trigger, now)
+        externals.set_labels(notice.key, [EVIL])
+        match = Match("S@G1", notice.key, -2.0, (-5.0, 1.0), 1e-12, 3.0, float("inf"))
+        externals.put_coincidences(notice.key, [Coincidence(match, True, False)])
+    (state / "job").mkdir()
+    for name in ("stdout", "stderr"):
+        (state / "job" / name).write_text(EVIL)
+    ledger.close()
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    state = tmp_path_factory.mktemp("console")
+    fill(state)
+    port = free_port()
+    command = [sys.executable, "-m", "gwbatch", "console", "--port", str(port), "--state", str(state)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    address, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
+    while True:
+        try:
+            get(address)
+            break
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    yield address
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    opened = browser.new_page()
+    opened.complaints = []
+    opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    opened.on("console", lambda message: opened.complaints.append(message.text) if message.type == "error" else None)
+    yield opened
+    opened.close()
+
+
+PAGES = {
+    "": "Where time goes",
+    "superevents": "Filter",
+    "superevent/S%40G1": "Timeline",
+    "jobs": "localize",
+    "job/G1%2Flocalize": "stderr",
+    "messages": "Newest messages",
+    "deadletter/m1": "traceback",
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_from_outside_becomes_markup(console: str, page: Any, name: str) -> None:
+    page.goto(f"{console}/#/{name}")
+    page.get_by_text(PAGES[name]).first.wait_for()
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("img[src=x]").count() == 0
+    assert page.locator("main script").count() == 0
+    assert "onerror" in page.locator("main").inner_text(), "what came from outside is shown, as text"
+    assert [text for text in page.complaints if "404" not in text] == []  # a picture that is none
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(console: str, page: Any, name: str, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{console}/#/{name}")
+    page.get_by_text(PAGES[name]).first.wait_for()
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+
+
+def test_from_the_overview_to_a_superevent_and_its_picture_by_keyboard(console: str, page: Any) -> None:
+    page.goto(console)
+    page.get_by_role("link", name="S1", exact=True).first.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Timeline").wait_for()
+    picture = page.locator("figure img").first
+    picture.wait_for()
+    assert get(console + str(picture.get_attribute("src")))[2] == PNG
+    assert page.get_by_text("gwbatch superevent annotate S1").count() == 1
+
+
+def test_the_table_is_filtered_and_sorted(console: str, page: Any) -> None:
+    page.goto(f"{console}/#/superevents")
+    page.get_by_label("Filter").fill("nothing like it")
+    assert page.locator("tbody tr").count() == 0
+    page.get_by_label("Filter").fill("s1")
+    page.locator("tbody tr").first.wait_for()
+    page.get_by_role("button", name="preferred").click()
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+
+
+def test_it_fits_a_phone(console: str, page: Any) -> None:
+    page.set_viewport_size({"width": 360, "height": 700})
+    for name, text in PAGES.items():
+        page.goto(f"{console}/#/{name}")
+        page.get_by_text(text).first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
+
+
+def test_it_keeps_itself_current(console: str, page: Any) -> None:
+    page.goto(console)
+    page.get_by_text("Where time goes").wait_for()
+    page.evaluate("document.querySelector('main').firstChild.remove()")
+    page.get_by_text("What is wrong right now").wait_for(timeout=10_000)
+
+
+def test_no_file_but_our_own_pictures(console: str) -> None:
+    for subject, name in (("S@G1", "../../etc/passwd.png"), ("S@G1", "/etc/passwd"), ("..", "x.png"), ("", "")):
+        from urllib.parse import urlencode
+
+        status, _, body = get(f"{console}/picture.png?{urlencode({'subject': subject, 'name': name})}")
+        assert status == 404
+        assert b"root:" not in body
