@@ -170,7 +170,7 @@ def test_from_the_overview_to_a_superevent_and_its_picture_by_keyboard(console: 
     page.get_by_role("link", name="S1", exact=True).first.focus()
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Timeline").wait_for()
-    picture = page.locator("figure img").first
+    picture = page.get_by_alt_text("bayestar.png", exact=True)
     picture.wait_for()
     assert get(console + str(picture.get_attribute("src")))[2] == PNG
     assert page.get_by_text("gwbatch superevent annotate S1").count() == 1
