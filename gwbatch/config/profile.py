@@ -221,6 +221,36 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     resident_time_limit: float = 0.0
 
 
+class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is told what.
+
+    Attributes
+    ----------
+    webhook_file : str
+        A file with the address of an incoming webhook (Mattermost, Slack); the address is a secret.
+    email_to : list of str
+        Addresses; empty sends no e-mail.
+    email_from, smtp : str
+        Sender, and ``HOST:PORT`` of the mail server.
+    select : list of str
+        Beginnings of what is worth telling, as ``gwbatch check --json`` names it in ``key``.
+    after : float
+        Seconds for which something has to be wrong.
+    silence : float
+        Seconds without a message after which a listener counts as silent; 0 never.
+    """
+
+    webhook_file: str = ""
+    email_to: list[str] = []
+    email_from: str = ""
+    smtp: str = "localhost:25"
+    select: list[str] = msgspec.field(
+        default_factory=lambda: ["dispatcher", "listener", "lane", "scheduler", "job", "dead letters", "disk", "clock"]
+    )
+    after: float = 30.0
+    silence: float = 0.0
+
+
 class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may look at the console from elsewhere than this machine.
 
@@ -254,6 +284,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listeners: dict[str, ListenerSettings] = {}
     scheduler: SchedulerSettings = SchedulerSettings()
     console: ConsoleSettings = ConsoleSettings()
+    notify: NotifySettings = NotifySettings()
     queues: dict[str, Resources] = {}
     effect_workers: int = 8
     general_workers: int = 2

@@ -12,6 +12,7 @@ from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.external_writes import ExternalWrites
 from gwbatch.dispatcher.linked_maps import decode_map, fetch_map
+from gwbatch.dispatcher.notifications import Notifications
 from gwbatch.dispatcher.outcome import Outcome
 from gwbatch.errors import BadInput, GwbatchError, TransientError
 from gwbatch.external.notices import is_external
@@ -60,6 +61,7 @@ class Executors:
         self._clock = clock
         self._policy = policy
         self._writer: Writer | None = None
+        self._notifications = Notifications(profile.notify)
         self._external = ExternalWrites(ledger, lambda: self.writer)
         self._kinds: dict[str, Callable[[Claimed], Outcome]] = {
             "gracedb.create_superevent": self._create_superevent,
@@ -75,6 +77,8 @@ class Executors:
             "gracedb.upload": self._upload,
             "gracedb.copy": self._copy,
             "gracedb.log": self._log,
+            "notify.webhook": self._notifications.webhook,
+            "notify.email": self._notifications.email,
             "job.submit": self._submit,
             "job.release": self._release,
             "job.cancel": self._cancel,

@@ -15,6 +15,7 @@ from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.cleaning import remove_old_job_directories
 from gwbatch.dispatcher.executors import Executors
 from gwbatch.dispatcher.lanes import Lane
+from gwbatch.dispatcher.notifier import Notifier
 from gwbatch.dispatcher.pulse import Pulse
 from gwbatch.dispatcher.supervisor import Supervisor
 from gwbatch.dispatcher.watcher import JobWatcher
@@ -83,6 +84,7 @@ class Dispatcher:
         self.executors = Executors(ledger, profile, state, self.scheduler, registry, self.clock, policy)
         self.watcher = JobWatcher(ledger, profile, self.scheduler, registry, self.lease, self.clock)
         self.supervisor = Supervisor(listeners, ledger, state / "logs", self.clock)
+        self.notifier = Notifier(ledger, profile.notify, self.lease, self.clock)
         self.pulse = Pulse(ledger)
         self.lanes = {
             name: Lane(name, ledger, registry, policy, profile, self.lease, self.clock, state / "at-hand")
@@ -103,6 +105,8 @@ class Dispatcher:
         worker = EffectWorker(self.ledger, self.executors, self.lease, self.clock)
         threads += [(f"effects-{n}", stepping(worker.step)) for n in range(profile.effect_workers)]
         threads += [("jobs", self._watch), ("warm-up", self.executors.warm_up)]
+        if self.notifier.wanted:
+            threads.append(("notifier", stepping(self.notifier.step)))
         return threads
 
     def run(self) -> None:

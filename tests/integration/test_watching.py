@@ -31,6 +31,7 @@ from gwbatch.metrics.schema import METRICS
 from gwbatch.model import JobReport, JobState
 from gwbatch.schedulers.simulated import WELL, Step
 from tests.integration.rig import Rig
+from tests.integration.test_console import free_port
 
 ROOT = Path(__file__).parents[2]
 

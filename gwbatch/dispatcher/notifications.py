@@ -1,0 +1,67 @@
+"""Carrying out notifications: a webhook of the shape that Mattermost and Slack take, and e-mail."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+from email.message import EmailMessage
+from pathlib import Path
+
+import requests
+
+from gwbatch.config.profile import NotifySettings
+from gwbatch.dispatcher.outcome import Outcome
+from gwbatch.errors import BadInput, ConfigError, TransientError
+from gwbatch.ledger.effects import Claimed
+
+PATIENCE = 15.0  # s
+LONGEST = 2000  # characters
+BUSY = 500  # HTTP statuses from here on, and 429, may pass
+
+
+class Notifications:
+    """The executors of notifications."""
+
+    def __init__(self, settings: NotifySettings) -> None:
+        self._settings = settings
+
+    def webhook(self, claimed: Claimed) -> Outcome:
+        """Post a text; a reply that was lost may bring it twice."""
+        path = Path(self._settings.webhook_file).expanduser()
+        try:
+            url = path.read_text().strip()
+        except OSError as error:
+            raise ConfigError(f"The webhook's address cannot be read from {path}: {error.strerror}.") from error
+        message = {"username": "gwbatch", "text": _text(claimed)}
+        try:
+            reply = requests.post(url, json=message, timeout=PATIENCE, allow_redirects=False)
+        except requests.RequestException as error:
+            # The address is a secret, and the error holds it.
+            raise TransientError(f"The webhook did not answer ({type(error).__name__}).") from None
+        if reply.status_code == requests.codes.too_many or reply.status_code >= BUSY:
+            raise TransientError(f"The webhook answered {reply.status_code}.")
+        if not reply.ok:
+            raise BadInput(f"The webhook refused the message with status {reply.status_code}: {reply.text[:200]}")
+        return Outcome({"status": reply.status_code})
+
+    def email(self, claimed: Claimed) -> Outcome:
+        """Send a text by the site's mail server."""
+        text = _text(claimed)
+        message = EmailMessage()
+        message["Subject"] = f"gwbatch: {' '.join(text.split())[:100]}"
+        message["From"] = self._settings.email_from or f"gwbatch@{socket.getfqdn()}"
+        message["To"] = ", ".join(self._settings.email_to)
+        message.set_content(f"{text}\n\nSee: gwbatch status\n")
+        host, _, port = self._settings.smtp.partition(":")
+        try:
+            with smtplib.SMTP(host, int(port or 25), timeout=PATIENCE) as server:
+                server.send_message(message)
+        except smtplib.SMTPRecipientsRefused as error:
+            raise BadInput(f"The mail server {host} refused all of {', '.join(error.recipients)}.") from error
+        except (OSError, smtplib.SMTPException) as error:
+            raise TransientError(f"The mail server {self._settings.smtp} did not take the message: {error}") from error
+        return Outcome({"to": list(self._settings.email_to)})
+
+
+def _text(claimed: Claimed) -> str:
+    return f"[{socket.gethostname()}] {claimed.args['text']}"[:LONGEST]

@@ -1,0 +1,72 @@
+"""Telling people: what is wrong for long enough becomes a notification, once, and so does its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gwbatch.clock import Clock
+from gwbatch.config.profile import NotifySettings
+from gwbatch.effects import Effect
+from gwbatch.ledger import Ledger, Transaction, effects, leases
+from gwbatch.ledger.health import Finding, Level, Limits, findings
+from gwbatch.ledger.report import report
+
+EVERY = 10.0  # s between two looks
+
+
+class Notifier:
+    """Compares what is wrong with what was wrong at the last look, and asks for notifications as effects."""
+
+    def __init__(self, ledger: Ledger, settings: NotifySettings, lease: leases.Lease, clock: Clock) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._lease = lease
+        self._clock = clock
+        self._due = float("-inf")
+        self._first = True
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the site wants to be told anything."""
+        return bool(self._settings.webhook_file or self._settings.email_to)
+
+    def step(self) -> bool:
+        """One look, when it is time for one."""
+        now = self._clock.now()
+        if not self.wanted or now < self._due:
+            return False
+        self._due = now + EVERY
+        limits = Limits(silence=self._settings.silence)
+        found = findings(self._ledger, report(self._ledger, now), limits)
+        chosen = {one.key: one for one in found if one.key.startswith(tuple(self._settings.select))}
+        with self._ledger.transaction() as tx:
+            leases.check(tx, self._lease)
+            for effect in (*self._start(), *self._compare(tx, chosen, now)):
+                effects.ask_for(tx, effect, now)
+        return True
+
+    def _start(self) -> Iterator[Effect]:
+        if self._first and self._lease.token > 1 and "dispatcher".startswith(tuple(self._settings.select)):
+            yield from self._tell(f"start/{self._lease.token}", "the dispatcher was started again")
+        self._first = False
+
+    def _compare(self, tx: Transaction, chosen: dict[str, Finding], now: float) -> Iterator[Effect]:
+        known = {row["key"]: row for row in tx.execute("SELECT * FROM troubles").fetchall()}
+        for key, one in chosen.items():
+            since = known[key]["since"] if key in known else now
+            told = bool(known[key]["told"]) if key in known else False
+            if not told and now - since >= self._settings.after:
+                yield from self._tell(f"{key}/{since}", f"{Level(one.level).name}: {one.text}")
+                told = True
+            tx.execute(
+                "INSERT OR REPLACE INTO troubles VALUES (?, ?, ?, ?, ?)", (key, one.level, one.text, since, told)
+            )
+        for key in known.keys() - chosen.keys():
+            if known[key]["told"]:
+                yield from self._tell(f"{key}/{known[key]['since']}/over", f"over: {known[key]['text']}")
+            tx.execute("DELETE FROM troubles WHERE key = ?", (key,))
+
+    def _tell(self, what: str, text: str) -> Iterator[Effect]:
+        for channel, on in (("webhook", self._settings.webhook_file), ("email", self._settings.email_to)):
+            if on:
+                yield Effect(f"notify/{channel}/{what}", f"notify.{channel}", f"notify/{channel}", {"text": text})
