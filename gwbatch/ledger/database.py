@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -156,17 +156,25 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 
 def _require_current(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a ledger whose schema only a dispatcher's start brings up to date."""
-    steps = sum(entry.name.endswith(".sql") for entry in files("gwbatch.ledger").joinpath("schema").iterdir())
-    try:
-        done = connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()[0]
-    except sqlite3.OperationalError:
-        return  # it is being made
-    if done < steps:
+    """Refuse a ledger whose schema only a dispatcher's start brings up to date; one that is at it is waited for."""
+    if _is_current(connection):
+        return
+    with suppress(OSError), (path.parent / "ledger.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    if not _is_current(connection):
         raise ConfigError(
             f"The ledger {path} is of an earlier version of gwbatch. Start the dispatcher there, which brings it up to "
             f"date: gwbatch run --state {path.parent}"
         )
+
+
+def _is_current(connection: sqlite3.Connection) -> bool:
+    steps = sum(entry.name.endswith(".sql") for entry in files("gwbatch.ledger").joinpath("schema").iterdir())
+    try:
+        done: int = connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()[0]
+    except sqlite3.OperationalError:
+        return False
+    return done >= steps
 
 
 @cache
