@@ -64,7 +64,7 @@ def median(call: Callable[[], object]) -> float:
 
 
 def measure(state: Path) -> dict[str, float]:
-    client = TestClient(make_app(state / "ledger.sqlite", Access("", "", frozenset())))
+    client = TestClient(make_app(state / "ledger.sqlite", Access("", "", frozenset())), "http://127.0.0.1")
     found = {"gwbatch status (a process)": median(
         lambda: subprocess.run(
             [sys.executable, "-m", "gwbatch", "status", "--state", str(state)], capture_output=True, check=False

@@ -17,8 +17,9 @@ def reference() -> str:
 
 def _helps(command: click.Command, path: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
     context = click.Context(
-        command, info_name=path.rpartition(" ")[2], parent=parent, max_content_width=100, terminal_width=100
-    )
+        command, info_name=path.rpartition(" ")[2], parent=parent, max_content_width=100, terminal_width=100,
+        help_option_names=cli.context_settings["help_option_names"],
+    )  # fmt: skip
     yield path, command.get_help(context)
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

@@ -245,7 +245,18 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email_from: str = ""
     smtp: str = "localhost:25"
     select: list[str] = msgspec.field(
-        default_factory=lambda: ["dispatcher", "listener", "lane", "scheduler", "job", "dead letters", "disk", "clock"]
+        default_factory=lambda: [
+            "dispatcher",
+            "listener",
+            "lane",
+            "effects",
+            "scheduler",
+            "job",
+            "failed jobs",
+            "dead letters",
+            "disk",
+            "clock",
+        ]
     )
     after: float = 30.0
     silence: float = 0.0

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import anyio
 from starlette.requests import Request
@@ -52,9 +53,15 @@ class Access:
 
     async def check(self, request: Request, call_next: Next) -> Response:
         """Answer the request, or ask who it is."""
-        if request.url.path == "/static/console.css" or not self.open_to_others:
+        path = request.scope["path"]  # request.url is put together from the Host header, which anybody may write
+        if not self.open_to_others:
+            # Another name than this machine's own comes from a page that wants to read what its visitor may see.
+            if _is_local(request.headers.get("host", "")):
+                return await call_next(request)
+            return Response("Open it as http://127.0.0.1 or localhost.", 421, media_type="text/plain")
+        if path == "/static/console.css":
             return await call_next(request)
-        if request.url.path == "/enter" and request.method == "POST" and self.token:
+        if path == "/enter" and request.method == "POST" and self.token:
             return await self._enter(request)
         if self._let_in(request):
             return await call_next(request)
@@ -78,10 +85,12 @@ class Access:
         return hmac.new(self.token.encode(), b"gwbatch console", hashlib.sha256).hexdigest()
 
     async def _enter(self, request: Request) -> Response:
-        if int(request.headers.get("content-length") or LONGEST_FORM + 1) > LONGEST_FORM:
+        length = request.headers.get("content-length", "")
+        if not (length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= LONGEST_FORM):
             return Response("Too much.", 413, media_type="text/plain")
-        given = (await request.form()).get("token")
-        if not isinstance(given, str) or not _same(given, self.token):
+        body = parse_qs((await request.body()).decode(errors="replace"))
+        given = body.get("token", [""])[0]
+        if not _same(given, self.token):
             await anyio.sleep(WRONG_TOKEN)
             return Response(_FORM, 401, media_type="text/html")
         answer = RedirectResponse("/", 303)
@@ -109,6 +118,11 @@ def access_of(settings: ConsoleSettings) -> Access:
         if len(token) < SHORTEST:
             raise ConfigError(f"The console's token in {path} is too short: at least {SHORTEST} characters.")
     return Access(token, settings.user_header, frozenset(settings.proxies))
+
+
+def _is_local(host: str) -> bool:
+    name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
+    return name in ("127.0.0.1", "localhost", "::1")
 
 
 def _same(one: str, two: str) -> bool:

@@ -7,6 +7,7 @@ handler's error) cannot become markup.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 
 from gwbatch.config.policy import load_policy
 from gwbatch.console.access import Access
+from gwbatch.errors import GwbatchError
 from gwbatch.ledger import Ledger, views
 from gwbatch.ledger.report import dead_letters, report
 from gwbatch.metrics.collect import exposition
@@ -63,7 +65,10 @@ def make_app(path: Path, access: Access, gracedb: str = "") -> Starlette:
             ledger.close()
 
     async def answer(look: Callable[[Ledger], Any], missing: str) -> Response:
-        found = await anyio.to_thread.run_sync(read, look)
+        try:
+            found = _plain(await anyio.to_thread.run_sync(read, look))
+        except GwbatchError as error:
+            return JSONResponse({"error": str(error)}, 503)
         if found is None:
             reason = missing if path.exists() else f"There is no ledger {path} yet: no dispatcher ever ran there."
             return JSONResponse({"error": reason}, 404 if path.exists() else 503)
@@ -77,7 +82,7 @@ def make_app(path: Path, access: Access, gracedb: str = "") -> Starlette:
 
     async def superevents(request: Request) -> Response:
         before = request.query_params.get("before", "")
-        page_from = int(before) if before.isdigit() else None
+        page_from = int(before) if _is_number(before) else None
         return await answer(lambda ledger: views.superevents(ledger, _limit(request), page_from), "")
 
     async def superevent(request: Request) -> Response:
@@ -120,7 +125,7 @@ def make_app(path: Path, access: Access, gracedb: str = "") -> Starlette:
         async def changes() -> AsyncIterator[str]:
             while not await request.is_disconnected():
                 found = await anyio.to_thread.run_sync(read, lambda ledger: report(ledger, time.time()))
-                yield f"data: {json.dumps(found)}\n\n"
+                yield f"data: {json.dumps(_plain(found))}\n\n"
                 await anyio.sleep(REFRESH)
 
         return StreamingResponse(changes(), media_type="text/event-stream")
@@ -147,4 +152,17 @@ def make_app(path: Path, access: Access, gracedb: str = "") -> Starlette:
 
 def _limit(request: Request, default: int = 200) -> int:
     wanted = request.query_params.get("limit", "")
-    return min(int(wanted), MOST) if wanted.isdigit() and len(wanted) < 9 else default
+    return min(int(wanted), MOST) if _is_number(wanted) else default
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
+def _plain(value: Any) -> Any:
+    """A value without the numbers that JSON does not have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value

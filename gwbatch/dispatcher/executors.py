@@ -250,6 +250,9 @@ class Executors:
             mark("job.prepared")
             native_id = self._scheduler.submit(request)
         mark("job.submitted")
+        current = jobs.get(self._ledger.connection, job.key)
+        if current is None or current.attempt != job.attempt or current.state is JobState.CANCELLED:
+            self._scheduler.cancel(job.attempt_key)  # somebody did while it was being handed over
         return Outcome(
             {"native_id": native_id},
             lambda tx: jobs.submitted(tx, job, self._scheduler.name, native_id, str(directory), self._clock.now()),
@@ -333,6 +336,7 @@ def end_job(
     now: float,
 ) -> None:
     """A job has ended: write it down and tell the handlers, in one transaction."""
-    jobs.report(tx, job, seen, result, now)
+    if not jobs.report(tx, job, seen, result, now):
+        return
     message = {"job": job.key, "attempt": job.attempt, "state": str(seen.state)}
     messages.send(tx, "job", JOB_ENDED, message, registry.lanes_for(JOB_ENDED), now)

@@ -16,6 +16,8 @@ from gwbatch.ledger.effects import Claimed
 
 PATIENCE = 15.0  # s
 LONGEST = 2000  # characters
+PERMANENT = 500  # SMTP replies from here on will not change
+NOT_TAKEN = 300  # HTTP statuses from here on; who is sent elsewhere has not delivered
 BUSY = 500  # HTTP statuses from here on, and 429, may pass
 
 
@@ -35,12 +37,14 @@ class Notifications:
         message = {"username": "gwbatch", "text": _text(claimed)}
         try:
             reply = requests.post(url, json=message, timeout=PATIENCE, allow_redirects=False)
+        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
+            raise BadInput(f"The address in {path} is none that can be posted to.") from None
         except requests.RequestException as error:
             # The address is a secret, and the error holds it.
             raise TransientError(f"The webhook did not answer ({type(error).__name__}).") from None
         if reply.status_code == requests.codes.too_many or reply.status_code >= BUSY:
             raise TransientError(f"The webhook answered {reply.status_code}.")
-        if not reply.ok:
+        if reply.status_code >= NOT_TAKEN:
             raise BadInput(f"The webhook refused the message with status {reply.status_code}: {reply.text[:200]}")
         return Outcome({"status": reply.status_code})
 
@@ -57,6 +61,8 @@ class Notifications:
             with smtplib.SMTP(host, int(port or 25), timeout=PATIENCE) as server:
                 server.send_message(message)
         except smtplib.SMTPRecipientsRefused as error:
+            if any(code < PERMANENT for code, _ in error.recipients.values()):
+                raise TransientError(f"The mail server {host} did not take the message yet.") from error
             raise BadInput(f"The mail server {host} refused all of {', '.join(error.recipients)}.") from error
         except (OSError, smtplib.SMTPException) as error:
             raise TransientError(f"The mail server {self._settings.smtp} did not take the message: {error}") from error

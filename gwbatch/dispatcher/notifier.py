@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from gwbatch.clock import Clock
 from gwbatch.config.profile import NotifySettings
 from gwbatch.effects import Effect
+from gwbatch.errors import LeaseLost, LedgerBusy
 from gwbatch.ledger import Ledger, Transaction, effects, leases
 from gwbatch.ledger.health import Finding, Level, Limits, findings
 from gwbatch.ledger.report import report
+
+log = logging.getLogger(__name__)
 
 EVERY = 10.0  # s between two looks
 
@@ -36,6 +40,15 @@ class Notifier:
         if not self.wanted or now < self._due:
             return False
         self._due = now + EVERY
+        try:
+            self._look(now)
+        except (LeaseLost, LedgerBusy):
+            raise
+        except Exception:
+            log.exception("what is wrong could not be looked at")  # that alone stops nothing
+        return True
+
+    def _look(self, now: float) -> None:
         limits = Limits(silence=self._settings.silence)
         found = findings(self._ledger, report(self._ledger, now), limits)
         chosen = {one.key: one for one in found if one.key.startswith(tuple(self._settings.select))}
@@ -43,26 +56,26 @@ class Notifier:
             leases.check(tx, self._lease)
             for effect in (*self._start(), *self._compare(tx, chosen, now)):
                 effects.ask_for(tx, effect, now)
-        return True
+        self._first = False
 
     def _start(self) -> Iterator[Effect]:
         if self._first and self._lease.token > 1 and "dispatcher".startswith(tuple(self._settings.select)):
             yield from self._tell(f"start/{self._lease.token}", "the dispatcher was started again")
-        self._first = False
 
     def _compare(self, tx: Transaction, chosen: dict[str, Finding], now: float) -> Iterator[Effect]:
         known = {row["key"]: row for row in tx.execute("SELECT * FROM troubles").fetchall()}
         for key, one in chosen.items():
             since = known[key]["since"] if key in known else now
-            told = bool(known[key]["told"]) if key in known else False
+            told = bool(known[key]["told"]) and one.level <= known[key]["level"] if key in known else False
             if not told and now - since >= self._settings.after:
-                yield from self._tell(f"{key}/{since}", f"{Level(one.level).name}: {one.text}")
+                yield from self._tell(f"{key}/{since}/{one.level}", f"{Level(one.level).name}: {one.text}")
                 told = True
             tx.execute(
                 "INSERT OR REPLACE INTO troubles VALUES (?, ?, ?, ?, ?)", (key, one.level, one.text, since, told)
             )
         for key in known.keys() - chosen.keys():
-            if known[key]["told"]:
+            another = any(one.split()[:2] == key.split()[:2] for one in chosen)  # dead letters m2 after m1
+            if known[key]["told"] and not another:
                 yield from self._tell(f"{key}/{known[key]['since']}/over", f"over: {known[key]['text']}")
             tx.execute("DELETE FROM troubles WHERE key = ?", (key,))
 

@@ -50,6 +50,8 @@ def _decide(line: bytes, context: Context) -> list[Decision]:
         if topic.startswith(NOTICES):
             return _decide_notice(topic, alert, context)
         if _base(topic) in EXTERNAL_TOPICS:
+            if external.known(alert, context) is None:
+                return [Decision("drop", reason="about an external event that no notice here has made")]
             return _external_lane(external.handle_alert(alert, context), context) or [Decision("none")]
         if topic not in SUPEREVENT_TOPICS and _base(topic) not in context.policy.topics:
             return [Decision("drop", reason=f"topic {topic} is not one that superevents are made from")]

@@ -93,10 +93,10 @@ def _lanes(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
         text = f"lane {name} is {age:.0f} s behind ({lane['depth']} messages)"
         yield from _above(f"lane {name}", age, limits.lane_age, text)
     dead = report["dead_letters"]
-    if dead["count"]:
+    if dead["newest"]:
         newest = dead["newest"][0]
         text = f"{dead['count']} dead letters, newest {newest['id']} ({newest['what']}): {newest['reason']}"
-        yield Finding(Level.WARNING, "dead letters", text)
+        yield Finding(Level.WARNING, f"dead letters {newest['id']}", text)
 
 
 def _effects(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
@@ -107,11 +107,12 @@ def _effects(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
 
 
 def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    silent = [job for job in report["jobs"]["open"] if job["state"] == "UNKNOWN"]
+    stuck = list(map(dict, ledger.read("SELECT key, state, reason FROM jobs WHERE state IN ('HELD', 'UNKNOWN')")))
+    silent = [job for job in stuck if job["state"] == "UNKNOWN"]
     if silent:
         text = f"the scheduler does not answer for {len(silent)} jobs: {silent[0]['reason']}"
         yield Finding(Level.CRITICAL, "scheduler", text)
-    for job in report["jobs"]["open"]:
+    for job in stuck:
         if job["state"] == "HELD":
             yield Finding(Level.WARNING, f"job {job['key']}", f"job {job['key']} is held: {job['reason']}")
     failed = ledger.read(

@@ -108,8 +108,8 @@ def submitted(tx: Transaction, job: Job, scheduler: str, native_id: str, directo
     tx.execute(query("submitted_job"), {**values, "key": job.key, "attempt": job.attempt, "now": now})
 
 
-def report(tx: Transaction, job: Job, seen: JobReport, result: Mapping[str, Any] | None, now: float) -> None:
-    """The scheduler says something new about the job."""
+def report(tx: Transaction, job: Job, seen: JobReport, result: Mapping[str, Any] | None, now: float) -> bool:
+    """The scheduler says something new about the job; False when it was cancelled meanwhile, or tried again."""
     values = {
         "state": seen.state,
         "reason": seen.reason or None,
@@ -119,7 +119,7 @@ def report(tx: Transaction, job: Job, seen: JobReport, result: Mapping[str, Any]
         "finished": (seen.finished or now) if seen.state.final else None,
         "result": None if result is None else json.dumps(dict(result)),
     }
-    tx.execute(query("report_job"), {**values, "key": job.key, "attempt": job.attempt, "now": now})
+    return tx.execute(query("report_job"), {**values, "key": job.key, "attempt": job.attempt, "now": now}).rowcount == 1
 
 
 def released(tx: Transaction, job: Job, now: float) -> None:

@@ -127,7 +127,7 @@ VALUES (:key, :kind, :queue, :subject, :request, :priority, :state, :now, :now);
 -- name: submitted_job
 UPDATE jobs SET state = :state, phase = :state, state_since = :now, submitted = :now, reason = NULL,
     scheduler = :scheduler, native_id = :native_id, directory = :directory
-WHERE key = :key AND attempt = :attempt;
+WHERE key = :key AND attempt = :attempt AND state = 'WAITING';
 
 -- name: report_job
 -- What the scheduler says now.  The time of entering a phase stays while the phase does, silence or not.
@@ -136,13 +136,20 @@ UPDATE jobs SET
     phase = CASE WHEN :state = 'UNKNOWN' THEN phase ELSE :state END, state = :state,
     reason = :reason, host = coalesce(:host, host), cores = coalesce(:cores, cores),
     started = coalesce(:started, started), finished = :finished, result = :result
-WHERE key = :key AND attempt = :attempt;
+WHERE key = :key AND attempt = :attempt AND state <> 'CANCELLED';
 
 -- name: try_job_again
 UPDATE jobs SET attempt = attempt + 1, state = :state, phase = NULL, state_since = :now, native_id = NULL,
     directory = NULL, host = NULL, submitted = NULL, started = NULL, finished = NULL, result = NULL,
     releases = 0, avoid = :avoid
 WHERE key = :key;
+
+-- name: report_externals
+SELECT x.*, c.superevent, c.dt, c.far_time, c.overlap, c.far_spacetime, c.announced, s.graceid AS superevent_id
+FROM external_events AS x
+LEFT JOIN coincidences AS c ON c.external = x.key AND c.chosen
+LEFT JOIN superevents AS s ON s.key = c.superevent
+ORDER BY x.created DESC, x.key LIMIT :limit;
 
 -- name: put_external
 INSERT INTO external_events (key, observatory, trigger_id, search, time, far, test, chosen, located, reasons, created,

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gwbatch.ledger.database import Ledger, query
-from gwbatch.ledger.external import Coincidence, Externals
 
 VERSION = 1
 SILENT = 15.0  # s without a poll after which a listener's last word on its connection is out of date
@@ -55,7 +54,7 @@ def in_words(found: dict[str, Any]) -> Iterator[str]:
     for job in found["jobs"]["failed"]:
         yield f"job {job['key']} failed: {job['reason']}"
     dead = found["dead_letters"]
-    if dead["count"]:
+    if dead["newest"]:
         newest = dead["newest"][0]
         yield f"{dead['count']} dead letters, newest {newest['id']} ({newest['what']}): {newest['reason']}"
         yield "  see: gwbatch deadletter list"
@@ -186,43 +185,32 @@ def superevents(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
 
 def external_events(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
     """The newest external events, each with its coincidence, if it has one."""
-    externals = Externals(ledger.connection)
     found = []
-    for row in ledger.read("SELECT key, created FROM external_events ORDER BY created DESC, key LIMIT ?", (limit,)):
-        event = externals.get(row["key"])
-        if event is None:
-            continue
-        chosen = [one for one in externals.coincidences(external=event.key) if one.chosen]
+    for row in ledger.read(query("report_externals"), {"limit": limit}):
+        reasons = json.loads(row["reasons"])
         found.append(
             {
-                "key": event.key,
-                "graceid": event.graceid,
-                "observatory": event.observatory,
-                "trigger_id": event.trigger_id,
-                "search": event.search,
-                "time": event.time,
-                "test": event.test,
-                "grb": event.grb,
-                "reasons": list(event.reasons),
-                "labels": list(event.labels),
-                "coincidence": _coincidence(ledger, chosen[0]) if chosen else None,
+                **{name: row[name] for name in ("key", "graceid", "observatory", "trigger_id", "search", "time")},
+                "test": bool(row["test"]),
+                "grb": not reasons if row["by_hand"] is None else not row["by_hand"],
+                "reasons": reasons,
+                "labels": json.loads(row["labels"]),
+                "coincidence": None if row["superevent"] is None else _coincidence(row),
                 "created": row["created"],
             }
         )
     return found
 
 
-def _coincidence(ledger: Ledger, found: Coincidence) -> dict[str, Any]:
-    match = found.match
-    rows = ledger.read("SELECT graceid FROM superevents WHERE key = ?", (match.superevent,))
-    spacetime = match.far_spacetime
+def _coincidence(row: Any) -> dict[str, Any]:
+    spacetime = row["far_spacetime"]
     return {
-        "superevent": (rows[0]["graceid"] if rows else None) or match.superevent,
-        "dt": match.dt,
-        "far_time": match.far_time,
-        "overlap": match.overlap,
+        "superevent": row["superevent_id"] or row["superevent"],
+        "dt": row["dt"],
+        "far_time": row["far_time"],
+        "overlap": row["overlap"],
         "far_spacetime": spacetime if spacetime is not None and math.isfinite(spacetime) else None,
-        "announced": found.announced,
+        "announced": bool(row["announced"]),
     }
 
 

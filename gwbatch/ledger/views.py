@@ -150,7 +150,7 @@ def jobs(
         marks = ", ".join("?" * len(subjects))
         rows = ledger.read(f"SELECT {columns} FROM jobs WHERE subject IN ({marks}) ORDER BY created", subjects)
     elif state:
-        sql = f"SELECT {columns} FROM jobs WHERE state = ? ORDER BY finished DESC LIMIT ?"
+        sql = f"SELECT {columns} FROM jobs WHERE state = ? ORDER BY coalesce(finished, created) DESC LIMIT ?"
         rows = ledger.read(sql, (state, limit))
     else:
         rows = ledger.read(f"SELECT {columns} FROM jobs ORDER BY created DESC LIMIT ?", (limit,))
@@ -204,7 +204,7 @@ def messages(ledger: Ledger, limit: int = 100) -> list[dict[str, Any]]:
 def dead_letter(ledger: Ledger, name: str) -> dict[str, Any] | None:
     """A message (``m17``) or effect (``e5``) that was given up, with the beginning of its payload as text."""
     kind, number = name[:1], name[1:]
-    if kind not in ("m", "e") or not number.isdigit():
+    if kind not in ("m", "e") or not (number.isascii() and number.isdigit() and len(number) < 19):
         return None
     sql = query("dead_message") if kind == "m" else "SELECT * FROM effects WHERE id = ?"
     rows = ledger.read(sql, (int(number),))

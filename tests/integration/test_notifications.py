@@ -167,6 +167,24 @@ def test_a_webhook_that_refuses_is_a_dead_letter_without_its_secret(rig: Rig, tm
     assert "secret" not in error
 
 
+def test_a_webhook_that_sends_us_elsewhere_has_not_taken_it(rig: Rig, tmp_path: Path, hook: Hook) -> None:
+    hook.statuses = [302]
+    watch = notifier(rig, tmp_path, hook)
+    bury_one(rig)
+    look(rig, watch, 60)
+    assert any("302" in one for one in rig.dead())
+
+
+def test_another_dead_letter_is_told_too(rig: Rig, tmp_path: Path, hook: Hook) -> None:
+    watch = notifier(rig, tmp_path, hook)
+    bury_one(rig)
+    look(rig, watch, 60)
+    with rig.ledger.transaction() as tx:
+        messages.receive(tx, Incoming("x", "y", 0, 2, b"", None), ["general"], time.time(), refused="worse")
+    look(rig, watch, 60)
+    assert ["worse" in one["text"] for one in hook.texts] == [False, True]
+
+
 def test_a_dispatcher_that_dies_in_between_tells_nothing_twice(rig: Rig, tmp_path: Path, hook: Hook) -> None:
     watch = notifier(rig, tmp_path, hook)
     bury_one(rig)

@@ -231,6 +231,20 @@ def test_a_job_is_cancelled_and_a_held_one_released(rig: Rig) -> None:
     assert shown["reason"] == "cancelled by hand"
 
 
+def test_a_cancelled_job_does_not_come_alive_again(ledger: Ledger) -> None:
+    """Neither by a submission that was under way, nor by what the watcher saw before."""
+    with ledger.transaction() as tx:
+        jobs.plan(tx, "G1/a", "a", "general", "G1", {}, 0, 1.0)
+        job = jobs.get(tx, "G1/a")
+        assert job is not None
+        assert jobs.report(tx, job, JobReport("G1/a/1", JobState.CANCELLED), None, 1.0)
+        jobs.submitted(tx, job, "local", "1", "/nowhere", 1.0)
+        assert not jobs.report(tx, job, JobReport("G1/a/1", JobState.RUNNING), None, 1.0)
+        found = jobs.get(tx, "G1/a")
+    assert found is not None
+    assert found.state is JobState.CANCELLED
+
+
 # ---- who may look -----------------------------------------------------------------------------------------
 
 
@@ -243,7 +257,7 @@ def token_file(tmp_path: Path, text: str = "correct horse battery", mode: int = 
 
 def client(tmp_path: Path, host: str = "10.0.0.5", **settings: Any) -> TestClient:
     app = make_app(tmp_path / "ledger.sqlite", access_of(ConsoleSettings(**settings)))
-    return TestClient(app, client=(host, 1234), follow_redirects=False)
+    return TestClient(app, "http://127.0.0.1", client=(host, 1234), follow_redirects=False)
 
 
 def test_with_a_token_nobody_else_gets_in(tmp_path: Path) -> None:
@@ -258,6 +272,31 @@ def test_with_a_token_nobody_else_gets_in(tmp_path: Path) -> None:
     assert "HttpOnly" in entered.headers["set-cookie"]
     assert "correct horse" not in entered.headers["set-cookie"]
     assert visitor.get("/").status_code == 200
+
+
+def test_the_host_header_opens_nothing(tmp_path: Path) -> None:
+    visitor = client(tmp_path, token_file=token_file(tmp_path))
+    for host in ("x/static/console.css?", "x/static/console.css#", "localhost", "127.0.0.1"):
+        assert visitor.get("/status.json", headers={"Host": host}).status_code in (400, 401), host
+
+
+def test_without_a_rule_only_this_machines_own_names_are_answered(tmp_path: Path) -> None:
+    """A page of somebody else, whose name leads to 127.0.0.1, must not read what its visitor may see."""
+    visitor = client(tmp_path)
+    assert visitor.get("/", headers={"Host": "evil.example.org:8765"}).status_code == 421
+    for host in ("localhost:8765", "127.0.0.1:8765", "[::1]:8765"):
+        assert visitor.get("/", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/superevents.json?before=99999999999999999999", "/superevents.json?before=²", "/jobs.json?limit=²",
+     "/deadletter.json?id=m²", "/deadletter.json?id=m99999999999999999999", "/job.json?key=%00", "/superevent.json"],
+)  # fmt: skip
+def test_odd_questions_get_an_answer(ledger: Ledger, path: str) -> None:
+    assert ledger.path is not None
+    app = make_app(ledger.path, access_of(ConsoleSettings()))
+    assert TestClient(app, "http://127.0.0.1").get(path).status_code in (200, 404)
 
 
 def test_a_large_form_is_refused(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ async function refresh() {
   if (address === null) { if (pushed !== undefined) draw(page, pushed); return; }
   try {
     const answer = await fetch(address(argument));
+    if (answer.status === 401) { location.reload(); return; }
     const found = await answer.json();
     const now = route();
     if (now.page !== page || now.argument !== argument) return;
@@ -69,12 +70,20 @@ function push(found) {
   const who = found && found.dispatcher;
   headline.textContent = !found ? "No dispatcher ever ran here." : who.running ? `dispatcher runs on ${who.host} (pid ${who.pid})` : "No dispatcher is running.";
   headline.className = found && who.running ? "good" : "bad";
-  if (route().page === "") draw("", found);
+  // Text that somebody selects, and a link that has the focus, stay as they are.
+  if (route().page === "" && (!content.firstChild || (String(getSelection()) === "" && !content.matches(":focus-within:not(:focus)")))) draw("", found);
 }
 
-const stream = new EventSource("/events");
-stream.onmessage = (message) => push(JSON.parse(message.data));
-stream.onerror = () => { headline.textContent = "The console does not answer; trying again."; headline.className = "bad"; };
+function listen() {
+  const stream = new EventSource("/events");
+  stream.onmessage = (message) => push(JSON.parse(message.data));
+  stream.onerror = () => {
+    headline.textContent = "The console does not answer; trying again.";
+    headline.className = "bad";
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
+  };
+}
+listen();
 pushed = undefined;
 addEventListener("hashchange", () => { open(); content.focus(); });
 open();

@@ -24,6 +24,7 @@ function section(title, ...children) {
 // A command that does what the page, which only reads, does not do.
 function copyable(command) {
   const button = make("button", { type: "button", "aria-label": "Copy the command " + command }, "Copy");
+  if (!navigator.clipboard) return make("p", { class: "command" }, make("code", {}, command)); // plain http from elsewhere
   button.addEventListener("click", () => navigator.clipboard.writeText(command).then(() => { button.textContent = "Copied"; }));
   return make("p", { class: "command" }, make("code", {}, command), " ", button);
 }

@@ -52,7 +52,7 @@ def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
 
 def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about an external event: somebody else's labels count, above all NOT_GRB."""
-    event = _known(alert, context)
+    event = known(alert, context)
     alert_type, label = alert.get("alert_type"), added_label(alert)
     if event is None or alert_type not in ("label_added", "label_removed") or not label:
         return
@@ -127,7 +127,7 @@ def _set_not_grb(key: str, reason: str, context: Context, *, new: bool) -> Itera
         yield effect
 
 
-def _known(alert: Mapping[str, Any], context: Context) -> External | None:
+def known(alert: Mapping[str, Any], context: Context) -> External | None:
     """The external event of ours that an alert is about; by its trigger while we do not know its id yet."""
     data = alert.get("object")
     url = context.profile.gracedb.url

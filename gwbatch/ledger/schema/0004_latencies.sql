@@ -21,12 +21,15 @@ BEGIN
     ON CONFLICT (stage, upper) DO UPDATE SET count = count + 1, seconds = seconds + excluded.seconds;
 END;
 
+CREATE TRIGGER message_received AFTER INSERT ON messages
+WHEN NEW.published IS NOT NULL AND NEW.source NOT IN ('timer', 'job', 'lane')
+BEGIN
+    INSERT INTO observed VALUES ('published to received', NEW.received - NEW.published);
+END;
+
 CREATE TRIGGER delivery_decided AFTER UPDATE OF state ON deliveries
 WHEN NEW.state = 'done' AND OLD.state <> 'done'
 BEGIN
-    INSERT INTO observed
-    SELECT 'published to received', received - published FROM messages
-    WHERE id = NEW.message_id AND published IS NOT NULL AND source NOT IN ('timer', 'job', 'lane');
     INSERT INTO observed
     SELECT 'received to decided: ' || NEW.lane, NEW.decided - received FROM messages
     WHERE id = NEW.message_id AND source NOT IN ('timer', 'job', 'lane');
