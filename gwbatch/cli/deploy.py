@@ -72,8 +72,9 @@ def submit(
     load_policy(*policies)
     words = ["--site", str(Path(site).absolute()) if site.endswith(".toml") else site]
     words += [word for setting in settings for word in ("--set", setting)]
+    console = [*words, "--port", str(port)]
     words += [word for path in policies for word in ("--policy", str(path.absolute()))]
-    deployment = make_deployment(profile, directory, {"dispatcher": words, "console": ["--port", str(port)]})
+    deployment = make_deployment(profile, directory, {"dispatcher": words, "console": console})
     if dry_run:
         files = deployment.files()
         if as_json:
