@@ -9,6 +9,7 @@ COINC = "coinc.xml"
 PSD = "psd.xml.gz"
 EXTERNAL_MAP = "external.multiorder.fits"
 COMBINED_MAP = "combined-ext.multiorder.fits"
+FAR_FILE = "coincidence_far.json"
 UPLOADED_MAP = "uploaded.multiorder.fits"  # the newest map that somebody else gave a superevent
 
 

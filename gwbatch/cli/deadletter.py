@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from gwbatch.cli import listing
 from gwbatch.cli.options import json_option, ledger_path, state_option
 
 
@@ -31,13 +31,7 @@ def list_dead(state: Path | None, as_json: bool) -> None:
     from gwbatch.ledger.report import dead_letters
 
     found = dead_letters(Ledger(ledger_path(state)), limit=1000)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    for letter in found:
-        click.echo(f"{letter['id']:8s} {letter['what']:40s} {letter['reason']}")
-    if not found:
-        click.echo("No dead letters.")
+    listing.show(found, as_json, lambda one: f"{one['id']:8s} {one['what']:40s} {one['reason']}", "dead letters")
 
 
 @command.command()

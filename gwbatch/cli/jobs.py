@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from gwbatch.cli import listing
 from gwbatch.cli.options import json_option, ledger_path, state_option
 
 _AGAIN = ("FAILED", "LOST", "CANCELLED")
@@ -39,13 +40,11 @@ def list_all(state_is: str, limit: int, state: Path | None, as_json: bool) -> No
     from gwbatch.ledger.views import jobs
 
     found = jobs(Ledger(ledger_path(state)), state=state_is.upper(), limit=limit)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    for job in found:
-        click.echo(f"{job['state']:9s} {job['key']:50s} {job['host'] or '':16s} {job['reason'] or ''}")
-    if not found:
-        click.echo("No jobs.")
+    listing.show(found, as_json, _line, "jobs")
+
+
+def _line(job: dict[str, Any]) -> str:
+    return f"{job['state']:9s} {job['key']:50s} {job['host'] or '':16s} {job['reason'] or ''}"
 
 
 @command.command()

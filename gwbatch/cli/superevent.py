@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from gwbatch.cli import listing
 from gwbatch.cli.options import json_option, ledger_path, state_option
 
 
@@ -38,15 +39,12 @@ def list_all(limit: int, state: Path | None, as_json: bool) -> None:
     from gwbatch.ledger.views import superevents
 
     found = superevents(Ledger(ledger_path(state)), limit)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    for one in found:
-        far = "" if one["far"] is None else f"{one['far']:.3g} Hz"
-        name = one["superevent_id"] or one["key"]
-        click.echo(f"{name:14s} {one['preferred']:10s} {far:14s} {' '.join(one['labels'])}")
-    if not found:
-        click.echo("No superevents.")
+    listing.show(found, as_json, _line, "superevents")
+
+
+def _line(one: dict[str, Any]) -> str:
+    far = "" if one["far"] is None else f"{one['far']:.3g} Hz"
+    return f"{one['superevent_id'] or one['key']:14s} {one['preferred']:10s} {far:14s} {' '.join(one['labels'])}"
 
 
 @command.command()

@@ -9,7 +9,7 @@ from typing import Any
 from ligo.gracedb.rest import GraceDb
 
 from gwbatch.annotation import JOINT_PRODUCTS
-from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, MAP
+from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, FAR_FILE, MAP
 from gwbatch.config.policy import Policy
 from gwbatch.demo.stage import Stage
 from gwbatch.handlers.builtin import EXTERNAL_TOPICS, SUPEREVENT_TOPICS
@@ -22,7 +22,6 @@ COINCIDENT_LABELS = {"EM_COINC", "RAVEN_ALERT", "COMBINEDSKYMAP_READY"}
 LESS_SIGNIFICANT_LABELS = {"EM_READY", "LOW_SIGNIF_LOCKED"}
 NORMALISED_WITHIN = 1e-6
 SAME_TIME = 1e-3  # s
-FAR_FILE = "coincidence_far.json"
 
 
 def complaints(

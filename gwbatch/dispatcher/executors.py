@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gwbatch.annotation.graph import FAR_FILE
 from gwbatch.clock import Clock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
@@ -173,7 +174,7 @@ class Executors:
         found = Externals(self._ledger.connection).coincidences(external=external)
         # Always the newest numbers, and none of a coincidence that has ended meanwhile.
         match = next((o.match for o in found if superevent and o.chosen and o.match.superevent == superevent.key), None)
-        shown = Mirror(self._ledger.connection).product(superevent.key, "coincidence_far.json") if superevent else None
+        shown = Mirror(self._ledger.connection).product(superevent.key, FAR_FILE) if superevent else None
         if match is None or shown is None or shown.facts.get("external") != external:
             return Outcome({"skipped": "not its preferred external event any more"})
         rates = {"time_coinc_far": match.far_time, "space_coinc_far": match.far_spacetime}

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -17,6 +18,7 @@ from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.effects import Effect
 from gwbatch.errors import BadInput, ConfigError
+from gwbatch.gpstime import utc_to_gps
 from gwbatch.ledger import Transaction, decisions, messages
 from gwbatch.ledger.external import Externals
 from gwbatch.ledger.mirror import Mirror
@@ -73,6 +75,12 @@ class Context:
             self.mirror.apply(decision, self.now)
         decisions.record(self.tx, decision, self.now, self.message_id)
         self.decisions.append(decision)
+
+    def refuse_the_future(self, gps: float, what: str) -> None:
+        """Raise `BadInput` for a GPS time (s) further ahead than the policy allows; not in a replay."""
+        limit = datetime.fromtimestamp(self.now + self.policy.future_limit, UTC)
+        if self.live and gps > utc_to_gps(limit):
+            raise BadInput(f"{what} has the gpstime {gps!r}, which is far in the future.")
 
     def tell(self, topic: str, payload: dict[str, Any], lane: str) -> None:
         """Have a lane handle a message of our own, once this transaction is committed."""

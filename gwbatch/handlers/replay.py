@@ -11,12 +11,12 @@ from gwbatch.config.profile import Profile
 from gwbatch.errors import BadInput
 from gwbatch.handlers.builtin import EXTERNAL_TOPICS, NOTICE_TOPICS, SUPEREVENT_TOPICS, external
 from gwbatch.handlers.builtin import superevents as lane
-from gwbatch.handlers.builtin.coincidences import finite
 from gwbatch.handlers.recorded import read_message
 from gwbatch.handlers.registry import Context, decode
 from gwbatch.ledger import Ledger, messages
 from gwbatch.ledger.external import External
 from gwbatch.model import Decision
+from gwbatch.superevents.candidate import finite
 
 NOTICES = "gcn."
 

@@ -12,6 +12,7 @@ from gwbatch.ledger.database import Ledger, Transaction, query
 from gwbatch.ledger.external import Externals
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.superevents import Superevent
+from gwbatch.superevents.candidate import finite
 from gwbatch.superevents.ranking import is_complete, is_significant, preference
 
 PNG = b"\x89PNG"
@@ -100,7 +101,7 @@ def _coincidences(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]
                 "dt": one.match.dt,
                 "far_time": one.match.far_time,
                 "overlap": one.match.overlap,
-                "far_spacetime": None if one.match.far_spacetime == float("inf") else one.match.far_spacetime,
+                "far_spacetime": finite(one.match.far_spacetime),
                 "chosen": one.chosen,
                 "announced": one.announced,
             }

@@ -17,41 +17,13 @@ import pytest
 
 from gwbatch.ledger import Ledger, messages
 from gwbatch.ledger.messages import Incoming
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def get(address: str) -> tuple[int, dict[str, str], bytes]:
-    try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            return answer.status, dict(answer.headers), answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, dict(error.headers), error.read()
+from tests.integration.consoles import get, running_console
 
 
 @pytest.fixture
 def console(tmp_path: Path) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "gwbatch", "console", "--port", str(port), "--state", str(tmp_path / "state")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    address = f"http://127.0.0.1:{port}"
-    end = time.monotonic() + 30
-    while True:
-        try:
-            get(address)
-            break
-        except OSError:
-            assert time.monotonic() < end
-            assert process.poll() is None
-            time.sleep(0.05)
-    yield address
-    process.terminate()
-    assert process.wait(20) in (0, -15)
-    assert process.stderr is not None
-    process.stderr.close()
+    with running_console(tmp_path / "state") as address:
+        yield address
 
 
 def test_the_page_comes_with_strict_headers(console: str) -> None:

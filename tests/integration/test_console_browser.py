@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +20,7 @@ from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.mirror import Mirror, Product
 from gwbatch.model import Decision, JobReport, JobState
 from tests import alerts
-from tests.integration.test_console import free_port, get
+from tests.integration.consoles import get, running_console
 from tests.notices import FERMI, fermi
 
 pytestmark = pytest.mark.timeout(180)
@@ -93,20 +91,8 @@ def fill(state: Path) -> None:
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     state = tmp_path_factory.mktemp("console")
     fill(state)
-    port = free_port()
-    command = [sys.executable, "-m", "gwbatch", "console", "--port", str(port), "--state", str(state)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    address, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
-    while True:
-        try:
-            get(address)
-            break
-        except OSError:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-    yield address
-    process.terminate()
-    process.wait(20)
+    with running_console(state) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

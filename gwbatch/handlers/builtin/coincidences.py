@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from gwbatch import effects
 from gwbatch.annotation import JOINT_PRODUCTS
-from gwbatch.annotation.graph import COMBINED_MAP
+from gwbatch.annotation.graph import COMBINED_MAP, FAR_FILE
 from gwbatch.effects import Effect
 from gwbatch.external import Match, Partner, best_match, coincide, preferred_external, raven_alert
 from gwbatch.external.coincidence import EM_COINC, RAVEN_ALERT
@@ -24,8 +23,8 @@ from gwbatch.ledger import mirror
 from gwbatch.ledger.external import Coincidence, External
 from gwbatch.model import Decision
 from gwbatch.superevents import Superevent
+from gwbatch.superevents.candidate import finite
 
-FAR_FILE = "coincidence_far.json"
 TAGS = ("ext_coinc",)
 
 
@@ -48,8 +47,7 @@ def judge(key: str, context: Context) -> Iterator[Effect]:
     before = context.externals.coincidences(external=key)
     candidates = list(_candidates(event, context))
     for superevent, _ in candidates:
-        if context.profile.gracedb.url:
-            yield from plan_combined(key, superevent, context)
+        yield from plan_combined(key, superevent, context)
     after = _choose([match for _, match in candidates], before)
     context.externals.put_coincidences(key, after)
     old, new = _chosen(before), _chosen(after)
@@ -130,7 +128,7 @@ def _follow(event: External, old: Coincidence | None, new: Coincidence | None, c
 def _membership(match: Match, context: Context, *, join: bool) -> Effect:
     kind, verb = ("gracedb.add_event", "add") if join else ("gracedb.remove_event", "remove")
     return Effect(
-        f"{match.superevent}/{verb}/{match.external}/{context.message_id}",
+        f"{match.superevent}/{verb}/{match.external}/{occasion(context)}",
         kind,
         f"{match.external}/member",
         {"superevent": match.superevent, "event": match.external},
@@ -294,8 +292,3 @@ def _decision(action: str, match: Match, reason: str) -> Decision:
 def _in_words(match: Match) -> str:
     low, high = match.window
     return f"{match.dt:+.2f} s lies in the window from {low:+g} to {high:+g} s"
-
-
-def finite(rate: float | None) -> float | None:
-    """A rate as JSON can carry it: one without bound is none."""
-    return rate if rate is not None and math.isfinite(rate) else None

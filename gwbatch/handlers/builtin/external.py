@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from gwbatch import effects
 from gwbatch.effects import Effect
-from gwbatch.errors import BadInput
 from gwbatch.external import Notice, Trigger, combine, parse_notice
 from gwbatch.external.coincidence import NOT_GRB
 from gwbatch.external.notices import external_key, is_external
-from gwbatch.gpstime import utc_to_gps
 from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.coincidences import judge, judge_all_near
 from gwbatch.handlers.builtin.external_labels import relabel
@@ -36,7 +33,7 @@ def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
         detail = {"external": notice.key, "notice": notice.kind}
         context.record(Decision("drop", None, detail, notice.drop))
         return
-    _refuse_the_future(notice, context)
+    context.refuse_the_future(notice.time, f"trigger {notice.trigger_id} of {notice.observatory}")
     content = payload if isinstance(payload, bytes) else json.dumps(payload, sort_keys=True).encode()
     digest = messages.digest(content)
     before = context.externals.get(notice.key)
@@ -144,9 +141,3 @@ def known(alert: Mapping[str, Any], context: Context) -> External | None:
         external_key(str(data.get("pipeline")), str(trigger_id), test=test, mdc=mdc, time=time)
     )
     return event if event is not None and event.graceid is None else None
-
-
-def _refuse_the_future(notice: Notice, context: Context) -> None:
-    limit = context.now + context.policy.future_limit
-    if context.live and notice.time > utc_to_gps(datetime.fromtimestamp(limit, UTC)):
-        raise BadInput(f"trigger {notice.trigger_id} of {notice.observatory} is far in the future: GPS {notice.time}")

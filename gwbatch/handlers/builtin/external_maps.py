@@ -50,7 +50,7 @@ def plan_map(key: str, context: Context) -> Iterator[Effect]:
 
 def plan_combined(external: str, superevent: Superevent, context: Context) -> Iterator[Effect]:
     """Have the two maps combined, once for each version of them."""
-    wanted = wanted_version(external, superevent, context)
+    wanted = wanted_version(external, superevent, context) if context.profile.gracedb.url else None
     if wanted is None or COMBINED_MAP in context.policy.annotation.leave_out:
         return
     version, sources = wanted

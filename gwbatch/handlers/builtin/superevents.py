@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from gwbatch import effects
 from gwbatch.annotation.graph import MAP, UPLOADED_MAP
 from gwbatch.effects import Effect
 from gwbatch.errors import BadInput
-from gwbatch.gpstime import utc_to_gps
 from gwbatch.handlers.builtin.annotate import annotate_superevent
 from gwbatch.handlers.builtin.mirroring import mirror_superevent
 from gwbatch.handlers.registry import SUPEREVENT_CHANGED, Context
 from gwbatch.model import Decision
-from gwbatch.superevents import Event, Manager, parse_event
+from gwbatch.superevents import Manager, parse_event
 from gwbatch.superevents.admission import ALERT_TYPES, added_label, foreign_server
 from gwbatch.superevents.candidate import require_name
 from gwbatch.superevents.manager import EARLY_WARNING, LOW_SIGNIF_LOCKED, SIGNIF_LOCKED
@@ -45,7 +43,7 @@ def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
         event = parse_event(data)
         if alert.get("alert_type") == "label_added":
             event = replace(event, labels=event.labels | {added_label(alert)})
-        _refuse_the_future(event, context)
+        context.refuse_the_future(event.gpstime, f"Event {event.graceid}")
         decisions = Manager(context.policy).decide(alert, event, context.mirror)
         if known is not None or decisions[0].action != "drop":
             context.mirror.put_event({**data, "labels": _labels(alert, known)}, context.now)
@@ -88,12 +86,6 @@ def _not_worth_reading(
     if alert.get("alert_type") not in ALERT_TYPES and known is None:
         return f"alert type {alert.get('alert_type')}"
     return None
-
-
-def _refuse_the_future(event: Event, context: Context) -> None:
-    limit = context.now + context.policy.future_limit
-    if context.live and event.gpstime > utc_to_gps(datetime.fromtimestamp(limit, UTC)):
-        raise BadInput(f"Event {event.graceid} has the gpstime {event.gpstime!r}, which is far in the future.")
 
 
 def _labels(alert: Mapping[str, Any], known: Mapping[str, Any] | None) -> list[str]:

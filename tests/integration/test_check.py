@@ -1,0 +1,77 @@
+"""``gwbatch check``: what it looks at, the worst first, and the exit codes of Nagios."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from gwbatch.cli import cli
+from gwbatch.ledger import Ledger, jobs, leases, messages
+from gwbatch.ledger.health import Level, Limits, findings
+from gwbatch.ledger.messages import Incoming
+from gwbatch.ledger.report import report
+from gwbatch.model import JobReport, JobState
+
+
+def gwbatch(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def wrong(ledger: Ledger, **limits: Any) -> dict[str, Level]:
+    return {one.key: one.level for one in findings(ledger, report(ledger, time.time()), Limits(**limits))}
+
+
+def test_check_without_a_ledger_is_unknown(tmp_path: Path) -> None:
+    done = gwbatch("check", "--state", str(tmp_path))
+    assert done.exit_code == 3
+    assert done.output.startswith("GWBATCH UNKNOWN: There is no ledger")
+
+
+def test_all_well(ledger: Ledger) -> None:
+    assert ledger.path is not None
+    with ledger.transaction() as tx:
+        leases.acquire(tx, "dispatcher", time.time())
+    done = gwbatch("check", "--state", str(ledger.path.parent), "--disk-free", "0.001", "0.0001")
+    assert (done.exit_code, done.output.splitlines()[0].partition(" | ")[0]) == (0, "GWBATCH OK: all well")
+
+
+def test_the_worst_comes_first_and_decides_the_exit_code(ledger: Ledger) -> None:
+    assert ledger.path is not None
+    with ledger.transaction() as tx:
+        messages.receive(
+            tx, Incoming("igwn-alert", "x", 0, 1, b"", None), ["general"], time.time(), refused="bad | x\ny"
+        )
+    done = gwbatch("check", "--state", str(ledger.path.parent))
+    first, second, *_ = done.output.splitlines()
+    assert done.exit_code == 2
+    assert first.startswith("GWBATCH CRITICAL: no dispatcher is running (and 1 more) | superevent_depth=0")
+    assert second.startswith("WARNING: 1 dead letters")
+    assert "|" not in second
+    as_json = json.loads(gwbatch("check", "--state", str(ledger.path.parent), "--json").output)
+    assert [one["level"] for one in as_json["findings"]] == ["CRITICAL", "WARNING"]
+
+
+def test_what_check_looks_at(ledger: Ledger) -> None:
+    now = time.time()
+    with ledger.transaction() as tx:
+        leases.acquire(tx, "dispatcher", now)
+        messages.receive(tx, Incoming("igwn-alert", "x", 0, 1, b"", now + 60), ["superevent"], now - 100)
+        for key, state in (("G1/a", JobState.HELD), ("G2/a", JobState.UNKNOWN), ("G3/a", JobState.FAILED)):
+            jobs.plan(tx, key, "a", "general", key, {}, 0, now)
+            job = jobs.get(tx, key)
+            assert job is not None
+            jobs.report(tx, job, JobReport(f"{key}/1", state, reason="why"), None, now)
+        tx.execute(
+            "INSERT INTO heartbeats (name, pid, started, last_poll, connected) VALUES ('gcn', 1, 0, ?, 1)", (now,)
+        )
+        tx.execute("INSERT INTO offsets VALUES ('gcn', 't', 0, 0, 5, 500, 3, ?)", (now,))
+    found = wrong(ledger, silence=10.0, disk_free=(1e30, 1.0))
+    assert found == {
+        "lane superevent": Level.CRITICAL, "clock": Level.CRITICAL, "scheduler": Level.CRITICAL,
+        "listener gcn gap": Level.WARNING, "listener gcn lag": Level.WARNING, "listener gcn silent": Level.WARNING,
+        "job G1/a": Level.WARNING, "failed jobs": Level.WARNING, "disk": Level.WARNING,
+    }  # fmt: skip
