@@ -31,6 +31,23 @@ class TransientError(GwbatchError):
     transient = True
 
 
+class NotThereYet(TransientError):
+    """What is wanted is expected later; until then waiting for it is no trouble.
+
+    Attributes
+    ----------
+    retry_after : float
+        Seconds before the next try.
+    expected : float
+        Unix time until which it may well be missing.
+    """
+
+    def __init__(self, message: str, retry_after: float, expected: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.expected = expected
+
+
 class BadInput(GwbatchError):
     """A message or file that nobody can process: kept as a dead letter, never retried by itself."""
 

@@ -38,7 +38,8 @@ def fermi(packet: int = 115, **params: Any) -> bytes:
 
 def guano(**changes: Any) -> dict[str, Any]:
     notice = {
-        "mission": "Swift", "alert_type": "initial", "alert_tense": "current", "id": ["694215995"],
-        "trigger_time": "2022-12-31T21:46:05.13Z", "rate_duration": 0.256, "far": 1e-5, "follow_up_type": "GW",
+        "mission": "Swift", "instrument": "BAT-GUANO", "alert_type": "initial", "alert_tense": "current",
+        "id": ["694215995"], "trigger_time": "2022-12-31T21:46:05.13Z", "rate_duration": 0.256, "far": 1e-5,
+        "follow_up_type": "GW",
     }  # fmt: skip
     return {name: value for name, value in {**notice, **changes}.items() if value is not None}

@@ -65,6 +65,7 @@ def _look(path: Path, limits: Any) -> tuple[Any, list[Any], dict[str, Any] | Non
         wrong = findings(ledger, found, limits)
     except (GwbatchError, sqlite3.Error, OSError) as error:
         return Level.UNKNOWN, [Finding(Level.UNKNOWN, "ledger", str(error))], None
+    wrong = [one for one in wrong if one.level > Level.OK]
     return max((one.level for one in wrong), default=Level.OK), wrong, found
 
 

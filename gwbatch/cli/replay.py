@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from gwbatch.cli.options import ledger_path, site_options, state_option
+from gwbatch.cli.options import json_option, ledger_path, site_options, state_option
 
 
 @click.command("replay")
@@ -14,6 +15,7 @@ from gwbatch.cli.options import ledger_path, site_options, state_option
 @click.option("--dry-run", is_flag=True, help="Decide in a scratch ledger and print; touch nothing.")
 @site_options
 @state_option
+@json_option
 def command(
     file: Path,
     dry_run: bool,
@@ -21,11 +23,13 @@ def command(
     settings: tuple[str, ...],
     policies: tuple[Path, ...],
     state: Path | None,
+    as_json: bool,
 ) -> None:
     """Feed recorded alerts ({"topic": ..., "payload": ...} a line) through the superevent manager.
 
-    With --dry-run every decision is printed as one JSON line, and last one line {"final": [...]} with every
-    superevent's end state.  Without it the alerts go into the ledger, to the dispatcher that runs there.
+    With --dry-run every decision is printed as one JSON line (--json changes nothing there), and last one line
+    {"final": [...]} with every superevent's end state.  Without it the alerts go into the ledger, to the dispatcher
+    that runs there.
 
     \b
     Examples:
@@ -34,20 +38,23 @@ def command(
       gwbatch replay alerts.jsonl --state /var/lib/gwbatch
     """
     from gwbatch.config.policy import load_policy
+    from gwbatch.config.profile import load_site
 
-    policy = load_policy(*policies)
+    policy, profile = load_policy(*policies), load_site(site, settings).profile
     if dry_run:
         from gwbatch.handlers.replay import replay
 
         with file.open("rb") as stream:
-            for line in replay(stream, policy):
+            for line in replay(stream, policy, profile.listeners):
                 click.echo(line)
         return
-    from gwbatch.config.profile import load_site
     from gwbatch.handlers import load_handlers
     from gwbatch.ledger import Ledger
     from gwbatch.listeners.spool import take_file
 
     ledger = Ledger(ledger_path(state))
-    count = take_file(file, ledger, load_handlers(policy, load_site(site, settings).profile))
-    click.echo(f"{count} alerts handed over to {ledger.path}; see 'gwbatch status'.")
+    count = take_file(file, ledger, load_handlers(policy, profile))
+    if as_json:
+        click.echo(json.dumps({"queued": count, "ledger": str(ledger.path)}))
+    else:
+        click.echo(f"{count} alerts handed over to {ledger.path}; see 'gwbatch status'.")

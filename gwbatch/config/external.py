@@ -6,10 +6,29 @@ import msgspec
 
 
 class Targeted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Thresholds in Hz up to which a targeted search looks."""
+    """Thresholds in Hz up to which a targeted search looks.
+
+    Attributes
+    ----------
+    far_external : float
+        On the observatory's side; triggers above it are vetoed, of any search.
+    far_gw : float or None
+        On the gravitational-wave side; None takes the less-significant threshold of the superevent's search.
+    """
 
     far_external: float
-    far_gw: float
+    far_gw: float | None = None
+
+
+class Vetoes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From where on a notice speaks against its trigger; see ``policy.toml``."""
+
+    grb_probability: float
+    most_likely_grb: int
+    most_likely_percent: float
+    importance: float
+    p_astro: float
+    reliability: float
 
 
 class Mixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,10 +51,17 @@ class External(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     search_rank: dict[str, int]
     rank_of_others: int
     cbc_like: list[str]
+    looks_among: dict[str, list[str]]
+    never_looked_at: list[str]
+    vetoes: Vetoes
     least_error: float
+    radius_contains: dict[str, float]
     fermi_systematics: dict[str, Mixture]
     map_sources: list[str]
     map_wait: float
+    map_tries: int
+    official_map_after: float
+    official_map_wait: float
     largest_map: int
 
     @property

@@ -20,6 +20,9 @@ from gwbatch.errors import ConfigError
 
 QUEUES = ("openmp", "general")
 
+NOTICE_TOPICS = ("gcn.notices.swift.bat.guano", "gcn.notices.svom.voevent.eclairs", "fermi.gbm.targeted.private.igwn")
+"""Topics of JSON notices that the field's own production listens to; the last one needs an agreement with Fermi."""
+
 
 class GraceDBSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The GraceDB server.
@@ -64,6 +67,8 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Where to begin a topic that was never read: ``latest``, ``earliest`` or a Unix time in seconds.
     kafka : dict
         Further librdkafka properties.
+    topics : list of str
+        GCN: topics of JSON notices to listen to, besides those of GCN Classic and of plug-ins.
     directory : str
         What a spool listener watches.
     max_bytes : int
@@ -79,6 +84,7 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     domain: str = "gcn.nasa.gov"
     start: str = "latest"
     kafka: dict[str, str | int | float | bool] = {}
+    topics: list[str] = msgspec.field(default_factory=lambda: list(NOTICE_TOPICS))
     directory: str = ""
     max_bytes: int = 4 * 2**20
 
@@ -252,7 +258,7 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "effects",
             "scheduler",
             "job",
-            "failed jobs",
+            "failed job",
             "dead letters",
             "disk",
             "clock",

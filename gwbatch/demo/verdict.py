@@ -12,13 +12,14 @@ from gwbatch.annotation import JOINT_PRODUCTS
 from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, FAR_FILE, MAP
 from gwbatch.config.policy import Policy
 from gwbatch.demo.stage import Stage
-from gwbatch.handlers.builtin import EXTERNAL_TOPICS, SUPEREVENT_TOPICS
+from gwbatch.external import ALERT_TOPICS
+from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
 from gwbatch.ledger import Ledger
 
 PRODUCTS = ("bayestar.html", "bayestar.png", "bayestar.fits.gz")
 VOLUME = "bayestar.volume.png"
 LABELS = {"EM_READY", "ADVREQ", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED"}
-COINCIDENT_LABELS = {"EM_COINC", "RAVEN_ALERT", "COMBINEDSKYMAP_READY"}
+COINCIDENT_LABELS = {"EM_COINC", "RAVEN_ALERT", "COMBINEDSKYMAP_READY"}  # and HIGH_PROFILE on the superevent
 LESS_SIGNIFICANT_LABELS = {"EM_READY", "LOW_SIGNIF_LOCKED"}
 NORMALISED_WITHIN = 1e-6
 SAME_TIME = 1e-3  # s
@@ -148,7 +149,7 @@ def total_probability(path: Path) -> float:
 def left_to_do(stage: Stage, ledger: Ledger, policy: Policy) -> list[str]:
     """What is still under way, from alerts on their way to us to effects on their way to GraceDB."""
     received = ledger.read("SELECT count(*) FROM messages WHERE source = 'igwn-alert'")[0][0]
-    coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS, *EXTERNAL_TOPICS]) - received
+    coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS, *ALERT_TOPICS]) - received
     return [*([f"{coming} alerts not received"] if coming else []), *unfinished(ledger)]
 
 

@@ -12,7 +12,7 @@ from gwbatch.clock import Clock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.external_writes import ExternalWrites
-from gwbatch.dispatcher.linked_maps import decode_map, fetch_map
+from gwbatch.dispatcher.linked_maps import Patience, decode_map, fetch_map
 from gwbatch.dispatcher.notifications import Notifications
 from gwbatch.dispatcher.outcome import Outcome
 from gwbatch.errors import BadInput, GwbatchError, TransientError
@@ -63,7 +63,7 @@ class Executors:
         self._policy = policy
         self._writer: Writer | None = None
         self._notifications = Notifications(profile.notify)
-        self._external = ExternalWrites(ledger, lambda: self.writer)
+        self._external = ExternalWrites(ledger, lambda: self.writer, clock)
         self._kinds: dict[str, Callable[[Claimed], Outcome]] = {
             "gracedb.create_superevent": self._create_superevent,
             "gracedb.update_superevent": self._update_superevent,
@@ -74,6 +74,8 @@ class Executors:
             "gracedb.create_external": self._external.create,
             "gracedb.replace_external": self._external.replace,
             "gracedb.keep_notice": self._external.keep,
+            "gracedb.read_external": self._external.read,
+            "gracedb.adopt_external": self._external.adopt,
             "gracedb.prefer_external": self._prefer_external,
             "gracedb.upload": self._upload,
             "gracedb.copy": self._copy,
@@ -247,7 +249,7 @@ class Executors:
         elif claimed.attempts > 1 and read_result(directory, job.attempt_key) is not None:
             native_id = ""  # it ran to its end and the scheduler has forgotten it: the watcher finds the result
         else:
-            request = self._prepare(job, directory)
+            request = self._prepare(job, directory, claimed.attempts)
             mark("job.prepared")
             native_id = self._scheduler.submit(request)
         mark("job.submitted")
@@ -284,11 +286,11 @@ class Executors:
         job = jobs.get(self._ledger.connection, claimed.args["job"])
         return job if job is not None and job.attempt == claimed.args["attempt"] else None
 
-    def _prepare(self, job: jobs.Job, directory: Path) -> JobRequest:
+    def _prepare(self, job: jobs.Job, directory: Path, tries: int) -> JobRequest:
         """Make the job directory: inputs and ``job.json``, nothing else."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, source in job.request["inputs"].items():
-            self._fetch(source, directory / name, job.created)
+            self._fetch(source, directory / name, job.created, tries)
         (output,) = job.request["outputs"]
         inputs = tuple(job.request["inputs"])
         parameters, plugins = job.request["parameters"], self._profile.plugins
@@ -298,7 +300,7 @@ class Executors:
             self._profile.resources(job.queue), job.priority, job.avoid,
         )  # fmt: skip
 
-    def _fetch(self, source: Mapping[str, Any], place: Path, since: float) -> None:
+    def _fetch(self, source: Mapping[str, Any], place: Path, since: float, tries: int) -> None:
         if place.exists():
             return
         temporary = place.with_name(f".{place.name}.new")
@@ -313,19 +315,22 @@ class Executors:
             graceid, filename = source["gracedb"]
             temporary.write_bytes(self.writer.download(self._target(graceid), filename))
         else:
-            temporary.write_bytes(self._given_map(source, since))
+            temporary.write_bytes(self._given_map(source, since, tries))
         sync(temporary)
         temporary.replace(place)
 
-    def _given_map(self, source: Mapping[str, Any], since: float) -> bytes:
-        """The sky map that a notice brings or links to."""
-        digest = source.get("url") or source["inline"]
+    def _given_map(self, source: Mapping[str, Any], since: float, tries: int) -> bytes:
+        """The sky map that a notice brings or links to, or that its observatory publishes later."""
+        ((kind, digest),) = ((name, source[name]) for name in ("inline", "url", "official") if name in source)
         _, _, notice = Externals(self._ledger.connection).notice(source["external"], digest)
         settings = self._policy.external
-        if "inline" in source:
+        if kind == "inline":
             return decode_map(notice.skymap, settings.largest_map)
-        patient = self._clock.now() < since + settings.map_wait
-        return fetch_map(notice.skymap, settings.map_sources, settings.largest_map, patient=patient)
+        url, wait = notice.skymap, settings.map_wait
+        if kind == "official":
+            url, since, wait = notice.official_map, since + settings.official_map_after, settings.official_map_wait
+        patience = Patience(since, since + wait, tries, settings.map_tries)
+        return fetch_map(url, settings.map_sources, settings.largest_map, patience, self._clock.now())
 
 
 def end_job(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gwbatch.clock import Clock
 from gwbatch.dispatcher.outcome import Outcome
 from gwbatch.errors import BadInput, TransientError
 from gwbatch.external.event_file import event_file
-from gwbatch.ledger import Ledger
+from gwbatch.external.notices import LARGEST
+from gwbatch.handlers.registry import EXTERNAL_FOUND
+from gwbatch.ledger import Ledger, Transaction, messages
 from gwbatch.ledger.effects import Claimed
 from gwbatch.ledger.external import External, Externals
 from gwbatch.voevent import is_voevent
@@ -29,9 +33,10 @@ class ExternalWrites:
         Gives the GraceDB writer.
     """
 
-    def __init__(self, ledger: Ledger, writer: Callable[[], Writer]) -> None:
+    def __init__(self, ledger: Ledger, writer: Callable[[], Writer], clock: Clock) -> None:
         self._ledger = ledger
         self._writer = writer
+        self._clock = clock
 
     def create(self, claimed: Claimed) -> Outcome:
         """Make the event; GraceDB is asked first whether it has one for the trigger already."""
@@ -51,7 +56,6 @@ class ExternalWrites:
             self._writer().upload(graceid, name, content, "Notice", [], repeated=True)
             for label in claimed.args["labels"]:
                 self._writer().label(graceid, label, repeated=True)
-        self._keep_json(claimed, graceid)
         return Outcome({"graceid": graceid, "ours": ours}, lambda tx: Externals(tx).name(event.key, graceid))
 
     def replace(self, claimed: Claimed) -> Outcome:
@@ -60,8 +64,9 @@ class ExternalWrites:
         graceid = self.graceid(event.key)
         if event.chosen != claimed.args["notice"]:
             return self.keep(claimed)  # a still better one is on its way: GraceDB must not go back in time
+        if event.adopted:
+            return self.keep(claimed)  # only who made the event may replace its file
         self._writer().replace_event(graceid, name, content)
-        self._keep_json(claimed, graceid)
         return Outcome({"graceid": graceid})
 
     def keep(self, claimed: Claimed) -> Outcome:
@@ -70,8 +75,22 @@ class ExternalWrites:
         graceid = self.graceid(event.key)
         comment = "Notice that another one counts above"
         self._writer().upload(graceid, name, content, comment, [], repeated=claimed.attempts > 1)
-        self._keep_json(claimed, graceid)
         return Outcome({"graceid": graceid})
+
+    def read(self, claimed: Claimed) -> Outcome:
+        """Read an event that somebody else made, and hand it to the lane of external triggers."""
+        found, filename, content = self._writer().event_file(claimed.args["graceid"], LARGEST)
+        encoded = None if content is None else base64.b64encode(content).decode()
+        message = {"object": found, "filename": filename, "content": encoded, "because": claimed.key}
+
+        def send(tx: Transaction) -> None:
+            messages.send(tx, "lane", EXTERNAL_FOUND, message, ["exttrig"], self._clock.now())
+
+        return Outcome({"filename": filename}, send)
+
+    def adopt(self, claimed: Claimed) -> Outcome:
+        """Let what waits for the event go on: somebody else made it."""
+        return Outcome({"graceid": claimed.args["graceid"]})
 
     def graceid(self, key: str) -> str:
         """The GraceDB id of an external event.
@@ -89,20 +108,13 @@ class ExternalWrites:
         return event.graceid
 
     def _read(self, claimed: Claimed) -> tuple[External, str, bytes]:
-        """The event, and the file that GraceDB shall read for a notice: a VOEvent, made if need be."""
+        """Return the event, and name and content of its file in GraceDB."""
         externals = Externals(self._ledger.connection)
         event = externals.get(claimed.args["external"])
         if event is None:
             raise BadInput(f"The ledger knows no external event {claimed.args['external']}.")
         topic, payload, notice = externals.notice(event.key, claimed.args["notice"])
-        content = payload if is_voevent(payload) else event_file(notice)
-        return event, f"{_name(topic)}.xml", content
-
-    def _keep_json(self, claimed: Claimed, graceid: str) -> None:
-        key, digest = claimed.args["external"], claimed.args["notice"]
-        topic, payload, _ = Externals(self._ledger.connection).notice(key, digest)
-        if not is_voevent(payload):
-            self._writer().upload(graceid, f"{_name(topic)}.json", payload, "Notice", [], repeated=True)
+        return event, f"{_name(topic)}.{'xml' if is_voevent(payload) else 'json'}", event_file(payload, notice)
 
 
 def _name(topic: str) -> str:

@@ -1,27 +1,54 @@
-"""Sky maps that come with notices: inside, or as a link."""
+"""Sky maps that come with notices: inside, as a link, or published by the observatory some minutes later."""
 
 from __future__ import annotations
 
 import base64
+import ssl
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 
-from gwbatch.errors import BadInput, TransientError
+from gwbatch.errors import BadInput, NotThereYet
 
 CONNECT, READ = 10.0, 30.0  # s
 WHOLE = 300.0  # s for all of a map
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 300.0  # s between two tries, growing by half
 
 
-class NotThereYet(TransientError):
-    """Observatories put their maps up when they are ready: asked again once a minute."""
+@dataclass(frozen=True)
+class Patience:
+    """How long and how often a map is asked for.
 
-    retry_after = 60.0  # s
+    Attributes
+    ----------
+    begin, end : float
+        Unix time in s before which it is not asked for, and after which it is given up.
+    tries, most_tries : int
+        The number of this try, and of the last one.
+    """
+
+    begin: float
+    end: float
+    tries: int = 1
+    most_tries: int = 40
+
+    def is_over(self, now: float) -> bool:
+        """Whether a try that failed at `now` (Unix s) was the last."""
+        return now >= self.end or self.tries >= self.most_tries
+
+    @property
+    def pause(self) -> float:
+        """Seconds before the next try."""
+        return min(LONGEST_PAUSE, FIRST_PAUSE * 1.5 ** min(self.tries - 1, 20))
 
 
 def decode_map(text: str, largest: int) -> bytes:
-    """A map in base64.
+    """Return a map given in base64.
 
     Raises
     ------
@@ -31,49 +58,76 @@ def decode_map(text: str, largest: int) -> bytes:
     try:
         content = base64.b64decode(text, validate=False)
     except ValueError as error:
-        raise BadInput(f"the sky map inside the notice is not base64: {error}") from error
+        raise BadInput(f"Cannot read the sky map inside the notice: it is not base64 ({error}).") from error
     if not content or len(content) > largest:
-        raise BadInput(f"the sky map inside the notice has {len(content)} bytes (the limit is {largest})")
+        raise BadInput(f"Cannot take the sky map inside the notice: it has {len(content)} bytes (limit {largest}).")
     return content
 
 
-def fetch_map(url: str, sources: Sequence[str], largest: int, *, patient: bool) -> bytes:
-    """The map at an address of a notice.
+def fetch_map(url: str, sources: Sequence[str], largest: int, patience: Patience, now: float) -> bytes:
+    """Download the map at an address of a notice.
 
     Parameters
     ----------
     sources : sequence of str
         Beginnings of the addresses that may be asked; a notice may name any.
-    patient : bool
-        Whether a map that is not there yet may still come.
+    now : float
+        Unix time in s.
 
     Raises
     ------
-    TransientError
+    NotThereYet
         When it may be had later.
     BadInput
-        When the address is refused, the map is too large, or it never came.
+        When the address is refused, the map is too large, or patience is over.
     """
+    if url.startswith("http://") and not url.startswith(tuple(sources)):
+        url = f"https://{url.removeprefix('http://')}"  # observatories still write http in their notices
     if not url.startswith(tuple(sources)):
-        raise BadInput(f"the sky map {url[:200]} is at no address that the policy trusts (external.map_sources)")
+        raise BadInput(f"Cannot download the sky map {url[:200]}: it matches no prefix in external.map_sources.")
+    if now < patience.begin:
+        raise NotThereYet(f"The sky map {url} is expected later.", patience.begin - now, patience.end)
     try:
-        with requests.get(url, timeout=(CONNECT, READ), stream=True, allow_redirects=False) as reply:
-            if reply.status_code == requests.codes.ok:
-                return _read(reply, largest)
-            problem = f"status {reply.status_code}"
-    except requests.RequestException as error:
-        problem = str(error)
-    if patient:
-        raise NotThereYet(f"The sky map {url} cannot be had yet: {problem}. Trying again later.")
-    raise BadInput(f"the sky map {url} never came: {problem}")
+        return _download(url, largest)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, _Refused) as error:
+        problem = str(error) or type(error).__name__
+    if patience.is_over(now):
+        raise BadInput(f"Cannot download the sky map {url}: {problem}. Gave up after {patience.tries} tries.")
+    message = f"Cannot download the sky map {url} yet: {problem}. Trying again later."
+    raise NotThereYet(message, patience.pause, patience.end)
 
 
-def _read(reply: requests.Response, largest: int) -> bytes:
+class _Refused(Exception):
+    """The server answered with something else than a map."""
+
+
+class _OlderTLS(HTTPAdapter):
+    """For servers whose TLS 1.3 fails with some clients, as HEASARC's does."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        context = ssl.create_default_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        super().init_poolmanager(*args, **kwargs, ssl_context=context)
+
+
+def _download(url: str, largest: int) -> bytes:
+    with requests.Session() as session:
+        try:
+            return _read(session, url, largest)
+        except requests.exceptions.SSLError:
+            session.mount("https://", _OlderTLS())
+            return _read(session, url, largest)
+
+
+def _read(session: requests.Session, url: str, largest: int) -> bytes:
     content, began = bytearray(), time.monotonic()
-    while part := reply.raw.read1(1 << 16, decode_content=True):  # what has come, without waiting for more
-        content += part
-        if len(content) > largest:
-            raise BadInput(f"the sky map {reply.url} is larger than {largest} bytes")
-        if time.monotonic() - began > WHOLE:
-            raise NotThereYet(f"The sky map {reply.url} came too slowly. Trying again later.")
+    with session.get(url, timeout=(CONNECT, READ), stream=True, allow_redirects=False) as reply:
+        if reply.status_code != requests.codes.ok:
+            raise _Refused(f"status {reply.status_code}")
+        while part := reply.raw.read1(1 << 16, decode_content=True):  # what has come, without waiting for more
+            content += part
+            if len(content) > largest:
+                raise BadInput(f"Cannot take the sky map {url}: it is larger than {largest} bytes.")
+            if time.monotonic() - began > WHOLE:
+                raise _Refused(f"only {len(content)} bytes in {WHOLE:g} s")
     return bytes(content)

@@ -51,7 +51,9 @@ class Notifier:
     def _look(self, now: float) -> None:
         limits = Limits(silence=self._settings.silence)
         found = findings(self._ledger, report(self._ledger, now), limits)
-        chosen = {one.key: one for one in found if one.key.startswith(tuple(self._settings.select))}
+        chosen = {
+            one.key: one for one in found if one.level > Level.OK and one.key.startswith(tuple(self._settings.select))
+        }
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
             for effect in (*self._start(), *self._compare(tx, chosen, now)):

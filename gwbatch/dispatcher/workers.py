@@ -90,7 +90,7 @@ class EffectWorker:
                 claimed.attempts, longest=LONGEST.get(claimed.kind, 60.0)
             )
             log.warning("effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
-            effects.postpone(tx, claimed, now + wait, reason)
+            effects.postpone(tx, claimed, now + wait, reason, getattr(error, "expected", None))
         else:
             log.error(
                 "effect %s failed for good: %s", claimed.key, reason, exc_info=not isinstance(error, GwbatchError)

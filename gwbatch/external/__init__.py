@@ -1,7 +1,8 @@
 """The science rules of external triggers, pure: what a notice says, which one counts, what coincides with what.
 
-`notices` reads, `triggers` chooses among the notices of one trigger, `coincidence` compares with superevents.
-No I/O, no clock, no globals; windows, rates and thresholds come from the policy.
+`missions` lists who sends notices, `notices` reads them, `vetoes` says what speaks against a trigger, `triggers`
+chooses among the notices of one trigger, `coincidence` compares with superevents.  No I/O, no clock, no globals;
+windows, rates and thresholds come from the policy.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from gwbatch.external.coincidence import (
     preferred_external,
     raven_alert,
 )
-from gwbatch.external.notices import JSON_TOPICS, VOEVENT_TYPES, Notice, parse_notice
+from gwbatch.external.missions import ALERT_TOPICS, MISSIONS, VOEVENT_TOPICS
+from gwbatch.external.notices import Evidence, Notice, parse_notice
 from gwbatch.external.triggers import Trigger, combine
+from gwbatch.external.vetoes import ignored, vetoes
 
 __all__ = [
-    "JSON_TOPICS",
-    "VOEVENT_TYPES",
+    "ALERT_TOPICS",
+    "MISSIONS",
+    "VOEVENT_TOPICS",
+    "Evidence",
     "ExternalEvent",
     "Match",
     "Notice",
@@ -29,7 +34,9 @@ __all__ = [
     "best_match",
     "coincide",
     "combine",
+    "ignored",
     "parse_notice",
     "preferred_external",
     "raven_alert",
+    "vetoes",
 ]

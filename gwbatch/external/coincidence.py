@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from gwbatch.config.external import External
 from gwbatch.config.policy import Policy
@@ -15,6 +16,9 @@ from gwbatch.config.policy import Policy
 NOT_GRB = "NOT_GRB"
 EM_COINC = "EM_COINC"
 RAVEN_ALERT = "RAVEN_ALERT"
+HIGH_PROFILE = "HIGH_PROFILE"
+PE_READY = "PE_READY"
+TARGETED = "subgrbtargeted"
 YEAR = 365.0 * 86400.0
 
 
@@ -108,39 +112,52 @@ def window_of(external: ExternalEvent, burst: bool, settings: External) -> tuple
     return None if found is None else (found[0], found[1])
 
 
-def coincide(partner: Partner, external: ExternalEvent, overlap: float | None, settings: External) -> Match | None:
-    """The coincidence of a superevent and an external event, or None.
+def is_looked_at(partner: Partner, external: ExternalEvent, policy: Policy) -> bool:
+    """Whether the search of an external event looks among superevents of this kind at all."""
+    settings, search = policy.external, external.search.lower()
+    if partner.kind in settings.never_looked_at:
+        return False
+    kinds = settings.looks_among.get(search)
+    if kinds is not None and not any(fnmatchcase(partner.kind, kind) for kind in kinds):
+        return False
+    return search != TARGETED or partner.kind in policy.less_significant
+
+
+def coincide(partner: Partner, external: ExternalEvent, overlap: float | None, policy: Policy) -> Match | None:
+    """Return the coincidence of a superevent and an external event, or None.
 
     Parameters
     ----------
     overlap : float or None
         Overlap integral of their sky maps, when both are there.
     """
-    if external.category != partner.category:
+    if external.category != partner.category or not is_looked_at(partner, external, policy):
         return None
-    window = window_of(external, partner.burst, settings)
+    window = window_of(external, partner.burst, policy.external)
     dt = partner.t_0 - external.time
     if window is None or not window[0] <= dt <= window[1]:
         return None
-    far_time = joint_far(partner.far, window, external, settings)
+    far_time = joint_far(partner, window, external, policy)
     far_spacetime = None if overlap is None else far_time / overlap if overlap > 0 else math.inf
     return Match(partner.key, external.key, dt, window, far_time, overlap, far_spacetime)
 
 
-def joint_far(far_gw: float, window: tuple[float, float], external: ExternalEvent, settings: External) -> float:
-    """Joint false alarm rate in Hz, from the times alone.
+def joint_far(partner: Partner, window: tuple[float, float], external: ExternalEvent, policy: Policy) -> float:
+    """Return the joint false alarm rate in Hz, from the times alone.
 
-    Untargeted: width of the window x rate of external triggers x `far_gw`.  Targeted sub-threshold searches:
-    ``Z (1 - ln(Z / Z_max))`` with ``Z = width x far_ext x far_gw``.
+    Untargeted: width of the window x rate of external triggers x FAR of the superevent.  Targeted sub-threshold
+    searches: ``Z (1 - ln(Z / Z_max))`` with ``Z = width x far_ext x far_gw``, and ``Z_max`` of the thresholds.
     """
-    width = window[1] - window[0]
+    settings, width = policy.external, window[1] - window[0]
     targeted = settings.targeted.get(external.observatory.lower())
-    if external.search == "SubGRBTargeted" and targeted is not None and external.far is not None:
-        z = width * external.far * far_gw
-        z_max = width * targeted.far_external * targeted.far_gw
+    if external.search.lower() == TARGETED and targeted is not None and external.far is not None:
+        threshold = policy.less_significant[partner.kind]
+        far_gw = threshold.far / threshold.trials if targeted.far_gw is None else targeted.far_gw
+        z = width * external.far * partner.far
+        z_max = width * targeted.far_external * far_gw
         return z * (1 - math.log(z / z_max)) if 0 < z <= z_max else z
     per_year = settings.rates.get(external.search.lower(), settings.rate_of_others)
-    return width * per_year / YEAR * far_gw
+    return width * per_year / YEAR * partner.far
 
 
 def raven_alert(match: Match, partner: Partner, external: ExternalEvent, policy: Policy) -> str | None:
@@ -161,9 +178,13 @@ def raven_alert(match: Match, partner: Partner, external: ExternalEvent, policy:
     if external.search == "Supernova":
         limit = settings.supernova_far
         rate = partner.far * threshold.trials
+        if rate < 0:
+            return f"a false alarm rate of {rate:.3g} Hz, below zero"
         return None if rate < limit else f"{rate:.3g} Hz with trials, wanted is less than {limit:.3g} Hz"
     if match.far_spacetime is None:
         return "the overlap of the sky maps is not known"
+    if match.far_spacetime < 0:
+        return f"a joint false alarm rate of {match.far_spacetime:.3g} Hz, below zero"
     rate = match.far_spacetime * threshold.trials * (threshold.trials - 1)
     return None if rate <= threshold.far else f"{rate:.3g} Hz with trials, wanted is at most {threshold.far:.3g} Hz"
 

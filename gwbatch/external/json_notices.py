@@ -1,83 +1,131 @@
-"""Notices of GCN as JSON: the published schemas, with what is optional and what varies among missions."""
+"""Notices of GCN as JSON: GCN's published schemas, with what is optional and what varies among missions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import log, sqrt
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.external.missions import Mission, mission_of_json
 from gwbatch.gpstime import gps_of
 
-# topic: (observatory, search)
-JSON_TOPICS: dict[str, tuple[str, str]] = {
-    "gcn.notices.swift.bat.guano": ("Swift", "SubGRBTargeted"),
-    "gcn.notices.fermi.gbm.targeted": ("Fermi", "SubGRBTargeted"),
-    "gcn.notices.svom.voevent.eclairs": ("SVOM", "GRB"),
-    "gcn.notices.icecube.gold_bronze_track_alerts": ("IceCube", "HEN"),
-    "gcn.notices.chime.frb": ("CHIME", "FRB"),
-    "gcn.notices.einstein_probe.wxt.alert": ("EinsteinProbe", "GRB"),
-}
-
-_MISSIONS = {
-    "swift": "Swift", "fermi": "Fermi", "svom": "SVOM", "icecube": "IceCube", "chime": "CHIME",
-    "einstein probe": "EinsteinProbe", "einstein_probe": "EinsteinProbe",
-}  # fmt: skip
-_NO_TEST = ("current", "archival", "")
-LEAST_CONTAINED = 1e-6
-_STAGES = {"initial": 0, "subsequent": 1, "update": 2, "retraction": 10}
+_REAL_TENSES = ("", "current", "archival")
+_TEST_TYPES = ("test", "injected", "commanded")
+_STAGES = {"": 0, "initial": 0, "subsequent": 1, "update": 2, "retraction": 10} | dict.fromkeys(_TEST_TYPES, 0)
+MOCK = "mdc-test_event"
+"""What the id or IVORN of a mock trigger holds, in any case of letters."""
 
 
 def read_json(topic: str, notice: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a `Notice` from a JSON notice.
+    """Return the values of a `Notice` from a JSON notice.
 
     Raises
     ------
     BadInput
-        When it lacks a trigger time or id, or names a mission that its topic does not belong to.
+        When it is of an unknown mission, lacks a trigger time or id, or has a field of the wrong type.
     """
-    observatory, search = JSON_TOPICS[topic]
-    mission = notice.get("mission")  # some missions leave it out
-    if mission is not None and _MISSIONS.get(str(mission).lower()) != observatory:
-        raise BadInput(f"a notice of the mission {str(mission)[:60]!r} on the topic {topic}")
-    kind = str(notice.get("alert_type") or "initial")
-    if kind not in _STAGES:
-        raise BadInput(f"the alert_type {kind[:40]!r}")
-    search = _guano(notice, search)
+    mission = _mission(notice)
+    alert_type = _text(notice, "alert_type").lower()
+    if alert_type not in _STAGES:
+        raise BadInput(f"Invalid notice: the alert_type is {alert_type[:40]!r}.")
+    subtype = _text(notice, "subtype")
+    kind = mission.kind_of_subtype(subtype)
+    search = _search(notice, mission, subtype)
+    targeted = search == "SubGRBTargeted"
+    duration = _number(notice, "rate_duration") or _number(notice, "image_duration") or 0.0
+    trigger_id = _id(notice)
+    mock = _flag(notice, "is_mdc") or MOCK in trigger_id.lower() or MOCK in _text(notice, "ivorn").lower()
     ra, dec = _number(notice, "ra"), _number(notice, "dec")
+    if ra is None or dec is None:
+        ra = dec = None
+    retracted = alert_type == "retraction"
     return {
-        "observatory": observatory,
-        "trigger_id": _id(notice),
-        "kind": topic,
-        "stage": _STAGES[kind] + (0 if ra is None else 1),
-        "time": gps_of(str(notice.get("trigger_time") or "")),
-        "duration": _number(notice, "rate_duration") or _number(notice, "image_duration") or 0.0,
+        "observatory": mission.observatory,
+        "trigger_id": trigger_id,
+        "kind": topic if kind is None else kind.name,
+        "stage": _STAGES[alert_type] + (ra is not None) if kind is None or retracted else kind.stage,
+        "time": gps_of(_text(notice, "trigger_time")) + (duration / 2 if targeted else 0.0),
+        "duration": duration,
         "ra": ra,
         "dec": dec,
-        "error": _error(notice),
-        "search": search,
+        "radius": _radius(notice),
+        "contained": _contained(notice),
+        "form": "json",
+        "search": "MDC" if mock else search,
         "far": _number(notice, "far"),
-        "test": str(notice.get("alert_tense") or "") not in _NO_TEST,
-        "grb": kind != "retraction",
-        "reasons": ("retracted",) if kind == "retraction" else (),
-        "retracted": kind == "retraction",
-        "skymap": str(notice.get("healpix_file") or notice.get("healpix_url") or ""),
+        "test": _text(notice, "alert_tense").lower() not in _REAL_TENSES or alert_type in _TEST_TYPES,
+        "retracted": retracted,
+        "centred": targeted and duration > 0,
+        "sequence": _number(notice, "record_number") or 0.0,
+        "skymap": _text(notice, "healpix_file") or _text(notice, "healpix_url"),
+        "official_map": fermi_map(_text(notice, "light_curve_url")) if kind and kind.packet == FINAL_POSITION else "",
+        "evidence": {
+            "grb_probability": None if targeted or not mission.classified else _grb_probability(notice),
+            "importance": _number(notice, "importance") if mission.search == "FRB" else None,
+            "p_astro": _number(notice, "p_astro"),
+            "known_source": _text(notice, "known_source"),
+            "unpositioned": kind is not None and not kind.positioned,
+            "flags": tuple(filter(None, [_text(notice, "gwbatch_veto")])),  # of events taken over from GraceDB
+        },
     }
 
 
-def _guano(notice: Mapping[str, Any], search: str) -> str:
-    """GUANO follows up gravitational waves (targeted), or bursts that somebody else has seen: those are bursts."""
-    followed = str(notice.get("follow_up_type") or "")
-    return "GRB" if search == "SubGRBTargeted" and followed == "GRB" else search
+FINAL_POSITION = 115
+
+
+def fermi_map(light_curve: str) -> str:
+    """Return where Fermi GBM publishes its own map of a burst, from the address of the burst's light curve.
+
+    It is ``glg_healpix_all_bnYYMMDDFFF_v00.fit`` in ``current/`` of the burst's folder at HEASARC.
+    """
+    folder, quicklook, _ = light_curve.partition("/quicklook/")
+    burst = folder.rpartition("/")[2]
+    if not quicklook or not burst.startswith("bn") or not burst.removeprefix("bn").isdecimal():
+        return ""
+    return f"{folder}/current/glg_healpix_all_{burst}_v00.fit"
+
+
+def _mission(notice: Mapping[str, Any]) -> Mission:
+    said = {name: _text(notice, name) for name in ("mission", "instrument", "$schema")}
+    mission = mission_of_json(*said.values())
+    if mission is None:
+        named = ", ".join(f"{name} {value[:80]!r}" for name, value in said.items())
+        raise BadInput(f"Cannot tell the mission of the notice from its {named}.")
+    return mission
+
+
+def _search(notice: Mapping[str, Any], mission: Mission, subtype: str) -> str:
+    """Return what was searched for; a GUANO notice about a burst that somebody else has seen is a burst."""
+    instrument = _text(notice, "instrument").lower()
+    if "targeted" in instrument or "guano" in instrument:
+        return "GRB" if _text(notice, "follow_up_type").strip().upper() == "GRB" else "SubGRBTargeted"
+    # Fermi's sub-threshold notices share a schema with the others, and are the ones that grade their reliability.
+    if mission.classified and ("subthresh" in subtype.lower().replace("-", "") or _text(notice, "reliability")):
+        return "SubGRB"
+    return mission.search
 
 
 def _id(notice: Mapping[str, Any]) -> str:
+    """Return the id; all of a list joined with ``_``, as GraceDB does it."""
     value = notice.get("id")
-    if isinstance(value, list):
-        value = value[0] if value else ""
-    if not isinstance(value, str | int) or isinstance(value, bool) or len(str(value)) > 100:
-        raise BadInput(f"the id {str(value)[:40]!r}")
-    return str(value).strip()
+    parts = value if isinstance(value, list) else [value]
+    if not parts or not all(isinstance(part, str | int) and not isinstance(part, bool) for part in parts):
+        raise BadInput(f"Invalid notice: the id is {str(value)[:40]!r}.")
+    return "_".join(str(part).strip() for part in parts)
+
+
+def _text(notice: Mapping[str, Any], name: str) -> str:
+    value = notice.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadInput(f"Invalid notice: {name} is {str(value)[:40]!r}, which is not a text.")
+    return value or ""
+
+
+def _flag(notice: Mapping[str, Any], name: str) -> bool:
+    value = notice.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadInput(f"Invalid notice: {name} is {str(value)[:40]!r}, which is neither true nor false.")
+    return bool(value)
 
 
 def _number(notice: Mapping[str, Any], name: str) -> float | None:
@@ -85,26 +133,40 @@ def _number(notice: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e30:
-        raise BadInput(f"{name} is {str(value)[:40]!r}")
+        raise BadInput(f"Invalid notice: {name} is {str(value)[:40]!r}, which is not a number.")
     return float(value)
 
 
-def _error(notice: Mapping[str, Any]) -> float | None:
-    """The 1-sigma radius in degrees, from a radius or the axes of an ellipse that contains a probability.
-
-    For a Gaussian on the plane the radius of probability P is ``sigma * sqrt(-2 ln(1 - P))``.
-    """
-    value = notice.get("ra_dec_error")
-    if isinstance(value, list):
-        axes = [_number({"ra_dec_error": one}, "ra_dec_error") for one in value[:2]]
-        known = [axis for axis in axes if axis is not None]
-        radius = max(known) if known else None
-    else:
-        radius = _number(notice, "ra_dec_error")
-    if radius is None:
+def _grb_probability(notice: Mapping[str, Any]) -> float | None:
+    classes = notice.get("classification")
+    if classes is None:
         return None
+    if not isinstance(classes, Mapping):
+        raise BadInput(f"Invalid notice: classification is {str(classes)[:40]!r}, which is not an object.")
+    return _number(classes, "GRB") or 0.0
+
+
+def _radius(notice: Mapping[str, Any]) -> float | None:
+    """Return the error radius in deg: of an ellipse, the longer of its first two axes."""
+    if notice.get("ra_dec_error") is not None:
+        return _longest(notice, "ra_dec_error")
+    sides = [_longest(notice, name) for name in ("ra_uncertainty", "dec_uncertainty")]
+    return max((side for side in sides if side is not None), default=None)
+
+
+def _longest(notice: Mapping[str, Any], name: str) -> float | None:
+    value = notice.get(name)
+    if not isinstance(value, list):
+        return _number(notice, name)
+    axes = [_number({name: one}, name) for one in value[:2]]
+    return max((axis for axis in axes if axis is not None), default=None)
+
+
+def _contained(notice: Mapping[str, Any]) -> float | None:
     contained = _number(notice, "containment_probability")
-    contained = 0.9 if contained is None else contained
-    if not LEAST_CONTAINED < contained < 1 or radius < 0:
-        raise BadInput(f"an error radius of {radius:g} deg that contains {contained:g}")
-    return radius / sqrt(-2 * log(1 - contained))
+    if contained is not None and not LEAST_CONTAINED < contained < 1:
+        raise BadInput(f"Invalid notice: containment_probability is {contained:g}.")
+    return contained
+
+
+LEAST_CONTAINED = 1e-6

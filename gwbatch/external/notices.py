@@ -6,19 +6,59 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gwbatch.errors import BadInput
-from gwbatch.external.json_notices import JSON_TOPICS, read_json
-from gwbatch.external.voevents import VOEVENT_TYPES, read_voevent
+from gwbatch.external.json_notices import read_json
+from gwbatch.external.missions import VOEVENT_PREFIX
+from gwbatch.external.voevents import read_voevent
 from gwbatch.voevent import is_voevent
 
 _TRIGGER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # it becomes part of keys, paths and queries
 
 LATEST_GPS = 4.0e9  # s, the year 2106
+LARGEST_RADIUS = 180.0  # deg
 LARGEST = 16 * 2**20
 """Bytes of a notice with an inline sky map; larger ones are refused."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a notice says for and against its trigger; None or empty where it says nothing.
+
+    Attributes
+    ----------
+    grb_probability : float or None
+        Probability of a gamma-ray burst; 0 where other classes are listed without it.
+    most_likely : int or None
+        GCN Classic's index of the most likely source.
+    most_likely_percent : float or None
+        Its probability in per cent.
+    reliability : float or None
+        GCN Classic's grade of a sub-threshold trigger.
+    importance, p_astro : float or None
+        Probability of an astrophysical origin, of a fast radio burst and of a neutrino.
+    known_source : str
+        The repeating source that it came from.
+    unpositioned : bool
+        It was sent before there was a position.
+    flags : tuple of str
+        GCN Classic's flags that speak against it.
+    foreign : str
+        Why a notice of this kind does not concern external triggers at all.
+    """
+
+    grb_probability: float | None = None
+    most_likely: int | None = None
+    most_likely_percent: float | None = None
+    reliability: float | None = None
+    importance: float | None = None
+    p_astro: float | None = None
+    known_source: str = ""
+    unpositioned: bool = False
+    flags: tuple[str, ...] = ()
+    foreign: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,29 +72,37 @@ class Notice:
     trigger_id : str
         The observatory's own name of the trigger.
     kind : str
-        Notice type (``FERMI_GBM_FIN_POS``) or topic.
+        Notice type (``FERMI_GBM_FIN_POS``), or the topic where it has none.
     stage : int
         How far the analysis has come: of two notices of one trigger the later stage counts.
     time : float
-        GPS s.
+        GPS s; of a targeted search the centre of the interval that was found.
     duration : float
         Seconds over which the trigger was found.
-    ra, dec, error : float or None
-        Position and its 1-sigma radius in degrees.
+    ra, dec : float or None
+        Position in deg.
+    radius : float or None
+        Error radius in deg, as it stands in the notice.
+    contained : float or None
+        Probability within `radius`; None where the notice does not say.
+    form : str
+        ``voevent`` or ``json``.
     search : str
         ``GRB``, ``SubGRB``, ``SubGRBTargeted``, ``MDC``, ``Supernova``, ``FRB`` or ``HEN``.
     far : float or None
         The observatory's own false alarm rate in Hz.
     test : bool
         Nothing that happened in the sky.
-    grb : bool
-        Whether it is what its search looks for; else `reasons` say why not.
     retracted : bool
         The observatory takes the trigger back.
-    drop : str
-        Why the notice does not count at all; empty when it does.
+    centred : bool
+        `time` was moved from the beginning to the centre of the interval.
+    sequence : float
+        Number of the notice among those of the trigger, where the observatory counts them.
     skymap : str
         A linked sky map (``https://...``) or an inline one (base64).
+    official_map : str
+        Where the observatory publishes its own map some minutes later.
     """
 
     observatory: str
@@ -65,15 +113,18 @@ class Notice:
     duration: float = 0.0
     ra: float | None = None
     dec: float | None = None
-    error: float | None = None
+    radius: float | None = None
+    contained: float | None = None
+    form: str = "voevent"
     search: str = "GRB"
     far: float | None = None
     test: bool = False
-    grb: bool = True
     retracted: bool = False
-    drop: str = ""
-    reasons: tuple[str, ...] = ()
+    centred: bool = False
+    sequence: float = 0.0
     skymap: str = ""
+    official_map: str = ""
+    evidence: Evidence = field(default_factory=Evidence)
 
     @property
     def key(self) -> str:
@@ -82,10 +133,9 @@ class Notice:
 
 
 def external_key(observatory: str, trigger_id: str, *, test: bool, mdc: bool, time: float) -> str:
-    """The key of a trigger's event: categories never mix, and mock triggers all bear the same id."""
-    if mdc:
-        return f"E@{observatory}.mdc-{trigger_id}-{int(time)}"
-    return f"E@{observatory}{'.test' if test else ''}-{trigger_id}"
+    """Return the key of a trigger's event: categories never mix, and mock triggers may all bear the same id."""
+    category = f"{'.test' if test else ''}{'.mdc' if mdc else ''}"
+    return f"E@{observatory}{category}-{trigger_id}{f'-{int(time)}' if mdc else ''}"
 
 
 def is_external(key: str) -> bool:
@@ -94,7 +144,12 @@ def is_external(key: str) -> bool:
 
 
 def parse_notice(topic: str, payload: bytes | Mapping[str, Any]) -> Notice:
-    """Read a notice.
+    """Read a notice; what it is follows from its content alone.
+
+    Parameters
+    ----------
+    topic : str
+        Where it came from, which names the kind of a notice that has no other name.
 
     Raises
     ------
@@ -102,18 +157,12 @@ def parse_notice(topic: str, payload: bytes | Mapping[str, Any]) -> Notice:
         When it cannot be read, comes from an unknown mission, or lacks what makes a trigger.
     """
     if isinstance(payload, bytes) and len(payload) > LARGEST:
-        raise BadInput(f"a notice of {len(payload)} bytes: refused (the limit is {LARGEST})")
-    if isinstance(payload, bytes) and is_voevent(payload):
+        raise BadInput(f"Cannot read a notice of {len(payload)} bytes: the limit is {LARGEST}.")
+    if isinstance(payload, bytes) and (is_voevent(payload) or topic.startswith(VOEVENT_PREFIX)):
         values = read_voevent(payload)
-        if topic in JSON_TOPICS and values["observatory"] != JSON_TOPICS[topic][0]:
-            raise BadInput(f"a VOEvent of {values['observatory']} on the topic {topic}")
-    elif topic in JSON_TOPICS:
-        values = read_json(topic, _object(payload))
-    elif isinstance(payload, bytes):
-        values = read_voevent(payload)  # says what is wrong with it
     else:
-        raise BadInput(f"a JSON notice on the topic {topic}, which nobody here knows")
-    notice = Notice(**values)
+        values = read_json(topic, _object(payload))
+    notice = Notice(**{**values, "evidence": Evidence(**values["evidence"])})
     _check(notice)
     return notice
 
@@ -123,30 +172,32 @@ def _object(payload: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             payload = json.loads(payload)
         except (ValueError, RecursionError) as error:
-            raise BadInput(f"not JSON: {error}") from error
+            raise BadInput(f"Cannot read the notice: it is not JSON ({error}).") from error
     if not isinstance(payload, Mapping):
-        raise BadInput("a JSON notice that is no object")
+        raise BadInput("Cannot read the notice: it is JSON, but not an object.")
     return payload
 
 
 def _check(notice: Notice) -> None:
     """Refuse what no sky and no clock can have."""
-    for name in ("time", "duration", "ra", "dec", "error", "far"):
+    for name in ("time", "duration", "ra", "dec", "radius", "far", "sequence"):
         value = getattr(notice, name)
         if value is not None and not math.isfinite(value):
-            raise BadInput(f"{name} is {value!r}")
+            raise BadInput(f"Invalid notice: {name} is {value!r}.")
     if not 0 < notice.time < LATEST_GPS:
-        raise BadInput(f"the time GPS {notice.time!r} s")
+        raise BadInput(f"Invalid notice: the time is GPS {notice.time!r} s.")
     if not notice.trigger_id:
-        raise BadInput("the notice has no trigger id")
+        raise BadInput("Invalid notice: it has no trigger id.")
     if not _TRIGGER_ID.fullmatch(notice.trigger_id):
-        raise BadInput(f"the trigger id {notice.trigger_id[:80]!r}")
+        raise BadInput(f"Invalid notice: the trigger id is {notice.trigger_id[:80]!r}.")
     if notice.ra is not None and not 0 <= notice.ra <= 360:
-        raise BadInput(f"right ascension {notice.ra:g} deg")
+        raise BadInput(f"Invalid notice: right ascension (ra) is {notice.ra:g} deg.")
     if notice.dec is not None and not -90 <= notice.dec <= 90:
-        raise BadInput(f"declination {notice.dec:g} deg")
+        raise BadInput(f"Invalid notice: declination (dec) is {notice.dec:g} deg.")
+    if notice.radius is not None and not 0 <= notice.radius <= LARGEST_RADIUS:
+        raise BadInput(f"Invalid notice: the error radius is {notice.radius:g} deg.")
     if notice.duration < 0 or (notice.far is not None and notice.far < 0):
-        raise BadInput("a negative duration or false alarm rate")
+        raise BadInput("Invalid notice: a negative duration or false alarm rate (far).")
 
 
-__all__ = ["JSON_TOPICS", "VOEVENT_TYPES", "Notice", "parse_notice"]
+__all__ = ["Evidence", "Notice", "external_key", "is_external", "parse_notice"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log, sqrt
 from typing import Any
 
 from gwbatch.config.external import External
@@ -9,7 +10,7 @@ from gwbatch.external.notices import Notice
 
 
 def headers(notice: Notice) -> dict[str, Any]:
-    """What the map's FITS headers say of the trigger: time (GPS s), instrument, name."""
+    """Return what the map's FITS headers say of the trigger: time (GPS s), instrument, name."""
     return {
         "gps_time": notice.time,
         "instrument": notice.observatory,
@@ -18,14 +19,27 @@ def headers(notice: Notice) -> dict[str, Any]:
 
 
 def model(notice: Notice, settings: External) -> dict[str, Any] | None:
-    """Parameters of the job ``external-skymap``, in deg; None for a notice without a position.
+    """Return the parameters of the job ``external-skymap``, in deg; None for a notice without a position.
 
-    The parts of ``mixture`` are ``[weight, sigma]``: for Fermi GBM core and tail of the systematic error by notice
-    type (Connaughton et al. 2015), else none.
+    The parts of ``mixture`` are ``[weight, sigma]``: for Fermi GBM core and tail of the systematic error by kind of
+    notice (Connaughton et al. 2015), else, and for targeted searches, none.
     """
     if notice.ra is None or notice.dec is None:
         return None
-    known = settings.fermi_systematics.get(notice.kind) if notice.observatory == "Fermi" else None
+    ordinary = notice.observatory == "Fermi" and not notice.centred and notice.search != "SubGRBTargeted"
+    known = settings.fermi_systematics.get(notice.kind) if ordinary else None
     parts = [[known.core_weight, known.core], [1 - known.core_weight, known.tail]] if known else [[1.0, 0.0]]
-    error = max(notice.error or 0.0, settings.least_error)
-    return {"ra": notice.ra, "dec": notice.dec, "error": error, "mixture": parts}
+    return {"ra": notice.ra, "dec": notice.dec, "error": sigma(notice, settings), "mixture": parts}
+
+
+def sigma(notice: Notice, settings: External) -> float:
+    """Return the 1-sigma radius of a position in deg, never less than the policy's `least_error`.
+
+    For a Gaussian on the plane the radius that contains the probability P is ``sigma * sqrt(-2 ln(1 - P))``.
+    """
+    contained = notice.contained
+    if contained is None:
+        usual = settings.radius_contains
+        contained = usual.get(f"{notice.form}.{notice.observatory}".lower(), usual.get(notice.form, 0.0))
+    scale = sqrt(-2 * log(1 - contained)) if contained else 1.0
+    return max((notice.radius or 0.0) / scale, settings.least_error)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gwbatch.config.external import External
 from gwbatch.external.notices import Notice
+from gwbatch.external.vetoes import RETRACTED, ignored, vetoes
 
 # A burst that was found as a sub-threshold candidate too is a burst.
 _SEARCH_RANK = {"SubGRB": 0, "SubGRBTargeted": 0, "MDC": 1}
@@ -24,40 +26,44 @@ class Trigger:
         The hash of that notice's content.
     located : str or None
         The hash of the notice that its sky map is made from: the best one that has a position or a map.
-    grb : bool
-        False: the event bears NOT_GRB, for the `reasons`.
+    reasons : tuple of str
+        The vetoes; with any of them the event bears NOT_GRB.
     """
 
     notice: Notice
     chosen: str
     located: str | None
-    grb: bool
     reasons: tuple[str, ...]
+
+    @property
+    def grb(self) -> bool:
+        """Whether it counts as what its search looks for."""
+        return not self.reasons
 
     @property
     def retracted(self) -> bool:
         """Whether the observatory took it back."""
-        return "retracted" in self.reasons
+        return RETRACTED in self.reasons
 
 
-def combine(notices: Iterable[tuple[str, Notice]]) -> Trigger | None:
-    """The state of a trigger, given its notices with the hashes of their contents; None when none of them counts.
+def combine(notices: Iterable[tuple[str, Notice]], settings: External) -> Trigger | None:
+    """Return the state of a trigger, given its notices with the hashes of their contents; None if none of them counts.
 
     It is the maximum of an order among notices, so neither their order of arrival nor doubles change it.
     """
-    counting = [(content, notice) for content, notice in notices if not notice.drop]
+    counting = [(content, notice) for content, notice in notices if not ignored(notice, settings)]
     if not counting:
         return None
     content, notice = max(((one, two) for one, two in counting), key=lambda pair: _order(*pair))
     retracted = any(one.retracted for _, one in counting)
-    reasons = tuple(dict.fromkeys([*notice.reasons, *(["retracted"] if retracted else [])]))
+    reasons = tuple(dict.fromkeys([*vetoes(notice, settings), *([RETRACTED] if retracted else [])]))
     placed = [(one, two) for one, two in counting if two.ra is not None or two.skymap]
     located = max(placed, key=lambda pair: _order(*pair))[0] if placed else None
-    return Trigger(notice, content, located, not reasons, reasons)
+    return Trigger(notice, content, located, reasons)
 
 
 def _order(content: str, notice: Notice) -> tuple[object, ...]:
     """Bursts over sub-threshold candidates, later stages of the analysis over earlier ones; then one of them."""
     rank = _SEARCH_RANK.get(notice.search, _RANK_OF_OTHERS)
     # A retraction says that it is taken back, but the position and time are those of the last notice before it.
-    return (rank, not notice.retracted, notice.stage, notice.ra is not None, notice.time, content)
+    return (rank, not notice.retracted, notice.stage, notice.sequence, notice.ra is not None, notice.time, content)

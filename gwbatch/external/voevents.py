@@ -5,34 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.external.json_notices import FINAL_POSITION, MOCK, fermi_map
+from gwbatch.external.missions import RETRACTION_PACKET, TEST_PACKETS, Mission, mission_of_ivorn
 from gwbatch.gpstime import gps_of
 from gwbatch.voevent import parse_voevent
 
-# Notice types that concern external triggers, and how far the analysis has come in each.
-VOEVENT_TYPES: dict[int, tuple[str, int]] = {
-    60: ("SWIFT_BAT_GRB_ALERT", 0),
-    61: ("SWIFT_BAT_GRB_POS_ACK", 2),
-    110: ("FERMI_GBM_ALERT", 0),
-    111: ("FERMI_GBM_FLT_POS", 1),
-    112: ("FERMI_GBM_GND_POS", 2),
-    115: ("FERMI_GBM_FIN_POS", 3),
-    131: ("FERMI_GBM_SUBTHRESH", 1),
-    149: ("SNEWS", 1),
-    202: ("SVOM_ECLAIRS", 2),
-}
-RETRACTIONS = {164}
-
-_OBSERVATORIES = {"swift": "Swift", "fermi": "Fermi", "fsc": "SVOM", "snews": "SNEWS"}
-_MDC_TRIGGERS = {"123456"}
-
-NO_POSITION_YET = 110
-MOST_LIKELY_GRB = 4
-MOST_LIKELY_PERCENT = 50
-RELIABLE_ABOVE = 4
+_MOCK_TRIGGERS = {"123456"}
+_FLAGS_AGAINST = ("StarTrack_Lost_Lock", "Def_NOT_a_GRB")
 
 
 def read_voevent(payload: bytes) -> dict[str, Any]:
-    """The values of a `Notice` from a VOEvent.
+    """Return the values of a `Notice` from a VOEvent.
 
     Raises
     ------
@@ -41,86 +24,64 @@ def read_voevent(payload: bytes) -> dict[str, Any]:
     """
     root = parse_voevent(payload)
     ivorn = str(root.get("ivorn") or "")
-    observatory = _observatory(ivorn)
+    mission = mission_of_ivorn(ivorn)
+    if mission is None:
+        raise BadInput(f"Cannot tell the mission of the VOEvent: unknown mission in the ivorn {ivorn[:200]!r}.")
     packet = _integer(_param(root, "Packet_Type"))
-    kind, stage = VOEVENT_TYPES.get(packet or -1, (f"packet type {packet}", 1))
-    test = str(root.get("role") or "") == "test"
-    reasons = tuple(_reasons(root, packet))
-    retracted = packet in RETRACTIONS or _param(root, "Retraction") in ("true", "True", "1")
-    ra, dec, error = _position(root)
+    kind = None if packet is None else mission.kind_of_packet(packet)
+    retracted = packet == RETRACTION_PACKET or _flag(root, "Retraction")
+    trigger_id = _trigger_id(root, mission)
+    ra, dec, radius = _position(root)
     return {
-        "observatory": observatory,
-        "trigger_id": _trigger_id(root, observatory),
-        "kind": kind,
-        "stage": stage + (10 if retracted else 0),
-        "time": _time(root),
+        "observatory": mission.observatory,
+        "trigger_id": trigger_id,
+        "kind": f"packet type {packet}" if kind is None else kind.name,
+        "stage": (1 if kind is None else kind.stage) + (10 if retracted else 0),
+        "time": gps_of((root.findtext(".//WhereWhen//ISOTime") or "").strip()),
         "duration": _first_number(root, "Trig_Timescale", "Integ_Time") or 0.0,
         "ra": ra,
         "dec": dec,
-        "error": error,
-        "search": _search(root, ivorn, observatory),
-        "test": test,
-        "grb": not reasons,
-        "reasons": reasons,
+        "radius": radius,
+        "search": _search(ivorn, trigger_id, mission),
+        "test": str(root.get("role") or "observation").lower() != "observation" or packet in TEST_PACKETS,
         "retracted": retracted,
-        "drop": _drop(root, observatory, packet),
         "skymap": _linked_map(root),
+        "official_map": fermi_map(_param(root, "LightCurve_URL") or "") if packet == FINAL_POSITION else "",
+        "evidence": {
+            "most_likely": _integer(_param(root, "Most_Likely_Index")),
+            "most_likely_percent": _number(_param(root, "Most_Likely_Prob")),
+            "reliability": _number(_param(root, "Reliability")),
+            "unpositioned": kind is not None and not kind.positioned,
+            "flags": tuple(name for name in _FLAGS_AGAINST if _flag(root, name)),
+            "foreign": _foreign(mission, packet),
+        },
     }
 
 
-def _observatory(ivorn: str) -> str:
-    path = ivorn.partition("://")[2].lower()
-    for part in path.replace("#", "/").split("/"):
-        for name, observatory in _OBSERVATORIES.items():
-            if part.startswith(name):
-                return observatory
-    raise BadInput(f"a notice of an unknown mission: {ivorn[:200]!r}")
+def _foreign(mission: Mission, packet: int | None) -> str:
+    known = [kind.packet for kind in mission.kinds]
+    if packet is None or packet in known or packet == RETRACTION_PACKET or packet in TEST_PACKETS:
+        return ""
+    return f"{mission.observatory} packet type {packet} is not one of {', '.join(map(str, known))}"
 
 
-def _trigger_id(root: Any, observatory: str) -> str:
-    if observatory == "SVOM":
-        return (_grouped(root, "Svom_Identifiers", "Burst_Id") or "").strip()
-    return (_param(root, "TrigID") or _param(root, "Trans_Num") or "").strip()
-
-
-def _search(root: Any, ivorn: str, observatory: str) -> str:
-    if "subthresh" in ivorn.lower():
-        return "SubGRB"
-    if _param(root, "TrigID") in _MDC_TRIGGERS:
-        return "MDC"
-    return "Supernova" if observatory == "SNEWS" else "GRB"
-
-
-def _reasons(root: Any, packet: int | None) -> list[str]:
-    """Why this is no gamma-ray burst, as far as is known now."""
-    reasons = []
-    index = _integer(_param(root, "Most_Likely_Index"))
-    percent = _number(_param(root, "Most_Likely_Prob"))
-    if index is not None and index != MOST_LIKELY_GRB:
-        reasons.append(f"most likely source {index}, a burst would be {MOST_LIKELY_GRB}")
-    if percent is not None and percent < MOST_LIKELY_PERCENT:
-        reasons.append(f"most likely source at {percent:g} %")
-    if packet == NO_POSITION_YET:
-        reasons.append("no position yet")
-    return [*reasons, *(flag for flag in ("StarTrack_Lost_Lock", "Def_NOT_a_GRB") if _flag(root, flag))]
-
-
-def _drop(root: Any, observatory: str, packet: int | None) -> str:
-    reliability = _number(_param(root, "Reliability"))
-    if reliability is not None and reliability <= RELIABLE_ABOVE:
-        return f"reliability {reliability:g}, wanted is more than {RELIABLE_ABOVE}"
-    if observatory == "SVOM" and packet != 202:
-        return f"SVOM packet type {packet}, wanted is 202"
+def _trigger_id(root: Any, mission: Mission) -> str:
+    for name in mission.trigger_id:
+        group, _, param = name.rpartition("/")
+        value = _grouped(root, group, param) if group else _param(root, param)
+        if value and value.strip():
+            return value.strip()
     return ""
 
 
-def _time(root: Any) -> float:
-    text = (root.findtext(".//WhereWhen//ISOTime") or "").strip()
-    return gps_of(text)
+def _search(ivorn: str, trigger_id: str, mission: Mission) -> str:
+    if trigger_id in _MOCK_TRIGGERS or MOCK in trigger_id.lower() or MOCK in ivorn.lower():
+        return "MDC"
+    return "SubGRB" if "subthresh" in ivorn.lower() else mission.search
 
 
 def _position(root: Any) -> tuple[float | None, float | None, float | None]:
-    """Right ascension, declination and 1-sigma radius (deg); a notice without a position has zeros for it."""
+    """Return right ascension, declination and error radius (deg); a notice without a position has zeros for it."""
     place = root.find(".//WhereWhen//Position2D")
     if place is None:
         return None, None, None
@@ -134,7 +95,7 @@ def _position(root: Any) -> tuple[float | None, float | None, float | None]:
 def _linked_map(root: Any) -> str:
     for param in root.iterfind(".//What//Param"):
         name, value = str(param.get("name") or ""), str(param.get("value") or "")
-        if value.startswith("https://") and name.lower() in ("healpix_url", "locationmap_url", "skymap_fits"):
+        if "://" in value and name.lower() in ("healpix_url", "locationmap_url", "skymap_fits"):
             return value
     return ""
 
@@ -169,7 +130,7 @@ def _number(text: str | None) -> float | None:
     try:
         return float(text)
     except ValueError as error:
-        raise BadInput(f"{text[:40]!r} is no number") from error
+        raise BadInput(f"Invalid VOEvent: {text[:40]!r} is not a number.") from error
 
 
 def _integer(text: str | None) -> int | None:
@@ -177,5 +138,5 @@ def _integer(text: str | None) -> int | None:
     if value is None:
         return None
     if value != value or abs(value) > 1e9:
-        raise BadInput(f"{text!r} is no number of a kind")
+        raise BadInput(f"Invalid VOEvent: {text!r} is not the number of a kind.")
     return int(value)

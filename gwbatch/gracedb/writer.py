@@ -171,6 +171,27 @@ class Writer:
                 stream.close()
                 stream.release_conn()
 
+    def event_file(self, graceid: str, largest: int) -> tuple[dict[str, Any], str, bytes | None]:
+        """Return an event, and name and content of the file that it was made from.
+
+        The content is None where there is no such file, or it has more than `largest` bytes.
+        """
+        with errors_in_words(f"read event {graceid}"):
+            event = dict(self.client.event(graceid).json())
+            entries = self.client.logs(graceid).json()
+        named = [
+            str(entry["filename"]) for entry in entries.get("log", entries.get("logs", [])) if entry.get("filename")
+        ]
+        if not named:
+            return event, "", None
+        try:
+            content = self.download(graceid, named[0])
+        except GraceDBError as error:
+            if error.status != 404:
+                raise
+            return event, named[0], None
+        return event, named[0], content if len(content) <= largest else None
+
     def upload_file(
         self, target: str, filename: str, path: Path, comment: str, tags: list[str], *, repeated: bool
     ) -> None:

@@ -29,6 +29,7 @@ LANES = ("superevent", "exttrig", "general")
 SERIAL_LANES = ("superevent", "exttrig")
 JOB_ENDED = "job.ended"
 SUPEREVENT_CHANGED = "lane.superevent_changed"
+EXTERNAL_FOUND = "lane.external_found"
 ORDER_ANNOTATE = "lane.order_annotate"
 ORDER_PREFER = "lane.order_prefer"
 OWN_TOPICS = ("every.", "job.", "lane.")
@@ -204,7 +205,7 @@ def load_handlers(policy: Policy, profile: Profile) -> Registry:
     """Register the built-in handlers, the profile's plug-ins and those of the entry-point group ``gwbatch.plugins``."""
     from gwbatch.handlers import builtin
 
-    builtin.register(policy)
+    builtin.register(policy, profile)
     for module in profile.plugins:
         try:
             import_module(module)
@@ -223,7 +224,7 @@ def decode(topic: str, payload: bytes) -> Any:
     BadInput
         When the payload is not what its topic promises.
     """
-    if topic.startswith("gcn.") and (".classic." in topic or is_voevent(payload)):
+    if "." in topic and (".classic." in topic or is_voevent(payload)):
         from gwbatch.handlers.voevent import check_topic
 
         check_topic(topic, payload)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gwbatch.config.policy import Policy
-from gwbatch.config.profile import Profile
+from gwbatch.config.profile import ListenerSettings, Profile
 from gwbatch.errors import BadInput
-from gwbatch.handlers.builtin import EXTERNAL_TOPICS, NOTICE_TOPICS, SUPEREVENT_TOPICS, external
+from gwbatch.external import ALERT_TOPICS
+from gwbatch.handlers.builtin import SUPEREVENT_TOPICS, external, notice_topics
 from gwbatch.handlers.builtin import superevents as lane
 from gwbatch.handlers.recorded import read_message
 from gwbatch.handlers.registry import Context, decode
@@ -21,8 +22,12 @@ from gwbatch.superevents.candidate import finite
 NOTICES = "gcn."
 
 
-def replay(lines: Iterable[bytes], policy: Policy) -> Iterator[str]:
+def replay(
+    lines: Iterable[bytes], policy: Policy, listeners: Mapping[str, ListenerSettings] | None = None
+) -> Iterator[str]:
     """Decide each line and yield every decision as one JSON line.
+
+    Notices come on the topics of the `listeners`, and on those of GCN's JSON notices.
 
     A line is ``{"topic": ..., "payload": ...}``, or has a ``payload_base64`` (VOEvents).  The last line holds
     every superevent's end state, in order of creation, and that of external events where there are any.  The
@@ -30,7 +35,7 @@ def replay(lines: Iterable[bytes], policy: Policy) -> Iterator[str]:
     """
     ledger = Ledger(None)
     with ledger.transaction() as tx:
-        context = Context(tx, policy, Profile(), 0.0, live=False)
+        context = Context(tx, policy, Profile(listeners=dict(listeners or {})), 0.0, live=False)
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -46,12 +51,10 @@ def replay(lines: Iterable[bytes], policy: Policy) -> Iterator[str]:
 
 def _decide(line: bytes, context: Context) -> list[Decision]:
     try:
-        topic, alert = _read(line)
-        if topic.startswith(NOTICES):
+        topic, alert = _read(line, context.profile)
+        if _is_notice(topic, context.profile):
             return _decide_notice(topic, alert, context)
-        if _base(topic) in EXTERNAL_TOPICS:
-            if external.known(alert, context) is None:
-                return [Decision("drop", reason="about an external event that no notice here has made")]
+        if _base(topic) in ALERT_TOPICS:
             return _external_lane(external.handle_alert(alert, context), context) or [Decision("none")]
         if topic not in SUPEREVENT_TOPICS and _base(topic) not in context.policy.topics:
             return [Decision("drop", reason=f"topic {topic} is not one that superevents are made from")]
@@ -63,15 +66,19 @@ def _decide(line: bytes, context: Context) -> list[Decision]:
         return [Decision("drop", reason=f"dead letter: {error}")]
 
 
-def _read(line: bytes) -> tuple[str, Any]:
+def _is_notice(topic: str, profile: Profile) -> bool:
+    return topic.startswith(NOTICES) or topic in notice_topics(profile)
+
+
+def _read(line: bytes, profile: Profile) -> tuple[str, Any]:
     record = decode("replay", line)
     topic, payload = record.get("topic"), record.get("payload")
     if not isinstance(topic, str) or (payload is None and "payload_base64" not in record):
         raise BadInput("a line needs a topic and a payload")
-    if topic.startswith(NOTICES) or "payload_base64" in record:
+    if _is_notice(topic, profile) or "payload_base64" in record:
         topic, content = read_message(line, ".jsonl")
         payload = decode(topic, content)
-        if topic.startswith(NOTICES):
+        if _is_notice(topic, profile):
             return topic, payload
     if isinstance(payload, str):
         payload = decode(topic, payload.encode(errors="surrogatepass"))
@@ -92,7 +99,7 @@ def _decide_alert(topic: str, alert: dict[str, Any], context: Context) -> list[D
 
 
 def _decide_notice(topic: str, notice: Any, context: Context) -> list[Decision]:
-    if topic not in NOTICE_TOPICS:
+    if topic not in notice_topics(context.profile) and not topic.startswith(f"{NOTICES}notices."):
         return [Decision("drop", reason=f"topic {topic} is not one of external triggers")]
     content = notice if isinstance(notice, bytes) else json.dumps(notice, sort_keys=True).encode()
     if not messages.first_time(context.tx, messages.digest(content), "replay", context.now):
@@ -139,6 +146,7 @@ def _external_state(event: External, context: Context) -> dict[str, Any]:
         "time": event.time,
         "test": event.test,
         "grb": event.grb,
+        "reasons": list(event.reasons),
         "labels": sorted(event.labels),
     }
     for match in chosen:

@@ -64,11 +64,11 @@ def done(tx: Transaction, claimed: Claimed, result: Mapping[str, Any], now: floa
     )
 
 
-def postpone(tx: Transaction, claimed: Claimed, not_before: float, error: str) -> None:
-    """Try again at `not_before`."""
+def postpone(tx: Transaction, claimed: Claimed, not_before: float, error: str, expected: float | None = None) -> None:
+    """Try again at `not_before`; until `expected` (Unix s) the wait is no trouble."""
     tx.execute(
-        "UPDATE effects SET state = 'ready', not_before = ?, error = ? WHERE id = ?",
-        (not_before, error, claimed.id),
+        "UPDATE effects SET state = 'ready', not_before = ?, error = ?, expected = ? WHERE id = ?",
+        (not_before, error, expected, claimed.id),
     )
 
 

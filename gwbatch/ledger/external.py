@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gwbatch.errors import BadInput
 from gwbatch.external import ExternalEvent, Match, Notice, Trigger, parse_notice
 from gwbatch.external.coincidence import EM_COINC, NOT_GRB, RAVEN_ALERT
 from gwbatch.ledger.database import Transaction, query
 from gwbatch.model import Decision
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class External:
         Whether somebody set NOT_GRB in GraceDB (True) or took it away (False): that counts above the notices.
     expected : tuple of str
         Our own label changes (``+LABEL``, ``-LABEL``) that no alert has shown yet.
+    adopted : bool
+        Somebody else made the event in GraceDB.
     """
 
     key: str
@@ -49,6 +55,7 @@ class External:
     by_hand: bool | None
     labels: tuple[str, ...]
     expected: tuple[str, ...]
+    adopted: bool = False
 
     @property
     def grb(self) -> bool:
@@ -80,14 +87,20 @@ class Externals:
 
     # ---- notices --------------------------------------------------------------------------------------
 
-    def add_notice(self, digest: str, key: str, topic: str, payload: bytes, now: float) -> None:
-        """Keep a notice."""
-        self.tx.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?)", (key, digest, topic, payload, now))
+    def add_notice(self, digest: str, key: str, topic: str, payload: bytes, now: float) -> bool:
+        """Keep a notice; False when it is known already."""
+        values = (key, digest, topic, payload, now)
+        return self.tx.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?)", values).rowcount == 1
 
     def notices(self, key: str) -> list[tuple[str, Notice]]:
-        """All notices of a trigger, with the hashes of their contents."""
-        rows = self.tx.execute("SELECT digest, topic, payload FROM notices WHERE external = ?", (key,)).fetchall()
-        return [(row["digest"], parse_notice(row["topic"], row["payload"])) for row in rows]
+        """Return all notices of a trigger that can be read, with the hashes of their contents."""
+        found = []
+        for row in self.tx.execute("SELECT digest, topic, payload FROM notices WHERE external = ?", (key,)).fetchall():
+            try:
+                found.append((row["digest"], parse_notice(row["topic"], row["payload"])))
+            except BadInput as error:  # an earlier version could read it
+                log.warning("a notice of %s does not count any more: %s", key, error)
+        return found
 
     def notice(self, key: str, digest: str) -> tuple[str, bytes, Notice]:
         """Topic, content and meaning of one notice."""
@@ -139,6 +152,10 @@ class Externals:
     def name(self, key: str, graceid: str) -> None:
         """The create effect brought back a GraceDB id."""
         self.tx.execute("UPDATE external_events SET graceid = ? WHERE key = ?", (graceid, key))
+
+    def adopt(self, key: str, graceid: str) -> None:
+        """Note that the event is one that somebody else made in GraceDB."""
+        self.tx.execute("UPDATE external_events SET graceid = ?, adopted = 1 WHERE key = ?", (graceid, key))
 
     def overrule(self, key: str, not_grb: bool) -> None:
         """Somebody set or took away NOT_GRB by hand."""
@@ -201,7 +218,8 @@ def _external(row: Mapping[str, Any]) -> External:
     for name in ("reasons", "labels", "expected"):
         values[name] = tuple(json.loads(values[name]))
     by_hand = values["by_hand"]
-    return External(**{**values, "test": bool(row["test"]), "by_hand": None if by_hand is None else bool(by_hand)})
+    values |= {"test": bool(row["test"]), "adopted": bool(row["adopted"])}
+    return External(**{**values, "by_hand": None if by_hand is None else bool(by_hand)})
 
 
 def _coincidence(row: Mapping[str, Any]) -> Coincidence:

@@ -1,4 +1,4 @@
-"""What is wrong, how badly, judged from a report: the one list that ``gwbatch check`` and notifications go by."""
+"""What is wrong, and how badly: the one list that status, console, ``gwbatch check`` and notifications go by."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ class Finding:
     ----------
     key : str
         The same while it is the same trouble (``listener gcn``).
+    level : Level
+        OK for what is worth seeing, but is being dealt with.
     """
 
     level: Level
@@ -96,11 +98,15 @@ def _lanes(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     if dead["newest"]:
         newest = dead["newest"][0]
         text = f"{dead['count']} dead letters, newest {newest['id']} ({newest['what']}): {newest['reason']}"
+        text += " (see: gwbatch deadletter list)"
         yield Finding(Level.WARNING, f"dead letters {newest['id']}", text)
 
 
 def _effects(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     effects = report["effects"]
+    for one in effects["retrying"]:
+        text = f"effect {one['key']} is retried (try {one['attempts']}): {one['error']}"
+        yield Finding(Level.OK, f"retried {one['key']}", text)
     age = effects["oldest_age"] or 0.0
     why = next((f": {one['error']}" for one in effects["retrying"]), "")
     yield from _above("effects", age, limits.effect_age, f"an effect has waited for {age:.0f} s{why}")
@@ -115,13 +121,9 @@ def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Fi
     for job in stuck:
         if job["state"] == "HELD":
             yield Finding(Level.WARNING, f"job {job['key']}", f"job {job['key']} is held: {job['reason']}")
-    failed = ledger.read(
-        "SELECT key, reason FROM jobs WHERE state IN ('FAILED', 'LOST') AND finished > ? ORDER BY finished DESC",
-        (report["time"] - limits.recent,),
-    )
-    if failed:
-        text = f"{len(failed)} jobs failed in the last {limits.recent / 3600:.0f} h, last {failed[0]['key']}"
-        yield Finding(Level.WARNING, "failed jobs", f"{text}: {failed[0]['reason']}")
+    for job in report["jobs"]["failed"]:
+        if job["finished"] is not None and job["finished"] > report["time"] - limits.recent:
+            yield Finding(Level.WARNING, f"failed job {job['key']}", f"job {job['key']} failed: {job['reason']}")
 
 
 def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:

@@ -104,7 +104,9 @@ def digest_at(tx: Transaction, source: str, topic: str, partition: int, epoch: i
 def send(tx: Transaction, source: str, topic: str, payload: dict[str, Any], lanes: Iterable[str], now: float) -> int:
     """Write down a message of our own (a timer that fired, a job that ended)."""
     offset = tx.execute(query("next_offset"), {"source": source, "topic": topic}).fetchone()[0]
-    message = Incoming(source, topic, 0, offset, json.dumps(payload).encode(), now)
+    # Handlers see one content once: two ends of one job, say, must not look alike.
+    unique = {**payload, "sent": now, "number": offset}
+    message = Incoming(source, topic, 0, offset, json.dumps(unique).encode(), now)
     message_id = receive(tx, message, lanes, now)
     assert message_id is not None  # the offset is new by construction
     return message_id

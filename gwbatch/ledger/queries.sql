@@ -87,7 +87,7 @@ FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
 WHERE d.state = 'new' GROUP BY d.lane;
 
 -- name: report_open_effects
-SELECT state, count(*) AS n, min(created) AS oldest FROM effects
+SELECT state, count(*) AS n, min(max(created, coalesce(expected, 0))) AS oldest FROM effects
 WHERE state IN ('ready', 'running') GROUP BY state;
 
 -- name: report_troubled_effects

@@ -6,10 +6,11 @@ import json
 import math
 import socket
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from gwbatch.ledger.database import Ledger, query
+from gwbatch.ledger.health import Limits, findings
 
 VERSION = 1
 SILENT = 15.0  # s without a poll after which a listener's last word on its connection is out of date
@@ -34,30 +35,7 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "dead_letters": {"count": _count_dead(ledger), "newest": dead_letters(ledger, limit=5)},
         "latencies": latencies(ledger),
     }
-    return {**found, "wrong": list(in_words(found))}
-
-
-def in_words(found: dict[str, Any]) -> Iterator[str]:
-    """What is wrong right now, worst first."""
-    if not found["dispatcher"]["running"]:
-        yield "no dispatcher is running"
-    for listener in found["listeners"]:
-        if not listener["connected"]:
-            yield f"listener {listener['name']} is not connected: {listener['note'] or 'no answer yet'}"
-        if listener["gap"]:
-            yield f"listener {listener['name']} missed {listener['gap']} messages that the broker no longer held"
-    for effect in found["effects"]["retrying"]:
-        yield f"effect {effect['key']} is retried (try {effect['attempts']}): {effect['error']}"
-    for job in found["jobs"]["open"]:
-        if job["state"] in ("HELD", "UNKNOWN"):
-            yield f"job {job['key']} is {job['state']}: {job['reason']}"
-    for job in found["jobs"]["failed"]:
-        yield f"job {job['key']} failed: {job['reason']}"
-    dead = found["dead_letters"]
-    if dead["newest"]:
-        newest = dead["newest"][0]
-        yield f"{dead['count']} dead letters, newest {newest['id']} ({newest['what']}): {newest['reason']}"
-        yield "  see: gwbatch deadletter list"
+    return {**found, "wrong": [one.text for one in findings(ledger, found, Limits(recent=math.inf))]}
 
 
 def _dispatcher(ledger: Ledger, now: float) -> dict[str, Any]:
@@ -143,7 +121,7 @@ def _effects(ledger: Ledger, now: float) -> dict[str, Any]:
     return {
         "ready": rows["ready"]["n"] if "ready" in rows else 0,
         "running": rows["running"]["n"] if "running" in rows else 0,
-        "oldest_age": None if oldest is None else now - oldest,
+        "oldest_age": None if oldest is None else max(0.0, now - oldest),
         "retrying": [dict(row) for row in trouble],
     }
 
@@ -152,7 +130,7 @@ def _jobs(ledger: Ledger, now: float) -> dict[str, Any]:
     by_state = {row["state"]: row["n"] for row in ledger.read("SELECT state, count(*) AS n FROM jobs GROUP BY state")}
     open_jobs = ledger.read(query("report_open_jobs"))
     failed = ledger.read(
-        "SELECT key, kind, attempt, reason FROM jobs WHERE state = 'FAILED' ORDER BY finished DESC LIMIT 10"
+        "SELECT key, kind, attempt, reason, finished FROM jobs WHERE state = 'FAILED' ORDER BY finished DESC LIMIT 10"
     )
     return {
         "by_state": by_state,

@@ -98,6 +98,7 @@ def _coincidences(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]
                 "trigger_id": event.trigger_id,
                 "search": event.search,
                 "grb": event.grb,
+                "reasons": list(event.reasons),
                 "dt": one.match.dt,
                 "far_time": one.match.far_time,
                 "overlap": one.match.overlap,

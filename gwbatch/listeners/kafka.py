@@ -172,7 +172,7 @@ class KafkaListener:
     def _carries(self, topic: str) -> bool:
         """Whether a topic of the handlers can be on this connection."""
         if self._settings.kind == "gcn":
-            return topic.startswith(("gcn.", "igwn."))
+            return topic in self._settings.topics or topic.startswith(("gcn.", "igwn."))
         return not topic.startswith(("gcn.", "igwn.", *OWN_TOPICS))
 
     def _begin(self, places: Sequence[_Place]) -> None:

@@ -19,6 +19,10 @@ _SINGLE_FIELDS = (
     "ifo", "snr", "chisq", "end_time", "end_time_ns", "mass1", "mass2", "mchirp", "mtotal", "eta", "coa_phase",
     "eff_distance", "channel", "template_duration", "f_final", "sigmasq", "spin1z", "spin2z",
 )  # fmt: skip
+_GRB_FIELDS = (
+    "ivorn", "author_ivorn", "author_shortname", "observatory_location_id", "coord_system", "ra", "dec", "error_radius",
+    "how_description", "how_reference_url", "T90", "trigger_duration", "designation", "redshift", "trigger_id",
+)  # fmt: skip
 _EXTERNAL = ("fermi", "swift", "svom", "snews", "integral", "agile", "icecube", "chime", "einsteinprobe")
 
 
@@ -36,6 +40,8 @@ def read_event_file(pipeline: str, content: bytes) -> dict[str, Any]:
             found = _cwb(content.decode())
         elif kind in _EXTERNAL and content.lstrip()[:1] == b"<":
             found = _voevent(content)
+        elif kind in _EXTERNAL:
+            found = _notice(json.loads(content))
         elif content.lstrip()[:1] == b"{":
             found = _burst_json(kind, json.loads(content))
         else:
@@ -142,6 +148,23 @@ def _burst_json(kind: str, data: dict[str, Any]) -> dict[str, Any]:
         else str(data.get("ifos") or ""),
         "extra_attributes": {table: data},
     }
+
+
+def _notice(data: dict[str, Any]) -> dict[str, Any]:
+    """A GCN notice in JSON."""
+    identity = data["id"]
+    error = data.get("ra_dec_error", data.get("ra_uncertainty"))
+    grb = dict.fromkeys(_GRB_FIELDS) | {
+        "ivorn": data.get("ivorn") or data.get("$schema"),
+        "author_shortname": data.get("mission") or data.get("instrument"),
+        "ra": data.get("ra"),
+        "dec": data.get("dec"),
+        "error_radius": max(error[:2]) if isinstance(error, list) else error,
+        "trigger_duration": data.get("rate_duration", data.get("image_duration")),
+        "trigger_id": "_".join(map(str, identity)) if isinstance(identity, list) else str(identity),
+    }
+    moment = datetime.fromisoformat(str(data["trigger_time"]).replace(" ", "T", 1))
+    return {"gpstime": utc_to_gps(moment), "far": data.get("far"), "extra_attributes": {"GRB": grb}}
 
 
 def _voevent(content: bytes) -> dict[str, Any]:

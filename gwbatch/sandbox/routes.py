@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from gwbatch.sandbox import events, superevents
 from gwbatch.sandbox.annotations import Annotated
 from gwbatch.sandbox.broker import Broker
+from gwbatch.sandbox.notice_schema import schema_error
 from gwbatch.sandbox.query import search
 from gwbatch.sandbox.root import root_document
 from gwbatch.sandbox.store import USER, Refused, Store
@@ -317,6 +318,9 @@ def _create_notice(call: Call) -> Response:
         code = next(code for code, long in VOEVENT_TYPES.items() if long == alert_type.lower())
     except (ValueError, KeyError, StopIteration, AttributeError, TypeError) as error:
         raise Refused(400, f"{name} is not a valid notice") from error
+    wrong = schema_error(notice)
+    if wrong is not None:
+        raise Refused(400, f"{name} is not a valid notice: {wrong}")
     if notice.get("superevent_id") != target.identifier:
         raise Refused(400, f"The notice is about {notice.get('superevent_id')}, not {target.identifier}")
     event = notice.get("event") or {}

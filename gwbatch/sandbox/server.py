@@ -11,8 +11,9 @@ from pathlib import Path
 import uvicorn
 from starlette.convertors import Convertor, register_url_convertor
 
+from gwbatch.config.profile import NOTICE_TOPICS
 from gwbatch.errors import GwbatchError
-from gwbatch.handlers.builtin import NOTICE_TOPICS
+from gwbatch.external import VOEVENT_TOPICS
 from gwbatch.sandbox.broker import Broker
 from gwbatch.sandbox.routes import make_app
 from gwbatch.sandbox.store import Store
@@ -57,7 +58,7 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
         ) from error
     address = f"http://{HOST}:{listening.getsockname()[1]}/api/"
     store = Store(state / "sandbox.sqlite", address)
-    broker = Broker(group, initial_topics(), NOTICE_TOPICS) if kafka else None
+    broker = Broker(group, initial_topics(), (*VOEVENT_TOPICS, *NOTICE_TOPICS)) if kafka else None
     if broker is not None:
         broker.publish(store)
     addresses = {

@@ -16,13 +16,16 @@ import time
 import traceback
 from pathlib import Path
 
+from gwbatch.config.policy import load_policy
 from gwbatch.demo.observatories import burst
 from gwbatch.errors import BadInput
-from gwbatch.external import JSON_TOPICS, combine, parse_notice
+from gwbatch.external import combine, parse_notice
 from gwbatch.external.event_file import event_file
+from gwbatch.external.skymap import model
 from tests.notices import FERMI, GUANO, fermi, guano, voevent
 
 DATA = Path(__file__).parents[1] / "data" / "notices"
+RULES = load_policy().external
 FOUND = DATA / "found"
 AWKWARD = [
     b"NaN", b"-inf", b"1e999", b"-0", b"1e-320", b"0x10", b"", b"null", b"[]", b"{}", b"[[[[", b"true", b"\x00",
@@ -75,8 +78,9 @@ def check(topic: str, payload: bytes) -> bool:
         notice = parse_notice(topic, payload)
     except BadInput:
         return False
-    combine([("a", notice)])
-    event_file(notice)
+    combine([("a", notice)], RULES)
+    event_file(payload, notice)
+    model(notice, RULES)
     return True
 
 
@@ -92,7 +96,7 @@ def main() -> int:
         topic, payload = choice.choice(known)
         payload = mutate(payload, choice.choice(known)[1], choice)
         if choice.random() < 0.05:
-            topic = choice.choice([*JSON_TOPICS, FERMI])
+            topic = choice.choice([GUANO, "private.topic", FERMI])
         tried += 1
         try:
             read += check(topic, payload)

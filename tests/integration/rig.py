@@ -16,7 +16,7 @@ from starlette.convertors import register_url_convertor
 
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy, load_policy
-from gwbatch.config.profile import GraceDBSettings, Profile, Resources
+from gwbatch.config.profile import NOTICE_TOPICS, GraceDBSettings, ListenerSettings, Profile, Resources
 from gwbatch.dispatcher.executors import Executors
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.watcher import JobWatcher
@@ -86,7 +86,11 @@ class Rig:
         self.clock = ManualClock(time.time())
         self.policy = policy or load_policy()
         queue = Resources(queue_deadline=100.0, run_deadline=50.0, held_deadline=20.0)
-        self.profile = Profile(gracedb=GraceDBSettings(server.url, "none"), queues={"openmp": queue, "general": queue})
+        topics = [*NOTICE_TOPICS, "gcn.notices.einstein_probe.wxt.alert", "gcn.notices.chime.frb"]
+        self.profile = Profile(
+            gracedb=GraceDBSettings(server.url, "none"), queues={"openmp": queue, "general": queue},
+            listeners={"gcn": ListenerSettings(kind="gcn", topics=topics)},
+        )  # fmt: skip
         self.scheduler = SimulatedScheduler(self.clock, work=work)
         self.ledger = Ledger(folder / "ledger.sqlite", create=True)
         self.registry = load_handlers(self.policy, self.profile)

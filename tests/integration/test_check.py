@@ -73,5 +73,5 @@ def test_what_check_looks_at(ledger: Ledger) -> None:
     assert found == {
         "lane superevent": Level.CRITICAL, "clock": Level.CRITICAL, "scheduler": Level.CRITICAL,
         "listener gcn gap": Level.WARNING, "listener gcn lag": Level.WARNING, "listener gcn silent": Level.WARNING,
-        "job G1/a": Level.WARNING, "failed jobs": Level.WARNING, "disk": Level.WARNING,
+        "job G1/a": Level.WARNING, "failed job G3/a": Level.WARNING, "disk": Level.WARNING,
     }  # fmt: skip

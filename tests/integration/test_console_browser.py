@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gwbatch.config.policy import load_policy
 from gwbatch.effects import Effect
 from gwbatch.external import combine, parse_notice
 from gwbatch.ledger import Ledger, effects, jobs, leases, messages, positions
@@ -75,7 +76,7 @@ def fill(state: Path) -> None:
             messages.bury(tx, delivery.id, EVIL, EVIL, now)
         positions.beat(tx, "gcn", 1, now, now, connected=False, last_message=None, note=EVIL)
         notice = parse_notice(FERMI, fermi())
-        trigger = combine([("0", notice)])
+        trigger = combine([("0", notice)], load_policy().external)
         assert trigger is not None
         externals.put(notice.key, trigger, now)
         externals.set_labels(notice.key, [EVIL])

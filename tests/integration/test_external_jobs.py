@@ -20,7 +20,7 @@ from ligo.skymap.moc import rasterize
 from gwbatch.config.policy import load_policy
 from gwbatch.demo.verdict import total_probability
 from gwbatch.errors import BadInput
-from gwbatch.external import ExternalEvent
+from gwbatch.external import ExternalEvent, Partner
 from gwbatch.external.coincidence import YEAR, joint_far
 from gwbatch.jobs.catalogue import Work, computation
 from gwbatch.jobs.combine_skymaps import combine
@@ -164,16 +164,26 @@ def test_overlaps_are_those_of_ligo_raven(ra: float, dec: float, error: float, a
 
 @given(far=st.floats(1e-13, 1e-4), far_ext=st.floats(1e-9, 1e-3))
 def test_rates_are_those_of_ligo_raven(far: float, far_ext: float) -> None:
-    rules = load_policy().external
+    policy = load_policy()
+    rules, partner = policy.external, Partner("S1", 0.0, far, "cbc.allsky", burst=False)
+    threshold = policy.less_significant[partner.kind]
     for observatory, window in (("Fermi", (-11, 1)), ("Swift", (-20, 10))):
         for search in ("GRB", "SubGRB"):
-            ours = joint_far(far, window, ExternalEvent("E1", observatory, search, 0.0), rules)
+            ours = joint_far(partner, window, ExternalEvent("E1", observatory, search, 0.0), policy)
             theirs = raven(search, window, far, observatory, em_rate=rules.rates[search.lower()] / YEAR)
             assert ours == pytest.approx(theirs["temporal_coinc_far"], rel=1e-9)
-        limits = rules.targeted[observatory.lower()]
-        if far_ext * far <= limits.far_external * limits.far_gw:  # further a targeted search does not look
-            ours = joint_far(far, window, ExternalEvent("E1", observatory, "SubGRBTargeted", 0.0, far_ext), rules)
-            theirs = raven("SubGRBTargeted", window, far, observatory, far_grb=far_ext)
+        limits = (rules.targeted[observatory.lower()].far_external, threshold.far / threshold.trials)
+        if far_ext * far <= limits[0] * limits[1]:  # further a targeted search does not look
+            ours = joint_far(partner, window, ExternalEvent("E1", observatory, "SubGRBTargeted", 0.0, far_ext), policy)
+            theirs = raven(
+                "SubGRBTargeted",
+                window,
+                far,
+                observatory,
+                far_grb=far_ext,
+                far_gw_thresh=limits[1],
+                far_ext_thresh=limits[0],
+            )
             assert ours == pytest.approx(theirs["temporal_coinc_far"], rel=1e-9)
 
 

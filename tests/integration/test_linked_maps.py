@@ -14,12 +14,16 @@ import msgspec
 import pytest
 
 from gwbatch.config.policy import load_policy
-from gwbatch.dispatcher.linked_maps import decode_map, fetch_map
-from gwbatch.errors import BadInput, TransientError
+from gwbatch.dispatcher import linked_maps
+from gwbatch.dispatcher.linked_maps import Patience, decode_map, fetch_map
+from gwbatch.errors import BadInput, NotThereYet, TransientError
+from gwbatch.ledger.report import report
 from tests.integration.rig import Rig, Server
-from tests.notices import GUANO, guano
+from tests.notices import GUANO, fermi, guano
 
 LIMIT = 1000
+NOW = 1000.0
+PATIENT, OVER = Patience(0.0, 2000.0), Patience(0.0, 2000.0, tries=40)
 
 
 class Site(HTTPServer):
@@ -28,6 +32,7 @@ class Site(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
         self.pages: dict[str, tuple[int, bytes, dict[str, str]]] = {}
+        self.asked: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}/"
 
 
@@ -35,7 +40,11 @@ class Page(BaseHTTPRequestHandler):
     server: Site
 
     def do_GET(self) -> None:
+        self.server.asked.append(self.path)
         status, body, headers = self.server.pages.get(self.path, (404, b"", {}))
+        if not status:  # the protocol is broken as the page says
+            self.wfile.write(body)
+            return
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -58,38 +67,79 @@ def site() -> Iterator[Site]:
 
 def test_a_map_is_fetched(site: Site) -> None:
     site.pages["/map.fits"] = (200, b"a map", {})
-    assert fetch_map(f"{site.url}map.fits", [site.url], LIMIT, patient=False) == b"a map"
+    assert fetch_map(f"{site.url}map.fits", [site.url], LIMIT, OVER, NOW) == b"a map"
 
 
 def test_a_map_that_is_not_there_yet_is_waited_for_only_so_long(site: Site) -> None:
     with pytest.raises(TransientError, match="status 404"):
-        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, patient=True)
-    with pytest.raises(BadInput, match="never came: status 404"):
-        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, patient=False)
+        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, PATIENT, NOW)
+    with pytest.raises(BadInput, match=r"status 404\. Gave up after 40 tries"):
+        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, OVER, NOW)
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/secret", "file:///etc/passwd", "https://gcn.nasa.gov.evil/x"])
 def test_only_trusted_addresses_are_asked(url: str) -> None:
-    with pytest.raises(BadInput, match="no address that the policy trusts"):
-        fetch_map(url, load_policy().external.map_sources, LIMIT, patient=True)
+    with pytest.raises(BadInput, match=r"matches no prefix in external\.map_sources"):
+        fetch_map(url, load_policy().external.map_sources, LIMIT, PATIENT, NOW)
 
 
 def test_nobody_is_followed_elsewhere(site: Site) -> None:
     site.pages["/map.fits"] = (302, b"", {"Location": "http://127.0.0.1:1/secret"})
     with pytest.raises(BadInput, match="status 302"):
-        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, patient=False)
+        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, OVER, NOW)
 
 
 def test_a_map_without_end_is_cut_off(site: Site) -> None:
     site.pages["/map.fits"] = (200, b"x" * 200_000, {})
     with pytest.raises(BadInput, match="larger than 1000 bytes"):
-        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, patient=True)
+        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, PATIENT, NOW)
 
 
 @pytest.mark.parametrize("text", ["", "!!!", base64.b64encode(b"x" * 2000).decode()])
 def test_a_map_inside_is_checked(text: str) -> None:
     with pytest.raises(BadInput):
         decode_map(text, LIMIT)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_a_server_that_breaks_the_protocol_costs_a_try(site: Site, answer: bytes) -> None:
+    site.pages["/map.fits"] = (0, answer, {})
+    with pytest.raises(NotThereYet, match="Trying again later"):
+        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, PATIENT, NOW)
+    with pytest.raises(BadInput, match="Gave up"):
+        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, OVER, NOW)
+
+
+def test_a_server_that_is_too_slow_costs_a_try(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linked_maps, "WHOLE", -1.0)
+    site.pages["/map.fits"] = (200, b"x" * 100, {"Content-Length": "100"})
+    with pytest.raises(NotThereYet, match="only 100 bytes"):
+        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, PATIENT, NOW)
+    with pytest.raises(BadInput, match="Gave up"):
+        fetch_map(f"{site.url}map.fits", [site.url], LIMIT, OVER, NOW)
+
+
+def test_tries_and_time_are_bounded_and_pauses_grow() -> None:
+    assert Patience(0.0, 100.0).is_over(100.0)
+    assert not Patience(0.0, 100.0, tries=39).is_over(99.0)
+    assert Patience(0.0, 100.0, tries=40).is_over(1.0)
+    pauses = [Patience(0.0, 1.0, tries=tries).pause for tries in range(1, 40)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 300.0
+
+
+def test_an_address_with_http_is_asked_with_https(site: Site) -> None:
+    with pytest.raises(NotThereYet, match=f"https://127.0.0.1:{site.server_port}"):
+        fetch_map(f"{site.url}map.fits", [site.url.replace("http", "https")], LIMIT, PATIENT, NOW)
+    assert site.asked == []
 
 
 def patient_rig(tmp_path: Path, server: Server, site: Site) -> Rig:
@@ -123,7 +173,7 @@ def test_a_map_that_never_comes_is_said_so_and_the_model_stays(tmp_path: Path, s
     linked(rig, f"{site.url}map.fits")
     rig.settle(1200)
     (event,) = rig.externals()
-    assert any("never came" in comment for comment in rig.logs(event["graceid"]))
+    assert any("Gave up after" in comment for comment in rig.logs(event["graceid"]))
     assert "EXT_SKYMAP_READY" in event["labels"]
     rig.ledger.close()
 
@@ -134,3 +184,50 @@ def test_a_map_inside_the_notice_goes_to_the_job(rig: Rig) -> None:
     rig.settle()
     (job,) = rig.ledger.read("SELECT directory FROM jobs WHERE kind = 'external-skymap'")
     assert (Path(job["directory"]) / "given.fits").read_bytes() == b"SIMPLE"
+
+
+FOLDER = "FTP/fermi/data/gbm/triggers/2026/bn260301500"
+OFFICIAL = f"/{FOLDER}/current/glg_healpix_all_bn260301500_v00.fit"
+
+
+def final_position(site: Site) -> bytes:
+    return fermi(115, LightCurve_URL=f"{site.url}{FOLDER}/quicklook/glg_lc_bn260301500.gif")
+
+
+def map_version(rig: Rig) -> str:
+    (row,) = rig.ledger.read("SELECT version FROM products WHERE name = 'external.multiorder.fits'")
+    return str(row["version"])
+
+
+def test_fermis_own_map_replaces_the_position_when_it_appears(tmp_path: Path, server: Server, site: Site) -> None:
+    rig = patient_rig(tmp_path, server, site)
+    rig.notice(final_position(site))
+    rig.settle(590)
+    assert site.asked == []  # Fermi needs some ten minutes
+    assert "." not in map_version(rig)
+    found = report(rig.ledger, rig.clock.now())
+    assert not [line for line in found["wrong"] if "has waited" in line]  # waiting for it is no trouble
+    rig.settle(60)
+    assert site.asked
+    assert "." not in map_version(rig)
+    site.pages[OFFICIAL] = (200, b"a map", {})
+    rig.settle(120)
+    assert map_version(rig).endswith(".official")
+    (event,) = rig.externals()
+    assert "external.multiorder.fits,1" in rig.files(event["graceid"])
+    assert rig.dead() == []
+    rig.ledger.close()
+
+
+def test_without_fermis_own_map_the_position_stays_and_one_line_says_so(
+    tmp_path: Path, server: Server, site: Site
+) -> None:
+    rig = patient_rig(tmp_path, server, site)
+    rig.notice(final_position(site))
+    rig.settle(1800)
+    assert 5 < len(site.asked) < 25
+    (event,) = rig.externals()
+    assert len([line for line in rig.logs(event["graceid"]) if "Gave up after" in line]) == 1
+    assert "EXT_SKYMAP_READY" in event["labels"]
+    assert "." not in map_version(rig)
+    rig.ledger.close()

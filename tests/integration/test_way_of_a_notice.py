@@ -62,7 +62,7 @@ def test_a_coincidence_whichever_comes_first(rig: Rig, notice_first: bool) -> No
     name, external = superevent["superevent_id"], event["graceid"]
     assert superevent["em_events"] == [external]
     assert superevent["em_type"] == external
-    assert {"EM_COINC", "RAVEN_ALERT", "COMBINEDSKYMAP_READY"} <= set(superevent["labels"])
+    assert {"EM_COINC", "RAVEN_ALERT", "HIGH_PROFILE", "COMBINEDSKYMAP_READY"} <= set(superevent["labels"])
     assert set(event["labels"]) == {"EXT_SKYMAP_READY", "EM_COINC", "COMBINEDSKYMAP_READY", "RAVEN_ALERT"}
     assert "RAVEN_ALERT" in labels(rig, graceid)
     for one in (name, external):
@@ -163,10 +163,11 @@ def test_a_json_notice_becomes_an_event_that_gracedb_can_read(rig: Rig) -> None:
     rig.settle()
     (event,) = rig.externals()
     assert (event["pipeline"], event["search"]) == ("Swift", "SubGRBTargeted")
-    assert event["gpstime"] == pytest.approx(1356558383.13)
+    assert event["gpstime"] == pytest.approx(1356558383.13 + 0.256 / 2)  # the centre
     assert event["extra_attributes"]["GRB"]["trigger_id"] == "694215995"
     assert event["extra_attributes"]["GRB"]["ra"] == 10.0
-    assert {"swift_bat_guano.json,0", "swift_bat_guano.xml,0"} <= set(rig.files(event["graceid"]))
+    stored = json.loads(rig.server.client.files(event["graceid"], "swift_bat_guano.json").read())
+    assert stored == {**guano(ra=10.0, dec=20.0, ra_dec_error=0.2), "trigger_time": "2022-12-31T21:46:05.258000Z"}
 
 
 def test_tests_become_test_events_and_never_meet_observations(rig: Rig) -> None:
@@ -231,7 +232,7 @@ def test_a_better_map_of_the_superevent_is_combined_anew(rig: Rig) -> None:
     [
         (b"<a", "gcn.classic.voevent.FERMI_GBM_FIN_POS", "XML"),
         (burst(), "gcn.classic.voevent.SWIFT_BAT_GRB_POS_ACK", "a VOEvent of type FERMI_GBM_FIN_POS"),
-        (b'{"mission": "Hubble", "id": 1}', GUANO, "mission"),
+        (b'{"mission": "Hubble", "id": 1}', GUANO, "Cannot tell the mission"),
         (fermi(115, time="2090-01-01T00:00:00"), "", "future"),
         (voevent(Packet_Type=115, TrigID='../x"y'.replace('"', "&quot;")), "", "trigger id"),
         (voevent("ivo://else.where/Nobody#1", Packet_Type=115, TrigID=1), "", "unknown mission"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gwbatch.config.policy import load_policy
 from gwbatch.external import ExternalEvent, Match, Partner, best_match, coincide, preferred_external, raven_alert
-from gwbatch.external.coincidence import YEAR, joint_far
+from gwbatch.external.coincidence import YEAR, is_looked_at, joint_far
 
 POLICY = load_policy()
 RULES = POLICY.external
@@ -27,7 +27,7 @@ def external(time: float = 1000.0, search: str = "GRB", observatory: str = "Ferm
 
 def test_gw170817_and_grb_170817a() -> None:
     """t_0 = GPS 1187008882.43, T0 = 12:41:06.47 UTC: gravitational waves two seconds ahead."""
-    match = coincide(superevent(1187008882.43, 1e-14), external(1187008884.47), 32.4, RULES)
+    match = coincide(superevent(1187008882.43, 1e-14), external(1187008884.47), 32.4, POLICY)
     assert match is not None
     assert match.dt == pytest.approx(-2.04, abs=1e-6)
     assert match.far_time == pytest.approx(6 * 325 / YEAR * 1e-14)
@@ -47,7 +47,7 @@ WINDOWS = [
 @pytest.mark.parametrize(("search", "observatory", "kind", "low", "high"), WINDOWS)
 def test_windows(search: str, observatory: str, kind: str, low: float, high: float) -> None:
     def match(dt: float) -> Match | None:
-        return coincide(superevent(1000.0 + dt, kind=kind), external(1000.0, search, observatory), None, RULES)
+        return coincide(superevent(1000.0 + dt, kind=kind), external(1000.0, search, observatory), None, POLICY)
 
     assert match(low) is not None
     assert match(high) is not None
@@ -60,27 +60,62 @@ def test_windows(search: str, observatory: str, kind: str, low: float, high: flo
     [("Supernova", "SNEWS", "cbc.allsky"), ("SubGRB", "Fermi", "burst.allsky"), ("SubGRB", "Swift", "burst.allsky")],
 )
 def test_what_is_not_looked_for(search: str, observatory: str, kind: str) -> None:
-    assert coincide(superevent(kind=kind), external(1000.0, search, observatory), None, RULES) is None
+    assert coincide(superevent(kind=kind), external(1000.0, search, observatory), None, POLICY) is None
 
 
 def test_tests_and_observations_never_match() -> None:
-    assert coincide(superevent(), external(test=True), None, RULES) is None
-    assert coincide(superevent(category="test"), external(), None, RULES) is None
-    assert coincide(superevent(category="test"), external(test=True), None, RULES) is not None
+    assert coincide(superevent(), external(test=True), None, POLICY) is None
+    assert coincide(superevent(category="test"), external(), None, POLICY) is None
+    assert coincide(superevent(category="test"), external(test=True), None, POLICY) is not None
 
 
 def test_the_joint_rate_of_times_alone() -> None:
     """The number of the reference computation: 1e-8 Hz, 6 s, 310 a year."""
     assert pytest.approx(5.898e-13, rel=1e-3) == 6 * 310 / YEAR * 1e-8
-    assert joint_far(1e-8, (-5, 1), external(), RULES) == pytest.approx(6 * 325 / YEAR * 1e-8)
-    assert joint_far(1e-8, (-10, 10), external(search="HEN"), RULES) == pytest.approx(20 * 15 / YEAR * 1e-8)
+    assert joint_far(superevent(far=1e-8), (-5, 1), external(), POLICY) == pytest.approx(6 * 325 / YEAR * 1e-8)
+    assert joint_far(superevent(far=1e-8), (-10, 10), external(search="HEN"), POLICY) == pytest.approx(
+        20 * 15 / YEAR * 1e-8
+    )
 
 
-def test_the_joint_rate_of_a_targeted_search() -> None:
-    far_gw, far_ext, width = 1e-6, 1e-5, 12
-    z, z_max = width * far_gw * far_ext, width * 1e-4 / 86400
-    found = joint_far(far_gw, (-11, 1), external(search="SubGRBTargeted", far=far_ext), RULES)
+@pytest.mark.parametrize(
+    ("observatory", "far_external", "window"), [("Fermi", 1e-4, (-11, 1)), ("Swift", 1e-3, (-20, 10))]
+)
+def test_the_joint_rate_of_a_targeted_search(
+    observatory: str, far_external: float, window: tuple[float, float]
+) -> None:
+    """On the gravitational-wave side both missions go by the less-significant threshold, 2 per day and search."""
+    far_gw, far_ext, width = 1e-6, 1e-5, window[1] - window[0]
+    z, z_max = width * far_gw * far_ext, width * far_external * 2 / 86400
+    event = external(search="SubGRBTargeted", observatory=observatory, far=far_ext)
+    found = joint_far(superevent(far=far_gw), window, event, POLICY)
     assert found == pytest.approx(z * (1 - math.log(z / z_max)))
+
+
+@pytest.mark.parametrize(
+    ("search", "observatory", "kind", "looked_at"),
+    [
+        ("SubGRBTargeted", "Swift", "cbc.allsky", True), ("SubGRBTargeted", "Swift", "burst.bbh", True),
+        ("SubGRBTargeted", "Fermi", "cbc.earlywarning", False), ("SubGRBTargeted", "Fermi", "cbc.ssm", False),
+        ("SubGRBTargeted", "Fermi", "burst.allsky", True), ("SubGRB", "Fermi", "cbc.ssm", True),
+        ("SubGRB", "Fermi", "burst.allsky", False), ("SubGRB", "Swift", "burst.bbh", True),
+        ("Supernova", "SNEWS", "burst.allsky", True), ("Supernova", "SNEWS", "burst.bbh", False),
+        ("Supernova", "SNEWS", "test.allsky", True), ("Supernova", "SNEWS", "cbc.allsky", False),
+        ("GRB", "Fermi", "burst.imbh", False), ("GRB", "Fermi", "cbc.ssm", True),
+        ("HEN", "IceCube", "burst.imbh", False),
+    ],
+)  # fmt: skip
+def test_which_search_looks_among_which_superevents(search: str, observatory: str, kind: str, looked_at: bool) -> None:
+    assert is_looked_at(superevent(kind=kind), external(1000.0, search, observatory), POLICY) is looked_at
+
+
+def test_a_joint_rate_below_zero_is_never_announced() -> None:
+    match = Match("S1", "E1", -2.0, (-5, 1), -1e-12, 10.0, -1e-13)
+    why = raven_alert(match, superevent(far=-1e-9), external(), POLICY)
+    assert why is not None
+    assert "below zero" in why
+    supernova = raven_alert(match, superevent(far=-1e-9, kind="burst.allsky"), external(search="Supernova"), POLICY)
+    assert supernova is not None
 
 
 @pytest.mark.parametrize(
@@ -110,7 +145,7 @@ def test_what_is_announced(
 
 
 def test_a_sky_without_overlap_is_never_announced() -> None:
-    match = coincide(superevent(), external(), 0.0, RULES)
+    match = coincide(superevent(), external(), 0.0, POLICY)
     assert match is not None
     assert match.far_spacetime == math.inf
     assert raven_alert(match, superevent(), external(), POLICY) is not None
@@ -141,7 +176,7 @@ def test_any_coincidence_is_within_its_window_and_has_a_rate(
     dt: float, kind: tuple[str, str, str, float, float], far: float, overlap: float | None
 ) -> None:
     search, observatory, gw, low, high = kind
-    match = coincide(superevent(1000.0 + dt, far, gw), external(1000.0, search, observatory), overlap, RULES)
+    match = coincide(superevent(1000.0 + dt, far, gw), external(1000.0, search, observatory), overlap, POLICY)
     assert (match is not None) is (low <= (1000.0 + dt) - 1000.0 <= high)
     if match is not None:
         assert match.far_time > 0

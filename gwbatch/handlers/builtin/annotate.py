@@ -18,6 +18,7 @@ from gwbatch.annotation import (
 )
 from gwbatch.annotation.graph import COINC, MAP, PSD
 from gwbatch.effects import Effect
+from gwbatch.external.coincidence import PE_READY
 from gwbatch.external.notices import is_external
 from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.registry import SUPEREVENT_CHANGED, Context
@@ -102,7 +103,7 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
     created = f"{key}/create" if superevent.key.startswith("S@") else None
     for name, (comment, tags) in COPIES.items():
         source = of_event.get(name)
-        if source is None:
+        if source is None or (name == MAP and name in of_superevent and PE_READY in superevent.labels):
             continue
         content = f"{superevent.preferred}.{source.version}"
         version = next_version(content, of_superevent.get(name))

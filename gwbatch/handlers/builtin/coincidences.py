@@ -11,9 +11,10 @@ from typing import Any
 from gwbatch import effects
 from gwbatch.annotation import JOINT_PRODUCTS
 from gwbatch.annotation.graph import COMBINED_MAP, FAR_FILE
+from gwbatch.config.policy import Policy
 from gwbatch.effects import Effect
 from gwbatch.external import Match, Partner, best_match, coincide, preferred_external, raven_alert
-from gwbatch.external.coincidence import EM_COINC, RAVEN_ALERT
+from gwbatch.external.coincidence import EM_COINC, HIGH_PROFILE, RAVEN_ALERT
 from gwbatch.external.notices import is_external
 from gwbatch.handlers.builtin.annotate import next_version
 from gwbatch.handlers.builtin.external_labels import occasion, relabel
@@ -22,7 +23,7 @@ from gwbatch.handlers.registry import Context
 from gwbatch.ledger import mirror
 from gwbatch.ledger.external import Coincidence, External
 from gwbatch.model import Decision
-from gwbatch.superevents import Superevent
+from gwbatch.superevents import Event, Superevent
 from gwbatch.superevents.candidate import finite
 
 TAGS = ("ext_coinc",)
@@ -65,7 +66,7 @@ def _candidates(event: External, context: Context) -> Iterator[tuple[Superevent,
         partner = partner_of(superevent, context)
         combined = context.mirror.product(pair(event.key, superevent.key), COMBINED_MAP)
         overlap = None if combined is None else combined.facts["overlap_integral"]
-        match = None if partner is None else coincide(partner, seen, overlap, settings)
+        match = None if partner is None else coincide(partner, seen, overlap, context.policy)
         if match is not None:
             yield superevent, match
 
@@ -75,8 +76,15 @@ def partner_of(superevent: Superevent, context: Context) -> Partner | None:
     preferred = context.mirror.event(superevent.preferred)
     if preferred is None or preferred.far is None:
         return None
-    burst = preferred.group == "burst" and preferred.kind not in context.policy.external.cbc_like
+    burst = _is_burst(preferred, context.policy)
     return Partner(superevent.key, superevent.t_0, preferred.far, preferred.kind, burst, superevent.category)
+
+
+def _is_burst(event: Event, policy: Policy) -> bool:
+    """Whether an event is judged by the windows of bursts; tests are told by their pipeline."""
+    if event.kind in policy.external.cbc_like:
+        return False
+    return event.group == "burst" or (event.group == "test" and f"burst_{event.pipeline}" in policy.topics)
 
 
 def _choose(matches: list[Match], before: list[Coincidence]) -> list[Coincidence]:
@@ -269,8 +277,11 @@ def _announce(match: Match, context: Context) -> Iterator[Effect]:
     detail = {"external": event.key, "event": superevent.preferred}
     context.record(Decision("raven_alert", superevent.key, detail, f"{_in_words(match)}: may be announced"))
     (first,) = _label_superevent(superevent, RAVEN_ALERT, context, on=True)
+    labelled = context.mirror.superevent(superevent.key)
     second = relabel(event.key, RAVEN_ALERT, context, on=True, after=first.key)
     yield first
+    if labelled is not None and HIGH_PROFILE not in labelled.labels:
+        yield from _label_superevent(labelled, HIGH_PROFILE, context, on=True, after=first.key)
     yield second
     yield effects.label(superevent.preferred, RAVEN_ALERT, after=second.key)
 

@@ -12,11 +12,12 @@ from typing import Any
 
 from gwbatch import effects
 from gwbatch.effects import Effect
-from gwbatch.external import Notice, Trigger, combine, parse_notice
+from gwbatch.external import Notice, Trigger, combine, ignored, parse_notice
 from gwbatch.external.coincidence import NOT_GRB
 from gwbatch.external.notices import external_key, is_external
 from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.coincidences import judge, judge_all_near
+from gwbatch.handlers.builtin.external_adoption import look_up, notice_in_gracedb
 from gwbatch.handlers.builtin.external_labels import relabel
 from gwbatch.handlers.builtin.external_maps import plan_map, take_result
 from gwbatch.handlers.registry import Context
@@ -29,29 +30,85 @@ from gwbatch.superevents.admission import added_label, foreign_server
 def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
     """A notice of an observatory: make its external event, replace it, or keep the notice beside a better one."""
     notice = parse_notice(context.topic, payload)
-    if notice.drop:
-        detail = {"external": notice.key, "notice": notice.kind}
-        context.record(Decision("drop", None, detail, notice.drop))
+    if _is_ignored(notice, context):
         return
-    context.refuse_the_future(notice.time, f"trigger {notice.trigger_id} of {notice.observatory}")
     content = payload if isinstance(payload, bytes) else json.dumps(payload, sort_keys=True).encode()
-    digest = messages.digest(content)
     before = context.externals.get(notice.key)
-    context.externals.add_notice(digest, notice.key, context.topic, content, context.now)
-    trigger = combine(context.externals.notices(notice.key))
+    digest, is_new, trigger = _take(notice, context.topic, content, context)
+    if is_new:
+        yield from _write(before, notice, digest, trigger, context)
+    yield from _follow(notice.key, trigger, context, new=before is None)
+
+
+def handle_found(message: Mapping[str, Any], context: Context) -> Iterator[Effect]:
+    """An external event of GraceDB that no notice of ours made: take it over with its file."""
+    data = message["object"]
+    topic, content = notice_in_gracedb(data, message)
+    notice, graceid = parse_notice(topic, content), str(data["graceid"])
+    if _is_ignored(notice, context):
+        return
+    before = context.externals.get(notice.key)
+    if before is not None and before.graceid != graceid:
+        # Without an id our own creation is in progress, and it will find this event.
+        reason = f"{graceid} is of a trigger that {before.graceid or 'an event of ours'} stands for"
+        context.record(Decision("none", None, {"external": notice.key}, reason))
+        return
+    _, _, trigger = _take(notice, topic, content, context)
+    if before is None:
+        labels = [str(label) for label in data.get("labels") or []]
+        context.externals.adopt(notice.key, graceid)
+        context.externals.set_labels(notice.key, labels)
+        if NOT_GRB in labels and trigger.grb:
+            context.externals.overrule(notice.key, True)
+        detail = {"external": notice.key, "search": notice.search, "graceid": graceid}
+        context.record(Decision("external_adopt", None, detail, "somebody else made it in GraceDB"))
+        yield Effect(f"{notice.key}/create", "gracedb.adopt_external", notice.key, {"graceid": graceid})
+    yield from _follow(notice.key, trigger, context, new=False)
+
+
+def _is_ignored(notice: Notice, context: Context) -> bool:
+    reason = ignored(notice, context.policy.external)
+    if reason:
+        detail = {"external": notice.key, "notice": notice.kind}
+        context.record(Decision("drop", None, detail, reason))
+        return True
+    context.refuse_the_future(notice.time, f"trigger {notice.trigger_id} of {notice.observatory}")
+    return False
+
+
+def _take(notice: Notice, topic: str, content: bytes, context: Context) -> tuple[str, bool, Trigger]:
+    """Keep a notice and bring its trigger up to date; returns its hash, whether it is new, and the trigger."""
+    digest = messages.digest(content)
+    is_new = context.externals.add_notice(digest, notice.key, topic, content, context.now)
+    trigger = combine(context.externals.notices(notice.key), context.policy.external)
     assert trigger is not None  # this notice counts
     context.externals.put(notice.key, trigger, context.now)
-    yield from _write(before, notice, digest, trigger, context)
-    yield from _set_not_grb(notice.key, "; ".join(trigger.reasons) or "a burst after all", context, new=before is None)
-    yield from plan_map(notice.key, context)
-    yield from judge(notice.key, context)
+    return digest, is_new, trigger
+
+
+def _follow(key: str, trigger: Trigger, context: Context, *, new: bool) -> Iterator[Effect]:
+    """What a changed trigger entails: its veto, its sky map, its coincidences."""
+    yield from _set_not_grb(key, "; ".join(trigger.reasons) or "a burst after all", context, new=new)
+    yield from plan_map(key, context)
+    yield from judge(key, context)
 
 
 def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about an external event: somebody else's labels count, above all NOT_GRB."""
+    if _is_foreign(alert, context):
+        return
     event = known(alert, context)
     alert_type, label = alert.get("alert_type"), added_label(alert)
-    if event is None or alert_type not in ("label_added", "label_removed") or not label:
+    if event is None or (event.adopted and alert_type == "update"):
+        found = look_up(alert, context)
+        if found is not None and (not context.live or not context.profile.gracedb.url):
+            yield from handle_found({"object": found}, context)  # a replay asks no server
+        elif found is not None:
+            graceid = str(found["graceid"])
+            args = {"graceid": graceid}
+            yield Effect(f"{graceid}/read/{context.message_id}", "gracedb.read_external", f"{graceid}/read", args)
+        return
+    if alert_type not in ("label_added", "label_removed") or not label:
         return
     added = alert_type == "label_added"
     change = f"{'+' if added else '-'}{label}"
@@ -71,6 +128,11 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     else:
         others = [name for name in event.labels if name != label]
         context.externals.set_labels(event.key, [*others, *([label] if added else [])])
+
+
+def _is_foreign(alert: Mapping[str, Any], context: Context) -> bool:
+    url = context.profile.gracedb.url
+    return bool(url and foreign_server(alert, url))
 
 
 def handle_superevent_changed(message: dict[str, Any], context: Context) -> Iterator[Effect]:
@@ -127,8 +189,7 @@ def _set_not_grb(key: str, reason: str, context: Context, *, new: bool) -> Itera
 def known(alert: Mapping[str, Any], context: Context) -> External | None:
     """The external event of ours that an alert is about; by its trigger while we do not know its id yet."""
     data = alert.get("object")
-    url = context.profile.gracedb.url
-    if not isinstance(data, Mapping) or (url and foreign_server(alert, url)):
+    if not isinstance(data, Mapping):
         return None
     event = context.externals.named(str(data.get("graceid")))
     if event is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from gwbatch import effects
 from gwbatch.annotation import EXTERNAL_PRODUCTS, JOINT_PRODUCTS, Product, job_priority, product_named
 from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, MAP, UPLOADED_MAP
 from gwbatch.effects import Effect
+from gwbatch.external.coincidence import PE_READY
 from gwbatch.external.skymap import headers, model
 from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.external_labels import relabel
@@ -46,6 +48,9 @@ def plan_map(key: str, context: Context) -> Iterator[Effect]:
     if notice.skymap:
         source = {"url" if "://" in notice.skymap else "inline": event.located, "external": key}
         yield from jobs.plan(product, key, f"{version}.given", {GIVEN: source}, priority, context, **about)
+    if notice.official_map:
+        source = {"official": event.located, "external": key}
+        yield from jobs.plan(product, key, f"{version}.official", {GIVEN: source}, priority, context, **about)
 
 
 def plan_combined(external: str, superevent: Superevent, context: Context) -> Iterator[Effect]:
@@ -75,9 +80,13 @@ def wanted_version(external: str, superevent: Superevent, context: Context) -> t
     """Which combination the newest maps make, and where they are; None while one is missing."""
     theirs = context.mirror.product(external, EXTERNAL_MAP)
     uploaded = context.mirror.product(superevent.key, UPLOADED_MAP)
+    kept = context.mirror.product(superevent.key, MAP) if PE_READY in superevent.labels else None
     if uploaded is not None:
         ours = uploaded.version
         source: dict[str, Any] = {"gracedb": [superevent.key, uploaded.facts["filename"]]}
+    elif kept is not None:  # parameter estimation has begun from it: another preferred event changes no map now
+        ours = kept.version.partition("~")[0]
+        source = {"path": kept.path} if kept.path is not None else {"gracedb": [superevent.key, MAP]}
     else:
         made = context.mirror.product(superevent.preferred, MAP)
         if made is None:
@@ -124,8 +133,12 @@ def _take_map(made: mirror.Product, product: Product, context: Context) -> Itera
     event, current = context.externals.get(made.subject), context.mirror.product(made.subject, EXTERNAL_MAP)
     if event is None or not _is_map_of(made.version, event):
         return  # of a notice that does not count any more
-    if current is not None and current.version == f"{made.version}.given":
-        return  # the observatory's own map is there
+    if current is not None and _is_map_of(current.version, event) and _rank(current.version) > _rank(made.version):
+        return  # a better one is there
+    if event.adopted and product.label in event.labels and (current is None or "kept" in current.facts):
+        # Whoever made the event gave it a map; ours serves the coincidences.
+        context.mirror.put_product(replace(made, facts={**made.facts, "kept": True}), context.now)
+        return
     context.mirror.put_product(made, context.now)
     upload = _upload(made, product)
     yield upload
@@ -137,6 +150,11 @@ def _take_map(made: mirror.Product, product: Product, context: Context) -> Itera
             priority = job_priority(picture, significant=event.grb)
             sources = {EXTERNAL_MAP: {"path": made.path}}
             yield from jobs.plan(picture, event.key, made.version, sources, priority, context)
+
+
+def _rank(version: str) -> int:
+    """Of the maps of one notice the observatory's official one counts most, and the one made here least."""
+    return ("given", "official").index(version.partition(".")[2]) + 1 if "." in version else 0
 
 
 def _is_map_of(version: str, event: External) -> bool:

@@ -1,0 +1,22 @@
+"""Checking an uploaded notice against the public schema of alerts (igwn-gwalert-schema)."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+
+
+@cache
+def _validator() -> Any:
+    schema = json.loads(files("igwn_gwalert_schema").joinpath("igwn.alerts.Alert.schema.json").read_text())
+    return jsonschema.validators.validator_for(schema)(schema)
+
+
+def schema_error(notice: Any) -> str | None:
+    """Return what is wrong with a notice, and where; None if nothing is."""
+    found = jsonschema.exceptions.best_match(_validator().iter_errors(notice))
+    return None if found is None else f"{found.json_path}: {found.message[:300]}"
