@@ -82,6 +82,21 @@ class NetworkFileSystem(ConfigError):
     """The state directory is on a network file system, where SQLite's locks cannot be trusted."""
 
 
+_EXTRAS = {
+    "science": ("ligo", "astropy", "healpy", "numpy", "scipy", "matplotlib", "lal", "lalsimulation"),
+    "sandbox": ("starlette", "uvicorn", "multipart", "python_multipart", "jsonschema", "igwn_gwalert_schema"),
+    "console": ("prometheus_client", "anyio"),
+    "htcondor": ("htcondor2", "classad2"),
+}
+
+
+def missing_package(error: ModuleNotFoundError) -> GwbatchError:
+    """Return an error that says which extra brings the module that could not be imported."""
+    module = (error.name or "").partition(".")[0]
+    extra = next((name for name, modules in _EXTRAS.items() if module in modules), "all")
+    return ConfigError(f"Cannot import {error.name or error}: it is not installed. Run: pip install 'gwbatch[{extra}]'")
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later without anybody changing it."""
     if isinstance(error, GwbatchError):

@@ -10,4 +10,4 @@ command -v "$1" > /dev/null || {
     echo "gwbatch: there is no $1 on $(hostname); set scheduler.python in the site profile to the path that the nodes know" >&2
     exit 127
 }
-exec "$1" -m gwbatch.jobs.runner "$here"
+exec "$1" -P -m gwbatch.jobs.runner "$here"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,21 @@ from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy, load_policy
 from gwbatch.config.resources import demo_event
 from gwbatch.ledger import Ledger
+
+BROWSER = "no chromium on this machine (Debian: apt-get install chromium)"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what was not tested, and how to have it tested."""
+    reports = terminalreporter.stats.get("skipped", [])
+    without_browser = sum(BROWSER in str(report.longrepr) for report in reports)
+    if without_browser:
+        terminalreporter.write_line(
+            f"NOT TESTED: {without_browser} tests of the console in a real browser; install chromium to run them "
+            "(Debian: apt-get install chromium), or set GWBATCH_NEEDS_BROWSER=1 to have them fail instead.",
+            yellow=True,
+        )
+
 
 DATA = Path(__file__).parent / "data"
 

@@ -32,7 +32,8 @@ class Product:
     only_if : str or None
         A fact of the map without which the product makes no sense.
     urgency : int
-        Products of higher urgency go first in every queue: any sky map ahead of any plot.
+        Products of higher urgency go first in every queue: any sky map ahead of any plot, and those that take a second
+        ahead of those that take a node.
     """
 
     name: str
@@ -77,7 +78,7 @@ SUPEREVENT_PRODUCTS = (
 
 EXTERNAL_PRODUCTS = (
     Product(
-        EXTERNAL_MAP, "external-skymap", (), "Sky map of the external trigger", label="EXT_SKYMAP_READY", urgency=900
+        EXTERNAL_MAP, "external-skymap", (), "Sky map of the external trigger", label="EXT_SKYMAP_READY", urgency=1200
     ),
     Product("external.png", "plot-allsky", (EXTERNAL_MAP,), "Mollweide projection of the external map", urgency=24),
 )
@@ -91,7 +92,7 @@ JOINT_PRODUCTS = (
         "Product of the sky maps of the superevent and the external trigger",
         tags=("sky_loc", "ext_coinc", "public"),
         label="COMBINEDSKYMAP_READY",
-        urgency=950,
+        urgency=1150,
     ),
     Product(
         "combined-ext.png",

@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from gwbatch import __version__
-from gwbatch.errors import GwbatchError
+from gwbatch.errors import GwbatchError, missing_package
 
 # name: (module, one line for the overview); the module's `command` is imported only when it is called.
 COMMANDS = {
@@ -77,6 +77,11 @@ def main() -> None:
     except GwbatchError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("gwbatch"):
+            raise
+        click.echo(f"Error: {missing_package(error)}", err=True)
+        sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

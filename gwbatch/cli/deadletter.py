@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gwbatch.cli import listing
 from gwbatch.cli.options import json_option, ledger_path, state_option
+from gwbatch.errors import ConfigError, GwbatchError
 
 
 @click.group("deadletter")
@@ -37,21 +40,22 @@ def list_dead(state: Path | None, as_json: bool) -> None:
 @command.command()
 @click.argument("identifier")
 @state_option
-def show(identifier: str, state: Path | None) -> None:
+@json_option
+def show(identifier: str, state: Path | None, as_json: bool) -> None:
     """Show one with its payload and traceback."""
-    from gwbatch.errors import ConfigError
     from gwbatch.ledger import Ledger, query
 
-    ledger = Ledger(ledger_path(state))
-    kind, number = identifier[:1], identifier[1:]
-    sql = query("dead_message") if kind == "m" else "SELECT * FROM effects WHERE id = ?"
-    rows = ledger.read(sql, (number,)) if number.isdigit() and kind in "me" else []
+    kind, number = _parse(identifier)
+    sql = query("dead_message") if kind == "m" else "SELECT * FROM effects WHERE id = ? AND state = 'dead'"
+    rows = Ledger(ledger_path(state)).read(sql, (number,))
     if not rows:
-        raise ConfigError(f"There is no dead letter {identifier!r}; see 'gwbatch deadletter list'.")
-    for name in rows[0].keys():  # noqa: SIM118 (a Row is no mapping)
-        value = rows[0][name]
-        text = value[:100_000].decode(errors="replace") if isinstance(value, bytes) else value
-        click.echo(f"{name}: {text}")
+        raise _missing(identifier)
+    found = {name: _text(rows[0][name]) for name in rows[0].keys()}  # noqa: SIM118 (a Row is no mapping)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for name, value in found.items():
+        click.echo(f"{name}: {value}")
 
 
 @command.command()
@@ -60,7 +64,6 @@ def show(identifier: str, state: Path | None) -> None:
 @state_option
 def retry(identifier: str | None, everything: bool, state: Path | None) -> None:
     """Hand one (or --all) over to be processed again."""
-    from gwbatch.errors import ConfigError
     from gwbatch.ledger import Ledger, effects, messages
 
     if bool(identifier) == everything:
@@ -69,11 +72,29 @@ def retry(identifier: str | None, everything: bool, state: Path | None) -> None:
     with ledger.transaction() as tx:
         if identifier is None:
             count = messages.retry_dead(tx) + effects.retry_dead(tx)
-        elif identifier.startswith("m"):
-            count = messages.retry_dead(tx, int(identifier[1:]))
         else:
-            row = tx.execute("SELECT key FROM effects WHERE id = ?", (identifier[1:],)).fetchone()
-            count = effects.retry_dead(tx, row["key"]) if row else 0
-    if not count:
-        raise ConfigError(f"There is no dead letter {identifier!r}; see 'gwbatch deadletter list'.")
+            kind, number = _parse(identifier)
+            if kind == "m":
+                count = messages.retry_dead(tx, number)
+            else:
+                row = tx.execute("SELECT key FROM effects WHERE id = ?", (number,)).fetchone()
+                count = effects.retry_dead(tx, row["key"]) if row else 0
+    if not count and identifier is not None:
+        raise _missing(identifier)
     click.echo(f"{count} handed over.")
+
+
+def _parse(identifier: str) -> tuple[str, int]:
+    """Return kind (``m`` or ``e``) and number of an ID as ``deadletter list`` shows it."""
+    kind, number = identifier[:1], identifier[1:]
+    if kind not in ("m", "e") or not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise _missing(identifier)
+    return kind, int(number)
+
+
+def _missing(identifier: str) -> GwbatchError:
+    return ConfigError(f"There is no dead letter {identifier!r}; see 'gwbatch deadletter list'.")
+
+
+def _text(value: Any) -> Any:
+    return value[:100_000].decode(errors="replace") if isinstance(value, bytes) else value

@@ -6,11 +6,15 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gwbatch.cli.options import json_option
+from gwbatch.errors import BadInput
+
+if TYPE_CHECKING:
+    from gwbatch.config.policy import Policy
 
 _IN = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.option(
@@ -19,8 +23,16 @@ _OUT = click.option(
 
 
 @click.group("job")
-def command() -> None:
-    """Run one computation by hand: the same code that batch jobs run.
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="TOML file laid over the science policy, which gives what no option says; repeatable.",
+)
+@click.pass_context
+def command(context: click.Context, policies: tuple[Path, ...]) -> None:
+    """Run one computation by hand: the same code that batch jobs run, with the same policy.
 
     Each writes its output and a result.json beside it (checksums, host, cores, versions, run time).
 
@@ -30,18 +42,19 @@ def command() -> None:
       gwbatch job plot-allsky bayestar.multiorder.fits -o bayestar.png
       gwbatch job external-skymap notice.xml -o external.multiorder.fits
       gwbatch job combine-skymaps bayestar.multiorder.fits external.multiorder.fits -o combined.multiorder.fits
+      gwbatch job --policy mine.toml localize coinc.xml -o bayestar.multiorder.fits
     """
+    context.obj = policies
 
 
 @command.command()
 @click.argument("coinc", type=_IN)
 @click.option("--psd", type=_IN, help="PSD file, when it is not inside COINC.")
-@click.option("--f-low", default=15.0, show_default=True, help="Low-frequency cutoff in Hz.")
+@click.option("--f-low", type=float, help="Low-frequency cutoff in Hz.  [default: the policy's, 15]")
 @click.option(
     "--waveform",
-    default="auto",
-    show_default=True,
-    help="Template; auto: the field's choice, or IMRPhenomD where its data files are missing.",
+    help="Template; auto: the field's choice, or IMRPhenomD where its data files are missing.  [default: the policy's, "
+    "auto]",
 )
 @click.option("--graceid", help="Event id for the FITS header.")
 @_OUT
@@ -49,8 +62,8 @@ def command() -> None:
 def localize(
     coinc: Path,
     psd: Path | None,
-    f_low: float,
-    waveform: str,
+    f_low: float | None,
+    waveform: str | None,
     graceid: str | None,
     output: Path,
     as_json: bool,
@@ -67,9 +80,7 @@ def localize(
     "contours",
     multiple=True,
     type=float,
-    default=(50, 90),
-    show_default=True,
-    help="Credible level in per cent; repeatable.",
+    help="Credible level in per cent; repeatable.  [default: the policy's, 50 and 90]",
 )
 @_OUT
 @json_option
@@ -79,17 +90,17 @@ def plot_allsky(skymap: Path, contours: tuple[float, ...], output: Path, as_json
         "plot-allsky",
         {skymap.name: skymap},
         output,
-        {"contours": [f"{level:g}" for level in contours]},
+        {"contours": [f"{level:g}" for level in contours] or None},
         as_json,
     )
 
 
 @command.command("plot-volume")
 @click.argument("skymap", type=_IN)
-@click.option("--dpi", default=100, show_default=True, help="Resolution; the cost grows with its square.")
+@click.option("--dpi", type=click.IntRange(1), help="Resolution.  [default: the policy's, 100]")
 @_OUT
 @json_option
-def plot_volume(skymap: Path, dpi: int, output: Path, as_json: bool) -> None:
+def plot_volume(skymap: Path, dpi: int | None, output: Path, as_json: bool) -> None:
     """The three-dimensional sky map."""
     _run("plot-volume", {skymap.name: skymap}, output, {"dpi": dpi}, as_json)
 
@@ -105,10 +116,10 @@ def plot_coherence(skymap: Path, output: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("skymap", type=_IN)
-@click.option("--nside", default=0, show_default=True, help="Resolution; 0 keeps the finest (up to 5 GB of memory).")
+@click.option("--nside", type=click.IntRange(0), help="Resolution; 0 keeps the finest.  [default: the policy's, 0]")
 @_OUT
 @json_option
-def flatten(skymap: Path, nside: int, output: Path, as_json: bool) -> None:
+def flatten(skymap: Path, nside: int | None, output: Path, as_json: bool) -> None:
     """A multi-order map at a single resolution."""
     _run("flatten", {skymap.name: skymap}, output, {"nside": nside}, as_json)
 
@@ -130,14 +141,12 @@ def fits_header(skymap: Path, output: Path, as_json: bool) -> None:
 @json_option
 def external_skymap(notice: Path, topic: str, given: Path | None, output: Path, as_json: bool) -> None:
     """The sky map of an external trigger, from its NOTICE (a VOEvent, or JSON with --topic)."""
-    from gwbatch.config.policy import load_policy
-    from gwbatch.errors import BadInput
     from gwbatch.external import parse_notice
     from gwbatch.external.skymap import headers, model
     from gwbatch.jobs.external_skymap import GIVEN
 
     read = parse_notice(topic, notice.read_bytes())
-    circle = model(read, load_policy().external)
+    circle = model(read, _policy().external)
     if given is None and circle is None:
         raise BadInput(f"{notice} has no position: give a map with --given.")
     inputs = {} if given is None else {GIVEN: given}
@@ -154,6 +163,12 @@ def combine_skymaps(superevent: Path, external: Path, output: Path, as_json: boo
     _run("combine-skymaps", {"superevent.fits": superevent, "external.fits": external}, output, {}, as_json)
 
 
+def _policy() -> Policy:
+    from gwbatch.config.policy import load_policy
+
+    return load_policy(*click.get_current_context().find_object(tuple) or ())
+
+
 def _run(kind: str, inputs: Mapping[str, Path], output: Path, parameters: Mapping[str, Any], as_json: bool) -> None:
     from gwbatch.errors import ConfigError
     from gwbatch.jobs import result, runner
@@ -161,6 +176,8 @@ def _run(kind: str, inputs: Mapping[str, Path], output: Path, parameters: Mappin
     if not output.parent.is_dir():
         raise ConfigError(f"The folder {output.parent} does not exist; make it first.")
     output = output.absolute()
+    chosen = {name: value for name, value in parameters.items() if value is not None}
+    parameters = {**_policy().annotation.parameters.get(kind, {}), **chosen}
     absolute = {name: path.absolute() for name, path in inputs.items()}
     code = runner.run(f"by-hand/{kind}", kind, absolute, output, parameters, output.parent)
     done = json.loads((output.parent / result.NAME).read_text())

@@ -12,8 +12,6 @@ import click
 from gwbatch.cli import listing
 from gwbatch.cli.options import json_option, ledger_path, state_option
 
-_AGAIN = ("FAILED", "LOST", "CANCELLED")
-
 
 @click.group("jobs")
 def command() -> None:
@@ -72,7 +70,7 @@ def show(job: str, state: Path | None, as_json: bool) -> None:
 @state_option
 def release(job: str, state: Path | None) -> None:
     """Let a held JOB go on."""
-    _order(job, state, "release", ("HELD",))
+    _order(job, state, "release")
 
 
 @command.command()
@@ -80,7 +78,7 @@ def release(job: str, state: Path | None) -> None:
 @state_option
 def cancel(job: str, state: Path | None) -> None:
     """Take JOB back from the batch system; it is not tried again."""
-    _order(job, state, "cancel", ("WAITING", "QUEUED", "RUNNING", "HELD", "UNKNOWN"))
+    _order(job, state, "cancel")
 
 
 @command.command()
@@ -92,29 +90,30 @@ def retry(job: str, state: Path | None) -> None:
 
     ledger = Ledger(ledger_path(state))
     with ledger.transaction() as tx:
-        jobs.try_again(tx, _known(tx, job, _AGAIN), time.time())
+        jobs.try_again(tx, _known(tx, job, "retry"), time.time())
     click.echo("Handed over; see 'gwbatch jobs list'.")
 
 
-def _order(key: str, state: Path | None, what: str, states: tuple[str, ...]) -> None:
+def _order(key: str, state: Path | None, what: str) -> None:
     """Ask the dispatcher to speak to the batch system."""
     from gwbatch.effects import job_control
     from gwbatch.ledger import Ledger, effects
 
     now = time.time()
     with Ledger(ledger_path(state)).transaction() as tx:
-        job = _known(tx, key, states)
+        job = _known(tx, key, what)
         effects.ask_for(tx, job_control(what, job.key, job.attempt, now), now)
     click.echo(f"Handed over; see 'gwbatch jobs show {key}'.")
 
 
-def _known(tx: Any, key: str, states: tuple[str, ...]) -> Any:
+def _known(tx: Any, key: str, what: str) -> Any:
     from gwbatch.errors import ConfigError
     from gwbatch.ledger import jobs
 
     job = jobs.get(tx, key)
     if job is None:
         raise ConfigError(f"There is no job {key!r}; see 'gwbatch jobs list'.")
-    if job.state not in states:
-        raise ConfigError(f"Job {key} is {job.state}; this can be done when it is {' or '.join(states)}.")
+    if what not in jobs.orders(job.state):
+        states = " or ".join(jobs.ORDERS[what])
+        raise ConfigError(f"Cannot {what} the job {key}: it is {job.state}, and would have to be {states}.")
     return job

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from gwbatch.cli.options import ledger_path, site_options, state_option
+from gwbatch.logs import quiet_failures
+from gwbatch.private import keep_private
 
 
 @click.command("listen")
@@ -29,6 +31,8 @@ def command(name: str, site: str, settings: tuple[str, ...], policies: tuple[Pat
     from gwbatch.ledger import Ledger
     from gwbatch.listeners.process import make_listener, run_listener
 
+    keep_private()
+    quiet_failures()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     profile = load_site(site, settings).profile
     if name not in profile.listeners:

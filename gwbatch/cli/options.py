@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from gwbatch.config.policy import Policy
+    from gwbatch.config.profile import Profile
+    from gwbatch.ledger import Ledger
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,6 +55,44 @@ def profile_options(command: Command) -> Command:
         metavar="NAME=VALUE",
         help="One value of the profile, e.g. gracedb.timeout=10; repeatable.",
     )(command)
+
+
+def policy_option(command: Command) -> Command:
+    """``--policy FILE`` of commands on a ledger, which go by the dispatcher's own policy without it."""
+    return click.option(
+        "--policy",
+        "policies",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Explain by the standard policy with this TOML file laid over it; repeatable.  [default: the policy that "
+        "the dispatcher of the ledger decides by]",
+    )(command)
+
+
+def policy_in_force(ledger: Ledger, policies: tuple[Path, ...]) -> tuple[Policy, str]:
+    """Return the policy to explain decisions by, and in words which one it is."""
+    from gwbatch.config.policy import load_policy
+    from gwbatch.ledger import in_force
+
+    if policies:
+        return load_policy(*policies), f"the standard policy with {', '.join(map(str, policies))}"
+    found = in_force.recorded_policy(ledger)
+    if found is None:
+        return load_policy(), "the standard policy (the dispatcher has not recorded its own)"
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(found[1]))
+    return found[0], f"the dispatcher's own, as of its start at {began} UTC"
+
+
+def profile_in_force(path: Path, site: str | None, settings: tuple[str, ...]) -> Profile:
+    """Return the site profile that a command names, else the one that the ledger's dispatcher runs with."""
+    from gwbatch.config.profile import load_site
+    from gwbatch.ledger import Ledger, in_force
+
+    if site is None and not settings and path.exists():
+        found = in_force.recorded_profile(Ledger(path))
+        if found is not None:
+            return found
+    return load_site(site or "local", settings).profile
 
 
 def json_option(command: Command) -> Command:

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import click
 
+from gwbatch import children
 from gwbatch.cli.options import site_options, state_directory, state_option
+from gwbatch.logs import quiet_failures
+from gwbatch.private import keep_private, private_folder
 
 
 @click.command("run")
@@ -42,24 +45,14 @@ def command(
     profile.require_complete()
     policy = load_policy(*policies)
     directory = state_directory(state)
+    keep_private()
     ledger = Ledger(directory / "ledger.sqlite", create=True)
     _log_to(directory / "logs", verbose)
     registry = load_handlers(policy, profile)
     again = [argument for setting in settings for argument in ("--set", setting)]
     again += [argument for path in policies for argument in ("--policy", str(path.absolute()))]
     listeners = {
-        name: [
-            sys.executable,
-            "-m",
-            "gwbatch",
-            "listen",
-            name,
-            "--site",
-            site,
-            "--state",
-            str(directory),
-            *again,
-        ]
+        name: children.python("gwbatch", "listen", name, "--site", site, "--state", str(directory), *again)
         for name, listener in profile.listeners.items()
         if listener.enabled
     }
@@ -80,7 +73,8 @@ def command(
 
 
 def _log_to(folder: Path, verbose: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
+    quiet_failures()
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s",

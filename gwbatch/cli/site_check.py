@@ -84,6 +84,7 @@ def _tell(report: JobReport) -> None:
 
 def _judge(ran: Ran, asked: Resources) -> list[dict[str, Any]]:
     """What was found, line by line, and whether it is as it should be."""
+    from gwbatch.jobs.localize import WITHOUT_ROM_DATA
     from gwbatch.jobs.result import sha256
 
     facts = ran.result["facts"]
@@ -102,6 +103,7 @@ def _judge(ran: Ran, asked: Resources) -> list[dict[str, Any]]:
             trouble or f"{facts['localize_seconds']:.1f} s for the short event",
             "localize_seconds" in facts,
         ),
+        ("waveform data", "found" if facts["rom_data"] else f"missing; {WITHOUT_ROM_DATA}", True),
         ("transfer there", f"{len(sent)} file(s), checksums compared", facts["received"] == sent),
         ("transfer back", f"checksums compared, {ran.returned:.2f} s after the job's end", True),
         ("start", f"first instruction {ran.waited:.2f} s after the decision", True),

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gwbatch.cli import listing
-from gwbatch.cli.options import json_option, ledger_path, state_option
+from gwbatch.cli.options import json_option, ledger_path, policy_in_force, policy_option, state_option
 
 
 @click.group("superevent")
@@ -49,16 +49,18 @@ def _line(one: dict[str, Any]) -> str:
 
 @command.command()
 @click.argument("superevent")
+@policy_option
 @state_option
 @json_option
-def show(superevent: str, state: Path | None, as_json: bool) -> None:
+def show(superevent: str, policies: tuple[Path, ...], state: Path | None, as_json: bool) -> None:
     """Show members, why the preferred one is preferred, coincidences, jobs and the timeline."""
-    found = _find(superevent, state)
+    found = _find(superevent, state, policies)
     if as_json:
         click.echo(json.dumps(found))
         return
     click.echo(f"{found['superevent_id'] or found['key']}  {found['category']}  t_0 {found['t_0']:.3f}")
     click.echo(f"labels: {' '.join(found['labels'])}")
+    click.echo(f"policy: {found['policy']}")
     for member in found["members"]:
         mark = "*" if member["graceid"] == found["preferred"] else " "
         rank = ", ".join(f"{name} {_short(value)}" for name, value in member.get("preference", {}).items())
@@ -66,7 +68,8 @@ def show(superevent: str, state: Path | None, as_json: bool) -> None:
     for one in found["coincidences"]:
         mark = "*" if one["chosen"] else " "
         rates = f"joint FAR {one['far_time']:.3g} Hz, with the sky {one['far_spacetime']}"
-        click.echo(f"{mark} {one['observatory']} {one['trigger_id']}: {one['dt']:+.2f} s, {rates}")
+        vetoed = f", vetoed: {'; '.join(one['reasons'])}" if one["reasons"] else ""
+        click.echo(f"{mark} {one['observatory']} {one['trigger_id']}: {one['dt']:+.2f} s, {rates}{vetoed}")
     click.echo("")
     for entry in found["timeline"]:
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(entry["at"]))
@@ -109,15 +112,16 @@ def _order(superevent: str, state: Path | None, topic: str, lane: str, more: dic
     click.echo(f"Handed over; see 'gwbatch superevent show {superevent}'.")
 
 
-def _find(superevent: str, state: Path | None) -> dict[str, Any]:
-    from gwbatch.config.policy import load_policy
+def _find(superevent: str, state: Path | None, policies: tuple[Path, ...] = ()) -> dict[str, Any]:
     from gwbatch.errors import ConfigError
     from gwbatch.ledger import Ledger, views
 
-    found = views.superevent(Ledger(ledger_path(state)), superevent, load_policy())
+    ledger = Ledger(ledger_path(state))
+    policy, which = policy_in_force(ledger, policies)
+    found = views.superevent(ledger, superevent, policy)
     if found is None:
         raise ConfigError(f"There is no superevent {superevent!r}; see 'gwbatch superevent list'.")
-    return found
+    return {**found, "policy": which}
 
 
 def _short(value: Any) -> str:

@@ -269,12 +269,17 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who may look at the console from elsewhere than this machine.
+    """Who may look at the console.
 
     Attributes
     ----------
     token_file : str
         A file with a secret that visitors have to know; readable by its owner only.
+    loopback : str
+        ``token``: on this machine too visitors have to know a secret (without `token_file` one that the console makes
+        in the state directory); ``open``: every account of this machine may look.
+    socket : str
+        A Unix socket to listen on instead of a port; only its owner may open it, and no secret is asked for.
     user_header : str
         Header in which a reverse proxy names the user it has let in (``X-Remote-User``).
     proxies : list of str
@@ -282,6 +287,8 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     token_file: str = ""
+    loopback: Literal["token", "open"] = "token"
+    socket: str = ""
     user_header: str = ""
     proxies: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1", "::1"])
 
@@ -291,6 +298,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
+    plugins : list of str
+        Modules that declare handlers and jobs.
+    plugin_folders : list of str
+        Absolute paths of folders to look for them in, besides the environment.
     fill_in : list of str
         Dotted names of values that must be filled in before the profile can be used.
     """
@@ -307,6 +318,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     general_workers: int = 2
     keep_days: float = 7.0
     plugins: list[str] = []
+    plugin_folders: list[str] = []
     fill_in: list[str] = []
 
     def resources(self, queue: str) -> Resources:

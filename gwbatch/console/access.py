@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import stat
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -16,20 +17,63 @@ from starlette.responses import RedirectResponse, Response
 
 from gwbatch.config.profile import ConsoleSettings
 from gwbatch.errors import ConfigError
+from gwbatch.private import private_file, private_folder
 
 COOKIE = "gwbatch-console"
 LONGEST_FORM = 4096  # bytes
-WRONG_TOKEN = 0.5  # s that a wrong guess costs
+WRONG_TOKEN = 0.5  # s that a wrong guess costs everybody who guesses
+FREE_GUESSES = 20  # wrong ones, until they cost time
+WAITING = 8  # guesses that may wait for their turn; more are turned away
 SHORTEST = 16  # characters of a token
+OWN_TOKEN = "console-token"  # in the state directory
 
 _FORM = b"""<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>gwbatch: enter</title>
-<link rel="stylesheet" href="/static/console.css"></head><body><main><h1>gwbatch</h1>
+<link rel="stylesheet" href="/static/console.css"><script src="/static/enter.js" defer></script></head>
+<body><main><h1>gwbatch</h1>
 <form method="post" action="/enter"><p><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required></p>
 <p><button>Enter</button></p></form></main></body></html>"""
+_OPEN_FILES = ("/static/console.css", "/static/enter.js")
 
 Next = Callable[[Request], Awaitable[Response]]
+
+
+class TooManyGuesses(Exception):
+    """So many are guessing that this one is turned away unheard."""
+
+
+class Guesses:
+    """Makes guessing slow over all connections together: a guess that may be wrong is looked at in its turn."""
+
+    def __init__(self) -> None:
+        self._wrong = 0
+        self._waiting = 0
+        self._turn = anyio.Lock()
+
+    async def is_right(self, look: Callable[[], bool]) -> bool:
+        """Look at a guess, after those that came before it.
+
+        Raises
+        ------
+        TooManyGuesses
+            When too many wait.
+        """
+        if self._wrong < FREE_GUESSES:
+            return self._count(look())
+        if self._waiting >= WAITING:
+            raise TooManyGuesses
+        self._waiting += 1
+        try:
+            async with self._turn:
+                await anyio.sleep(WRONG_TOKEN)
+                return self._count(look())
+        finally:
+            self._waiting -= 1
+
+    def _count(self, right: bool) -> bool:
+        self._wrong = 0 if right else self._wrong + 1
+        return right
 
 
 @dataclass(frozen=True)
@@ -45,39 +89,43 @@ class Access:
     token: str
     user_header: str
     proxies: frozenset[str]
+    guesses: Guesses = field(default_factory=Guesses)
 
     @property
-    def open_to_others(self) -> bool:
-        """Whether anybody elsewhere can be let in."""
-        return bool(self.token or self.user_header)
+    def is_open(self) -> bool:
+        """Whether everybody who reaches it may look: a loopback address that the profile opens, or a Unix socket."""
+        return not (self.token or self.user_header)
 
     async def check(self, request: Request, call_next: Next) -> Response:
         """Answer the request, or ask who it is."""
         path = request.scope["path"]  # request.url is put together from the Host header, which anybody may write
-        if not self.open_to_others:
+        if self.is_open:
             # Another name than this machine's own comes from a page that wants to read what its visitor may see.
             if _is_local(request.headers.get("host", "")):
                 return await call_next(request)
             return Response("Open it as http://127.0.0.1 or localhost.", 421, media_type="text/plain")
-        if path == "/static/console.css":
+        if path in _OPEN_FILES:
             return await call_next(request)
-        if path == "/enter" and request.method == "POST" and self.token:
-            return await self._enter(request)
-        if self._let_in(request):
-            return await call_next(request)
+        try:
+            if path == "/enter" and request.method == "POST" and self.token:
+                return await self._enter(request)
+            if await self._let_in(request):
+                return await call_next(request)
+        except TooManyGuesses:
+            return Response("Too many wrong tokens; try again in a minute.", 429, headers={"Retry-After": "60"})
         if self.token:
             return Response(_FORM, 401, media_type="text/html")
         return Response("Only through the reverse proxy.", 403, media_type="text/plain")
 
-    def _let_in(self, request: Request) -> bool:
+    async def _let_in(self, request: Request) -> bool:
         host = request.client.host if request.client else ""
         if self.user_header and host in self.proxies and request.headers.get(self.user_header, "").strip():
             return True
-        if not self.token:
-            return False
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         cookie = request.cookies.get(COOKIE, "")
-        return _same(bearer, self.token) or _same(cookie, self._proof)
+        if not self.token or not (bearer or cookie):
+            return False
+        return await self.guesses.is_right(lambda: _same(bearer, self.token) or _same(cookie, self._proof))
 
     @property
     def _proof(self) -> str:
@@ -90,34 +138,51 @@ class Access:
             return Response("Too much.", 413, media_type="text/plain")
         body = parse_qs((await request.body()).decode(errors="replace"))
         given = body.get("token", [""])[0]
-        if not _same(given, self.token):
-            await anyio.sleep(WRONG_TOKEN)
+        if not await self.guesses.is_right(lambda: _same(given, self.token)):
             return Response(_FORM, 401, media_type="text/html")
         answer = RedirectResponse("/", 303)
         answer.set_cookie(COOKIE, self._proof, httponly=True, samesite="strict", secure=request.url.scheme == "https")
         return answer
 
 
-def access_of(settings: ConsoleSettings) -> Access:
-    """The rule that a profile asks for.
+def access_of(settings: ConsoleSettings, state: Path | None = None) -> Access:
+    """Return the rule that a profile asks for.
+
+    Parameters
+    ----------
+    state : Path or None
+        The state directory, where a console that has no token makes one of its own.
 
     Raises
     ------
     ConfigError
         When the token cannot be read, is too short, or could be read by others.
     """
-    token = ""
-    if settings.token_file:
-        path = Path(settings.token_file).expanduser()
-        try:
-            token, mode = path.read_text().strip(), path.stat().st_mode
-        except OSError as error:
-            raise ConfigError(f"The console's token cannot be read from {path}: {error.strerror}.") from error
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(f"Others can read the console's token: chmod 600 {path}")
-        if len(token) < SHORTEST:
-            raise ConfigError(f"The console's token in {path} is too short: at least {SHORTEST} characters.")
+    path = Path(settings.token_file).expanduser() if settings.token_file else None
+    alone = settings.loopback == "token" and not settings.user_header and not settings.socket
+    if path is None and state is not None and alone:
+        path = _own_token(state)
+    token = "" if path is None else _read_token(path)
     return Access(token, settings.user_header, frozenset(settings.proxies))
+
+
+def _own_token(state: Path) -> Path:
+    path = private_folder(state) / OWN_TOKEN
+    if not path.exists():
+        private_file(path).write_text(secrets.token_urlsafe(32) + "\n")
+    return path
+
+
+def _read_token(path: Path) -> str:
+    try:
+        token, mode = path.read_text().strip(), path.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"Cannot read the console's token from {path}: {error.strerror}.") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(f"Others can read the console's token: chmod 600 {path}")
+    if len(token) < SHORTEST:
+        raise ConfigError(f"The console's token in {path} is too short: at least {SHORTEST} characters.")
+    return token
 
 
 def _is_local(host: str) -> bool:

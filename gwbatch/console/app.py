@@ -23,10 +23,10 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from gwbatch.config.policy import load_policy
+from gwbatch.config.policy import Policy, load_policy
 from gwbatch.console.access import Access
 from gwbatch.errors import GwbatchError
-from gwbatch.ledger import Ledger, views
+from gwbatch.ledger import Ledger, in_force, views
 from gwbatch.ledger.report import dead_letters, report
 from gwbatch.metrics.collect import exposition
 
@@ -51,9 +51,21 @@ class _StrictHeaders(BaseHTTPMiddleware):
         return response
 
 
-def make_app(path: Path, access: Access, gracedb: str = "") -> Starlette:
-    """The console over the ledger at `path`, which need not exist yet; `gracedb` is where its links go."""
-    policy = load_policy()
+def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | None = None) -> Starlette:
+    """Make the console over the ledger at `path`, which need not exist yet.
+
+    Parameters
+    ----------
+    gracedb : str
+        Where links to GraceDB go.
+    policy : Policy or None
+        What decisions are explained by; None takes the dispatcher's own at any time.
+    """
+    standard = load_policy()
+
+    def explain(ledger: Ledger, name: str) -> Any:
+        recorded = in_force.recorded_policy(ledger)
+        return views.superevent(ledger, name, policy or (recorded[0] if recorded else standard), gracedb)
 
     def read(look: Callable[[Ledger], Any]) -> Any:
         if not path.exists():
@@ -87,9 +99,7 @@ def make_app(path: Path, access: Access, gracedb: str = "") -> Starlette:
 
     async def superevent(request: Request) -> Response:
         name = request.query_params.get("name", "")
-        return await answer(
-            lambda ledger: views.superevent(ledger, name, policy, gracedb), "There is no such superevent."
-        )
+        return await answer(lambda ledger: explain(ledger, name), "There is no such superevent.")
 
     async def jobs(request: Request) -> Response:
         state = request.query_params.get("state", "").upper()
@@ -102,7 +112,11 @@ def make_app(path: Path, access: Access, gracedb: str = "") -> Starlette:
     async def messages(request: Request) -> Response:
         def look(ledger: Ledger) -> dict[str, Any]:
             newest = views.messages(ledger, _limit(request, 100))
-            return {"messages": newest, "dead": dead_letters(ledger, limit=_limit(request))}
+            dead = [
+                {**one, "command": views.command(ledger, "deadletter", "retry", one["id"])}
+                for one in dead_letters(ledger, limit=_limit(request))
+            ]
+            return {"messages": newest, "dead": dead}
 
         return await answer(look, "")
 

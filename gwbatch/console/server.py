@@ -3,38 +3,76 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
 
+from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import ConsoleSettings
-from gwbatch.console.access import access_of
+from gwbatch.console.access import OWN_TOKEN, access_of
 from gwbatch.console.app import make_app
 from gwbatch.errors import ConfigError
 
 
-def serve(host: str, port: int, path: Path, settings: ConsoleSettings, gracedb: str = "") -> None:
+def serve(
+    host: str, port: int, path: Path, settings: ConsoleSettings, *, gracedb: str = "", policies: Sequence[Path] = ()
+) -> None:
     """Serve the console over the ledger at `path` until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    gracedb : str
+        Where links to GraceDB go.
+    policies : sequence of Path
+        Policy files to explain decisions by; empty takes the dispatcher's own policy.
 
     Raises
     ------
     ConfigError
         For an address that others can reach, while nothing says who they may be.
     """
-    access = access_of(settings)
-    if not (_is_loopback(host) or access.open_to_others):
+    if not (_is_loopback(host) or settings.token_file or settings.user_header):
         raise ConfigError(
             f"The console listens on loopback only, not on {host}, unless the site profile sets console.token_file or "
             f"console.user_header. From elsewhere use a tunnel: ssh -L {port}:127.0.0.1:{port} SUBMIT_HOST, "
             f"then open http://127.0.0.1:{port}/."
         )
-    print(f"http://{host}:{port}/", file=sys.stderr, flush=True)
+    access = access_of(settings, path.parent)
+    app = make_app(path, access, gracedb, load_policy(*policies) if policies else None)
     config = uvicorn.Config(
-        make_app(path, access, gracedb), host=host, port=port, log_level="warning", timeout_graceful_shutdown=2,
+        app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2,
         server_header=False, proxy_headers=False, h11_max_incomplete_event_size=32_768,
     )  # fmt: skip
+    if settings.socket:
+        print(f"Unix socket {settings.socket}; tunnel: ssh -L {port}:{settings.socket} HOST", file=sys.stderr)
+        uvicorn.Server(config).run(sockets=[_unix_socket(Path(settings.socket).expanduser())])
+        return
+    address = f"http://{host}:{port}/"
+    if access.token and sys.stderr.isatty():
+        address += f"#token={access.token}"
+    elif access.token and not settings.token_file:
+        address += f"  (token: {path.parent / OWN_TOKEN})"
+    print(address, file=sys.stderr, flush=True)
     uvicorn.Server(config).run()
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    """Return a listening socket that only this user may open."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        listening.bind(str(path))
+    except OSError as error:
+        raise ConfigError(f"Cannot listen on the Unix socket {path}: {error.strerror}.") from error
+    finally:
+        os.umask(mask)
+    listening.listen(128)
+    return listening
 
 
 def _is_loopback(host: str) -> bool:

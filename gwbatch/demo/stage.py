@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from gwbatch import children
 from gwbatch.errors import GwbatchError
 from gwbatch.sandbox.server import read_addresses
 
@@ -144,13 +143,13 @@ class Stage:
     ) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{name}.log").open("ab")
         self._logs.append(log)
-        command = [sys.executable, "-m", "gwbatch", *arguments]
+        command = children.python("gwbatch", *arguments)
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log if stdout is None else stdout,
             stderr=log,
-            env={**os.environ, **(environment or {})},
+            env=children.environment(environment),
         )
         self._processes.append(process)
         return process

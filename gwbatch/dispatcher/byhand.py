@@ -55,7 +55,7 @@ def prepare(
     for name, source in inputs.items():
         shutil.copyfile(source, directory / name)
     key, queue = f"by-hand/{kind}/{directory.name}", queue_of(kind)
-    write_request(directory, key, kind, inputs, output, parameters, profile.plugins)
+    write_request(directory, key, kind, inputs, output, parameters, profile)
     return JobRequest(
         key, kind, queue, directory.absolute(), (REQUEST, *inputs), (output, NAME), profile.resources(queue)
     )

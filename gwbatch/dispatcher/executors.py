@@ -26,6 +26,7 @@ from gwbatch.ledger.effects import Claimed
 from gwbatch.ledger.external import Externals
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.private import private_folder
 from gwbatch.schedulers import Scheduler
 
 if TYPE_CHECKING:
@@ -288,13 +289,12 @@ class Executors:
 
     def _prepare(self, job: jobs.Job, directory: Path, tries: int) -> JobRequest:
         """Make the job directory: inputs and ``job.json``, nothing else."""
-        directory.mkdir(parents=True, exist_ok=True)
+        private_folder(directory)
         for name, source in job.request["inputs"].items():
             self._fetch(source, directory / name, job.created, tries)
         (output,) = job.request["outputs"]
         inputs = tuple(job.request["inputs"])
-        parameters, plugins = job.request["parameters"], self._profile.plugins
-        write_request(directory, job.attempt_key, job.kind, inputs, output, parameters, plugins)
+        write_request(directory, job.attempt_key, job.kind, inputs, output, job.request["parameters"], self._profile)
         return JobRequest(
             job.attempt_key, job.kind, job.queue, directory, (REQUEST, *inputs), (output, NAME),
             self._profile.resources(job.queue), job.priority, job.avoid,

@@ -12,7 +12,7 @@ from pathlib import Path
 from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
-from gwbatch.dispatcher.cleaning import remove_old_job_directories
+from gwbatch.dispatcher.cleaning import Cleaner
 from gwbatch.dispatcher.executors import Executors
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.notifier import Notifier
@@ -23,15 +23,17 @@ from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.errors import LedgerBusy
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import SERIAL_LANES, Registry
-from gwbatch.ledger import Ledger, Transaction, effects, leases, timers
+from gwbatch.jobs.localize import WITHOUT_ROM_DATA, has_rom_data
+from gwbatch.ledger import Ledger, Transaction, effects, in_force, leases, timers
+from gwbatch.private import private_folder
 from gwbatch.schedulers import Scheduler
+from gwbatch.schedulers.environment import job_environment
 
 log = logging.getLogger(__name__)
 
 IDLE = 0.5  # s after which a thread looks again without having been woken
 WATCH = 0.05  # s between two looks at running jobs
 HOUSEKEEPING = 0.2  # s between two looks at listeners and timers
-CLEANING = 3600.0  # s between two looks for old job directories
 HANDLER_LIMIT = 300.0  # s after which a handler hangs
 EXIT_HANGING = 70
 HEARTBEAT = 5.0  # s between two heartbeats of the lease
@@ -47,6 +49,15 @@ def _arm(tx: Transaction, registry: Registry, now: float) -> None:
             timers.disarm(tx, row["key"])
     for topic, handler in repeating.items():
         timers.repeat(tx, topic, topic, handler.lane, handler.interval or 0.0, now)
+
+
+def waveform_trouble(policy: Policy, profile: Profile) -> str:
+    """Return what jobs on this machine will lack; of nodes elsewhere ``gwbatch site check`` knows."""
+    wish = policy.annotation.parameters.get("localize", {}).get("waveform", "auto")
+    folders = job_environment(profile.scheduler).get("LAL_DATA_PATH", os.environ.get("LAL_DATA_PATH", ""))
+    if wish != "auto" or profile.scheduler.kind != "local" or has_rom_data(folders):
+        return ""
+    return WITHOUT_ROM_DATA
 
 
 class Dispatcher:
@@ -70,13 +81,18 @@ class Dispatcher:
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
-        self._jobs = profile.job_folder(state)
-        self._keep_seconds = profile.keep_days * DAY
+        self._cleaner = Cleaner(profile.job_folder(state), profile.keep_days * DAY, self.clock)
         self.ledger = ledger
+        private_folder(profile.job_folder(state))
         with ledger.transaction() as tx:
             self.lease = leases.acquire(tx, DISPATCHER, self.clock.now())
             unfinished = effects.release_running(tx)
             _arm(tx, registry, self.clock.now())
+            in_force.record(tx, policy, profile, self.clock.now())
+            trouble = waveform_trouble(policy, profile)
+            in_force.note_waveform_data(tx, trouble, self.clock.now())
+        if trouble:
+            log.warning("%s", trouble)
         if unfinished:
             log.info("%d effects were under way when the last dispatcher ended; asking how they went", unfinished)
         # Only the holder of the lease may touch the scheduler's own state.
@@ -105,6 +121,7 @@ class Dispatcher:
         worker = EffectWorker(self.ledger, self.executors, self.lease, self.clock)
         threads += [(f"effects-{n}", stepping(worker.step)) for n in range(profile.effect_workers)]
         threads += [("jobs", self._watch), ("warm-up", self.executors.warm_up)]
+        threads.append(("cleaning", lambda: self._cleaner.run(self._stop)))
         if self.notifier.wanted:
             threads.append(("notifier", stepping(self.notifier.step)))
         return threads
@@ -130,7 +147,7 @@ class Dispatcher:
             self.stop()
             self.supervisor.stop()
             for thread in threads:
-                if thread.name != "warm-up":
+                if thread.name not in ("warm-up", "cleaning"):  # those two may take their time and write nothing
                     thread.join(timeout=60.0)
             self.scheduler.close()
             try:
@@ -185,7 +202,7 @@ class Dispatcher:
                 self.pulse.wait(seen, IDLE)
 
     def _keep_house(self) -> None:
-        last_beat = last_cleaning = float("-inf")
+        last_beat = float("-inf")
         while not self._asked and not self._stop.is_set():
             time.sleep(HOUSEKEEPING)
             self._watch_lanes()
@@ -199,9 +216,6 @@ class Dispatcher:
                     last_beat = now
             except LedgerBusy as error:
                 log.warning("%s", error)
-            if now - last_cleaning >= CLEANING:
-                last_cleaning = now
-                remove_old_job_directories(self._jobs, self.clock.now() - self._keep_seconds)
 
     def _fire_timers(self) -> None:
         now = self.clock.now()

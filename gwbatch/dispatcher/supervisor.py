@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from gwbatch import children
 from gwbatch.clock import Clock
 from gwbatch.dispatcher import backoff
 from gwbatch.ledger import Ledger, positions
@@ -87,7 +88,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
-                env={**os.environ, "GWBATCH_SUPERVISOR": str(os.getpid())},
+                env=children.environment({"GWBATCH_SUPERVISOR": str(os.getpid())}),
             )
         child.started = self._clock.now()
         log.info("listener %s started with pid %d", child.name, child.process.pid)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -23,6 +22,7 @@ from gwbatch.ledger import Transaction, decisions, messages
 from gwbatch.ledger.external import Externals
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.model import Decision
+from gwbatch.plugins import import_plugins
 from gwbatch.voevent import is_voevent
 
 LANES = ("superevent", "exttrig", "general")
@@ -206,11 +206,7 @@ def load_handlers(policy: Policy, profile: Profile) -> Registry:
     from gwbatch.handlers import builtin
 
     builtin.register(policy, profile)
-    for module in profile.plugins:
-        try:
-            import_module(module)
-        except ImportError as error:
-            raise ConfigError(f"The plug-in {module!r} of the site profile cannot be imported: {error}.") from error
+    import_plugins(profile.plugins, profile.plugin_folders)
     for entry in entry_points(group="gwbatch.plugins"):
         entry.load()
     return REGISTRY

@@ -12,6 +12,7 @@ from gwbatch.errors import BadInput
 from gwbatch.external import ALERT_TOPICS
 from gwbatch.handlers.builtin import SUPEREVENT_TOPICS, external, notice_topics
 from gwbatch.handlers.builtin import superevents as lane
+from gwbatch.handlers.builtin.external_adoption import look_up
 from gwbatch.handlers.recorded import read_message
 from gwbatch.handlers.registry import Context, decode
 from gwbatch.ledger import Ledger, messages
@@ -55,6 +56,8 @@ def _decide(line: bytes, context: Context) -> list[Decision]:
         if _is_notice(topic, context.profile):
             return _decide_notice(topic, alert, context)
         if _base(topic) in ALERT_TOPICS:
+            if external.known(alert, context) is None and look_up(alert) is None:
+                return [Decision("drop", reason="about an external event that is not known here")]
             return _external_lane(external.handle_alert(alert, context), context) or [Decision("none")]
         if topic not in SUPEREVENT_TOPICS and _base(topic) not in context.policy.topics:
             return [Decision("drop", reason=f"topic {topic} is not one that superevents are made from")]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gwbatch.config.profile import Profile
 from gwbatch.jobs.result import write_json
 
 REQUEST = "job.json"
@@ -18,7 +19,7 @@ def write_request(
     inputs: Iterable[str],
     output: str,
     parameters: Mapping[str, Any],
-    plugins: Sequence[str],
+    profile: Profile,
 ) -> None:
     """Write ``job.json``: what `runner` is to do in this directory."""
     value = {
@@ -27,6 +28,7 @@ def write_request(
         "inputs": list(inputs),
         "output": output,
         "parameters": dict(parameters),
-        "plugins": list(plugins),
+        "plugins": profile.plugins,
+        "plugin_folders": profile.plugin_folders,
     }
     write_json(directory / REQUEST, value)

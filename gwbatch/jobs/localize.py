@@ -12,6 +12,14 @@ from gwbatch.jobs.science import offline_astropy
 
 ROM_MASS = 4.0  # solar masses: from here on the field's default template needs reduced-order model data
 PHENOMENOLOGICAL = "IMRPhenomD"  # needs no data files
+NOTE = "waveform IMRPhenomD, for the node has no reduced-order model data (SEOBNRv4ROM in LAL_DATA_PATH)"
+"""What a map's log message says when the field's default template could not be used."""
+
+
+WITHOUT_ROM_DATA = (
+    "sky maps of binaries from 4 solar masses on use IMRPhenomD, for there is no SEOBNRv4ROM*.hdf5 in LAL_DATA_PATH; "
+    "set scheduler.environment.LAL_DATA_PATH to the folder that has it"
+)
 
 
 @job(queue="openmp")
@@ -32,12 +40,17 @@ def localize(work: Work) -> dict[str, Any]:
     if work.parameters.get("graceid"):
         skymap.meta["objid"] = work.parameters["graceid"]
     fits.write_sky_map(str(work.output), skymap, moc=True)
-    return {
+    facts = {
         "has_distances": "DISTNORM" in skymap.colnames,
         "has_coherence": "log_bci" in skymap.meta,
         "waveform": waveform,
         "inference_seconds": skymap.meta.get("runtime"),
     }
+    return (
+        facts
+        if waveform != PHENOMENOLOGICAL or work.parameters.get("waveform") == waveform
+        else {**facts, "note": NOTE}
+    )
 
 
 def read_event(coinc: Path, psd: Path) -> Any:
@@ -77,11 +90,11 @@ def choose_waveform(event: Any, wish: str) -> str:
     if wish != "auto":
         return wish
     arguments = event.template_args
-    if arguments["mass1"] + arguments["mass2"] < ROM_MASS or _rom_data():
+    if arguments["mass1"] + arguments["mass2"] < ROM_MASS or has_rom_data(os.environ.get("LAL_DATA_PATH", "")):
         return "o2-uberbank"
     return PHENOMENOLOGICAL
 
 
-def _rom_data() -> bool:
-    folders = filter(None, os.environ.get("LAL_DATA_PATH", "").split(":"))
-    return any(any(Path(folder).glob("SEOBNRv4ROM*.hdf5")) for folder in folders)
+def has_rom_data(folders: str) -> bool:
+    """Whether the reduced-order model's data lies in one of the folders of a ``LAL_DATA_PATH``."""
+    return any(any(Path(folder).glob("SEOBNRv4ROM*.hdf5")) for folder in filter(None, folders.split(":")))

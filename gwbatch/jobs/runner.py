@@ -12,16 +12,16 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gwbatch.errors import GwbatchError, TransientError
+from gwbatch.errors import GwbatchError, TransientError, missing_package
 from gwbatch.faults import mark
 from gwbatch.jobs import result
 from gwbatch.jobs.catalogue import Work, computation
 from gwbatch.jobs.directory import REQUEST
+from gwbatch.plugins import import_plugins
 
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
 
@@ -47,8 +47,7 @@ def run_directory(directory: Path) -> int:
     """
     signal.signal(signal.SIGTERM, _end)
     request = json.loads((directory / REQUEST).read_text())
-    for module in request.get("plugins", []):
-        import_module(module)
+    import_plugins(request.get("plugins", []), request.get("plugin_folders", []))
     return run(
         request["key"],
         request["kind"],
@@ -85,9 +84,14 @@ def run(
         result.sync(partial)
         partial.rename(output)
     except Exception as problem:
-        traceback.print_exc()
+        if isinstance(problem, ModuleNotFoundError):
+            problem = missing_package(problem)
         known = isinstance(problem, GwbatchError)
         message = str(problem) if known else f"{type(problem).__name__}: {problem}"
+        if known:
+            print(message, file=sys.stderr)
+        else:
+            traceback.print_exc()
         retryable = (
             problem.transient if isinstance(problem, GwbatchError) else not isinstance(problem, ValueError | TypeError)
         )

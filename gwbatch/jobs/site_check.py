@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from gwbatch.jobs.catalogue import Work, job
+from gwbatch.jobs.localize import has_rom_data
 from gwbatch.jobs.result import sha256
 
 
@@ -21,6 +22,7 @@ def site_check(work: Work) -> dict[str, Any]:
         "executable": sys.executable,
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "path": os.environ.get("PATH"),
+        "rom_data": has_rom_data(os.environ.get("LAL_DATA_PATH", "")),
         "received": {name: sha256(path) for name, path in work.inputs.items()},
     }
     began = time.monotonic()

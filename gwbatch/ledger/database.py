@@ -16,6 +16,7 @@ from typing import Any
 from gwbatch.errors import ConfigError, LedgerBusy, LedgerUnwritable
 from gwbatch.ledger.doorbell import Doorbell
 from gwbatch.ledger.filesystem import refuse_network_filesystem
+from gwbatch.private import private_file, private_folder
 
 Transaction = sqlite3.Connection
 """A connection inside ``BEGIN IMMEDIATE``: what the functions of the ledger's modules work on."""
@@ -56,7 +57,10 @@ class Ledger:
             _migrate(self._local.connection)
         elif create:
             refuse_network_filesystem(path.parent)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                if name == path.name or (path.parent / name).exists():
+                    private_file(path.parent / name)
             with (path.parent / "ledger.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 _migrate(self.connection)

@@ -85,10 +85,11 @@ def release_running(tx: Transaction) -> int:
 def retry_dead(tx: Transaction, key: str | None = None) -> int:
     """Let one dead effect, or all, be claimed again; returns how many."""
     where, parameters = ("", ()) if key is None else ("AND key = ?", (key,))
-    # A job whose submission was given up has failed; now it waits again.
+    # A job whose submission was given up has failed; now it waits again, unless another attempt came after that one.
     tx.execute(
-        "UPDATE jobs SET state = 'WAITING' WHERE state = 'FAILED' AND key IN (SELECT json_extract(args, '$.job') "
-        f"FROM effects WHERE state = 'dead' AND kind = 'job.submit' {where})",
+        "UPDATE jobs SET state = 'WAITING' WHERE state = 'FAILED' AND (key, attempt) IN (SELECT "
+        "json_extract(args, '$.job'), json_extract(args, '$.attempt') FROM effects "
+        f"WHERE state = 'dead' AND kind = 'job.submit' {where})",
         parameters,
     )
     return tx.execute(

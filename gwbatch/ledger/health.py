@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Fin
         *_effects(report, limits),
         *_jobs(ledger, report, limits),
         *_machine(ledger, report, limits),
+        *_waveforms(ledger),
     ]
     return sorted(found, key=lambda finding: -finding.level)
 
@@ -98,7 +100,6 @@ def _lanes(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     if dead["newest"]:
         newest = dead["newest"][0]
         text = f"{dead['count']} dead letters, newest {newest['id']} ({newest['what']}): {newest['reason']}"
-        text += " (see: gwbatch deadletter list)"
         yield Finding(Level.WARNING, f"dead letters {newest['id']}", text)
 
 
@@ -135,6 +136,13 @@ def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
             yield Finding(level, "disk", f"only {free / GIB:.1f} GiB free at {ledger.path.parent}")
     behind = _clock_behind(ledger)
     yield from _above("clock", behind, limits.clock_behind, f"the clock is {behind:.1f} s behind the brokers'")
+
+
+def _waveforms(ledger: Ledger) -> Iterator[Finding]:
+    """Whether heavy binaries get another template than the field's, for want of its data files."""
+    rows = ledger.read("SELECT value FROM settings WHERE name = 'waveform_data'")
+    if rows and rows[0]["value"] != '""':
+        yield Finding(Level.OK, "waveform data", json.loads(rows[0]["value"]))
 
 
 def _clock_behind(ledger: Ledger) -> float:

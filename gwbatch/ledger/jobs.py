@@ -12,6 +12,12 @@ from gwbatch.ledger import effects
 from gwbatch.ledger.database import Transaction, query
 from gwbatch.model import JobReport, JobState
 
+# What people may order of a job, by the states in which that makes sense.
+ORDERS = {
+    "release": (JobState.HELD,),
+    "cancel": (JobState.WAITING, JobState.QUEUED, JobState.RUNNING, JobState.HELD, JobState.UNKNOWN),
+    "retry": (JobState.FAILED, JobState.LOST, JobState.CANCELLED),
+}
 FOLLOWED = (JobState.QUEUED, JobState.RUNNING, JobState.HELD, JobState.UNKNOWN)
 
 
@@ -52,6 +58,11 @@ class Job:
     def attempt_key(self) -> str:
         """Names this attempt for ever; what the scheduler knows the job by."""
         return f"{self.key}/{self.attempt}"
+
+
+def orders(state: JobState) -> list[str]:
+    """Return what may be ordered of a job in this state."""
+    return [name for name, states in ORDERS.items() if state in states]
 
 
 _COLUMNS = ", ".join(Job.__dataclass_fields__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gwbatch.ledger.database import Transaction, query
@@ -21,6 +22,24 @@ def positions(tx: Transaction, listener: str) -> dict[tuple[str, int], Position]
     """All positions of a listener, by topic and partition."""
     rows = tx.execute("SELECT topic, partition, epoch, next_offset FROM offsets WHERE listener = ?", (listener,))
     return {(row["topic"], row["partition"]): Position(**dict(row)) for row in rows.fetchall()}
+
+
+def await_topics(tx: Transaction, listener: str, topics: Collection[str], now: float) -> None:
+    """Note topics that a listener wants and the broker does not have yet."""
+    rows = [(listener, topic, now) for topic in sorted(topics)]
+    tx.executemany("INSERT OR IGNORE INTO awaited_topics VALUES (?, ?, ?)", rows)
+
+
+def awaited(tx: Transaction, listener: str) -> set[str]:
+    """Return the topics that did not exist when the listener first wanted them."""
+    rows = tx.execute("SELECT topic FROM awaited_topics WHERE listener = ?", (listener,)).fetchall()
+    return {row["topic"] for row in rows}
+
+
+def begin_topics(tx: Transaction, listener: str, topics: Collection[str]) -> None:
+    """Forget that topics were awaited: their positions are stored now."""
+    rows = [(listener, topic) for topic in topics]
+    tx.executemany("DELETE FROM awaited_topics WHERE listener = ? AND topic = ?", rows)
 
 
 def put(

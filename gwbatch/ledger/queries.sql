@@ -96,7 +96,7 @@ WHERE state = 'ready' AND error IS NOT NULL ORDER BY id LIMIT 5;
 
 -- name: report_open_jobs
 SELECT key, kind, queue, state, attempt, host, cores, reason, state_since FROM jobs
-WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED')
+WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED', 'LOST')
 ORDER BY state = 'RUNNING' DESC, priority DESC, created LIMIT 50;
 
 -- name: report_dead_count

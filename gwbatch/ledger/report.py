@@ -35,7 +35,9 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "dead_letters": {"count": _count_dead(ledger), "newest": dead_letters(ledger, limit=5)},
         "latencies": latencies(ledger),
     }
-    return {**found, "wrong": [one.text for one in findings(ledger, found, Limits(recent=math.inf))]}
+    wrong = findings(ledger, found, Limits())
+    listed = [{"level": one.level.name, "key": one.key, "text": one.text} for one in wrong]
+    return {**found, "wrong": [one.text for one in wrong], "findings": listed}
 
 
 def _dispatcher(ledger: Ledger, now: float) -> dict[str, Any]:
@@ -130,7 +132,8 @@ def _jobs(ledger: Ledger, now: float) -> dict[str, Any]:
     by_state = {row["state"]: row["n"] for row in ledger.read("SELECT state, count(*) AS n FROM jobs GROUP BY state")}
     open_jobs = ledger.read(query("report_open_jobs"))
     failed = ledger.read(
-        "SELECT key, kind, attempt, reason, finished FROM jobs WHERE state = 'FAILED' ORDER BY finished DESC LIMIT 10"
+        "SELECT key, kind, attempt, reason, finished FROM jobs WHERE state IN ('FAILED', 'LOST') "
+        "ORDER BY finished DESC LIMIT 10"
     )
     return {
         "by_state": by_state,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 from gwbatch.config.policy import Policy
 from gwbatch.ledger.database import Ledger, Transaction, query
 from gwbatch.ledger.external import Externals
+from gwbatch.ledger.jobs import orders as possible_orders
 from gwbatch.ledger.mirror import Mirror
+from gwbatch.model import JobState
 from gwbatch.superevents import Superevent
 from gwbatch.superevents.candidate import finite
 from gwbatch.superevents.ranking import is_complete, is_significant, preference
@@ -62,6 +65,14 @@ def superevent(ledger: Ledger, name: str, policy: Policy, gracedb: str = "") -> 
         ],
         "jobs": jobs(ledger, subjects=[found.key, *found.events]),
         "effects": effects(ledger, found.key),
+        "commands": [
+            command(ledger, "superevent", "annotate", found.superevent_id or found.key),
+            *(
+                command(ledger, "superevent", "prefer", found.superevent_id or found.key, graceid)
+                for graceid in found.events
+                if graceid != found.preferred
+            ),
+        ],
         "timeline": sorted(_timeline(ledger, found), key=lambda entry: entry["at"]),
     }
 
@@ -168,7 +179,14 @@ def job(ledger: Ledger, key: str) -> dict[str, Any] | None:
     for name in ("request", "result", "avoid"):
         found[name] = None if found[name] is None else json.loads(found[name])
     folder = Path(found["directory"] or "/nonexistent")
-    return {**found, "stdout": _tail(folder / "stdout"), "stderr": _tail(folder / "stderr")}
+    orders = [command(ledger, "jobs", what, key) for what in possible_orders(JobState(found["state"]))]
+    return {**found, "commands": orders, "stdout": _tail(folder / "stdout"), "stderr": _tail(folder / "stderr")}
+
+
+def command(ledger: Ledger, *words: str) -> str:
+    """Return a command on this very ledger, as one pastes it into a shell."""
+    state = [] if ledger.path is None else ["--state", str(ledger.path.parent)]
+    return shlex.join(["gwbatch", *words, *state])
 
 
 def failed_jobs(tx: Transaction, subjects: list[str]) -> list[str]:

@@ -58,6 +58,7 @@ class KafkaListener:
         self._clock = clock
         self._prefix = f"{settings.group}." if settings.kind == "igwn-alert" and settings.group else ""
         self._next: dict[_Place, Position] = {}
+        self._awaited: set[str] = set()
         self._heartbeat: float | None = None
         self._refreshed = self._advised = self._complained = float("-inf")
         self._consumer = Consumer(
@@ -154,17 +155,29 @@ class KafkaListener:
         try:
             known = self._consumer.list_topics(timeout=TIMEOUT).topics
             self.connected, self.note = True, None
-            found = [
-                (topic, partition) for topic in sorted(wanted & known.keys()) for partition in known[topic].partitions
-            ]
-            new = [place for place in found if place not in self._next]
-            if new:
-                self._begin(new[:PROBED])
+            self._await(wanted - known.keys() - {HEARTBEAT})
+            new = {
+                topic: places
+                for topic in sorted(wanted & known.keys())
+                if (places := [(topic, one) for one in known[topic].partitions if (topic, one) not in self._next])
+            }
+            taken: list[_Place] = []
+            while new and len(taken) < PROBED:  # a topic at a time: its partitions begin together
+                taken += new.pop(next(iter(new)))
+            if taken:
+                self._begin(taken)
                 self._assign()
-                if len(new) > PROBED:
-                    self._refreshed = float("-inf")  # the others at the next step, with a heartbeat in between
+            if new:
+                self._refreshed = float("-inf")  # the others at the next step, with a heartbeat in between
         except KafkaException as error:
             self._trouble(error.args[0])
+
+    def _await(self, missing: set[str]) -> None:
+        """Note the topics that do not exist yet: when they appear, all that is on them is new."""
+        if missing - self._awaited:
+            with self._ledger.transaction() as tx:
+                positions.await_topics(tx, self._name, missing - self._awaited, self._clock.now())
+            self._awaited |= missing
 
     def _assign(self) -> None:
         self._consumer.assign([TopicPartition(p.topic, p.partition, p.next_offset) for p in self._next.values()])
@@ -178,24 +191,26 @@ class KafkaListener:
     def _begin(self, places: Sequence[_Place]) -> None:
         """Where to start; written down before the first message, so that `latest` is latest only once."""
         stored = positions.positions(self._ledger.connection, self._name)
+        later = {topic for topic, _ in stored} | positions.awaited(self._ledger.connection, self._name)
         begun = []
         for place in places:
             if place[0] == HEARTBEAT:
                 self._heartbeat = time.monotonic()
                 self._next[place] = Position(*place, 0, OFFSET_END)
             else:
-                begun.append(self._start_of(place, stored.get(place), bool(stored)))
+                begun.append(self._start_of(place, stored.get(place), place[0] in later))
         with self._ledger.transaction() as tx:
             for position, gap, high in begun:
                 positions.put(tx, self._name, position, self._clock.now(), high_watermark=high, gap=gap)
+            positions.begin_topics(tx, self._name, {place[0] for place in places})
         self._next.update({(position.topic, position.partition): position for position, _, _ in begun})
 
-    def _start_of(self, place: _Place, stored: Position | None, read_before: bool) -> tuple[Position, int, int]:
+    def _start_of(self, place: _Place, stored: Position | None, appeared: bool) -> tuple[Position, int, int]:
         """Position, number of messages lost to retention, and end of one partition."""
         low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
         if stored is None:
-            # On a connection that was read before, a new topic or partition is read from its beginning.
-            offset = low if read_before else self._first_offset(place, low, high)
+            # What appeared after we began to wait for it is read from its beginning.
+            offset = low if appeared else self._first_offset(place, low, high)
             return Position(*place, 0, offset), 0, high
         if stored.next_offset > high or not self._same_log(stored, low):
             log.warning("%s/%d was made again (we stood at %d of %d): from its start", *place, stored.next_offset, high)

@@ -13,6 +13,7 @@ from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
 from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.deployment import Deployment
+from gwbatch.schedulers.environment import job_environment
 
 
 def make_scheduler(profile: Profile, state: Path) -> Scheduler:
@@ -38,7 +39,8 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
         return SlurmScheduler(state / "slurm", profile.scheduler, controller)
     from gwbatch.schedulers.local import LocalScheduler
 
-    return LocalScheduler(state / "local-jobs", profile.scheduler.cores, profile.scheduler.python)
+    settings = profile.scheduler
+    return LocalScheduler(state / "local-jobs", settings.cores, settings.python, job_environment(settings))
 
 
 def describe(profile: Profile, state: Path, request: JobRequest) -> str:

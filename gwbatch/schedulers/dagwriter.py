@@ -63,7 +63,7 @@ def _job_directory(folder: Path, node: Node, profile: Profile) -> JobRequest:
     directory = folder / "nodes" / node.name
     directory.mkdir(parents=True)
     inputs = (*node.given, *node.parents.values())
-    write_request(directory, _key(node), node.product.job, inputs, node.product.name, node.parameters, profile.plugins)
+    write_request(directory, _key(node), node.product.job, inputs, node.product.name, node.parameters, profile)
     queue = queue_of(node.product.job)
     return JobRequest(
         _key(node), node.product.job, queue, directory, (REQUEST, *inputs), (node.product.name, NAME),

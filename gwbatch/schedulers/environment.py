@@ -14,7 +14,7 @@ _CREDENTIAL = re.compile(r"token|passw|secret|credential|x509|proxy|api_?key", r
 # What Slurm's commands need, and what a job on a shared file system may have: no credentials.
 _PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
 # Where the dispatcher itself finds its tokens.
-_RESIDENT = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "X509_USER_PROXY", "BEARER_TOKEN_FILE", "KRB5CCNAME", "PYTHONPATH")
+_RESIDENT = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "X509_USER_PROXY", "BEARER_TOKEN_FILE", "KRB5CCNAME")
 
 
 def plain_environment() -> dict[str, str]:

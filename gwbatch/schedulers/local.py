@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gwbatch import children
 from gwbatch.faults import mark
 from gwbatch.jobs.result import NAME, write_json
 from gwbatch.model import JobReport, JobRequest, JobState
@@ -35,7 +36,6 @@ FORWARDED = (
     "LC_ALL",
     "TMPDIR",
     "LAL_DATA_PATH",
-    "PYTHONPATH",
     "VIRTUAL_ENV",
     "GWBATCH_KILL_JOB_AT",
 )
@@ -79,14 +79,19 @@ class LocalScheduler:
         How many cores jobs may take together; 0 takes all that this process may use.
     python : str
         Interpreter for jobs; empty takes this one's.
+    environment : mapping of str to str
+        What jobs get besides the few variables that every process needs.
     """
 
     name = "local"
 
-    def __init__(self, index: Path, cores: int = 0, python: str = "") -> None:
+    def __init__(
+        self, index: Path, cores: int = 0, python: str = "", environment: Mapping[str, str] | None = None
+    ) -> None:
         self._index = index
         self._cores = cores or len(os.sched_getaffinity(0))
         self._python = python or sys.executable
+        self._more = dict(environment or {})
         self._lock = threading.RLock()
         self._entries: dict[str, _Entry] = {}
         index.mkdir(parents=True, exist_ok=True)
@@ -146,7 +151,7 @@ class LocalScheduler:
 
     def describe(self, request: JobRequest) -> str:
         cores = self._cores if request.resources.whole_node else request.resources.cores
-        environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in _environment(cores).items())
+        environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in self._environment(cores).items())
         command = shlex.join(self._command(request))
         return f"cd {shlex.quote(str(request.directory))}\nenv -i {environment} \\\n  {command}\n"
 
@@ -157,7 +162,13 @@ class LocalScheduler:
                     entry.process.poll()
 
     def _command(self, request: JobRequest) -> list[str]:
-        return [self._python, "-m", "gwbatch.jobs.runner", str(request.directory)]
+        return children.python("gwbatch.jobs.runner", str(request.directory), interpreter=self._python)
+
+    def _environment(self, cores: int) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in FORWARDED if name in os.environ}
+        if "GWBATCH_KILL_JOB_AT" in kept:
+            kept["GWBATCH_KILL_AT"] = kept.pop("GWBATCH_KILL_JOB_AT")
+        return {**kept, "MPLBACKEND": "Agg", **self._more, "OMP_NUM_THREADS": str(cores)}
 
     def _read(self, ticket: Path) -> _Entry:
         entry = _entry(ticket.parent, json.loads(ticket.read_text()))
@@ -190,11 +201,13 @@ class LocalScheduler:
         entry.exit_code = code
 
     def _start_what_fits(self) -> None:
-        free = self._cores - sum(entry.cores for entry in self._entries.values() if entry.running)
+        running = [entry for entry in self._entries.values() if entry.running]
+        free = self._cores - sum(entry.cores for entry in running)
         waiting = [entry for entry in self._entries.values() if not entry.running and entry.exit_code is None]
         for entry in sorted(waiting, key=lambda entry: (-entry.priority, entry.order)):
-            if min(entry.cores, self._cores) > free:
-                return  # nothing overtakes: a plot never delays a sky map
+            beside = free == 0 and entry.cores == 1 and all(entry.priority >= other.priority for other in running)
+            if min(entry.cores, self._cores) > free and not beside:
+                return  # nothing overtakes: a plot never delays a sky map, but what is more urgent goes beside it
             try:
                 self._start(entry)
             except (FileNotFoundError, NotADirectoryError) as error:
@@ -214,7 +227,7 @@ class LocalScheduler:
             entry.process = subprocess.Popen(
                 ["/bin/sh", "-c", _WRAPPER, "gwbatch-job", str(entry.folder), *entry.command],
                 cwd=entry.directory,
-                env=_environment(entry.cores),
+                env=self._environment(entry.cores),
                 pass_fds=(descriptor,),
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
@@ -259,13 +272,6 @@ def _entry(folder: Path, ticket: Mapping[str, Any]) -> _Entry:
         ticket["order"],
         exit_code=_exit_code(folder),
     )
-
-
-def _environment(cores: int) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in FORWARDED if name in os.environ}
-    if "GWBATCH_KILL_JOB_AT" in kept:
-        kept["GWBATCH_KILL_AT"] = kept.pop("GWBATCH_KILL_JOB_AT")
-    return {**kept, "OMP_NUM_THREADS": str(cores), "MPLBACKEND": "Agg"}
 
 
 def _locked(folder: Path) -> bool:

@@ -34,11 +34,10 @@ def play(
     patience: float = 120.0,
 ) -> dict[str, Any]:
     """Upload everything, start the dispatcher again whenever it was killed, and describe what GraceDB holds."""
-    settings = ['plugins=["tests.acceptance.fast_jobs"]', *settings]
+    settings = ['plugins=["tests.acceptance.fast_jobs"]', f'plugin_folders=["{ROOT}"]', *settings]
     fast = folder / "policy.toml"
     folder.mkdir()
     fast.write_text('[annotation]\nleave_out = ["bayestar.coherence.png"]\n')
-    environment = {"PYTHONPATH": str(ROOT), **environment}
     with Stage(folder, site=site, policies=[fast], settings=settings, environment=environment) as stage:
         client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
         for trigger in TRIGGERS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sqlite3
@@ -33,11 +32,12 @@ def start(state: Path, bootstrap: str) -> subprocess.Popen[bytes]:
         str(state),
         "--set",
         'plugins=["tests.acceptance.counting"]',
+        "--set",
+        f'plugin_folders=["{ROOT}"]',
     ]
     for setting in (f"bootstrap={bootstrap}", "group=gracedb", "auth=none", "start=earliest", "enabled=true"):
         command += ["--set", f"listeners.igwn-alert.{setting}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
 def counted(ledger: Ledger) -> list[int]:

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.slurm import hang
+
 COMMANDS = ("condor_submit", "condor_q", "condor_rm", "condor_release", "condor_hold")
 NUMBERS = {"IDLE": 1, "RUNNING": 2, "REMOVED": 3, "COMPLETED": 4, "HELD": 5}
 
@@ -128,9 +130,7 @@ def main(folder: str, command: str, arguments: list[str]) -> None:
     mode = fake.mode(command)
     match mode:
         case "hang":
-            while fake.mode(command) == "hang":
-                time.sleep(0.1)
-            sys.exit(1)
+            hang(lambda: fake.mode(command) == "hang")
         case "fail":
             sys.exit(
                 "ERROR: Failed to connect to local queue manager\nCEDAR:6001:Failed to connect to <127.0.0.1:9618>"

@@ -10,10 +10,10 @@ import shlex
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 COMMANDS = ("sbatch", "squeue", "scontrol", "scancel", "sacct")
 
@@ -90,9 +90,7 @@ def main(folder: str, command: str, arguments: list[str]) -> None:
     mode = fake.mode(command)
     match mode:
         case "hang":
-            while fake.mode(command) == "hang":
-                time.sleep(0.1)
-            sys.exit(1)
+            hang(lambda: fake.mode(command) == "hang")
         case "fail":
             sys.exit(f"{command}: error: Unable to contact slurm controller (connect failure)")
         case "refuse":
@@ -105,6 +103,14 @@ def main(folder: str, command: str, arguments: list[str]) -> None:
     {"sbatch": _submit, "squeue": _queue, "scontrol": _control, "scancel": _cancel, "sacct": _account}[command](
         fake, arguments, mode
     )
+
+
+def hang(on: Callable[[], bool]) -> NoReturn:
+    """Hang while the test wants it, but no longer than the test itself lives."""
+    parent, end = os.getppid(), time.monotonic() + 120
+    while os.getppid() == parent and time.monotonic() < end and on():
+        time.sleep(0.1)
+    sys.exit(1)
 
 
 def _submit(fake: FakeSlurm, arguments: list[str], mode: str) -> None:

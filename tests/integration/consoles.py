@@ -31,6 +31,7 @@ def running_console(state: Path) -> Iterator[str]:
     """Its address, once it answers; it ends well when it is told to."""
     port = free_port()
     command = [sys.executable, "-m", "gwbatch", "console", "--port", str(port), "--state", str(state)]
+    command += ["--set", "console.loopback=open"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     address, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
     while True:

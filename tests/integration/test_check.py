@@ -75,3 +75,30 @@ def test_what_check_looks_at(ledger: Ledger) -> None:
         "listener gcn gap": Level.WARNING, "listener gcn lag": Level.WARNING, "listener gcn silent": Level.WARNING,
         "job G1/a": Level.WARNING, "failed job G3/a": Level.WARNING, "disk": Level.WARNING,
     }  # fmt: skip
+
+
+def test_status_and_check_have_one_list(ledger: Ledger) -> None:
+    """Also where the dispatcher is stopped, alerts wait, and a job is lost for good."""
+    now = time.time()
+    with ledger.transaction() as tx:
+        for number in range(3):
+            messages.receive(tx, Incoming("igwn-alert", "x", 0, number, b"", None), ["superevent"], now - 1000)
+        jobs.plan(tx, "G1/a", "a", "general", "G1", {}, 0, now)
+        job = jobs.get(tx, "G1/a")
+        assert job is not None
+        jobs.report(tx, job, JobReport("G1/a/1", JobState.LOST, reason="forgotten"), None, now)
+    found = report(ledger, now)
+    texts = [one.text for one in findings(ledger, found, Limits())]
+    assert found["wrong"] == texts
+    assert "no dispatcher is running" in texts
+    assert any("lane superevent is" in text for text in texts)
+    assert "job G1/a failed: forgotten" in texts
+    assert [one["key"] for one in found["jobs"]["failed"]] == ["G1/a"]
+    assert found["jobs"]["open"] == []
+    assert {one["text"] for one in found["findings"]} == set(texts)
+    assert ledger.path is not None
+    state = ["--state", str(ledger.path.parent), "--json"]
+    checked = json.loads(gwbatch("check", *state).output)["findings"]
+    assert {one["text"].split(" s ")[0] for one in checked} <= {text.split(" s ")[0] for text in texts} | {
+        one["text"].split(" s ")[0] for one in json.loads(gwbatch("status", *state).output)["findings"]
+    }

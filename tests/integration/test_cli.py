@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from gwbatch.cli import COMMANDS
-from gwbatch.ledger import Ledger
+from gwbatch.ledger import Ledger, jobs, messages, views
+from gwbatch.ledger.messages import Incoming
+from gwbatch.model import JobState
 from tests import alerts
 
 
@@ -283,3 +286,108 @@ def test_what_would_be_submitted_comes_as_json_too(what: list[str]) -> None:
     command = [sys.executable, "-m", "gwbatch", *words, "--dry-run", "--json"]
     told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert "submit" in told or "workflow.dag" in told["files"]
+
+
+def refused(*words: str) -> tuple[int, str]:
+    done = subprocess.run([sys.executable, "-m", "gwbatch", *words], capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("deadletter", "retry", "mfoo"), ("deadletter", "retry", "e"), ("deadletter", "retry", "x17"),
+        ("deadletter", "retry", "m99999999999999999999"), ("deadletter", "retry", "m²"), ("deadletter", "show", "mfoo"),
+        ("deadletter", "show", "e5"), ("jobs", "show", "G1/none"), ("jobs", "release", "G1/none"),
+        ("jobs", "cancel", "G1/none"), ("jobs", "retry", "G1/none"), ("superevent", "show", "S1"),
+        ("superevent", "annotate", "S1"), ("superevent", "prefer", "S1", "G1"),
+    ],
+)  # fmt: skip
+def test_a_wrong_id_is_one_line(words: tuple[str, ...], ledger: Ledger) -> None:
+    assert ledger.path is not None
+    code, said = refused(*words, "--state", str(ledger.path.parent))
+    assert code in (2, 3)
+    assert len(said.splitlines()) == 1
+    assert said.startswith("Error: There is no ")
+
+
+def test_a_dead_letter_as_json(ledger: Ledger) -> None:
+    assert ledger.path is not None
+    with ledger.transaction() as tx:
+        messages.receive(tx, Incoming("k", "t", 0, 0, b"\xffx", None), ["general"], 1.0, refused="bad")
+    words = [sys.executable, "-m", "gwbatch", "deadletter", "show", "m1", "--json", "--state", str(ledger.path.parent)]
+    found = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    assert (found["reason"], found["topic"], found["payload"]) == ("bad", "t", "\ufffdx")
+
+
+def test_a_file_that_is_no_event_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "notxml").write_text("hello")
+    code, said = refused("job", "localize", str(tmp_path / "notxml"), "-o", str(tmp_path / "a.multiorder.fits"))
+    assert code == 3
+    assert "Traceback" not in said
+    assert "cannot be read as a LIGO_LW coincidence file" in said.splitlines()[-1]
+    assert len(said.splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "words"),
+    [
+        ("astropy", "science", ("job", "flatten", "FILE", "-o", "OUT")),
+        ("starlette", "sandbox", ("sandbox", "--state", "OUT")),
+        ("uvicorn", "sandbox", ("console",)), ("prometheus_client", "console", ("metrics",)),
+        ("starlette", "sandbox", ("demo",)),
+    ],
+)  # fmt: skip
+def test_without_an_extra_its_name_is_said(module: str, extra: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] == {module!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "from gwbatch.cli import main\n"
+        "main()\n"
+    )
+    tiny = str(Path(__file__).parents[1] / "data" / "tiny.multiorder.fits")
+    named = [tiny if word == "FILE" else str(tmp_path / "a.fits.gz") if word == "OUT" else word for word in words]
+    environment = {**os.environ, "GWBATCH_STATE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *named], capture_output=True, text=True, check=False, env=environment,
+        cwd=tmp_path, timeout=120,
+    )  # fmt: skip
+    assert done.returncode in (2, 3)
+    assert f"pip install 'gwbatch[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("state", "offered"),
+    [
+        (JobState.FAILED, ["retry"]),
+        (JobState.HELD, ["release", "cancel"]),
+        (JobState.RUNNING, ["cancel"]),
+        (JobState.DONE, []),
+        (JobState.CANCELLED, ["retry"]),
+    ],
+)
+def test_only_what_will_be_taken_is_offered_and_on_this_ledger(
+    ledger: Ledger, state: JobState, offered: list[str]
+) -> None:
+    assert ledger.path is not None
+    with ledger.transaction() as tx:
+        jobs.plan(tx, "G1/a b", "a", "general", "G1", {}, 0, 1.0)
+        tx.execute("UPDATE jobs SET state = ?", (state,))
+    found = views.job(ledger, "G1/a b")
+    assert found is not None
+    assert [shlex.split(command)[2] for command in found["commands"]] == offered
+    for command in found["commands"]:
+        assert shlex.split(command)[3:] == ["G1/a b", "--state", str(ledger.path.parent)]
+    for what in ("release", "cancel", "retry"):
+        done = subprocess.run(
+            [sys.executable, "-m", "gwbatch", "jobs", what, "G1/a b", "--state", str(ledger.path.parent)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode == 0) is (what in offered), done.stderr
+        if what in offered:
+            break  # it changes the state

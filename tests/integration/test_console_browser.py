@@ -21,6 +21,7 @@ from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.mirror import Mirror, Product
 from gwbatch.model import Decision, JobReport, JobState
 from tests import alerts
+from tests.conftest import BROWSER
 from tests.integration.consoles import get, running_console
 from tests.notices import FERMI, fermi
 
@@ -36,7 +37,7 @@ PNG = bytes.fromhex(
 def chromium() -> str:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None and "GWBATCH_NEEDS_BROWSER" not in os.environ:
-        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+        pytest.skip(BROWSER)
     assert found is not None
     return found
 

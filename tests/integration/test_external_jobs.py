@@ -182,7 +182,7 @@ def test_rates_are_those_of_ligo_raven(far: float, far_ext: float) -> None:
                 observatory,
                 far_grb=far_ext,
                 far_gw_thresh=limits[1],
-                far_ext_thresh=limits[0],
+                far_grb_thresh=limits[0],
             )
             assert ours == pytest.approx(theirs["temporal_coinc_far"], rel=1e-9)
 

@@ -88,6 +88,67 @@ def test_a_topic_that_appears_later_is_read_from_its_beginning(
         listener.close()
 
 
+def listened_to(ledger: Ledger) -> set[str]:
+    return {topic for topic, _ in positions.positions(ledger.connection, "igwn-alert")}
+
+
+def many(registry: Registry, *names: str) -> None:
+    for name in names:
+        igwn_alert.handler(name)(lambda alert: None)
+
+
+def test_latest_the_first_time_holds_for_every_topic_and_partition(ledger: Ledger, registry: Registry) -> None:
+    """A connection has stored some offsets before it has looked at the others: those are no newer for that."""
+    names = [f"cbc_x{number}" for number in range(10)]
+    many(registry, *names)
+    with BrokerProcess(*names) as broker:
+        broker.do(b"!partitions gracedb.cbc_wide 7")
+        many(registry, "cbc_wide")
+        for name in names:
+            broker.send(name, b"old %d", 3)
+        for partition in range(7):
+            broker.send(f"cbc_wide/{partition}", b"old", 2)
+        listener = listen(ledger, broker.bootstrap, "latest")
+        step_until(listener, lambda: len(listened_to(ledger)) == 11)
+        for _ in range(4):
+            listener.step()
+        assert received(ledger) == 0
+        broker.send("cbc_x9", b"new")
+        broker.send("cbc_wide/6", b"new")
+        step_until(listener, lambda: received(ledger) == 2)
+        listener.close()
+
+
+def test_a_topic_that_is_switched_on_later_begins_at_its_end(ledger: Ledger, registry: Registry) -> None:
+    """It was there before: what it has retained is old."""
+    with BrokerProcess("cbc_gstlal", "cbc_late") as broker:
+        broker.send("cbc_late", b"old %d", 4)
+        listener = listen(ledger, broker.bootstrap, "latest")
+        step_until(listener, lambda: positions.positions(ledger.connection, "igwn-alert"))
+        listener.close()
+        many(registry, "cbc_late")
+        listener = listen(ledger, broker.bootstrap, "latest")
+        step_until(listener, lambda: len(listened_to(ledger)) == 2)
+        for _ in range(4):
+            listener.step()
+        assert received(ledger) == 0
+        listener.close()
+
+
+def test_a_topic_that_was_awaited_is_read_from_its_beginning_after_a_restart(
+    ledger: Ledger, registry: Registry
+) -> None:
+    with BrokerProcess("cbc_gstlal") as broker:
+        listener = listen(ledger, broker.bootstrap, "latest")
+        step_until(listener, lambda: positions.awaited(ledger.connection, "igwn-alert"))
+        listener.close()
+        broker.send("cbc_pycbc", b"first %d", 2)
+        listener = listen(ledger, broker.bootstrap, "latest")
+        step_until(listener, lambda: received(ledger) == 2)
+        assert positions.awaited(ledger.connection, "igwn-alert") == set()
+        listener.close()
+
+
 def test_messages_that_retention_dropped_are_counted(ledger: Ledger, registry: Registry) -> None:
     with BrokerProcess("cbc_gstlal") as broker:
         broker.send("cbc_gstlal", b"x")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from ligo.gracedb.exceptions import HTTPError
 
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.config.resources import demo_event
@@ -273,3 +274,30 @@ def test_queries_by_creation_and_order(sandbox: Running) -> None:
     for order, expected in (("graceid", [first, second]), ("-graceid", [second, first])):
         found = sandbox.client.events("gstlal pycbc", orderby=order)
         assert [event["graceid"] for event in found] == expected
+
+
+def notice(superevent: str, **changes: object) -> bytes:
+    value = {
+        "alert_type": "RETRACTION", "time_created": "2026-01-01T00:00:00Z", "superevent_id": superevent, "event": None,
+        "external_coinc": None, "urls": {"gracedb": "https://gracedb.example.org/superevents/S/view/"}, **changes,
+    }  # fmt: skip
+    return json.dumps(value).encode()
+
+
+def test_a_notice_is_checked_against_the_public_schema(sandbox: Running) -> None:
+    client = sandbox.client
+    event = upload(sandbox)
+    name = client.create_superevent(1, 2, 3, event).json()["superevent_id"]
+    assert client.create_notice(name, "a.json", filecontents=notice(name)).status_code == 201
+    for changes in ({"event": {"far": "often"}}, {"urls": None}, {"time_created": 5}):
+        with pytest.raises(HTTPError) as refused:
+            client.create_notice(name, "a.json", filecontents=notice(name, **changes))
+        assert "is not a valid notice: $" in refused.value.response.text
+
+
+@pytest.mark.parametrize("label", ["DQOK", "SOG_READY"])
+def test_the_labels_of_data_quality_and_speed_of_gravity_exist(sandbox: Running, label: str) -> None:
+    client = sandbox.client
+    event = upload(sandbox)
+    name = client.create_superevent(1, 2, 3, event).json()["superevent_id"]
+    assert client.write_label(name, label).status_code == 201

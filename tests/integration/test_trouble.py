@@ -218,7 +218,8 @@ def test_a_handler_that_hangs_is_found_out_and_the_rest_flows(tmp_path: Path) ->
         "\n".join(json.dumps({"topic": "cbc_test", "payload": {"n": n}}) for n in range(4))
     )
     state = ["--state", str(tmp_path / "state"), "--set", 'plugins=["hanging"]']
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    state += ["--set", f'plugin_folders=["{tmp_path}"]']
+    environment = dict(os.environ)
     ledger = Ledger(tmp_path / "state/ledger.sqlite", create=True)
     run = [sys.executable, "-m", "gwbatch"]
     subprocess.run(

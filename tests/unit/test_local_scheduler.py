@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gwbatch.config.profile import Resources
+from gwbatch.config.profile import Profile, Resources, SchedulerSettings
+from gwbatch.errors import ConfigError
 from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.schedulers import make_scheduler
 from gwbatch.schedulers.local import LocalScheduler
 
 WHOLE = Resources(cores=0)
@@ -127,8 +129,10 @@ def test_what_would_run_can_be_shown(tmp_path: Path, scheduler: LocalScheduler) 
 DISPATCHER = """
 import sys, time
 from pathlib import Path
-from gwbatch.config.profile import Resources
+from gwbatch.config.profile import Profile, Resources, SchedulerSettings
+from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
+from gwbatch.schedulers import make_scheduler
 from gwbatch.schedulers.local import LocalScheduler
 root = Path(sys.argv[1])
 LocalScheduler._command = lambda self, request: ["/bin/sh", "-c", "echo x >> ../../runs; sleep 1; echo done > finished"]
@@ -244,3 +248,43 @@ def test_a_job_that_ended_with_the_machine_is_not_begun_again(
     again = LocalScheduler(tmp_path / "index", cores=2)
     assert wait(again, "a", JobState.DONE, JobState.FAILED).state is state
     assert (tmp_path / "runs").read_text() == "x\n"
+
+
+def test_jobs_get_the_environment_that_the_profile_says(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ONE", "forwarded")
+    monkeypatch.setenv("OTHER", "kept back")
+    settings = SchedulerSettings(forward=["FORWARDED_ONE"], environment={"CHOSEN": "chosen", "MPLBACKEND": "svg"})
+    made = make_scheduler(Profile(scheduler=settings), tmp_path)
+    script(tmp_path, monkeypatch, made, "env")  # type: ignore[arg-type]
+    made.submit(request(tmp_path, "a"))
+    wait(made, "a", JobState.DONE)  # type: ignore[arg-type]
+    out = (tmp_path / "jobs/a/stdout").read_text()
+    assert {"FORWARDED_ONE=forwarded", "CHOSEN=chosen", "MPLBACKEND=svg"} <= set(out.splitlines())
+    assert "OTHER" not in out
+    assert "CHOSEN=chosen" in made.describe(request(tmp_path, "b"))
+    made.close()
+
+
+def test_a_credential_is_never_sent_to_a_local_job_either(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="looks like a credential"):
+        make_scheduler(Profile(scheduler=SchedulerSettings(environment={"MY_TOKEN": "x"})), tmp_path)
+
+
+def test_an_urgent_small_job_goes_beside_a_whole_node_job_and_others_wait(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A burst's map takes a second: it does not wait a minute behind a localization."""
+    script(tmp_path, monkeypatch, scheduler, f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done")
+    scheduler.submit(request(tmp_path, "localization", priority=1100))
+    for key, priority in (("plot", 30), ("second-map", 1250), ("map", 1300)):
+        scheduler.submit(request(tmp_path, key, Resources(cores=1), priority))
+    states = {key: scheduler.poll([key])[key].state for key in ("localization", "plot", "second-map", "map")}
+    assert states == {
+        "localization": JobState.RUNNING, "plot": JobState.QUEUED, "second-map": JobState.RUNNING,
+        "map": JobState.QUEUED,
+    }  # fmt: skip
+    (tmp_path / "go").touch()
+    for key in states:
+        wait(scheduler, key, JobState.DONE)

@@ -64,7 +64,7 @@ function oneSuperevent(found) {
     section("Coincidences", table("Coincidences", [
       ["external", (one) => one.graceid || one.external], ["trigger", (one) => `${one.observatory} ${one.trigger_id}`], ["search", (one) => one.search],
       ["dt", (one) => one.dt.toFixed(2) + " s"], ["joint FAR, times", (one) => rate(one.far_time)], ["overlap", (one) => one.overlap],
-      ["joint FAR, sky too", (one) => rate(one.far_spacetime)], ["standing", (one) => [one.chosen ? "chosen" : "", one.announced ? "announced" : "", one.grb ? "" : "NOT_GRB"].join(" ")]], found.coincidences)),
+      ["joint FAR, sky too", (one) => rate(one.far_spacetime)], ["standing", (one) => [one.chosen ? "chosen" : "", one.announced ? "announced" : "", one.grb ? "" : "NOT_GRB", (one.reasons || []).join("; ")].join(" ")]], found.coincidences)),
     section("Timeline", table("Timeline", [
       ["time (UTC)", (one) => moment(one.at)], ["what", (one) => one.what], ["why, or which", (one) => one.text],
       ["details", (one) => one.detail ? make("code", {}, JSON.stringify(one.detail)) : ""]], found.timeline)),
@@ -72,7 +72,7 @@ function oneSuperevent(found) {
     section("Effects", table("Effects", [
       ["effect", (one) => one.key], ["kind", (one) => one.kind], ["state", (one) => one.state], ["tries", (one) => one.attempts],
       ["error", (one) => one.error], ["done", (one) => moment(one.finished)]], found.effects)),
-    section("To do something", copyable(`gwbatch superevent annotate ${name}`), copyable(`gwbatch superevent prefer ${name} EVENT`)),
+    section("To do something", ...found.commands.map(copyable)),
   ];
 }
 
@@ -95,7 +95,7 @@ function oneJob(found) {
     section("Result", make("pre", { tabindex: "0" }, JSON.stringify(found.result, null, 1))),
     section("stdout (its end)", make("pre", { tabindex: "0" }, found.stdout ?? "none on this machine")),
     section("stderr (its end)", make("pre", { tabindex: "0" }, found.stderr ?? "none on this machine")),
-    section("To do something", ...["release", "cancel", "retry"].map((what) => copyable(`gwbatch jobs ${what} ${found.key}`))),
+    section("To do something", ...found.commands.map(copyable)),
   ];
 }
 
@@ -103,7 +103,7 @@ function messages(found, state) {
   return [
     section("Dead letters", table("Dead letters", [
       ["letter", (one) => link(one.id, "/deadletter/" + one.id), (one) => one.id], ["what", (one) => one.what], ["reason", (one) => one.reason], ["when", (one) => moment(one.at), (one) => one.at],
-      ["to try again", (one) => make("code", {}, "gwbatch deadletter retry " + one.id), false]], found.dead)),
+      ["to try again", (one) => make("code", {}, one.command), false]], found.dead)),
     section("Newest messages", table("Newest messages", [
       ["number", (one) => one.id], ["topic", (one) => one.topic], ["from", (one) => one.source], ["received", (one) => moment(one.received), (one) => one.received], ["bytes", (one) => one.size],
       ["lanes", (one) => one.deliveries.map((delivery) => `${delivery.lane} ${delivery.state}`).join(", ")],

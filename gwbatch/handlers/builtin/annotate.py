@@ -178,7 +178,7 @@ def _take_result(job: Job, context: Context) -> Iterator[Effect]:
         job.subject,
         product.name,
         path,
-        comment=product.comment,
+        comment=product.comment + (f" ({facts['note']})" if facts.get("note") else ""),
         tags=product.tags,
         version=version,
         after=created,

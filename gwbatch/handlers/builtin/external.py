@@ -100,7 +100,7 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     event = known(alert, context)
     alert_type, label = alert.get("alert_type"), added_label(alert)
     if event is None or (event.adopted and alert_type == "update"):
-        found = look_up(alert, context)
+        found = look_up(alert)
         if found is not None and (not context.live or not context.profile.gracedb.url):
             yield from handle_found({"object": found}, context)  # a replay asks no server
         elif found is not None:

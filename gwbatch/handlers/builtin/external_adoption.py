@@ -10,14 +10,13 @@ from typing import Any
 from gwbatch.errors import BadInput
 from gwbatch.external import MISSIONS, parse_notice
 from gwbatch.gpstime import gps_to_utc
-from gwbatch.handlers.registry import Context
 from gwbatch.superevents.candidate import finite
 
 _TELLING = ("new", "update", "label_added", "label_removed")
 _PIPELINES = {mission.observatory for mission in MISSIONS}
 
 
-def look_up(alert: Mapping[str, Any], context: Context) -> dict[str, Any] | None:
+def look_up(alert: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the object of an alert that is about an external event worth taking over, else None."""
     data = alert.get("object")
     if alert.get("alert_type") not in _TELLING or not isinstance(data, Mapping):

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import re
 import selectors
-import sys
 import threading
 from collections.abc import Mapping
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
+from gwbatch import children
 from gwbatch.errors import ConfigError
 from gwbatch.schedulers.base import SchedulerBusy
 from gwbatch.schedulers.slurm.controller import CommandController
@@ -105,8 +105,11 @@ class BoundController:
 
     def _running(self) -> Popen[str]:
         if self._helper is None or self._helper.poll() is not None:
-            command = [sys.executable, "-m", "gwbatch.schedulers.slurm.helper"]
-            self._helper = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True, start_new_session=True)
+            command = children.python("gwbatch.schedulers.slurm.helper")
+            self._helper = Popen(
+                command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True, start_new_session=True,
+                env=children.environment(),
+            )  # fmt: skip
         return self._helper
 
     def _end(self) -> None:

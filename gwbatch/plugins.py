@@ -1,0 +1,33 @@
+"""Importing plug-ins: modules of the environment, or of folders that the site profile names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+
+from gwbatch.errors import ConfigError
+
+
+def import_plugins(modules: Iterable[str], folders: Iterable[str]) -> None:
+    """Import the plug-ins of a site.
+
+    Raises
+    ------
+    ConfigError
+        When a folder is not an absolute path, or a module cannot be imported.
+    """
+    for folder in folders:
+        if not Path(folder).is_absolute():
+            raise ConfigError(f"plugin_folders must hold absolute paths (got {folder!r}).")
+        if folder not in sys.path:
+            sys.path.append(folder)  # behind everything installed: a plug-in replaces no library
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise ConfigError(
+                f"Cannot import the plug-in {module!r} of the site profile: {error}. Install it, or name its folder "
+                "in plugin_folders."
+            ) from error

@@ -1,0 +1,113 @@
+"""Each end of each attempt of a job is one message, and a job that waits has a submission that belongs to it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from gwbatch.errors import BadInput
+from gwbatch.ledger import effects, jobs
+from gwbatch.model import JobRequest, JobState
+from gwbatch.schedulers.base import SchedulerError
+from tests.integration.rig import Rig, well, write_result
+
+
+def localize(rig: Rig) -> jobs.Job:
+    found = jobs.get(rig.ledger.connection, "G0001/localize")
+    assert found is not None
+    return found
+
+
+def refuse_submissions(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have the batch system refuse localizations until the list is emptied."""
+    reasons, submit = ["no such account"], rig.scheduler.submit
+
+    def refuse(request: JobRequest) -> str:
+        if reasons and request.kind == "localize":
+            raise SchedulerError(reasons[0])
+        return submit(request)
+
+    monkeypatch.setattr(rig.scheduler, "submit", refuse)
+    return reasons
+
+
+def test_the_second_end_of_one_attempt_is_handled_too(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Submission refused, retried, refused again: two ends of attempt 1, and each is told in GraceDB."""
+    reasons = refuse_submissions(rig, monkeypatch)
+    graceid = rig.upload()
+    rig.settle()
+    assert localize(rig).state is JobState.FAILED
+    with rig.ledger.transaction() as tx:
+        assert effects.retry_dead(tx) == 1
+    rig.settle()
+    ends = rig.ledger.read("SELECT count(*) AS n FROM messages WHERE topic = 'job.ended'")[0]["n"]
+    decided = rig.ledger.read(
+        "SELECT count(*) AS n FROM handled WHERE digest IN (SELECT digest FROM messages WHERE topic = 'job.ended')"
+    )[0]["n"]
+    assert ends == 2
+    assert decided == 4  # two handlers see each
+    reasons.clear()
+    with rig.ledger.transaction() as tx:
+        assert effects.retry_dead(tx) == 1
+    rig.settle()
+    assert localize(rig).state is JobState.DONE
+    assert "bayestar.multiorder.fits,0" in rig.files(graceid)  # the third end, a good one
+
+
+def test_a_retried_job_that_fails_in_the_same_way_is_tried_again(rig: Rig) -> None:
+    """The second failure looks like the first: it must not be taken for it."""
+    failing = {"localize": 4}
+
+    def work(request: JobRequest) -> None:
+        if failing.get(request.kind, 0) > 0:
+            failing[request.kind] -= 1
+            write_result(request, error={"message": "node broke", "retryable": True})
+        else:
+            well(request)
+
+    rig.scheduler.work = work
+    graceid = rig.upload()
+    rig.settle(60)
+    assert localize(rig).state is JobState.FAILED
+    assert localize(rig).attempt == 3
+    with rig.ledger.transaction() as tx:
+        jobs.try_again(tx, localize(rig), time.time())
+    rig.settle(60)
+    with rig.ledger.transaction() as tx:
+        jobs.try_again(tx, localize(rig), time.time())
+    rig.settle(60)
+    assert localize(rig).state is JobState.DONE
+    assert "bayestar.multiorder.fits,0" in rig.files(graceid)
+
+
+def test_a_dead_submission_of_an_earlier_attempt_revives_no_job(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = refuse_submissions(rig, monkeypatch)
+    rig.upload()
+    rig.settle()
+    job = localize(rig)
+    assert (job.state, job.attempt) == (JobState.FAILED, 1)
+    with rig.ledger.transaction() as tx:
+        jobs.try_again(tx, job, time.time())  # gwbatch jobs retry
+    rig.settle()
+    assert (localize(rig).state, localize(rig).attempt) == (JobState.FAILED, 2)
+    first = rig.ledger.read("SELECT key FROM effects WHERE key LIKE '%/submit/1'")[0]["key"]
+    with rig.ledger.transaction() as tx:
+        effects.retry_dead(tx, first)  # gwbatch deadletter retry, of the wrong one
+    rig.settle()
+    assert localize(rig).state is JobState.FAILED  # and not WAITING for ever
+    reasons.clear()
+    with rig.ledger.transaction() as tx:
+        effects.retry_dead(tx)
+    rig.settle()
+    assert localize(rig).state is JobState.DONE
+
+
+def test_a_reader_of_maps_that_fails_oddly_ends_no_worker(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object) -> None:
+        raise BadInput("odd")
+
+    monkeypatch.setattr("gwbatch.gracedb.writer.Writer.download", explode)
+    rig.upload()
+    rig.settle()
+    assert localize(rig).state is JobState.FAILED

@@ -1,0 +1,74 @@
+"""What the package imports is what it declares, extra by extra."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+# Import packages whose distribution has another name.
+DISTRIBUTIONS = {
+    "confluent_kafka": "confluent-kafka", "gcn_kafka": "gcn-kafka", "sqlite_utils": "sqlite-utils",
+    "prometheus_client": "prometheus-client", "htcondor2": "htcondor", "classad2": "htcondor",
+    "igwn_gwalert_schema": "igwn-gwalert-schema", "ligo.gracedb": "ligo-gracedb", "ligo.skymap": "ligo.skymap",
+}  # fmt: skip
+# Where each extra may be imported; everything else is what every installation has.
+PLACES = {
+    "science": ("jobs/", "demo/"), "sandbox": ("sandbox/", "demo/"), "console": ("console/", "metrics/"),
+    "htcondor": ("schedulers/htcondor/",), "slurm": ("schedulers/slurm/",),
+}  # fmt: skip
+
+
+def declared(extra: str = "") -> set[str]:
+    listed = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    return {re.split(r"[\[><=!; ]", line)[0].lower() for line in listed}
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {distribution(name) for name in names} - {""}
+
+
+def distribution(name: str) -> str:
+    parts = name.split(".")
+    if parts[0] in sys.stdlib_module_names or parts[0] in ("gwbatch", "__future__"):
+        return ""
+    known = next((DISTRIBUTIONS[key] for key in (".".join(parts[:2]), parts[0]) if key in DISTRIBUTIONS), parts[0])
+    return known.lower()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "gwbatch").rglob("*.py")), ids=lambda path: path.name)
+def test_everything_imported_is_declared(path: Path) -> None:
+    place = str(path.relative_to(ROOT / "gwbatch"))
+    allowed = declared().union(*(declared(extra) for extra, places in PLACES.items() if place.startswith(places)))
+    assert imported(path) <= allowed
+
+
+@pytest.mark.parametrize("extra", ["", *PLACES])
+def test_everything_declared_is_used(extra: str) -> None:
+    """But for what others need silently, as the comment beside it says."""
+    used = set().union(*(imported(path) for path in (ROOT / "gwbatch").rglob("*.py")))
+    silent = {"python-multipart", "igwn-gwalert-schema", "healpy"}
+    assert declared(extra) - used <= silent
+
+
+def test_one_extra_has_all_of_them() -> None:
+    (line,) = PROJECT["optional-dependencies"]["all"]
+    assert set(re.split(r",\s*", line.partition("[")[2].rstrip("]"))) == {"science", "sandbox", "console", "htcondor"}
+
+
+def test_nothing_for_tests_alone_is_installed_at_a_users() -> None:
+    tests = {"psutil", "pytest", "hypothesis", "playwright"}
+    assert not tests & declared().union(*(declared(extra) for extra in PLACES))
