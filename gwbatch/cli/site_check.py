@@ -84,8 +84,8 @@ def _tell(report: JobReport) -> None:
 
 def _judge(ran: Ran, asked: Resources) -> list[dict[str, Any]]:
     """What was found, line by line, and whether it is as it should be."""
-    from gwbatch.jobs.localize import WITHOUT_ROM_DATA
     from gwbatch.jobs.result import sha256
+    from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA
 
     facts = ran.result["facts"]
     threads = facts.get("omp_num_threads")

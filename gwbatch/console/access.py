@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import secrets
 import stat
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ COOKIE = "gwbatch-console"
 LONGEST_FORM = 4096  # bytes
 WRONG_TOKEN = 0.5  # s that a wrong guess costs everybody who guesses
 FREE_GUESSES = 20  # wrong ones, until they cost time
+FORGIVEN_AFTER = 30.0  # s after which one wrong guess is forgotten
 WAITING = 8  # guesses that may wait for their turn; more are turned away
 SHORTEST = 16  # characters of a token
 OWN_TOKEN = "console-token"  # in the state directory
@@ -47,7 +50,7 @@ class Guesses:
     """Makes guessing slow over all connections together: a guess that may be wrong is looked at in its turn."""
 
     def __init__(self) -> None:
-        self._wrong = 0
+        self._wrong: deque[float] = deque(maxlen=FREE_GUESSES)
         self._waiting = 0
         self._turn = anyio.Lock()
 
@@ -59,7 +62,7 @@ class Guesses:
         TooManyGuesses
             When too many wait.
         """
-        if self._wrong < FREE_GUESSES:
+        if self._recent() < FREE_GUESSES:
             return self._count(look())
         if self._waiting >= WAITING:
             raise TooManyGuesses
@@ -71,8 +74,15 @@ class Guesses:
         finally:
             self._waiting -= 1
 
+    def _recent(self) -> int:
+        now = time.monotonic()
+        while self._wrong and now - self._wrong[0] > FORGIVEN_AFTER:
+            self._wrong.popleft()
+        return len(self._wrong)
+
     def _count(self, right: bool) -> bool:
-        self._wrong = 0 if right else self._wrong + 1
+        if not right:
+            self._wrong.append(time.monotonic())
         return right
 
 
@@ -84,12 +94,16 @@ class Access:
     ----------
     token : str
         Empty: none is asked for.
+    cookie, proof : str
+        Name and content of the cookie that who has entered gets.
     """
 
     token: str
     user_header: str
     proxies: frozenset[str]
+    cookie: str = COOKIE
     guesses: Guesses = field(default_factory=Guesses)
+    proof: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
     @property
     def is_open(self) -> bool:
@@ -121,16 +135,12 @@ class Access:
         host = request.client.host if request.client else ""
         if self.user_header and host in self.proxies and request.headers.get(self.user_header, "").strip():
             return True
-        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        cookie = request.cookies.get(COOKIE, "")
-        if not self.token or not (bearer or cookie):
+        if not self.token:
             return False
-        return await self.guesses.is_right(lambda: _same(bearer, self.token) or _same(cookie, self._proof))
-
-    @property
-    def _proof(self) -> str:
-        """What the cookie holds: shows that the token was known, without being it."""
-        return hmac.new(self.token.encode(), b"gwbatch console", hashlib.sha256).hexdigest()
+        if _same(request.cookies.get(self.cookie, ""), self.proof):
+            return True  # never a guess: it is random, of this process alone, and says nothing about the token
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return bool(bearer) and await self.guesses.is_right(lambda: _same(bearer, self.token))
 
     async def _enter(self, request: Request) -> Response:
         length = request.headers.get("content-length", "")
@@ -141,7 +151,9 @@ class Access:
         if not await self.guesses.is_right(lambda: _same(given, self.token)):
             return Response(_FORM, 401, media_type="text/html")
         answer = RedirectResponse("/", 303)
-        answer.set_cookie(COOKIE, self._proof, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        answer.set_cookie(
+            self.cookie, self.proof, httponly=True, samesite="strict", secure=request.url.scheme == "https"
+        )
         return answer
 
 
@@ -163,13 +175,16 @@ def access_of(settings: ConsoleSettings, state: Path | None = None) -> Access:
     if path is None and state is not None and alone:
         path = _own_token(state)
     token = "" if path is None else _read_token(path)
-    return Access(token, settings.user_header, frozenset(settings.proxies))
+    # Cookies know no ports: two consoles on one machine must not overwrite each other's.
+    cookie = COOKIE if state is None else f"{COOKIE}-{hashlib.sha256(str(state).encode()).hexdigest()[:8]}"
+    return Access(token, settings.user_header, frozenset(settings.proxies), cookie)
 
 
 def _own_token(state: Path) -> Path:
     path = private_folder(state) / OWN_TOKEN
     if not path.exists():
-        private_file(path).write_text(secrets.token_urlsafe(32) + "\n")
+        private_file(path.with_suffix(".new")).write_text(secrets.token_urlsafe(32) + "\n")
+        path.with_suffix(".new").rename(path)
     return path
 
 

@@ -65,7 +65,8 @@ def _unix_socket(path: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
-        path.unlink(missing_ok=True)
+        if path.is_socket() and not _answers(path):
+            path.unlink()
         listening.bind(str(path))
     except OSError as error:
         raise ConfigError(f"Cannot listen on the Unix socket {path}: {error.strerror}.") from error
@@ -73,6 +74,11 @@ def _unix_socket(path: Path) -> socket.socket:
         os.umask(mask)
     listening.listen(128)
     return listening
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _is_loopback(host: str) -> bool:

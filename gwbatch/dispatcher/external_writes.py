@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gwbatch.clock import Clock
 from gwbatch.dispatcher.outcome import Outcome
@@ -56,7 +56,18 @@ class ExternalWrites:
             self._writer().upload(graceid, name, content, "Notice", [], repeated=True)
             for label in claimed.args["labels"]:
                 self._writer().label(graceid, label, repeated=True)
+            return self._adopt_existing(claimed, event.key, graceid)
         return Outcome({"graceid": graceid, "ours": ours}, lambda tx: Externals(tx).name(event.key, graceid))
+
+    def _adopt_existing(self, claimed: Claimed, key: str, graceid: str) -> Outcome:
+        """Somebody made the event before us: its labels and its file count too."""
+        send = self._found(claimed, graceid, existing=True)
+
+        def commit(tx: Transaction) -> None:
+            Externals(tx).adopt(key, graceid)
+            send(tx)
+
+        return Outcome({"graceid": graceid, "ours": False}, commit)
 
     def replace(self, claimed: Claimed) -> Outcome:
         """Replace the event's file by that of a better notice."""
@@ -79,14 +90,19 @@ class ExternalWrites:
 
     def read(self, claimed: Claimed) -> Outcome:
         """Read an event that somebody else made, and hand it to the lane of external triggers."""
-        found, filename, content = self._writer().event_file(claimed.args["graceid"], LARGEST)
+        return Outcome({}, self._found(claimed, claimed.args["graceid"]))
+
+    def _found(self, claimed: Claimed, graceid: str, *, existing: bool = False) -> Callable[[Transaction], None]:
+        """Read an event of somebody else's; returns what hands it to the lane of external triggers."""
+        found, filename, content = self._writer().event_file(graceid, LARGEST)
         encoded = None if content is None else base64.b64encode(content).decode()
-        message = {"object": found, "filename": filename, "content": encoded, "because": claimed.key}
+        message: dict[str, Any] = {"object": found, "filename": filename, "content": encoded, "because": claimed.key}
+        message["existing"] = existing
 
         def send(tx: Transaction) -> None:
             messages.send(tx, "lane", EXTERNAL_FOUND, message, ["exttrig"], self._clock.now())
 
-        return Outcome({"filename": filename}, send)
+        return send
 
     def adopt(self, claimed: Claimed) -> Outcome:
         """Let what waits for the event go on: somebody else made it."""

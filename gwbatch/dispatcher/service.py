@@ -23,7 +23,7 @@ from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.errors import LedgerBusy
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import SERIAL_LANES, Registry
-from gwbatch.jobs.localize import WITHOUT_ROM_DATA, has_rom_data
+from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA, has_rom_data
 from gwbatch.ledger import Ledger, Transaction, effects, in_force, leases, timers
 from gwbatch.private import private_folder
 from gwbatch.schedulers import Scheduler

@@ -171,6 +171,10 @@ def raven_alert(match: Match, partner: Partner, external: ExternalEvent, policy:
         return "a test"
     if external.search not in settings.announced:
         return f"the search {external.search} is not announced by itself"
+    if external.search.lower() == TARGETED and (
+        external.far is None or external.observatory.lower() not in settings.targeted
+    ):
+        return "a targeted search without a false alarm rate of its own"
     if not external.grb:
         return "the external event is no burst"
     if threshold is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,13 +29,14 @@ def read_json(topic: str, notice: Mapping[str, Any]) -> dict[str, Any]:
     alert_type = _text(notice, "alert_type").lower()
     if alert_type not in _STAGES:
         raise BadInput(f"Invalid notice: the alert_type is {alert_type[:40]!r}.")
-    subtype = _text(notice, "subtype")
+    subtype = next(filter(None, (_text(notice, name) for name in SUBTYPES)), "")
     kind = mission.kind_of_subtype(subtype)
     search = _search(notice, mission, subtype)
     targeted = search == "SubGRBTargeted"
     duration = _number(notice, "rate_duration") or _number(notice, "image_duration") or 0.0
-    trigger_id = _id(notice)
-    mock = _flag(notice, "is_mdc") or MOCK in trigger_id.lower() or MOCK in _text(notice, "ivorn").lower()
+    trigger_id, veto = _id(notice), _text(notice, "gwbatch_veto")
+    names = json.dumps([notice.get(name) for name in ("id", "ivorn", "event_name")]).lower()
+    mock = _flag(notice, "is_mdc") or MOCK in names
     ra, dec = _number(notice, "ra"), _number(notice, "dec")
     if ra is None or dec is None:
         ra = dec = None
@@ -59,17 +61,21 @@ def read_json(topic: str, notice: Mapping[str, Any]) -> dict[str, Any]:
         "sequence": _number(notice, "record_number") or 0.0,
         "skymap": _text(notice, "healpix_file") or _text(notice, "healpix_url"),
         "official_map": fermi_map(_text(notice, "light_curve_url")) if kind and kind.packet == FINAL_POSITION else "",
+        "described": bool(veto),
         "evidence": {
             "grb_probability": None if targeted or not mission.classified else _grb_probability(notice),
             "importance": _number(notice, "importance") if mission.search == "FRB" else None,
             "p_astro": _number(notice, "p_astro"),
             "known_source": _text(notice, "known_source"),
             "unpositioned": kind is not None and not kind.positioned,
-            "flags": tuple(filter(None, [_text(notice, "gwbatch_veto")])),  # of events taken over from GraceDB
+            "flags": (veto,) if veto else (),
+            "foreign": _foreign(mission, _text(notice, "instrument")),
         },
     }
 
 
+SUBTYPES = ("subtype", "notice_subtype", "notice_type")
+"""Where Fermi's JSON notices say of which kind they are: the schema has changed its mind."""
 FINAL_POSITION = 115
 
 
@@ -88,17 +94,28 @@ def fermi_map(light_curve: str) -> str:
 def _mission(notice: Mapping[str, Any]) -> Mission:
     said = {name: _text(notice, name) for name in ("mission", "instrument", "$schema")}
     mission = mission_of_json(*said.values())
+    if mission is None and _text(notice, "notice_type").upper().startswith("FERMI_GBM"):
+        mission = mission_of_json("fermi", "", "")
     if mission is None:
         named = ", ".join(f"{name} {value[:80]!r}" for name, value in said.items())
         raise BadInput(f"Cannot tell the mission of the notice from its {named}.")
     return mission
 
 
+def _foreign(mission: Mission, instrument: str) -> str:
+    """Return why an instrument does not concern external triggers: Fermi LAT reports flares of galaxies."""
+    if mission.observatory == "Fermi" and "lat" in instrument.lower().replace("-", " ").split():
+        return "Fermi LAT notices are not triggers of GBM"
+    return ""
+
+
 def _search(notice: Mapping[str, Any], mission: Mission, subtype: str) -> str:
     """Return what was searched for; a GUANO notice about a burst that somebody else has seen is a burst."""
     instrument = _text(notice, "instrument").lower()
+    if "guano" in instrument and _text(notice, "follow_up_type").strip().upper() == "GRB":
+        return "GRB"
     if "targeted" in instrument or "guano" in instrument:
-        return "GRB" if _text(notice, "follow_up_type").strip().upper() == "GRB" else "SubGRBTargeted"
+        return "SubGRBTargeted"
     # Fermi's sub-threshold notices share a schema with the others, and are the ones that grade their reliability.
     if mission.classified and ("subthresh" in subtype.lower().replace("-", "") or _text(notice, "reliability")):
         return "SubGRB"
@@ -132,7 +149,7 @@ def _number(notice: Mapping[str, Any], name: str) -> float | None:
     value = notice.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e30:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e30:  # nan is refused too
         raise BadInput(f"Invalid notice: {name} is {str(value)[:40]!r}, which is not a number.")
     return float(value)
 

@@ -22,8 +22,8 @@ class NoticeKind:
         Its number in ``Packet_Type``.
     stage : int
         How far the analysis has come: of two notices of one trigger the later stage counts.
-    subtype : str
-        How JSON notices of the mission name it, in lower case with spaces.
+    subtypes : tuple of str
+        How JSON notices of the mission name it, in lower case with spaces; GCN's schemas differ, and misspell one.
     positioned : bool
         Whether it has a position that can be trusted.
     """
@@ -31,7 +31,7 @@ class NoticeKind:
     name: str
     packet: int
     stage: int
-    subtype: str = ""
+    subtypes: tuple[str, ...] = ()
     positioned: bool = True
 
 
@@ -77,19 +77,19 @@ class Mission:
 
     def kind_of_subtype(self, subtype: str) -> NoticeKind | None:
         """Return the kind that JSON notices call `subtype`."""
-        words = subtype.lower().replace("_", " ").strip()
-        return next((kind for kind in self.kinds if kind.subtype and kind.subtype == words), None)
+        words = subtype.lower().replace("_", " ").strip().removeprefix("fermi gbm ")
+        return next((kind for kind in self.kinds if words in kind.subtypes), None)
 
 
 MISSIONS = (
     Mission(
         "Fermi", ("fermi",), "fermi", schema="fermi", classified=True,
         kinds=(
-            NoticeKind("FERMI_GBM_ALERT", 110, 0, "initial alert", positioned=False),
-            NoticeKind("FERMI_GBM_FLT_POS", 111, 1, "flight position"),
-            NoticeKind("FERMI_GBM_GND_POS", 112, 2, "ground position"),
-            NoticeKind("FERMI_GBM_FIN_POS", 115, 3, "final position"),
-            NoticeKind("FERMI_GBM_SUBTHRESH", 131, 1, "subthreshold"),
+            NoticeKind("FERMI_GBM_ALERT", 110, 0, ("initial alert", "inital alert", "alert"), positioned=False),
+            NoticeKind("FERMI_GBM_FLT_POS", 111, 1, ("flight position", "flight pos", "flt pos")),
+            NoticeKind("FERMI_GBM_GND_POS", 112, 2, ("ground position", "ground pos", "gnd pos")),
+            NoticeKind("FERMI_GBM_FIN_POS", 115, 3, ("final position", "final pos", "fin pos")),
+            NoticeKind("FERMI_GBM_SUBTHRESH", 131, 1, ("subthreshold", "subthresh")),
         ),
     ),
     Mission(

@@ -103,6 +103,8 @@ class Notice:
         A linked sky map (``https://...``) or an inline one (base64).
     official_map : str
         Where the observatory publishes its own map some minutes later.
+    described : bool
+        No notice at all, but what GraceDB says of an event whose file cannot be read.
     """
 
     observatory: str
@@ -124,6 +126,7 @@ class Notice:
     sequence: float = 0.0
     skymap: str = ""
     official_map: str = ""
+    described: bool = False
     evidence: Evidence = field(default_factory=Evidence)
 
     @property

@@ -52,6 +52,8 @@ def combine(notices: Iterable[tuple[str, Notice]], settings: External) -> Trigge
     It is the maximum of an order among notices, so neither their order of arrival nor doubles change it.
     """
     counting = [(content, notice) for content, notice in notices if not ignored(notice, settings)]
+    # What GraceDB describes stands in for a notice only while there is none.
+    counting = [pair for pair in counting if not pair[1].described] or counting
     if not counting:
         return None
     content, notice = max(((one, two) for one, two in counting), key=lambda pair: _order(*pair))

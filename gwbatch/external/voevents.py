@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from gwbatch.errors import BadInput
@@ -128,15 +129,18 @@ def _number(text: str | None) -> float | None:
     if text is None or not text.strip():
         return None
     try:
-        return float(text)
+        value = float(text)
     except ValueError as error:
         raise BadInput(f"Invalid VOEvent: {text[:40]!r} is not a number.") from error
+    if not isfinite(value):
+        raise BadInput(f"Invalid VOEvent: {text[:40]!r} is not a finite number.")
+    return value
 
 
 def _integer(text: str | None) -> int | None:
     value = _number(text)
     if value is None:
         return None
-    if value != value or abs(value) > 1e9:
+    if abs(value) > 1e9:
         raise BadInput(f"Invalid VOEvent: {text!r} is not the number of a kind.")
     return int(value)

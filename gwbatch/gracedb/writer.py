@@ -117,7 +117,7 @@ class Writer:
         with errors_in_words(f"look for trigger {trigger_id} of {pipeline}"):
             found = [str(event["graceid"]) for event in self.client.events(words)]
         if found:
-            return min(found), False
+            return min(found, key=lambda graceid: (len(graceid), graceid)), False
         with errors_in_words(f"create the event of trigger {trigger_id} of {pipeline}"):
             reply = self.client.create_event(
                 group, pipeline, filename, search=search, filecontents=content, labels=labels

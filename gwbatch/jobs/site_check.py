@@ -10,8 +10,8 @@ import time
 from typing import Any
 
 from gwbatch.jobs.catalogue import Work, job
-from gwbatch.jobs.localize import has_rom_data
 from gwbatch.jobs.result import sha256
+from gwbatch.jobs.waveforms import has_rom_data
 
 
 @job(queue="openmp")

@@ -11,6 +11,8 @@ from typing import Any
 from gwbatch.errors import BadInput
 from gwbatch.external import ExternalEvent, Match, Notice, Trigger, parse_notice
 from gwbatch.external.coincidence import EM_COINC, NOT_GRB, RAVEN_ALERT
+from gwbatch.external.in_gracedb import as_in_gracedb
+from gwbatch.external.vetoes import RETRACTED
 from gwbatch.ledger.database import Transaction, query
 from gwbatch.model import Decision
 
@@ -59,7 +61,9 @@ class External:
 
     @property
     def grb(self) -> bool:
-        """Whether it counts as what its search looks for."""
+        """Whether it counts as what its search looks for; nobody makes a retracted trigger count."""
+        if RETRACTED in self.reasons:
+            return False
         return not self.reasons if self.by_hand is None else not self.by_hand
 
     @property
@@ -87,26 +91,27 @@ class Externals:
 
     # ---- notices --------------------------------------------------------------------------------------
 
-    def add_notice(self, digest: str, key: str, topic: str, payload: bytes, now: float) -> bool:
-        """Keep a notice; False when it is known already."""
-        values = (key, digest, topic, payload, now)
-        return self.tx.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?)", values).rowcount == 1
+    def add_notice(
+        self, digest: str, key: str, topic: str, payload: bytes, now: float, said: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Keep a notice, with what GraceDB says of its event if somebody else made that; False if it is known."""
+        values = (key, digest, topic, payload, now, None if said is None else json.dumps(dict(said), sort_keys=True))
+        return self.tx.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?, ?)", values).rowcount == 1
 
     def notices(self, key: str) -> list[tuple[str, Notice]]:
         """Return all notices of a trigger that can be read, with the hashes of their contents."""
         found = []
-        for row in self.tx.execute("SELECT digest, topic, payload FROM notices WHERE external = ?", (key,)).fetchall():
+        for row in self.tx.execute("SELECT * FROM notices WHERE external = ?", (key,)).fetchall():
             try:
-                found.append((row["digest"], parse_notice(row["topic"], row["payload"])))
+                found.append((row["digest"], _notice(row)))
             except BadInput as error:  # an earlier version could read it
                 log.warning("a notice of %s does not count any more: %s", key, error)
         return found
 
     def notice(self, key: str, digest: str) -> tuple[str, bytes, Notice]:
         """Topic, content and meaning of one notice."""
-        sql = "SELECT topic, payload FROM notices WHERE external = ? AND digest = ?"
-        row = self.tx.execute(sql, (key, digest)).fetchone()
-        return row["topic"], row["payload"], parse_notice(row["topic"], row["payload"])
+        row = self.tx.execute("SELECT * FROM notices WHERE external = ? AND digest = ?", (key, digest)).fetchone()
+        return row["topic"], row["payload"], _notice(row)
 
     # ---- events ---------------------------------------------------------------------------------------
 
@@ -157,8 +162,8 @@ class Externals:
         """Note that the event is one that somebody else made in GraceDB."""
         self.tx.execute("UPDATE external_events SET graceid = ?, adopted = 1 WHERE key = ?", (graceid, key))
 
-    def overrule(self, key: str, not_grb: bool) -> None:
-        """Somebody set or took away NOT_GRB by hand."""
+    def overrule(self, key: str, not_grb: bool | None) -> None:
+        """Somebody set or took away NOT_GRB by hand; None forgets it."""
         self.tx.execute("UPDATE external_events SET by_hand = ? WHERE key = ?", (not_grb, key))
 
     def set_labels(self, key: str, labels: Iterable[str]) -> None:
@@ -211,6 +216,11 @@ class Externals:
         elif decision.action == "coincidence_end":
             labels = [name for name in labels if name != EM_COINC]
         self.set_labels(event.key, labels)
+
+
+def _notice(row: Mapping[str, Any]) -> Notice:
+    notice = parse_notice(row["topic"], row["payload"])
+    return notice if row["said"] is None else as_in_gracedb(notice, json.loads(row["said"]))
 
 
 def _external(row: Mapping[str, Any]) -> External:

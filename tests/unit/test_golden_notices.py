@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from gwbatch.config.policy import load_policy
+from gwbatch.errors import BadInput
 from gwbatch.external import Notice, ignored, parse_notice, vetoes
 from gwbatch.external.skymap import model, sigma
 from gwbatch.gpstime import gps_of
@@ -118,6 +119,19 @@ GOLDEN: dict[str, tuple[bytes | dict[str, Any], Want]] = {
     # ---- JSON, Fermi
     "Fermi JSON alert": (
         gbm("INITIAL_ALERT", ra=None, dec=None), Want("Fermi", "GRB", "External", "7_bn260301500", veto="no position yet")),
+    "Fermi JSON alert as GCN once misspelt it": (
+        gbm("", notice_subtype="INITAL_ALERT"), Want("Fermi", "GRB", "External", "7_bn260301500", veto="no position yet")),
+    "Fermi JSON alert by type alone": (
+        gbm("", mission=None, instrument=None, notice_type="FERMI_GBM_ALERT"),
+        Want("Fermi", "GRB", "External", "7_bn260301500", veto="no position yet")),
+    "Fermi JSON ground by type": (
+        gbm("", notice_type="FERMI_GBM_GROUND_POS"), Want("Fermi", "GRB", "External", "7_bn260301500", 0, 3.0 / SIXTY_EIGHT)),
+    "Fermi JSON sub-threshold by type": (
+        gbm("", notice_type="FERMI_GBM_SUBTHRESHOLD"),
+        Want("Fermi", "SubGRB", "External", "7_bn260301500", 0, 3.0 / SIXTY_EIGHT)),
+    "Fermi targeted on a burst": (
+        targeted(follow_up_type="GRB"), Want("Fermi", "SubGRBTargeted", "External", "7", 2.0)),
+    "mock by event name": (svom(event_name=["MDC-Test_event9"]), Want("SVOM", "MDC", "External", "sb26030100")),
     "Fermi JSON flight": (
         gbm("FLIGHT_POSITION", classification={"GRB": 0.9, "SGR": 0.1}),
         Want("Fermi", "GRB", "External", "7_bn260301500", 0, 3.0 / SIXTY_EIGHT)),
@@ -242,6 +256,24 @@ def test_a_map_inside_the_notice_goes_before_a_link() -> None:
 def test_a_wrong_type_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(Exception, match=rf"\b{field} is"):
         read(guano(**changes))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_a_number_slips_past_no_veto(value: float) -> None:
+    for notice in (
+        icecube(p_astro=value),
+        gbm("FINAL_POSITION", classification={"GRB": value}),
+        chime(importance=value),
+    ):
+        with pytest.raises(BadInput):
+            read(notice)
+    for name in ("Most_Likely_Prob", "Reliability"):
+        with pytest.raises(BadInput):
+            parse_notice(FERMI, classic(GBM_VOEVENT, 115, **{name: value}))
+
+
+def test_flares_of_galaxies_are_no_triggers() -> None:
+    assert ignored(read(gbm("", instrument="LAT")), RULES)
 
 
 def test_a_notice_of_nobody_is_refused() -> None:

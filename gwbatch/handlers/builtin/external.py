@@ -6,6 +6,7 @@ matter: `combine` for one trigger's notices, `coincidences.judge` for what it co
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,10 +15,11 @@ from gwbatch import effects
 from gwbatch.effects import Effect
 from gwbatch.external import Notice, Trigger, combine, ignored, parse_notice
 from gwbatch.external.coincidence import NOT_GRB
+from gwbatch.external.in_gracedb import as_in_gracedb, notice_of_event, said_of
 from gwbatch.external.notices import external_key, is_external
 from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.coincidences import judge, judge_all_near
-from gwbatch.handlers.builtin.external_adoption import look_up, notice_in_gracedb
+from gwbatch.handlers.builtin.external_adoption import look_up
 from gwbatch.handlers.builtin.external_labels import relabel
 from gwbatch.handlers.builtin.external_maps import plan_map, take_result
 from gwbatch.handlers.registry import Context
@@ -42,28 +44,40 @@ def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
 
 def handle_found(message: Mapping[str, Any], context: Context) -> Iterator[Effect]:
     """An external event of GraceDB that no notice of ours made: take it over with its file."""
-    data = message["object"]
-    topic, content = notice_in_gracedb(data, message)
-    notice, graceid = parse_notice(topic, content), str(data["graceid"])
+    data, topic, said = message["object"], str(message.get("filename") or ""), said_of(message["object"])
+    file = None if message.get("content") is None else base64.b64decode(message["content"])
+    content, graceid = notice_of_event(data, topic, file), str(data["graceid"])
+    notice = as_in_gracedb(parse_notice(topic, content), said)
     if _is_ignored(notice, context):
         return
-    before = context.externals.get(notice.key)
+    known_as, before = context.externals.named(graceid), context.externals.get(notice.key)
+    if known_as is not None and known_as.key != notice.key:
+        yield from _give_up(known_as, f"the file of {graceid} is of another trigger now", context)
+        return
     if before is not None and before.graceid != graceid:
-        # Without an id our own creation is in progress, and it will find this event.
+        # Without an id our own creation is in progress: it will find this event, and have it read again.
         reason = f"{graceid} is of a trigger that {before.graceid or 'an event of ours'} stands for"
         context.record(Decision("none", None, {"external": notice.key}, reason))
         return
-    _, _, trigger = _take(notice, topic, content, context)
-    if before is None:
-        labels = [str(label) for label in data.get("labels") or []]
+    labels = [str(label) for label in data.get("labels") or []]
+    _, _, trigger = _take(notice, topic, content, context, said)
+    if before is None or message.get("existing"):
         context.externals.adopt(notice.key, graceid)
-        context.externals.set_labels(notice.key, labels)
+        context.externals.set_labels(notice.key, [*labels, *(before.labels if before else ())])
         if NOT_GRB in labels and trigger.grb:
             context.externals.overrule(notice.key, True)
+    if before is None:
         detail = {"external": notice.key, "search": notice.search, "graceid": graceid}
         context.record(Decision("external_adopt", None, detail, "somebody else made it in GraceDB"))
         yield Effect(f"{notice.key}/create", "gracedb.adopt_external", notice.key, {"graceid": graceid})
     yield from _follow(notice.key, trigger, context, new=False)
+
+
+def _give_up(event: External, reason: str, context: Context) -> Iterator[Effect]:
+    """An event that is not what it was: nothing more is announced for it."""
+    context.externals.overrule(event.key, True)
+    context.record(Decision("not_grb", None, {"external": event.key, "set": True}, reason))
+    yield from judge(event.key, context)
 
 
 def _is_ignored(notice: Notice, context: Context) -> bool:
@@ -76,19 +90,24 @@ def _is_ignored(notice: Notice, context: Context) -> bool:
     return False
 
 
-def _take(notice: Notice, topic: str, content: bytes, context: Context) -> tuple[str, bool, Trigger]:
+def _take(
+    notice: Notice, topic: str, content: bytes, context: Context, said: Mapping[str, Any] | None = None
+) -> tuple[str, bool, Trigger]:
     """Keep a notice and bring its trigger up to date; returns its hash, whether it is new, and the trigger."""
     digest = messages.digest(content)
-    is_new = context.externals.add_notice(digest, notice.key, topic, content, context.now)
+    before = context.externals.get(notice.key)
+    is_new = context.externals.add_notice(digest, notice.key, topic, content, context.now, said)
     trigger = combine(context.externals.notices(notice.key), context.policy.external)
     assert trigger is not None  # this notice counts
     context.externals.put(notice.key, trigger, context.now)
+    if before is not None and before.by_hand is False and set(trigger.reasons) - set(before.reasons):
+        context.externals.overrule(notice.key, None)  # whoever took NOT_GRB away did not know of this reason
     return digest, is_new, trigger
 
 
 def _follow(key: str, trigger: Trigger, context: Context, *, new: bool) -> Iterator[Effect]:
     """What a changed trigger entails: its veto, its sky map, its coincidences."""
-    yield from _set_not_grb(key, "; ".join(trigger.reasons) or "a burst after all", context, new=new)
+    yield from _set_not_grb(key, trigger, context, new=new)
     yield from plan_map(key, context)
     yield from judge(key, context)
 
@@ -106,7 +125,8 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
         elif found is not None:
             graceid = str(found["graceid"])
             args = {"graceid": graceid}
-            yield Effect(f"{graceid}/read/{context.message_id}", "gracedb.read_external", f"{graceid}/read", args)
+            name = f"{graceid}/read/{context.message_id}"
+            yield Effect(name, "gracedb.read_external", f"{graceid}/read", args, None, effects.LABEL_PRIORITY)
         return
     if alert_type not in ("label_added", "label_removed") or not label:
         return
@@ -174,12 +194,13 @@ def _write(
         yield Effect(f"{key}/keep/{digest}", "gracedb.keep_notice", key, args, None, effects.UPLOAD_PRIORITY)
 
 
-def _set_not_grb(key: str, reason: str, context: Context, *, new: bool) -> Iterator[Effect]:
+def _set_not_grb(key: str, trigger: Trigger, context: Context, *, new: bool) -> Iterator[Effect]:
     event = context.externals.get(key)
     assert event is not None
     wanted = not event.grb
-    if wanted == (NOT_GRB in event.labels):
-        return
+    if wanted == (NOT_GRB in event.labels) or (wanted and trigger.notice.described):
+        return  # somebody else's event gets no label for a file that could not be read: it is not announced anyway
+    reason = "; ".join(trigger.reasons) or "a burst after all"
     context.record(Decision("not_grb", None, {"external": key, "set": wanted}, reason))
     effect = relabel(key, NOT_GRB, context, on=wanted)
     if not new:  # a new event is created with its labels

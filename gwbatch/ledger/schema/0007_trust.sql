@@ -16,3 +16,6 @@ CREATE TABLE settings (
     value TEXT NOT NULL,                 -- JSON
     recorded REAL NOT NULL
 ) WITHOUT ROWID;
+
+-- What GraceDB said of an event that somebody else made when this notice was read from it (JSON).
+ALTER TABLE notices ADD COLUMN said TEXT;

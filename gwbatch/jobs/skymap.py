@@ -1,0 +1,100 @@
+"""A sky map with distances as arrays, read without the science stack's second of imports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gwbatch.errors import BadInput
+from gwbatch.jobs.healpix import Floats, Integers, pixel_area, pixel_centres, split_uniq
+
+DISTANCES = ("DISTMU", "DISTSIGMA", "DISTNORM")
+
+
+@dataclass(frozen=True)
+class SkyMap:
+    """A multi-order map with the distance ansatz of Singer et al. 2016 (ApJL 829, L15; arXiv:1603.07333).
+
+    In the direction of a cell the posterior of the distance r is ``norm / (sigma sqrt(2 pi)) exp(-(r - mu)^2 / 2
+    sigma^2) r^2``.
+
+    Attributes
+    ----------
+    order, ipix : ndarray of int, shape (n,)
+        HEALPix order and nested index of each cell.
+    density : ndarray, shape (n,)
+        Probability per sr.
+    mu, sigma : ndarray, shape (n,)
+        Location and scale of the distance in Mpc.
+    norm : ndarray, shape (n,)
+        Normalization in Mpc^-2.
+    header : mapping
+        Header of the table.
+    """
+
+    order: Integers
+    ipix: Integers
+    density: Floats
+    mu: Floats
+    sigma: Floats
+    norm: Floats
+    header: Mapping[str, Any]
+
+    @property
+    def area(self) -> Floats:
+        """Solid angle of each cell in sr."""
+        return pixel_area(self.order)
+
+    @property
+    def directions(self) -> Floats:
+        """Centre of each cell as a unit vector, shape (3, n)."""
+        return pixel_centres(self.order, self.ipix)
+
+    def __getitem__(self, chosen: Any) -> SkyMap:
+        """Return some of the cells."""
+        return SkyMap(
+            self.order[chosen], self.ipix[chosen], self.density[chosen], self.mu[chosen], self.sigma[chosen],
+            self.norm[chosen], self.header,
+        )  # fmt: skip
+
+
+def read_distances(path: Path) -> SkyMap:
+    """Read a sky map that has distances, multi-order or flat.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be read, or has no distances.
+    """
+    import numpy as np
+    from astropy.io import fits
+
+    try:
+        with fits.open(path) as units:
+            table = units[1]
+            header, names = dict(table.header), list(table.columns.names)
+            if not set(DISTANCES) <= set(names):
+                raise BadInput(f"Cannot draw the volume of {path.name}: the map has no distances.")
+            if "UNIQ" in names and "PROBDENSITY" in names:
+                columns = {name: np.array(table.data[name]) for name in ("UNIQ", "PROBDENSITY", *DISTANCES)}
+            else:
+                columns = _flat(path)
+    except (OSError, IndexError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"Cannot read {path.name} as a sky map: {error}.") from error
+    order, ipix = split_uniq(columns.pop("UNIQ"))
+    density, mu, sigma, norm = (column.astype(np.float64).ravel() for column in columns.values())
+    return SkyMap(order, ipix, density, mu, sigma, norm, header)
+
+
+def _flat(path: Path) -> dict[str, Any]:
+    """Read a map of a single resolution, in whatever order its pixels are; takes the whole science stack."""
+    import numpy as np
+    from ligo.skymap.io import read_sky_map
+
+    from gwbatch.jobs.science import offline_astropy
+
+    offline_astropy()
+    table = read_sky_map(str(path), moc=True, distances=True)
+    return {name: np.asarray(table[name]) for name in ("UNIQ", "PROBDENSITY", *DISTANCES)}
