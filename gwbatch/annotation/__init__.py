@@ -15,7 +15,7 @@ from gwbatch.annotation.graph import (
     Product,
     product_named,
 )
-from gwbatch.annotation.planning import Wanted, job_priority, wanted_products
+from gwbatch.annotation.planning import Wanted, as_chosen, job_priority, wanted_products
 from gwbatch.annotation.workflow import Node, workflow
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Node",
     "Product",
     "Wanted",
+    "as_chosen",
     "job_priority",
     "product_named",
     "wanted_products",

@@ -64,7 +64,7 @@ SUPEREVENT_PRODUCTS = (
         (MAP,),
         "Volume rendering of the 3D sky map",
         only_if="has_distances",
-        urgency=10,
+        urgency=23,
     ),
     Product(
         "bayestar.coherence.png",

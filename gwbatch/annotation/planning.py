@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gwbatch.annotation.graph import SUPEREVENT_PRODUCTS, Product
 from gwbatch.config.policy import Annotation
@@ -17,6 +17,11 @@ class Wanted:
 
     product: Product
     priority: int
+
+
+def as_chosen(product: Product, settings: Annotation) -> Product:
+    """A product, made by the job that the policy chooses for it."""
+    return replace(product, job=settings.made_by.get(product.name, product.job))
 
 
 def job_priority(product: Product, significant: bool) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gwbatch.annotation.graph import COINC, EVENT_PRODUCTS, MAP, PSD, SUPEREVENT_PRODUCTS, Product
-from gwbatch.annotation.planning import job_priority
+from gwbatch.annotation.planning import as_chosen, job_priority
 from gwbatch.config.policy import Annotation
 
 
@@ -48,6 +48,7 @@ def workflow(subject: str, files: Collection[str], settings: Annotation) -> Iter
     for product in (*EVENT_PRODUCTS, *SUPEREVENT_PRODUCTS):
         if product.name in files or product.name in settings.leave_out:
             continue
+        product = as_chosen(product, settings)
         name = f"{subject}.{product.job}"
         parents = {makers[need]: need for need in product.needs if need in makers}
         given = tuple(need for need in product.needs if need not in makers)

@@ -40,6 +40,7 @@ def command(context: click.Context, policies: tuple[Path, ...]) -> None:
     Examples:
       gwbatch job localize coinc.xml -o bayestar.multiorder.fits
       gwbatch job plot-allsky bayestar.multiorder.fits -o bayestar.png
+      gwbatch job plot-volume bayestar.multiorder.fits --contour 50 --contour 90 -o bayestar.volume.png
       gwbatch job external-skymap notice.xml -o external.multiorder.fits
       gwbatch job combine-skymaps bayestar.multiorder.fits external.multiorder.fits -o combined.multiorder.fits
       gwbatch job --policy mine.toml localize coinc.xml -o bayestar.multiorder.fits
@@ -97,12 +98,60 @@ def plot_allsky(skymap: Path, contours: tuple[float, ...], output: Path, as_json
 
 @command.command("plot-volume")
 @click.argument("skymap", type=_IN)
-@click.option("--dpi", type=click.IntRange(1), help="Resolution.  [default: the policy's, 100]")
+@click.option("--dpi", type=click.IntRange(10, 2400), help="Dots per inch.  [default: the policy's, 200]")
+@click.option(
+    "--contour",
+    "contours",
+    multiple=True,
+    type=click.FloatRange(0, 100, min_open=True, max_open=True),
+    help="Credible level in per cent; repeatable.",
+)
+@click.option(
+    "--max-distance",
+    type=click.FloatRange(0, min_open=True),
+    help="Half the width of the picture in Mpc.  [default: mean distance plus 2.5 standard deviations]",
+)
+@click.option(
+    "--radecdist",
+    multiple=True,
+    type=(float, float, float),
+    metavar="RA DEC DISTANCE",
+    help="Mark a place, in deg and Mpc; repeatable.",
+)
+@click.option("--projection", type=click.IntRange(0, 3), help="Which face alone; 0: all three and the distance.")
+@click.option("--align-to", type=_IN, help="Take the principal axes of this sky map.")
+@click.option("--chain", type=_IN, help="HDF5 file of posterior samples, drawn as points.")
+@click.option("--colormap", help="Any colour map of matplotlib.  [default: cylon]")
+@click.option("--figure-width", type=click.FloatRange(0.5, 50), help="In inches.  [default: 3.5]")
+@click.option("--figure-height", type=click.FloatRange(0.5, 50), help="In inches.  [default: 3.5]")
+@click.option("--transparent", is_flag=True, default=None, help="Leave the background out.")
+@click.option("--annotate/--no-annotate", default=None, help="Write event, instruments and distance.  [default: yes]")
+@click.option("--summary/--no-summary", default=None, help="Write 90 % area and volume with them.  [default: yes]")
+@click.option(
+    "--exact", is_flag=True, help="Draw with ligo-skymap-plot-volume, for minutes; takes only --dpi and --contour."
+)
 @_OUT
 @json_option
-def plot_volume(skymap: Path, dpi: int | None, output: Path, as_json: bool) -> None:
-    """The three-dimensional sky map."""
-    _run("plot-volume", {skymap.name: skymap}, output, {"dpi": dpi}, as_json)
+def plot_volume(
+    skymap: Path, align_to: Path | None, chain: Path | None, exact: bool, output: Path, as_json: bool, **chosen: Any
+) -> None:
+    """The three-dimensional sky map, projected onto its principal planes.
+
+    
+    Examples:
+      gwbatch job plot-volume bayestar.multiorder.fits -o bayestar.volume.png
+      gwbatch job plot-volume bayestar.multiorder.fits --radecdist 197.45 -23.38 40.7 -o bayestar.volume.png
+      gwbatch job plot-volume bayestar.multiorder.fits --projection 1 --dpi 300 -o face.pdf
+    """
+    from gwbatch.jobs.plot_volume import ALIGN_TO, CHAIN
+
+    parameters = {name: value for name, value in chosen.items() if value not in (None, ())}
+    unknown = sorted(set(parameters) - {"dpi", "contours"})
+    if exact and (unknown or align_to or chain):
+        raise click.UsageError("--exact takes only --dpi and --contour.")
+    beside = {ALIGN_TO: align_to, CHAIN: chain}
+    inputs = {skymap.name: skymap, **{name: path for name, path in beside.items() if path is not None}}
+    _run("plot-volume-exact" if exact else "plot-volume", inputs, output, parameters, as_json)
 
 
 @command.command("plot-coherence")

@@ -47,6 +47,7 @@ class Annotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     superevent_when: list[str]
     leave_out: list[str]
     max_attempts: int
+    made_by: dict[str, str]
     parameters: dict[str, dict[str, Any]]
 
 

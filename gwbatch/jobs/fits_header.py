@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from gwbatch.jobs.catalogue import Work, job
-from gwbatch.jobs.science import offline_astropy
+from gwbatch.jobs.fits_file import open_fits, read_units
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -20,21 +20,20 @@ td,th{{border:1px solid #999;padding:.2em .6em;text-align:left}}td:first-child{{
 @job(queue="general")
 def fits_header(work: Work) -> None:
     """Write one table of keyword, value and comment for each header of the file."""
-    offline_astropy()
-    from astropy.io import fits
-
     (source,) = work.inputs.values()
     tables = []
-    with fits.open(source) as units:
-        for number, unit in enumerate(units):
-            rows = "\n".join(
-                "<tr>"
-                + "".join(f"<td>{escape(str(cell))}</td>" for cell in (card.keyword, card.value, card.comment))
-                + "</tr>"
-                for card in unit.header.cards
-            )
-            tables.append(
-                f"<h2>HDU {number} {escape(unit.name)}</h2>\n"
-                f"<table><tr><th>Keyword</th><th>Value</th><th>Comment</th></tr>\n{rows}\n</table>"
-            )
+    with open_fits(source) as stream:
+        units = read_units(stream)
+    for number, unit in enumerate(units):
+        rows = "\n".join(
+            "<tr>"
+            + "".join(f"<td>{escape(str(cell))}</td>" for cell in (card.keyword, card.value, card.comment))
+            + "</tr>"
+            for card in unit.cards
+        )
+        name = str(unit.header.get("EXTNAME") or ("PRIMARY" if number == 0 else ""))
+        tables.append(
+            f"<h2>HDU {number} {escape(name)}</h2>\n"
+            f"<table><tr><th>Keyword</th><th>Value</th><th>Comment</th></tr>\n{rows}\n</table>"
+        )
     work.output.write_text(_PAGE.format(title=f"FITS headers of {escape(source.name)}", tables="\n".join(tables)))

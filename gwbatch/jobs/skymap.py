@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.jobs.fits_file import Unsupported, open_fits, read_table, read_units
 from gwbatch.jobs.healpix import Floats, Integers, pixel_area, pixel_centres, split_uniq
 
 DISTANCES = ("DISTMU", "DISTSIGMA", "DISTNORM")
@@ -69,23 +70,22 @@ def read_distances(path: Path) -> SkyMap:
         When it cannot be read, or has no distances.
     """
     import numpy as np
-    from astropy.io import fits
 
     try:
-        with fits.open(path) as units:
-            table = units[1]
-            header, names = dict(table.header), list(table.columns.names)
-            if not set(DISTANCES) <= set(names):
+        with open_fits(path) as stream:
+            unit = read_units(stream)[1]
+            names = {str(value).strip() for name, value in unit.header.items() if name.startswith("TTYPE")}
+            if not set(DISTANCES) <= names:
                 raise BadInput(f"Cannot draw the volume of {path.name}: the map has no distances.")
-            if "UNIQ" in names and "PROBDENSITY" in names:
-                columns = {name: np.array(table.data[name]) for name in ("UNIQ", "PROBDENSITY", *DISTANCES)}
-            else:
-                columns = _flat(path)
-    except (OSError, IndexError, ValueError, KeyError, TypeError) as error:
+            multiorder = {"UNIQ", "PROBDENSITY"} <= names
+            table = read_table(stream, unit) if multiorder else _flat(path)
+    except Unsupported:
+        table = _flat(path)
+    except (IndexError, OSError) as error:
         raise BadInput(f"Cannot read {path.name} as a sky map: {error}.") from error
-    order, ipix = split_uniq(columns.pop("UNIQ"))
-    density, mu, sigma, norm = (column.astype(np.float64).ravel() for column in columns.values())
-    return SkyMap(order, ipix, density, mu, sigma, norm, header)
+    order, ipix = split_uniq(table["UNIQ"])
+    density, mu, sigma, norm = (table[name].astype(np.float64).ravel() for name in ("PROBDENSITY", *DISTANCES))
+    return SkyMap(order, ipix, density, mu, sigma, norm, unit.header)
 
 
 def _flat(path: Path) -> dict[str, Any]:

@@ -29,12 +29,12 @@ from gwbatch.jobs.skymap import SkyMap
 FACES = ((1, 0), (0, 2), (1, 2))
 """Horizontal and vertical principal axis of each face."""
 
-SAMPLES = 160  # pieces for each element of one face: 5 million of them for 175 x 175 elements
-CHUNK = 1 << 18  # pieces at a time: they stay in the processor's cache
+SAMPLES = 135  # pieces for each element of one face: 4 million of them for 175 x 175 elements
+CHUNK = 1 << 14  # pieces at a time: their dozen arrays stay in the processor's cache
 FAINTEST = 1e-5  # probability that is left out, in the faintest cells
 REACH = 4.5  # standard deviations of the distance that are drawn
 COARSEST = 6  # HEALPix order to which cells are split at least
-SHALLOWEST = -15.0  # m / s below which the moments' formulae cancel out
+NODES, WIDTH = 40, 9.0  # of the quadrature: nodes, and its reach in standard deviations
 _GOLDEN = 0.6180339887498949
 
 
@@ -64,21 +64,27 @@ def usable(skymap: SkyMap) -> SkyMap:
 
 
 def cell_moments(skymap: SkyMap) -> Moments:
-    """Return the moments of the distance in each cell.
+    """Return the moments of the distance in each cell, by Gauss-Legendre quadrature of ``exp(-(r - m)^2 / 2 s^2) r^2``.
 
-    With ``z = m / s`` and ``H = sqrt(2 / pi) / erfcx(-z / sqrt 2)`` they follow from the third and fourth moments of a
-    Gaussian that is cut off at zero (Singer et al. 2016, Supplement; arXiv:1605.04242).
+    The closed form (Singer et al. 2016, Supplement; arXiv:1605.04242) cancels out where ``m / s`` is far below zero, as
+    it is where the prior dominates; the quadrature is good to 1e-12 for any cell.
     """
     import numpy as np
-    from scipy.special import erfcx
 
-    z = np.maximum(skymap.mu / skymap.sigma, SHALLOWEST)
-    hazard = np.sqrt(2 / np.pi) / erfcx(-z / np.sqrt(2))
-    second = z**2 + 1 + z * hazard
-    third = z * (z**2 + 3) + (z**2 + 2) * hazard
-    fourth = z**2 * (z**2 + 6) + 3 + z * (z**2 + 5) * hazard
-    mean = skymap.sigma * third / second
-    return Moments(mean, mean * np.sqrt(np.maximum(fourth * second / third**2 - 1, 0)))
+    node, weight = np.polynomial.legendre.leggauss(NODES)
+    m, s = skymap.mu / skymap.sigma, skymap.sigma
+    # Where the integrand falls below 1e-16 of its maximum, on either side of it, in units of s.
+    peak = (m + np.sqrt(m**2 + 8)) / 2
+    low = np.maximum(peak - WIDTH, 0.0)
+    high = np.where(m > 0, peak + WIDTH, m + np.sqrt(m**2 + WIDTH**2))
+    half = (high - low) / 2
+    radius = low[:, None] + half[:, None] * (node + 1)
+    exponent = -((radius - m[:, None]) ** 2) / 2
+    density = weight * radius**2 * np.exp(exponent - exponent.max(axis=1, keepdims=True))
+    total = density.sum(axis=1)
+    mean = (density * radius).sum(axis=1) / total
+    spread = (density * (radius - mean[:, None]) ** 2).sum(axis=1) / total
+    return Moments(s * mean, s * np.sqrt(spread))
 
 
 def sky_moments(skymap: SkyMap, cells: Moments) -> tuple[float, float]:
@@ -232,6 +238,9 @@ def _pieces(cones: _Cones, rotation: Floats, depth: float) -> Iterator[tuple[Flo
 
     count = np.maximum(np.ceil((cones.far - cones.near) / depth), 0).astype(np.int64)
     offset = (np.arange(len(count)) * _GOLDEN) % 1.0  # each cone begins elsewhere, or its neighbours draw rings
+    step = np.float32(depth)
+    columns = (cones.near + offset * depth, cones.log_weight + np.log(depth), cones.mu, np.sqrt(0.5) / cones.sigma)
+    begin, log_weight, mu, scale = (column.astype(np.float32) for column in columns)
     rotated = (rotation.T @ cones.directions).astype(np.float32)
     ends = np.cumsum(count)
     first = 0
@@ -241,11 +250,9 @@ def _pieces(cones: _Cones, rotation: Floats, depth: float) -> Iterator[tuple[Flo
         chosen = slice(first, last)
         cone: Any = np.repeat(np.arange(first, last), count[chosen])
         number = np.arange(len(cone)) - np.repeat(ends[chosen] - count[chosen] - done, count[chosen])
-        radius = cones.near[cone] + (number + offset[cone]) * depth
-        exponent = cones.log_weight[cone] - (radius - cones.mu[cone]) ** 2 / (2 * cones.sigma[cone] ** 2)
-        with np.errstate(divide="ignore"):
-            weight = np.exp(exponent + 2 * np.log(radius) + np.log(depth))
-        yield radius.astype(np.float32), weight.astype(np.float32), [axis[cone] for axis in rotated]
+        radius = begin[cone] + number.astype(np.float32) * step
+        weight = np.exp(log_weight[cone] - ((radius - mu[cone]) * scale[cone]) ** 2) * radius**2
+        yield radius, weight, [axis[cone] for axis in rotated]
         first = last
 
 

@@ -34,7 +34,7 @@ def bench(
     tmp_path: Path, cluster: Cluster, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bench]:
     if request.param == "pyslurm":
-        monkeypatch.setenv("PYTHONPATH", str(DOUBLE))
+        monkeypatch.syspath_prepend(str(DOUBLE))
     settings = [*PLUGIN, *QUICK, f"scheduler.bindings={request.param}"]
     made = Bench(tmp_path, load_site("slurm-generic", settings).profile)
     yield made

@@ -44,7 +44,7 @@ def bindings(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def make(tmp_path: Path, cluster: FakeSlurm, bindings: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     if bindings == "pyslurm":
-        monkeypatch.setenv("PYTHONPATH", str(DOUBLE))
+        monkeypatch.syspath_prepend(str(DOUBLE))
     monkeypatch.setenv("SQUEUE_PARTITION", "nowhere")  # would change what squeue says
     made: list[SlurmScheduler] = []
 
@@ -374,7 +374,7 @@ def test_the_environment_of_a_job_is_what_the_profile_says(
 
 
 def test_a_pyslurm_of_another_release_is_not_used(cluster: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(DOUBLE))
+    monkeypatch.syspath_prepend(str(DOUBLE))
     monkeypatch.setenv("PYSLURM_DOUBLE_VERSION", "25.11.2")
     assert isinstance(open_controller("auto", PATIENCE), CommandController)
     with pytest.raises(ConfigError, match=r"pyslurm 25\.11 does not fit Slurm 22\.5"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch import effects
-from gwbatch.annotation import EXTERNAL_PRODUCTS, JOINT_PRODUCTS, Product, job_priority, product_named
+from gwbatch.annotation import EXTERNAL_PRODUCTS, JOINT_PRODUCTS, Product, as_chosen, job_priority, product_named
 from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, MAP, UPLOADED_MAP
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
@@ -66,6 +66,7 @@ def _plan_joint(
     product: Product, subject: str, version: str, sources: dict[str, Any], context: Context, **parameters: Any
 ) -> Iterator[Effect]:
     """Have a product of a pair made; one that was made before, and replaced since, is taken again."""
+    product = as_chosen(product, context.policy.annotation)
     before = get(context.tx, f"{subject}/{product.job}/{version}")
     if before is not None and before.state is JobState.DONE:
         shown = context.mirror.product(subject, product.name)

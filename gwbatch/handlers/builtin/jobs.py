@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gwbatch import effects
-from gwbatch.annotation import Product
+from gwbatch.annotation import Product, as_chosen
 from gwbatch.effects import Effect
 from gwbatch.errors import BadInput
 from gwbatch.handlers.registry import Context
@@ -28,6 +28,7 @@ def plan(
     **parameters: Any,
 ) -> Iterator[Effect]:
     """Have a product made, once for each version of what it is made from."""
+    product = as_chosen(product, context.policy.annotation)
     key = f"{subject}/{product.job}" if version == "0" else f"{subject}/{product.job}/{version}"
     request = {
         "inputs": dict(sources),

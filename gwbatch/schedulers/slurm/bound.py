@@ -12,6 +12,8 @@ import re
 import selectors
 import threading
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
@@ -105,7 +107,7 @@ class BoundController:
 
     def _running(self) -> Popen[str]:
         if self._helper is None or self._helper.poll() is not None:
-            command = children.python("gwbatch.schedulers.slurm.helper")
+            command = children.python("gwbatch.schedulers.slurm.helper", *_folder_of_pyslurm())
             self._helper = Popen(
                 command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True, start_new_session=True,
                 env=children.environment(),
@@ -117,6 +119,12 @@ class BoundController:
             self._helper.kill()
             self._helper.wait()
             self._helper = None
+
+
+def _folder_of_pyslurm() -> list[str]:
+    """Where this process finds pyslurm: its child must find the same, and looks at no PYTHONPATH of the shell."""
+    found = find_spec("pyslurm")
+    return [] if found is None or found.origin is None else [str(Path(found.origin).parents[1])]
 
 
 class _Unknown(SchedulerBusy):

@@ -40,7 +40,11 @@ def _row(job: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer until standard input ends, which it does with the dispatcher."""
+    """Answer until standard input ends, which it does with the dispatcher.
+
+    The argument is the folder in which the dispatcher finds pyslurm.
+    """
+    sys.path.extend(sys.argv[1:])
     for line in sys.stdin:
         try:
             told = {"answer": answer(*json.loads(line))}
