@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gwbatch.annotation.graph import (
     COPIES,
+    COPY_PRODUCTS,
     EVENT_PRODUCTS,
     EXTERNAL_PRODUCTS,
     JOINT_PRODUCTS,
@@ -20,6 +21,7 @@ from gwbatch.annotation.workflow import Node, workflow
 
 __all__ = [
     "COPIES",
+    "COPY_PRODUCTS",
     "EVENT_PRODUCTS",
     "EXTERNAL_PRODUCTS",
     "JOINT_PRODUCTS",

@@ -119,6 +119,18 @@ COPIES = {
     "p_astro.json": ("Source classification copied from {event}", ("p_astro", "public")),
 }
 
+# Pictures of what was copied.
+COPY_PRODUCTS = (
+    Product(
+        "p_astro.png", "plot-p-astro", ("p_astro.json",), "Source classification", tags=("p_astro", "public"),
+        urgency=27,
+    ),
+    Product(
+        "em_bright.png", "plot-em-bright", ("em_bright.json",), "Source properties", tags=("em_bright", "public"),
+        urgency=27,
+    ),
+)  # fmt: skip
+
 # What pipelines upload themselves: the label that says it is there.  A computation of our own becomes a
 # `Product` of EVENT_PRODUCTS with the same name and label.
 PIPELINE_UPLOADS = {"em_bright.json": "EMBRIGHT_READY", "p_astro.json": "PASTRO_READY"}
@@ -126,5 +138,5 @@ PIPELINE_UPLOADS = {"em_bright.json": "EMBRIGHT_READY", "p_astro.json": "PASTRO_
 
 def product_named(name: str) -> Product:
     """The declaration of a product."""
-    known = (*EVENT_PRODUCTS, *SUPEREVENT_PRODUCTS, *EXTERNAL_PRODUCTS, *JOINT_PRODUCTS)
+    known = (*EVENT_PRODUCTS, *SUPEREVENT_PRODUCTS, *COPY_PRODUCTS, *EXTERNAL_PRODUCTS, *JOINT_PRODUCTS)
     return next(product for product in known if product.name == name)

@@ -16,7 +16,7 @@ from gwbatch.external import ALERT_TOPICS
 from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
 from gwbatch.ledger import Ledger
 
-PRODUCTS = ("bayestar.html", "bayestar.png", "bayestar.fits.gz")
+PRODUCTS = ("bayestar.html", "bayestar.png", "bayestar.fits.gz", "p_astro.png", "em_bright.png")
 VOLUME = "bayestar.volume.png"
 LABELS = {"EM_READY", "ADVREQ", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED"}
 COINCIDENT_LABELS = {"EM_COINC", "RAVEN_ALERT", "COMBINEDSKYMAP_READY"}  # and HIGH_PROFILE on the superevent

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar
 
 from gwbatch.config.profile import QUEUES
@@ -44,10 +45,11 @@ class Computation:
 
 
 _CATALOGUE: dict[str, Computation] = {}
-_BUILTIN = (
+_LOADING = RLock()  # lanes ask at the same time
+_BUILTIN = [  # modules that are still to be imported
     "site_check", "localize", "flatten", "fits_header", "plot_allsky", "plot_volume", "plot_coherence",
-    "external_skymap", "combine_skymaps", "plot_overlap",
-)  # fmt: skip
+    "external_skymap", "combine_skymaps", "plot_overlap", "plot_classification",
+]  # fmt: skip
 
 
 def job(*, queue: str, name: str | None = None) -> Callable[[Function], Function]:
@@ -70,9 +72,12 @@ def job(*, queue: str, name: str | None = None) -> Callable[[Function], Function
 
 def computations() -> dict[str, Computation]:
     """All computations by name; plug-ins that replace a built-in one keep their place."""
-    for module in _BUILTIN:
-        if module.replace("_", "-") not in _CATALOGUE:
-            import_module(f"gwbatch.jobs.{module}")
+    with _LOADING:
+        while _BUILTIN:
+            brought = dict(_CATALOGUE)
+            import_module(f"gwbatch.jobs.{_BUILTIN[-1]}")
+            _CATALOGUE.update(brought)
+            _BUILTIN.pop()
     return _CATALOGUE
 
 

@@ -85,9 +85,7 @@ class FlatMap:
             raise Unsupported(f"{path.name} does not cover the sky once")
         order = nside.bit_length() - 1 if nside else finest
         if order > FINEST:
-            raise BadInput(
-                f"Cannot flatten {path.name} to order {order}: {12 * 4**order} pixels. Choose a lower nside."
-            )
+            raise BadInput(f"Cannot flatten {path.name} to {12 * 4**order} pixels: too many. Choose a lower nside.")
         place = np.argsort(ipix << (2 * (finest - cell_order)), kind="stable")
         cell_order, ipix = cell_order[place], ipix[place]
         columns = {name: column[place] for name, column in table.items()}
@@ -125,7 +123,7 @@ class FlatMap:
             structure += [card(f"TTYPE{number}", name), card(f"TFORM{number}", "D")]
             structure += [card(f"TUNIT{number}", _UNITS[name])]
         sky = [
-            card("MOC", True),
+            *(theirs.lines for theirs in self.cards if theirs.keyword == "MOC"),
             card("PIXTYPE", "HEALPIX", "HEALPIX pixelisation"),
             card("ORDERING", "NESTED", "Pixel ordering scheme: RING, NESTED, or NUNIQ"),
             card("COORDSYS", "C", "Ecliptic, Galactic or Celestial (equatorial)"),

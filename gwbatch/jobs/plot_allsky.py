@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.science import offline_astropy
 
 
 @job(queue="general")
-def plot_allsky(work: Work) -> None:
+def plot_allsky(work: Work) -> dict[str, Any]:
     """Draw the map with credible contours (``contours``, in per cent) and annotations."""
+    from gwbatch.jobs.skymap import describe_sky
+
     offline_astropy()
     from ligo.skymap.tool.ligo_skymap_plot import main
 
     (source,) = work.inputs.values()
     contours = [str(level) for level in work.parameters.get("contours", (50, 90))]
     main([str(source), "-o", str(work.output), "--annotate", "--contour", *contours])
+    return {"alt": describe_sky(source)}

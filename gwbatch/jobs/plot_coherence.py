@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from gwbatch.errors import BadInput
 from gwbatch.jobs.catalogue import Work, job
-from gwbatch.jobs.science import offline_astropy
+from gwbatch.jobs.fits_file import open_fits, read_units
 
 
 @job(queue="general")
-def plot_coherence(work: Work) -> None:
-    """Draw the Bayes factor that the map carries in its header (LOGBCI)."""
-    offline_astropy()
-    from ligo.skymap.tool.ligo_skymap_plot_coherence import main
+def plot_coherence(work: Work) -> dict[str, Any]:
+    """Draw the Bayes factor that the map carries in its header (LOGBCI, a natural logarithm)."""
+    from gwbatch.jobs.charts import bullet, plain
 
     (source,) = work.inputs.values()
-    main([str(source), "-o", str(work.output)])
+    with open_fits(source) as stream:
+        headers = [unit.header for unit in read_units(stream)]
+    header = next((header for header in headers if header.get("LOGBCI") is not None), {})
+    value, event = header.get("LOGBCI"), header.get("OBJECT")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInput(f"Cannot draw the coherence of {source.name}: its header has no Bayes factor (LOGBCI).")
+    of = f" of {plain(str(event))}" if event else ""
+    bullet(value, title=rf"Coherence{of} [$\ln\,B = {value:+.1f}$]", symbol="B", output=work.output)
+    return {"alt": f"ln B = {value:+.1f} for coherence between the detectors"}

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from gwbatch.jobs.catalogue import Work, job
-from gwbatch.jobs.science import offline_astropy
 
 
 @job(queue="general")
-def plot_overlap(work: Work) -> None:
+def plot_overlap(work: Work) -> dict[str, Any]:
     """Draw the ``overlap`` of the parameters as the evidence for one source that it is."""
-    offline_astropy()
-    from ligo.skymap.plot.bayes_factor import plot_bayes_factor
+    from gwbatch.jobs.charts import bullet
 
     overlap = float(work.parameters["overlap"])
-    figure, _ = plot_bayes_factor(
-        math.log(overlap), title=f"Sky map overlap integral: {overlap:.3g}", var_label=r"\mathcal{I}_{\Omega}"
-    )
-    figure.savefig(work.output, format="png")
+    logarithm = math.log(overlap) if overlap > 0 else -math.inf
+    title = f"Sky map overlap integral: {overlap:.3g}"
+    bullet(logarithm, title=title, symbol=r"\mathcal{I}_{\Omega}", output=work.output)
+    return {"alt": f"overlap integral {overlap:.3g}"}

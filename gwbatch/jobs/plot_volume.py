@@ -21,7 +21,7 @@ def plot_volume(work: Work) -> dict[str, Any]:
     map there may be ``align-to.fits``, a map whose axes are taken, and ``chain.hdf5``, posterior samples.
     """
     from gwbatch.jobs.skymap import read_distances
-    from gwbatch.jobs.volume_picture import Options, Scene, draw
+    from gwbatch.jobs.volume_picture import Options, Scene, description, draw
 
     wanted, inputs = work.parameters, dict(work.inputs)
     align_to, chain = inputs.pop(ALIGN_TO, None), inputs.pop(CHAIN, None)
@@ -41,7 +41,7 @@ def plot_volume(work: Work) -> dict[str, Any]:
     )
     scene = Scene.of(read_distances(source), options, None if align_to is None else read_distances(align_to))
     draw(scene, options, work.output)
-    return {"dpi": options.dpi, "reach_mpc": scene.reach}
+    return {"dpi": options.dpi, "reach_mpc": scene.reach, "alt": ", ".join(filter(None, description(scene)))}
 
 
 @job(queue="openmp")

@@ -88,6 +88,48 @@ def read_distances(path: Path) -> SkyMap:
     return SkyMap(order, ipix, density, mu, sigma, norm, unit.header)
 
 
+def describe_sky(path: Path) -> str | None:
+    """Say where a map points, for those who cannot see it; None for one that is not multi-order."""
+    import numpy as np
+
+    try:
+        with open_fits(path) as stream:
+            table = read_table(stream, read_units(stream)[1])
+        order, ipix = split_uniq(table["UNIQ"])
+        density = table["PROBDENSITY"].astype(np.float64)
+    except (Unsupported, IndexError, KeyError):
+        return None
+    brightest = int(np.argmax(density))
+    x, y, z = pixel_centres(order[[brightest]], ipix[[brightest]])[:, 0]
+    ra, dec = np.rad2deg(np.arctan2(y, x)) % 360, np.rad2deg(np.arcsin(z))
+    area = credible_area(density, pixel_area(order))
+    return f"90% of the probability in {rounded(area)} deg², most of it near RA {ra:.1f}°, Dec {dec:+.1f}°"
+
+
+def credible_area(density: Floats, area: Floats, level: float = 0.9) -> float:
+    """Return the area in deg^2 that holds the probability `level`, taking the densest cells first.
+
+    Parameters
+    ----------
+    density : ndarray, shape (n,)
+        Probability per sr of each cell.
+    area : ndarray, shape (n,)
+        Solid angle of each cell in sr.
+    """
+    import numpy as np
+
+    order = np.argsort(-density)
+    probability = np.cumsum(density[order] * area[order])
+    inside = np.searchsorted(probability, level * probability[-1]) + 1
+    return float(np.sum(area[order][:inside]) * (180 / np.pi) ** 2)
+
+
+def rounded(value: float) -> str:
+    """Write a number for people: two significant digits, without an exponent."""
+    digits = float(f"{value:.2g}")
+    return f"{digits:,.0f}" if digits >= 10 else f"{digits:g}"
+
+
 def _flat(path: Path) -> dict[str, Any]:
     """Read a map of a single resolution, in whatever order its pixels are; takes the whole science stack."""
     import numpy as np

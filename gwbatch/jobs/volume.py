@@ -11,9 +11,12 @@ probability of each piece, ``rho O r^2 dr`` (O: solid angle of the cone), is add
 all three faces at once (bilinearly, on a grid twice as fine, then averaged over 2 x 2).  Cones wider than an element
 are split first.
 
+Cells that are smooth along and across the line of sight are drawn on coarser grids, with wider cones and deeper pieces.
+
 The picture is the mean over each element, not the value at its centre: nothing is aliased.  Against line integrals on a
-five times finer grid the error is below 6 % of a face's maximum (a feature of one element gets 5 % wider) and 0.2 %
-rms.  Cost and error are bounded for any map: at most `SAMPLES` pieces an element of a face.
+five times finer grid the error is below 6 % of a face's maximum where the source is as thin as an element (it gets 5 %
+wider), 3 % elsewhere, and 16 % on the limb of a thin shell.  The cost is bounded for any map: at most `SAMPLES` pieces
+for each element of a face, and a pass over the cells.
 """
 
 from __future__ import annotations
@@ -23,18 +26,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from gwbatch.errors import BadInput
-from gwbatch.jobs.healpix import Floats, children
+from gwbatch.jobs.healpix import Floats, Integers, children
 from gwbatch.jobs.skymap import SkyMap
 
 FACES = ((1, 0), (0, 2), (1, 2))
 """Horizontal and vertical principal axis of each face."""
 
-SAMPLES = 135  # pieces for each element of one face: 4 million of them for 175 x 175 elements
+SAMPLES = 200  # pieces for each element of one face: 6 million of them for 175 x 175 elements
 CHUNK = 1 << 14  # pieces at a time: their dozen arrays stay in the processor's cache
 FAINTEST = 1e-5  # probability that is left out, in the faintest cells
+SMOOTH = 3.0  # a grid's cells (level 1: one element) may be as large as the distance's standard deviation over this
+COARSEST_LEVEL = 3
 REACH = 4.5  # standard deviations of the distance that are drawn
 COARSEST = 6  # HEALPix order to which cells are split at least
 NODES, WIDTH = 40, 9.0  # of the quadrature: nodes, and its reach in standard deviations
+CELLS = 1 << 12  # at a time in a quadrature
 _GOLDEN = 0.6180339887498949
 
 
@@ -64,27 +70,41 @@ def usable(skymap: SkyMap) -> SkyMap:
 
 
 def cell_moments(skymap: SkyMap) -> Moments:
-    """Return the moments of the distance in each cell, by Gauss-Legendre quadrature of ``exp(-(r - m)^2 / 2 s^2) r^2``.
+    """Return the moments of the distance in each cell, those of ``exp(-(r - m)^2 / 2 s^2) r^2``.
 
     The closed form (Singer et al. 2016, Supplement; arXiv:1605.04242) cancels out where ``m / s`` is far below zero, as
-    it is where the prior dominates; the quadrature is good to 1e-12 for any cell.
+    it is where the prior dominates.  It is used only far above, where the cut at r = 0 does not matter; elsewhere a
+    Gauss-Legendre quadrature is good to 1e-12.
     """
     import numpy as np
 
+    ratio = skymap.mu / skymap.sigma
+    inverse = 1 / np.maximum(ratio, WIDTH)
+    mean = (1 + 3 * inverse**2) / (1 + inverse**2) / inverse
+    std = np.sqrt(1 + 3 * inverse**4) / (1 + inverse**2)
+    (near,) = np.nonzero(ratio < WIDTH)
+    for first in range(0, len(near), CELLS):
+        some = near[first : first + CELLS]
+        mean[some], std[some] = _quadrature(ratio[some])
+    return Moments(skymap.sigma * mean, skymap.sigma * std)
+
+
+def _quadrature(ratio: Floats) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of ``exp(-(x - ratio)^2 / 2) x^2`` for x > 0."""
+    import numpy as np
+
     node, weight = np.polynomial.legendre.leggauss(NODES)
-    m, s = skymap.mu / skymap.sigma, skymap.sigma
-    # Where the integrand falls below 1e-16 of its maximum, on either side of it, in units of s.
-    peak = (m + np.sqrt(m**2 + 8)) / 2
+    # Where the integrand falls below 1e-16 of its maximum, on either side of it.
+    peak = (ratio + np.sqrt(ratio**2 + 8)) / 2
     low = np.maximum(peak - WIDTH, 0.0)
-    high = np.where(m > 0, peak + WIDTH, m + np.sqrt(m**2 + WIDTH**2))
+    high = np.where(ratio > 0, peak + WIDTH, ratio + np.sqrt(ratio**2 + WIDTH**2))
     half = (high - low) / 2
-    radius = low[:, None] + half[:, None] * (node + 1)
-    exponent = -((radius - m[:, None]) ** 2) / 2
-    density = weight * radius**2 * np.exp(exponent - exponent.max(axis=1, keepdims=True))
+    place = low[:, None] + half[:, None] * (node + 1)
+    exponent = -((place - ratio[:, None]) ** 2) / 2
+    density = weight * place**2 * np.exp(exponent - exponent.max(axis=1, keepdims=True))
     total = density.sum(axis=1)
-    mean = (density * radius).sum(axis=1) / total
-    spread = (density * (radius - mean[:, None]) ** 2).sum(axis=1) / total
-    return Moments(s * mean, s * np.sqrt(spread))
+    mean = (density * place).sum(axis=1) / total
+    return mean, np.sqrt((density * (place - mean[:, None]) ** 2).sum(axis=1) / total)
 
 
 def sky_moments(skymap: SkyMap, cells: Moments) -> tuple[float, float]:
@@ -135,21 +155,74 @@ def render(
     """
     import numpy as np
 
-    element = 2 * reach / (elements - 1)
     brightest = _without_the_faintest(skymap)
     skymap, cells = skymap[brightest], Moments(cells.mean[brightest], cells.std[brightest])
-    cones, depth = _plan(skymap, cells, reach, element, elements, samples * elements**2)
-    width = 2 * elements + 2  # with one fine cell of border
+    picture = _Picture(reach, elements)
+    plan = _plan(skymap, cells, picture, samples * elements**2)
+    faces = np.zeros((3, elements, elements))
+    for level in np.unique(plan.level):
+        chosen = plan.level == level
+        of_level = Moments(cells.mean[chosen], cells.std[chosen])
+        cones = _split(skymap[chosen], of_level, plan.order - int(level), reach)
+        faces += _draw(cones, rotation, picture, int(level), plan.depth * 2.0**level)
+    return faces
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """The picture, and the grids that are drawn on: at level 0 half an element, at each further one twice as coarse."""
+
+    reach: float
+    elements: int
+
+    @property
+    def element(self) -> float:
+        """Its side in Mpc."""
+        return 2 * self.reach / (self.elements - 1)
+
+    def cells(self, level: int) -> int:
+        """How many cells of a grid cover the picture."""
+        return 2 * self.elements if level == 0 else -(-self.elements // 2 ** (level - 1))
+
+    def sample(self, grid: Floats, level: int) -> Floats:
+        """Bring a grid, of one cell more on every side, to the elements of the picture."""
+        import numpy as np
+
+        if level == 0:
+            inner = grid[1:-1, 1:-1]
+            return inner.reshape(self.elements, 2, self.elements, 2).sum(axis=(1, 3)) / self.element**2
+        wider = 2.0 ** (level - 1)
+        place = (np.arange(self.elements) + 0.5) / wider + 0.5  # of the middle of each element, in cells
+        hat = np.maximum(1 - np.abs(place[:, None] - np.arange(len(grid))), 0)
+        return hat @ grid @ hat.T / (wider * self.element) ** 2
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How finely is drawn: the level of each cell; order of the cones and depth (Mpc) of the pieces at level 0."""
+
+    level: Integers
+    order: int
+    depth: float
+
+
+def _draw(cones: _Cones, rotation: Floats, picture: _Picture, level: int, depth: float) -> Floats:
+    """Draw cones on the grids of a level."""
+    import numpy as np
+
+    count = picture.cells(level)
+    width = count + 2
     grids = np.zeros((3, width * width))
-    scale, middle = np.float32(2 / element), np.float32(elements + 0.5)
+    scale = np.float32(2 / picture.element / 2**level)
+    middle = np.float32((picture.reach + picture.element / 2) * scale + 0.5)
+    edge = np.float32((2 * picture.reach + picture.element) * scale + 0.5)
     for radius, weight, direction in _pieces(cones, rotation, depth):
         place = [radius * axis * scale + middle for axis in direction]
         inside: Any = np.ones(len(radius), dtype=bool)
         for coordinate in place:
-            inside &= (coordinate >= 0.5) & (coordinate < width - 1.5)
+            inside &= (coordinate >= 0.5) & (coordinate < edge)
         _deposit(grids, [coordinate[inside] for coordinate in place], weight[inside], width)
-    fine = grids.reshape(3, width, width)[:, 1:-1, 1:-1]
-    return fine.reshape(3, elements, 2, elements, 2).sum(axis=(2, 4)) / element**2
+    return np.array([picture.sample(grid.reshape(width, width), level) for grid in grids])
 
 
 @dataclass(frozen=True)
@@ -157,7 +230,8 @@ class _Cones:
     """Cells split to the size of picture elements: their directions, and what `_pieces` needs of their cells."""
 
     directions: Floats
-    log_weight: Floats
+    log_weight: Floats  # at the mean distance
+    mean: Floats
     mu: Floats
     sigma: Floats
     near: Floats
@@ -175,27 +249,29 @@ def _without_the_faintest(skymap: SkyMap) -> Floats:
     return bright
 
 
-def _plan(
-    skymap: SkyMap, cells: Moments, reach: float, element: float, elements: int, budget: int
-) -> tuple[_Cones, float]:
-    """Choose how finely cells are split and how deep pieces are: as the picture needs it, within the budget."""
+def _plan(skymap: SkyMap, cells: Moments, picture: _Picture, budget: int) -> _Plan:
+    """Choose how finely each cell is drawn: as the picture and the cell need it, within the budget."""
     import numpy as np
 
-    order, depth = _finest_order(elements), element / 2
-    span = np.minimum(2 * REACH * cells.std, np.sqrt(3) * reach)
+    order, depth = _finest_order(picture.elements), picture.element / 2
+    span = np.minimum(2 * REACH * cells.std, np.sqrt(3) * picture.reach)
+    # What is smooth along and across the line of sight loses nothing on a coarser grid.
+    across = np.sqrt(skymap.area) * cells.mean
+    smooth = np.minimum(cells.std / SMOOTH, 2 * across) / picture.element
+    level = np.clip(np.floor(np.log2(np.maximum(smooth, 1.0))), 0, COARSEST_LEVEL).astype(int)
 
     def count() -> float:
-        pieces = np.maximum(span / depth, 1.0)
-        return float(np.sum(pieces * 4.0 ** np.maximum(order - skymap.order, 0)))
+        pieces = np.maximum(span / (depth * 2.0**level), 1.0)
+        return float(np.sum(pieces * 4.0 ** np.maximum(order - level - skymap.order, 0)))
 
     # Deeper pieces first, then wider cones: so the error grows least (each step at most doubles it).
-    while count() > budget and depth < element:
+    while count() > budget and depth < picture.element:
         depth *= 2
     while count() > budget and order > COARSEST - 2:
         order -= 1
-    while count() > budget and depth < reach:
+    while count() > budget and depth < picture.reach:
         depth *= 2
-    return _split(skymap, cells, order, reach), depth
+    return _Plan(level, order, depth)
 
 
 def _finest_order(elements: int) -> int:
@@ -224,11 +300,11 @@ def _split(skymap: SkyMap, cells: Moments, order: int, reach: float) -> _Cones:
     parent, area = concatenate(parents), concatenate(areas)
     log_weight = (
         np.log(skymap.density[parent]) + np.log(skymap.norm[parent]) + np.log(area)
-        - np.log(skymap.sigma[parent] * np.sqrt(2 * np.pi))
+        - np.log(skymap.sigma[parent] * np.sqrt(2 * np.pi)) - ((cells.mean - skymap.mu) / skymap.sigma)[parent] ** 2 / 2
     )  # fmt: skip
     near = np.maximum(cells.mean - REACH * cells.std, 0.0)[parent]
     far = np.minimum(cells.mean + REACH * cells.std, np.sqrt(3) * reach)[parent]
-    columns = (skymap.mu[parent], skymap.sigma[parent], near, far)
+    columns = (cells.mean[parent], skymap.mu[parent], skymap.sigma[parent], near, far)
     return _Cones(concatenate(directions, axis=1), log_weight, *columns)
 
 
@@ -239,8 +315,13 @@ def _pieces(cones: _Cones, rotation: Floats, depth: float) -> Iterator[tuple[Flo
     count = np.maximum(np.ceil((cones.far - cones.near) / depth), 0).astype(np.int64)
     offset = (np.arange(len(count)) * _GOLDEN) % 1.0  # each cone begins elsewhere, or its neighbours draw rings
     step = np.float32(depth)
-    columns = (cones.near + offset * depth, cones.log_weight + np.log(depth), cones.mu, np.sqrt(0.5) / cones.sigma)
-    begin, log_weight, mu, scale = (column.astype(np.float32) for column in columns)
+    # Counted from the mean distance: with mu far below zero, float32 cannot resolve (r - mu)^2 / 2 sigma^2.
+    tilt = (cones.mean - cones.mu) / cones.sigma * np.sqrt(2)
+    columns = (
+        cones.near + offset * depth - cones.mean, cones.mean, cones.log_weight + np.log(depth), tilt,
+        np.sqrt(0.5) / cones.sigma,
+    )  # fmt: skip
+    begin, mean, log_weight, tilt, scale = (column.astype(np.float32) for column in columns)
     rotated = (rotation.T @ cones.directions).astype(np.float32)
     ends = np.cumsum(count)
     first = 0
@@ -250,8 +331,9 @@ def _pieces(cones: _Cones, rotation: Floats, depth: float) -> Iterator[tuple[Flo
         chosen = slice(first, last)
         cone: Any = np.repeat(np.arange(first, last), count[chosen])
         number = np.arange(len(cone)) - np.repeat(ends[chosen] - count[chosen] - done, count[chosen])
-        radius = begin[cone] + number.astype(np.float32) * step
-        weight = np.exp(log_weight[cone] - ((radius - mu[cone]) * scale[cone]) ** 2) * radius**2
+        away = begin[cone] + number.astype(np.float32) * step
+        radius, scaled = away + mean[cone], away * scale[cone]
+        weight = np.exp(log_weight[cone] - scaled * (scaled + tilt[cone])) * radius**2
         yield radius, weight, [axis[cone] for axis in rotated]
         first = last
 
@@ -274,16 +356,6 @@ def _deposit(grids: Floats, place: list[Floats], weight: Floats, width: int) -> 
             np.add.at(grid, index + (rows + 1), right)
 
 
-def credible_area(skymap: SkyMap, level: float = 0.9) -> float:
-    """Return the area in deg^2 that holds the probability `level`, taking the densest cells first."""
-    import numpy as np
-
-    order = np.argsort(-skymap.density)
-    probability = np.cumsum(skymap.density[order] * skymap.area[order])
-    inside = np.searchsorted(probability, level * probability[-1]) + 1
-    return float(np.sum(skymap.area[order][:inside]) * (180 / np.pi) ** 2)
-
-
 def credible_volume(skymap: SkyMap, cells: Moments, level: float = 0.9, nodes: int = 60) -> float:
     """Return the volume in Mpc^3 that holds the probability `level`, taking the densest places first."""
     import numpy as np
@@ -292,15 +364,21 @@ def credible_volume(skymap: SkyMap, cells: Moments, level: float = 0.9, nodes: i
     skymap, cells = skymap[bright], Moments(cells.mean[bright], cells.std[bright])
     near = np.maximum(cells.mean - REACH * cells.std, 0.0)
     depth = (cells.mean + REACH * cells.std - near) / nodes
-    radius = near[:, None] + (np.arange(nodes) + 0.5) * depth[:, None]
     log_density = np.log(skymap.density) + np.log(skymap.norm) - np.log(skymap.sigma * np.sqrt(2 * np.pi))
-    exponent = (radius - skymap.mu[:, None]) ** 2 / (2 * skymap.sigma[:, None] ** 2)
-    density = np.exp(log_density[:, None] - exponent).ravel()
-    volume = (skymap.area[:, None] * radius**2 * depth[:, None]).ravel()
-    order = np.argsort(-density)
-    probability = np.cumsum(density[order] * volume[order])
-    inside = np.searchsorted(probability, level * probability[-1]) + 1
-    return float(np.sum(volume[order][:inside]))
+    # A histogram of the density instead of sorting all places: a thousandth of a decade a bin.
+    bins = np.linspace(-40, 0, 40_001)
+    probability, volume = np.zeros(len(bins)), np.zeros(len(bins))
+    highest: float = np.max(log_density - (np.clip(skymap.mu, near, None) - skymap.mu) ** 2 / (2 * skymap.sigma**2))
+    for number in range(nodes):
+        radius = near + (number + 0.5) * depth
+        log_rho = log_density - (radius - skymap.mu) ** 2 / (2 * skymap.sigma**2)
+        size = skymap.area * radius**2 * depth
+        place = np.clip(np.searchsorted(bins, log_rho - highest), 0, len(bins) - 1)
+        probability += np.bincount(place, np.exp(log_rho) * size, len(bins))
+        volume += np.bincount(place, size, len(bins))
+    inside = np.cumsum(probability[::-1])
+    count = np.searchsorted(inside, level * inside[-1]) + 1
+    return float(np.sum(volume[::-1][:count]))
 
 
 def distance_density(skymap: SkyMap, radius: Floats) -> Floats:

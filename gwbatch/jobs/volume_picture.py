@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from gwbatch.errors import BadInput
 from gwbatch.jobs import volume
+from gwbatch.jobs.charts import plain
 from gwbatch.jobs.healpix import Floats
-from gwbatch.jobs.skymap import SkyMap
+from gwbatch.jobs.skymap import SkyMap, credible_area, rounded
 
 _PLACES = ((0, 0), (1, 1), (1, 0))  # row and column of each face
 
@@ -82,6 +84,11 @@ class Scene:
             moments = volume.cell_moments(guide)
         mean, std = volume.sky_moments(guide, moments)
         return cls(skymap, cells, volume.principal_axes(guide, moments), options.reach or mean + 2.5 * std)
+
+    @cached_property
+    def credible(self) -> tuple[float, float]:
+        """Area in deg^2 and volume in Mpc^3 that hold 90 % of the probability."""
+        return credible_area(self.skymap.density, self.skymap.area), volume.credible_volume(self.skymap, self.cells)
 
 
 def draw(scene: Scene, options: Options, output: Path, faces: Floats = None) -> None:
@@ -199,7 +206,7 @@ def _draw_distance(axes: Any, scene: Scene, options: Options) -> None:
 def annotation(scene: Scene, *, summary: bool) -> list[str]:
     """Return what is written above the distance: event, instruments and distance; as a summary also 90 % volumes."""
     header = scene.skymap.header
-    event = f"event ID: {header['OBJECT']}" if header.get("OBJECT") not in (None, "") else ""
+    event = f"event ID: {plain(str(header['OBJECT']))}" if header.get("OBJECT") not in (None, "") else ""
     instruments = ", ".join(sorted(str(header.get("INSTRUME") or "").split(",")))
     distance = ""
     if header.get("DISTMEAN") is not None and header.get("DISTSTD") is not None:
@@ -210,16 +217,21 @@ def annotation(scene: Scene, *, summary: bool) -> list[str]:
             + [f"instruments: {instruments}"] * bool(instruments)
             + ([f"distance: {distance}"] * bool(distance))
         )
-    area = volume.credible_area(scene.skymap)
-    size = volume.credible_volume(scene.skymap, scene.cells)
+    area, size = scene.credible
     return [event, " at ".join(filter(None, (instruments, distance))), f"90%: {_short(area)} deg², {_short(size)} Mpc³"]
 
 
+def description(scene: Scene) -> list[str]:
+    """Return what a reader sees in the picture, for those who cannot see it."""
+    header, (area, size) = scene.skymap.header, scene.credible
+    mean, std = header.get("DISTMEAN"), header.get("DISTSTD")
+    distance = "" if mean is None or std is None else f"distance {mean:.0f}±{std:.0f} Mpc"
+    return [distance, f"90% of the probability in {rounded(area)} deg² and {rounded(size)} Mpc³"]
+
+
 def _short(value: float) -> str:
-    """Write a number for people: two significant digits, without an exponent where that can be read."""
     if 0.1 <= value < 1e6:
-        digits = float(f"{value:.2g}")
-        return f"{digits:,.0f}" if digits >= 10 else f"{digits:g}"
+        return rounded(value)
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     return rf"${mantissa}\times10^{{{int(exponent)}}}$"
 

@@ -332,7 +332,7 @@ def test_a_file_that_is_no_event_is_refused_in_a_sentence(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("module", "extra", "words"),
     [
-        ("astropy", "science", ("job", "flatten", "FILE", "-o", "OUT")),
+        ("astropy", "science", ("job", "plot-allsky", "FILE", "-o", "OUT")),
         ("starlette", "sandbox", ("sandbox", "--state", "OUT")),
         ("uvicorn", "sandbox", ("console",)), ("prometheus_client", "console", ("metrics",)),
         ("starlette", "sandbox", ("demo",)),

@@ -26,7 +26,7 @@ def test_an_event_becomes_a_labelled_superevent_with_products(rig: Rig) -> None:
     assert superevent["preferred_event"] == graceid
     assert superevent["labels"] == ["ADVREQ", "EM_READY", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED"]
     assert set(rig.server.client.event(graceid).json()["labels"]) == {"PASTRO_READY", "EMBRIGHT_READY", "SKYMAP_READY"}
-    wanted = sorted([MAP, "em_bright.json", "p_astro.json", *PLOTS])
+    wanted = sorted([MAP, "em_bright.json", "p_astro.json", "em_bright.png", "p_astro.png", *PLOTS])
     assert rig.files(superevent["superevent_id"]) == [f"{name},0" for name in wanted]
     assert set(rig.states("effects").values()) == {"done"}
     assert set(rig.states("jobs").values()) == {"DONE"}
@@ -61,14 +61,16 @@ def test_products_left_out_by_the_policy_are_not_made(rig: Rig) -> None:
     rig.with_annotation(leave_out=["bayestar.volume.png", "bayestar.coherence.png"])
     rig.upload()
     rig.settle()
-    assert {key.split("/")[1] for key in rig.states("jobs")} == {"localize", "fits-header", "plot-allsky", "flatten"}
+    made = {"localize", "fits-header", "plot-allsky", "flatten", "plot-p-astro", "plot-em-bright"}
+    assert {key.split("/")[1] for key in rig.states("jobs")} == made
 
 
 def test_a_flat_map_has_no_volume(rig: Rig) -> None:
     rig.scheduler.work = lambda request: write_result(request, {"has_distances": False, "has_coherence": False})
     rig.upload()
     rig.settle()
-    assert {key.split("/")[1] for key in rig.states("jobs")} == {"localize", "fits-header", "plot-allsky", "flatten"}
+    made = {"localize", "fits-header", "plot-allsky", "flatten", "plot-p-astro", "plot-em-bright"}
+    assert {key.split("/")[1] for key in rig.states("jobs")} == made
 
 
 def test_a_psd_uploaded_beside_the_coincidence_starts_another_localization(rig: Rig) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from gwbatch import effects
 from gwbatch.annotation import (
     COPIES,
+    COPY_PRODUCTS,
     EVENT_PRODUCTS,
     PIPELINE_UPLOADS,
     Product,
@@ -120,6 +121,11 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
             )  # fmt: skip
         if name == MAP:
             yield from _plot(key, superevent.preferred, version, source, context)
+        for product in COPY_PRODUCTS:
+            if product.needs == (name,) and product.name not in settings.leave_out:
+                file = {"gracedb": [superevent.preferred, source.facts.get("filename", name)]}
+                inputs = {name: file if source.path is None else {"path": source.path}}
+                yield from _plan(product, key, version, inputs, _is_significant(superevent.preferred, context), context)
 
 
 def next_version(content: str, known: mirror.Product | None) -> str | None:
@@ -131,10 +137,14 @@ def next_version(content: str, known: mirror.Product | None) -> str | None:
 
 
 def _plot(key: str, preferred: str, version: str, source: mirror.Product, context: Context) -> Iterator[Effect]:
-    event = context.mirror.event(preferred)
-    significant = event is not None and is_significant(event, context.policy)
+    significant = _is_significant(preferred, context)
     for wanted in wanted_products(source.facts, significant, context.policy.annotation):
         yield from _plan(wanted.product, key, version, {MAP: {"path": source.path}}, significant, context)
+
+
+def _is_significant(graceid: str, context: Context) -> bool:
+    event = context.mirror.event(graceid)
+    return event is not None and is_significant(event, context.policy)
 
 
 def _annotate_superevent_of(graceid: str, context: Context) -> Iterator[Effect]:
@@ -167,9 +177,9 @@ def handle_job(message: dict[str, Any], context: Context) -> Iterator[Effect]:
 
 def _take_result(job: Job, context: Context) -> Iterator[Effect]:
     product, version = product_named(job.request["product"]), job.request["version"]
-    made_from = context.mirror.product(job.subject, MAP) if product.name != MAP else None
+    made_from = context.mirror.product(job.subject, product.needs[0])
     if made_from is not None and made_from.version != version:
-        return  # the preferred event has changed meanwhile: the newer map's product counts
+        return  # the preferred event has changed meanwhile: what is made from its files counts
     facts = (job.result or {}).get("facts", {})
     path = str(Path(job.directory or "") / product.name)
     context.mirror.put_product(mirror.Product(job.subject, product.name, version, path, facts), context.now)
@@ -178,7 +188,7 @@ def _take_result(job: Job, context: Context) -> Iterator[Effect]:
         job.subject,
         product.name,
         path,
-        comment=product.comment + (f" ({facts['note']})" if facts.get("note") else ""),
+        comment=jobs.comment(product, facts),
         tags=product.tags,
         version=version,
         after=created,

@@ -16,6 +16,7 @@ from gwbatch.effects import Effect
 from gwbatch.external import Match, Partner, best_match, coincide, preferred_external, raven_alert
 from gwbatch.external.coincidence import EM_COINC, HIGH_PROFILE, RAVEN_ALERT
 from gwbatch.external.notices import is_external
+from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.annotate import next_version
 from gwbatch.handlers.builtin.external_labels import occasion, relabel
 from gwbatch.handlers.builtin.external_maps import pair, plan_combined, plan_pictures, wanted_version
@@ -230,7 +231,7 @@ def _show_products(target: str, source: str, context: Context) -> Iterator[Effec
             target,
             product.name,
             made.path,
-            comment=product.comment,
+            comment=jobs.comment(product, made.facts),
             tags=product.tags,
             version=version,
             after=_created(target),

@@ -166,8 +166,8 @@ def _is_map_of(version: str, event: External) -> bool:
 def _upload(made: mirror.Product, product: Product) -> Effect:
     assert made.path is not None
     return effects.upload(
-        made.subject, made.name, made.path, comment=product.comment, tags=product.tags, version=made.version,
-        after=f"{made.subject}/create",
+        made.subject, made.name, made.path, comment=jobs.comment(product, made.facts), tags=product.tags,
+        version=made.version, after=f"{made.subject}/create",
     )  # fmt: skip
 
 

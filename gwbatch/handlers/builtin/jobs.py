@@ -61,6 +61,12 @@ def try_again(job: jobs.Job, context: Context) -> bool:
     return False
 
 
+def comment(product: Product, facts: Mapping[str, Any]) -> str:
+    """What the log message of a product says: what it is, what it shows (``alt``), and what to know (``note``)."""
+    shown = f"{product.comment}: {facts['alt']}" if facts.get("alt") else product.comment
+    return f"{shown} ({facts['note']})" if facts.get("note") else shown
+
+
 def failed(job: jobs.Job) -> bool:
     """Whether it ended without a result."""
     return job.state in (JobState.FAILED, JobState.LOST)

@@ -1,0 +1,86 @@
+"""Small charts in one style: a quantity on a scale of evidence, and probabilities as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+BULLET_THRESHOLDS = (1, 3, 5)
+"""Natural logarithms of a Bayes factor from which evidence is positive, strong, very strong.
+
+Kass & Raftery 1995 (JASA 90, 773), who give them for twice the logarithm and as 2, 6 and 10.
+"""
+_WORDS = ("", "strong\n", "very strong\n")
+_END = 7  # of the scale
+DPI = 200
+BLUE, GREY = "#0072B2", "#999999"  # of Okabe and Ito's palette, which the colour-blind can tell apart
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty figure; sizes in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def bullet(log_factor: float, *, title: str, symbol: str, output: Path) -> None:
+    """Draw the natural logarithm of a Bayes factor on the scale of evidence; infinities reach its end."""
+    import matplotlib as mpl
+    import numpy as np
+
+    figure = new_figure(6, 1.7)
+    axes = figure.add_subplot()
+    thresholds = (*(-value for value in reversed(BULLET_THRESHOLDS)), 0, *BULLET_THRESHOLDS)
+    edges = np.array((-_END, *thresholds, _END))
+    colours = mpl.colormaps["RdYlBu"](np.arange(1, len(edges)) / len(edges))
+    axes.barh(0, np.diff(edges), 1, edges[:-1], color=colours, edgecolor="white")
+    axes.barh(0, float(np.clip(log_factor, -_END, _END)), 0.5, color="black", edgecolor="white")
+    axes.set_xlim(-_END, _END)
+    axes.set_ylim(-0.5, 0.5)
+    axes.set_title(title)
+    axes.set_yticks([0], [rf"$\ln\,{symbol}$"])
+    words = [f"{word}evidence" for word in _WORDS]
+    against, support = [f"{word}\nagainst" for word in reversed(words)], [f"{word}\nfor" for word in words]
+    axes.set_xticks(thresholds, [*against, "", *support], fontsize=9)
+    for number, label in enumerate(axes.get_xticklabels()):
+        label.set_horizontalalignment("right" if number < len(BULLET_THRESHOLDS) else "left")
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(thresholds, [f"{value:+d}" if value else "0" for value in thresholds])
+    for part in (axes, above):
+        part.tick_params(length=0)
+        part.spines[:].set_visible(False)
+    figure.savefig(output, format="png")
+
+
+def probability_bars(values: Mapping[str, float], *, title: str, output: Path, faded: Sequence[str] = ()) -> None:
+    """Draw probabilities (0 to 1) as horizontal bars with their per cent; names in `faded` are grey."""
+    figure = new_figure(4.5, 0.7 + 0.35 * max(len(values), 1))
+    axes = figure.add_subplot()
+    names = list(values)
+    axes.barh(names, [1.0] * len(names), 0.7, color="#eeeeee")
+    axes.barh(names, list(values.values()), 0.7, color=[GREY if name in faded else BLUE for name in names])
+    for row, value in enumerate(values.values()):
+        axes.text(1.02, row, percent(value), va="center", fontsize=10)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.18)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, loc="left", fontsize=11)
+    figure.savefig(output, format="png")
+
+
+def plain(text: str) -> str:
+    """Return a text in which nothing is taken for a formula."""
+    return text.replace("$", r"\$")
+
+
+def percent(value: float) -> str:
+    """Write a probability for people: never 0 % or 100 % for what is neither."""
+    if 0 < value < 0.01:
+        return "<1%"
+    return ">99%" if 0.99 < value < 1 else f"{100 * value:.0f}%"

@@ -1,0 +1,54 @@
+"""What a source is, and whether it shines: the probabilities of ``p_astro.json`` and ``em_bright.json`` as bars."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gwbatch.errors import BadInput
+from gwbatch.jobs.catalogue import Work, job
+
+
+@job(queue="general", name="plot-p-astro")
+def plot_p_astro(work: Work) -> dict[str, Any]:
+    """Draw the probability of each class of source, terrestrial noise in grey."""
+    return _draw(work, "Classification", faded=("Terrestrial",))
+
+
+@job(queue="general", name="plot-em-bright")
+def plot_em_bright(work: Work) -> dict[str, Any]:
+    """Draw the probabilities that there is a neutron star, matter left outside, and so on."""
+    return _draw(work, "If astrophysical")
+
+
+def _draw(work: Work, title: str, faded: tuple[str, ...] = ()) -> dict[str, Any]:
+    from gwbatch.jobs.charts import percent, plain, probability_bars
+
+    (source,) = work.inputs.values()
+    values = read_probabilities(source)
+    event = work.parameters.get("graceid")
+    probability_bars(
+        values, title=f"{title} of {plain(str(event))}" if event else title, output=work.output, faded=faded
+    )
+    return {"alt": ", ".join(f"{name} {percent(value)}" for name, value in values.items())}
+
+
+def read_probabilities(path: Path) -> dict[str, float]:
+    """Read probabilities by name from a JSON file.
+
+    Raises
+    ------
+    BadInput
+        When it is no mapping of names to numbers from 0 to 1.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BadInput(f"Cannot read {path.name}: it is not JSON ({error}).") from error
+    if not isinstance(values, dict) or not values:
+        raise BadInput(f"Cannot draw {path.name}: it is no mapping of names to probabilities.")
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise BadInput(f"Cannot draw {path.name}: {name} is {value!r}, not a number from 0 to 1.")
+    return {str(name): float(value) for name, value in values.items()}

@@ -1,0 +1,36 @@
+"""Draw the test maps with the field's own tool, as the pictures that ours are compared with.
+
+``python -m tests.write_volume_pictures [NAME …]``: some minutes for each map.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.skymaps import HARD, SIMULATED, simulated, write_hard
+
+PICTURES = Path(__file__).parent / "data" / "volume"
+DPI = 100
+STEPS = 9  # order that the tool's steps follow from; see `write_hard`
+
+
+def main(names: list[str]) -> None:
+    """Draw those of the names given, or all."""
+    from ligo.skymap.tool.ligo_skymap_plot_volume import main as tool
+
+    for name in names or (*SIMULATED, *HARD):
+        with TemporaryDirectory() as folder:
+            path = (
+                simulated(name) if name in SIMULATED else write_hard(name, Path(folder) / "map.fits", least_order=STEPS)
+            )
+            before = os.times()
+            tool([str(path), "-o", str(PICTURES / f"{name}.png"), "--dpi", str(DPI)])
+            after = os.times()
+            print(f"{name}: {after.user + after.system - before.user - before.system:.1f} CPU s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
