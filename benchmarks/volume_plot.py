@@ -21,7 +21,7 @@ from cost import cost  # noqa: E402
 from tests.skymaps import HARD, SIMULATED, simulated  # noqa: E402
 
 TOOL = "from ligo.skymap.tool.ligo_skymap_plot_volume import main; import sys; main(sys.argv[1:])"
-WRITE = "import sys; from pathlib import Path; from tests.skymaps import write_hard; write_hard(sys.argv[1], Path(sys.argv[2]))"
+WRITE = "import sys, pathlib, tests.skymaps as maps; maps.write_hard(sys.argv[1], pathlib.Path(sys.argv[2]))"
 CHEAPEST = "nsbh_hl"
 
 
