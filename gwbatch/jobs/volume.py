@@ -32,7 +32,7 @@ from gwbatch.jobs.skymap import SkyMap
 FACES = ((1, 0), (0, 2), (1, 2))
 """Horizontal and vertical principal axis of each face."""
 
-SAMPLES = 200  # pieces for each element of one face: 6 million of them for 175 x 175 elements
+SAMPLES = 100  # pieces for each element of one face: 3 million of them for 175 x 175 elements
 CHUNK = 1 << 14  # pieces at a time: their dozen arrays stay in the processor's cache
 FAINTEST = 1e-5  # probability that is left out, in the faintest cells
 SMOOTH = 3.0  # a grid's cells (level 1: one element) may be as large as the distance's standard deviation over this
