@@ -24,6 +24,7 @@ def command() -> None:
     Examples:
       gwbatch superevent list
       gwbatch superevent show S240601a
+      gwbatch superevent show S240601a --picture where-time-went.png
       gwbatch superevent annotate S240601a
       gwbatch superevent prefer S240601a G456
     """
@@ -52,9 +53,14 @@ def _line(one: dict[str, Any]) -> str:
 @policy_option
 @state_option
 @json_option
-def show(superevent: str, policies: tuple[Path, ...], state: Path | None, as_json: bool) -> None:
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw the timeline into, too."
+)
+def show(superevent: str, policies: tuple[Path, ...], state: Path | None, as_json: bool, picture: Path | None) -> None:
     """Show members, why the preferred one is preferred, coincidences, jobs and the timeline."""
     found = _find(superevent, state, policies)
+    if picture is not None:
+        _draw(found, picture)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -122,6 +128,33 @@ def _find(superevent: str, state: Path | None, policies: tuple[Path, ...] = ()) 
     if found is None:
         raise ConfigError(f"There is no superevent {superevent!r}; see 'gwbatch superevent list'.")
     return {**found, "policy": which}
+
+
+def _draw(found: dict[str, Any], picture: Path) -> None:
+    """Draw what happened when: a row for alerts, for each kind of decision and write, and for each job."""
+    from gwbatch.errors import ConfigError, missing_package
+
+    try:
+        from gwbatch.jobs.charts import timeline
+
+        moments: dict[str, list[float]] = {}
+        for entry in found["timeline"]:
+            if not entry["what"].startswith("job "):
+                moments.setdefault(entry["what"], []).append(entry["at"])
+        begin = min((at for times in moments.values() for at in times), default=found["t_0"])
+        rows: list[tuple[str, list[float], float, float]] = [
+            (what, [at - begin for at in times], 0.0, 0.0) for what, times in moments.items()
+        ]
+        for job in found["jobs"]:
+            if job["started"] is not None:
+                end = time.time() if job["finished"] is None else job["finished"]
+                submitted = [job["submitted"] - begin] if job["submitted"] is not None else []
+                rows.append((job["key"], submitted, job["started"] - begin, end - begin))
+        timeline(rows, title=f"Where time went: {found['superevent_id'] or found['key']}", output=picture)
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
+    except OSError as error:
+        raise ConfigError(f"Cannot write {picture}: {error.strerror}.") from error
 
 
 def _short(value: Any) -> str:

@@ -74,6 +74,35 @@ def probability_bars(values: Mapping[str, float], *, title: str, output: Path, f
     figure.savefig(output, format="png")
 
 
+def timeline(
+    rows: Sequence[tuple[str, Sequence[float], float, float]], *, title: str, output: Path, unit: str = "s"
+) -> None:
+    """Draw when things waited and ran.
+
+    Parameters
+    ----------
+    rows : sequence of tuple
+        Name, moments (dots), begin and end of a bar (equal: no bar), the moments in `unit` since the beginning.
+    """
+    figure = new_figure(8, 0.9 + 0.24 * max(len(rows), 1))
+    axes = figure.add_subplot()
+    for row, (_, moments, begin, end) in enumerate(rows):
+        if end > begin:
+            axes.barh(row, end - begin, 0.6, begin, color=BLUE)
+            axes.text(end, row, f" {end - begin:.2g} {unit}", va="center", fontsize=7)
+        axes.plot(moments, [row] * len(moments), "|", color="black", markersize=7)
+    axes.set_yticks(range(len(rows)), [plain(name) for name, *_ in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.margins(x=0.1)
+    axes.set_xlabel(f"{unit} since the first alert")
+    axes.grid(axis="x", color="#dddddd")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_title(title, loc="left", fontsize=11)
+    figure.savefig(output, format="png")
+
+
 def plain(text: str) -> str:
     """Return a text in which nothing is taken for a formula."""
     return text.replace("$", r"\$")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from click.testing import CliRunner
+from matplotlib.image import imread
 
+from gwbatch.cli import cli
 from gwbatch.gracedb.client import GraceDBUnreachable
 from gwbatch.ledger import jobs
 from gwbatch.model import JobRequest, JobState
@@ -380,3 +384,17 @@ def test_a_trigger_of_the_far_future_is_a_dead_letter(rig: Rig) -> None:
     rig.settle()
     assert any("far in the future" in reason for reason in rig.dead())
     assert rig.superevents() == []
+
+
+def test_where_the_time_of_a_superevent_went_is_drawn(rig: Rig, tmp_path: Path) -> None:
+    rig.upload()
+    rig.settle()
+    (superevent,) = rig.superevents()
+    state, picture = str(rig.ledger.path.parent), tmp_path / "timeline.png"
+    arguments = ["superevent", "show", superevent["superevent_id"], "--state", state, "--picture"]
+    done = CliRunner().invoke(cli, [*arguments, str(picture)])
+    assert done.exit_code == 0, done.output
+    rows = 8 + len({row["kind"] for row in rig.ledger.read("SELECT kind FROM effects")})
+    assert imread(picture).shape[0] > 200 * 0.24 * rows
+    failed = CliRunner().invoke(cli, [*arguments, "/nowhere/timeline.png"])
+    assert "Cannot write /nowhere/timeline.png: No such file or directory" in str(failed.exception)
