@@ -48,16 +48,28 @@ def serve(
         server_header=False, proxy_headers=False, h11_max_incomplete_event_size=32_768,
     )  # fmt: skip
     if settings.socket:
-        print(f"Unix socket {settings.socket}; tunnel: ssh -L {port}:{settings.socket} HOST", file=sys.stderr)
-        uvicorn.Server(config).run(sockets=[_unix_socket(Path(settings.socket).expanduser())])
+        address = f"Unix socket {settings.socket}; tunnel: ssh -L {port}:{settings.socket} HOST"
+        _Server(config, address).run(sockets=[_unix_socket(Path(settings.socket).expanduser())])
         return
     address = f"http://{host}:{port}/"
     if access.token and sys.stderr.isatty():
         address += f"#token={access.token}"
     elif access.token and not settings.token_file:
         address += f"  (token: {path.parent / OWN_TOKEN})"
-    print(address, file=sys.stderr, flush=True)
-    uvicorn.Server(config).run()
+    _Server(config, address).run()
+
+
+class _Server(uvicorn.Server):
+    """A server that says where it is once it can be reached, and stopped."""
+
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
+        super().__init__(config)
+        self.address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self.address, file=sys.stderr, flush=True)
 
 
 def _unix_socket(path: Path) -> socket.socket:
