@@ -256,8 +256,8 @@ def _plan(skymap: SkyMap, cells: Moments, picture: _Picture, budget: int) -> _Pl
     order, depth = _finest_order(picture.elements), picture.element / 2
     span = np.minimum(2 * REACH * cells.std, np.sqrt(3) * picture.reach)
     # What is smooth along and across the line of sight loses nothing on a coarser grid.
-    across = np.sqrt(skymap.area) * cells.mean
-    smooth = np.minimum(cells.std / SMOOTH, 2 * across) / picture.element
+    across = np.sqrt(skymap.area) * np.maximum(cells.mean - cells.std, 0)
+    smooth = np.minimum(cells.std / SMOOTH, 4 * across) / picture.element
     level = np.clip(np.floor(np.log2(np.maximum(smooth, 1.0))), 0, COARSEST_LEVEL).astype(int)
 
     def count() -> float:
