@@ -16,7 +16,7 @@ from matplotlib.image import imread, imsave
 from scipy.ndimage import gaussian_filter
 
 from gwbatch.annotation import SUPEREVENT_PRODUCTS, as_chosen, workflow
-from gwbatch.cli.job import command
+from gwbatch.cli import cli
 from gwbatch.config.policy import default_policy, policy_from
 from gwbatch.errors import BadInput
 from gwbatch.jobs import volume
@@ -110,8 +110,8 @@ def test_the_default_can_be_read_on_a_poster(tmp_path: Path) -> None:
 def test_every_option_changes_the_picture(arguments: list[str], tmp_path: Path) -> None:
     plain, changed = tmp_path / "plain.png", tmp_path / "changed.png"
     for output, options in ((plain, []), (changed, arguments)):
-        shared = ["plot-volume", str(simulated("bns_hlv")), "-o", str(output), "--dpi", "60", *options]
-        done = CliRunner().invoke(command, shared)
+        shared = ["job", "plot-volume", str(simulated("bns_hlv")), "-o", str(output), "--dpi", "60", *options]
+        done = CliRunner().invoke(cli, shared)
         assert done.exit_code == 0, done.output
     assert plain.read_bytes() != changed.read_bytes()
     assert (imread(changed)[..., 3].min() == 0) == (arguments == ["--transparent"])
@@ -133,30 +133,23 @@ def test_posterior_samples_are_drawn_as_points(tmp_path: Path) -> None:
     samples = Table({"ra": [0.1, 0.2], "dec": [0.3, -0.2], "dist": [100.0, 120.0]})
     write_samples(samples, str(chain), path="/posterior_samples")
     output = tmp_path / "volume.png"
-    arguments = ["plot-volume", str(simulated("bns_hlv")), "--chain", str(chain), "-o", str(output)]
-    done = CliRunner().invoke(command, arguments)
+    arguments = ["job", "plot-volume", str(simulated("bns_hlv")), "--chain", str(chain), "-o", str(output)]
+    done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
 
 
 def test_a_chain_that_is_none_is_refused_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "chain.hdf5").write_text("nothing")
     arguments = ["--chain", str(tmp_path / "chain.hdf5"), "-o", str(tmp_path / "volume.png")]
-    done = CliRunner().invoke(command, ["plot-volume", str(simulated("bns_hlv")), *arguments])
+    done = CliRunner().invoke(cli, ["job", "plot-volume", str(simulated("bns_hlv")), *arguments])
     assert done.exit_code == 3
     assert "Cannot read chain.hdf5 as posterior samples" in done.output
 
 
 def test_the_exact_picture_takes_only_what_the_tool_is_given(tmp_path: Path) -> None:
-    arguments = [
-        "plot-volume",
-        str(simulated("bns_hlv")),
-        "--exact",
-        "--projection",
-        "1",
-        "-o",
-        str(tmp_path / "a.png"),
-    ]
-    done = CliRunner().invoke(command, arguments)
+    source, output = str(simulated("bns_hlv")), str(tmp_path / "volume.png")
+    arguments = ["job", "plot-volume", source, "--exact", "--projection", "1", "-o", output]
+    done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 2
     assert "--exact takes only" in done.output
 
