@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 QUIET = 1.0  # s without anything left to do, after which the demo is over
 
-POLICY = """# A full-resolution flat map would need several GB.
+POLICY = """# A full-resolution flat map would take three seconds.
 [annotation]
 leave_out = {leave_out}
 [annotation.parameters.flatten]
