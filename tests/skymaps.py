@@ -61,7 +61,8 @@ def fine(direction: Any) -> Any:
 HARD: dict[str, tuple[Callable[[Any], Any], int, float, float, float]] = {
     "one-detector": (one_detector, 5, 0.5, 150.0, 60.0),
     "two-lobes": (two_lobes, 8, 0.25, 1500.0, 300.0),
-    "shell": (shell, 3, 1.0, 100.0, 2.0),
+    "shell": (shell, 3, 1.0, 100.0, 10.0),
+    "thin-shell": (shell, 3, 1.0, 100.0, 2.0),
     "needle": (needle, 11, 0.25, 10.0, 0.3),
     "far-and-broad": (broad, 5, 0.5, -500.0, 3000.0),
     "order-11": (fine, 11, 0.33, 400.0, 80.0),

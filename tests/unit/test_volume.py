@@ -57,7 +57,7 @@ def test_it_is_the_mean_of_line_integrals(name: str, tmp_path: Path) -> None:
         truth = _line_integrals(whole, rotation, reach, plane, rows, columns, 21 if len(bright) < 20 else 5)
         error = (face[rows, columns] - truth) / truth.max()
         print(f"{name} {plane} {len(bright)}: maximum {np.abs(error).max():.4f}, mean {np.mean(error):+.4f}")
-        assert np.abs(error).max() < (0.2 if name == "shell" else 0.06)  # the limb of a shell is a caustic
+        assert np.abs(error).max() < (0.2 if name == "thin-shell" else 0.06)  # its limb is a caustic
         assert np.abs(np.mean(error)) < 0.02
 
 
