@@ -23,6 +23,7 @@ from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.errors import LedgerBusy
 from gwbatch.faults import mark
 from gwbatch.handlers.registry import SERIAL_LANES, Registry
+from gwbatch.jobs.catalogue import computation, computations
 from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA, has_rom_data
 from gwbatch.ledger import Ledger, Transaction, effects, in_force, leases, timers
 from gwbatch.private import private_folder
@@ -67,6 +68,8 @@ class Dispatcher:
     ------
     AlreadyRunning
         When another one lives there.
+    ConfigError
+        When the policy has a product made by a job that does not exist.
     """
 
     def __init__(
@@ -80,6 +83,9 @@ class Dispatcher:
         listeners: Mapping[str, Sequence[str]],
         clock: Clock | None = None,
     ) -> None:
+        computations()  # before any thread runs: those that import at the same time trip over each other
+        for job in policy.annotation.made_by.values():
+            computation(job)
         self.clock = clock or SystemClock()
         self._cleaner = Cleaner(profile.job_folder(state), profile.keep_days * DAY, self.clock)
         self.ledger = ledger

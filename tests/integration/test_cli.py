@@ -169,6 +169,14 @@ def test_replay_trusts_the_server_that_named_superevents(tmp_path: Path) -> None
     assert len(replay(tmp_path, *lines, policy='clustering = "client"')[-1]["final"]) == 2  # type: ignore[arg-type]
 
 
+def test_a_policy_that_names_an_unknown_job_is_refused_at_start(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[annotation.made_by]\n"bayestar.volume.png" = "plot-volume-exakt"\n')
+    done = gwbatch("run", "--state", str(tmp_path / "state"), "--policy", str(policy))
+    assert done.returncode == 2
+    assert "There is no job 'plot-volume-exakt'. Known: combine-skymaps" in done.stderr
+
+
 class Dispatcher:
     """``gwbatch run`` without listeners."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,3 +130,25 @@ def test_a_voevent_reaches_its_handler_as_bytes_when_it_is_of_its_topics_type() 
 def test_hostile_xml_is_bad_input(document: bytes) -> None:
     with pytest.raises(BadInput):
         decode("gcn.classic.voevent.SNEWS", document)
+
+
+def test_the_dispatcher_imports_every_computation_before_its_threads_run(tmp_path: Path) -> None:
+    """Two threads that import at the same time trip over each other, and an alert is a dead letter."""
+    program = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from gwbatch.config.policy import load_policy\n"
+        "from gwbatch.config.profile import load_site\n"
+        "from gwbatch.dispatcher.service import Dispatcher\n"
+        "from gwbatch.handlers import Registry\n"
+        "from gwbatch.jobs import catalogue\n"
+        "from gwbatch.ledger import Ledger\n"
+        "state, profile = Path(sys.argv[1]), load_site('local').profile\n"
+        "ledger = Ledger(state / 'ledger.sqlite', create=True)\n"
+        "Dispatcher(ledger, Registry(), load_policy(), profile, lambda: None, state, {})\n"
+        "assert threading.active_count() == 1\n"
+        "print(*catalogue._CATALOGUE)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"localize", "combine-skymaps", "plot-volume-exact", "plot-p-astro"} <= set(done.stdout.split())
