@@ -218,6 +218,7 @@ class LocalScheduler:
                 return
             else:
                 free -= entry.cores
+                running.append(entry)
 
     def _start(self, entry: _Entry) -> None:
         descriptor = os.open(entry.folder / "lock", os.O_CREAT | os.O_RDWR)

@@ -345,7 +345,8 @@ port = int(sys.argv[1])
 alerts = client(server=f"kafka://127.0.0.1:{port}/", port=port, group="gracedb", noauth=True)
 alerts.connect("cbc_gstlal")
 alerts.publish_to_topic("cbc_gstlal", '{"uid": "G1", "alert_type": "new"}')
-alerts.flush_by_topic("cbc_gstlal")
+while alerts.sessions["cbc_gstlal"].flush():  # it gives up after ten seconds, which a busy machine may need
+    pass
 """
     with BrokerProcess("cbc_gstlal") as broker:
         subprocess.run(

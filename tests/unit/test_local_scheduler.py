@@ -86,6 +86,21 @@ def test_whole_node_jobs_run_one_at_a_time_and_the_more_urgent_first(
     assert order == ["first", "map", "small", "plot"]
 
 
+def test_what_is_less_urgent_does_not_go_beside_what_starts_with_it(
+    tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, monkeypatch, scheduler, f"while [ ! -e {tmp_path}/$(basename $PWD).end ]; do sleep 0.01; done")
+    keys = ["first", "map", "small"]
+    for key, priority in zip(keys, (10, 9, 5), strict=True):
+        scheduler.submit(request(tmp_path, key, Resources(cores=1) if key == "small" else WHOLE, priority))
+    (tmp_path / "first.end").touch()
+    until(lambda: scheduler.poll(keys)["map"].state is JobState.RUNNING)
+    assert scheduler.poll(keys)["small"].state is JobState.QUEUED
+    (tmp_path / "map.end").touch()
+    (tmp_path / "small.end").touch()
+    until(lambda: all(report.state is JobState.DONE for report in scheduler.poll(keys).values()))
+
+
 def test_the_same_key_is_submitted_once(
     tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
