@@ -9,6 +9,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from gwbatch.console.access import OWN_TOKEN
+
 
 def _told(*arguments: str) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-m", "gwbatch", *arguments], capture_output=True, text=True, check=False)
@@ -21,10 +23,12 @@ def states(state: Path) -> dict[str, str]:
     return {one["role"]: one["state"] for one in told.get("residents", [])}
 
 
-def fetch(address: str) -> str:
-    """What a page answers, or nothing."""
+def fetch(address: str, state: Path) -> str:
+    """What a page answers to whoever has the console's token, or nothing."""
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
+        token = (state / OWN_TOKEN).read_text().strip()
+        request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return str(answer.read().decode())
     except OSError:
         return ""

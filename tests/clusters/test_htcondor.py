@@ -299,7 +299,7 @@ def test_a_deployment_lives_dies_and_is_stopped(pool: Pool, tmp_path: Path) -> N
     first = until(lambda: pid(state), 90)
     until(lambda: states(state) == {"dagman": "running", "dispatcher": "running", "console": "running"}, 60)
     gwbatch(*deploy, code=4)
-    console = until(lambda: fetch("http://127.0.0.1:18765/status.json"), 60)
+    console = until(lambda: fetch("http://127.0.0.1:18765/status.json", state), 60)
     assert json.loads(console)["dispatcher"]["pid"] == first
 
     os.kill(first, 9)
@@ -319,7 +319,7 @@ def test_a_deployment_lives_dies_and_is_stopped(pool: Pool, tmp_path: Path) -> N
     gwbatch("deploy", "rm", "--state", str(state))
     assert pid(state) == 0
     assert states(state) == {}
-    assert not fetch("http://127.0.0.1:18765/")
+    assert not fetch("http://127.0.0.1:18765/", state)
     ledger = Ledger(state / "ledger.sqlite")
     assert ledger.read("SELECT released FROM leases WHERE name = 'dispatcher'")[0][0] == 1  # it was told, not killed
     assert ledger.read("SELECT count(*) FROM deliveries WHERE state <> 'done'")[0][0] == 0

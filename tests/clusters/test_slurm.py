@@ -341,7 +341,7 @@ def test_a_deployment_lives_dies_and_is_stopped(cluster: Cluster, tmp_path: Path
     gwbatch(*deploy)
     first = until(lambda: pid(state), 90)
     assert states(state) == {"dispatcher": "running"}
-    until(lambda: fetch("http://127.0.0.1:18767/status.json"), 60)
+    until(lambda: fetch("http://127.0.0.1:18767/status.json", state), 60)
     gwbatch(*deploy, code=4)
 
     os.kill(first, 9)  # the script starts it again
@@ -360,7 +360,7 @@ def test_a_deployment_lives_dies_and_is_stopped(cluster: Cluster, tmp_path: Path
     gwbatch("deploy", "rm", "--state", str(state))
     assert third
     assert pid(state) == 0
-    until(lambda: not fetch("http://127.0.0.1:18767/"), 10)
+    until(lambda: not fetch("http://127.0.0.1:18767/", state), 10)
     assert states(state) == {}
     ledger = Ledger(state / "ledger.sqlite")
     assert ledger.read("SELECT released FROM leases WHERE name = 'dispatcher'")[0][0] == 1  # it was told, not killed
