@@ -70,7 +70,7 @@ def policy_option(command: Command) -> Command:
 
 
 def policy_in_force(ledger: Ledger, policies: tuple[Path, ...]) -> tuple[Policy, str]:
-    """Return the policy to explain decisions by, and in words which one it is."""
+    """Return the policy that explains decisions, and a description of where it came from."""
     from gwbatch.config.policy import load_policy
     from gwbatch.ledger import in_force
 

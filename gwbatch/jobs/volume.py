@@ -38,6 +38,7 @@ CHUNK = 1 << 14  # pieces at a time: their dozen arrays stay in the processor's 
 FAINTEST = 1e-5  # probability that is left out, in the faintest cells
 COARSEST_LEVEL = 3  # a cell of the map is cut up to 2^3 times as coarsely as the picture needs where it is sharp
 SMOOTH = 3.0  # and so that the standard deviation of the distance is at least so many times 2^level elements
+ACROSS = 4.0  # and that the map's cell seems at least 2^level elements over this wide
 BLUR = (0.0625, 0.25, 0.375, 0.25, 0.0625)  # binomial: a standard deviation of one cell of a grid
 REACH = 4.5  # standard deviations of the distance that are drawn
 COARSEST = 6  # HEALPix order to which cells are split at least
@@ -270,7 +271,7 @@ def _plan(skymap: SkyMap, cells: Moments, picture: _Picture, budget: int) -> _Pl
     span = np.minimum(2 * REACH * cells.std, np.sqrt(3) * picture.reach)
     # What is smooth along and across the line of sight loses nothing when it is cut more coarsely.
     across = np.sqrt(skymap.area) * np.maximum(cells.mean - cells.std, 0)
-    smooth = np.minimum(cells.std / SMOOTH, 4 * across) / picture.element
+    smooth = np.minimum(cells.std / SMOOTH, ACROSS * across) / picture.element
     level = np.clip(np.floor(np.log2(np.maximum(smooth, 1.0))), 0, COARSEST_LEVEL).astype(int)
 
     def count() -> float:
