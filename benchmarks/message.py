@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -27,6 +28,7 @@ from gwbatch.ledger import Ledger, leases, messages, positions
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.positions import Position
 from gwbatch.listeners.kafka import KafkaListener
+from gwbatch.runtime import Runtime
 
 SINGLE = 300
 BACKLOG = 100_000
@@ -105,7 +107,12 @@ def lane_on(ledger: Ledger, folder: Path) -> Lane:
     """A serial lane."""
     with ledger.transaction() as tx:
         lease = leases.acquire(tx, "dispatcher", time.time())
-    return Lane("superevent", ledger, REGISTRY, load_policy(), Profile(), lease, SystemClock(), folder / "notes")
+
+    def refuse() -> Any:
+        raise AssertionError("a lane needs neither a batch system nor GraceDB")
+
+    runtime = Runtime(ledger, REGISTRY, load_policy(), Profile(), folder, SystemClock(), lease, refuse, refuse)
+    return Lane("superevent", runtime, folder / "notes")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 
 # What the machine or the other side may have got over by the next try; None is what network libraries leave.
 _PASSING = {None, errno.EAGAIN, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EDQUOT, errno.EINTR}
@@ -19,10 +20,16 @@ class GwbatchError(Exception):
         Whether the same call may succeed later without anybody doing anything.
     exit_code : int
         What a command that ends with this error returns to the shell.
+    retry_after : float or None
+        Seconds before the next attempt, if the error says so.
+    expected : float or None
+        Unix time until which waiting is normal and no problem.
     """
 
     transient = False
     exit_code = 1
+    retry_after: float | None = None
+    expected: float | None = None
 
 
 class TransientError(GwbatchError):
@@ -32,15 +39,7 @@ class TransientError(GwbatchError):
 
 
 class NotThereYet(TransientError):
-    """What is wanted is expected later; until then waiting for it is no trouble.
-
-    Attributes
-    ----------
-    retry_after : float
-        Seconds before the next try.
-    expected : float
-        Unix time until which it may well be missing.
-    """
+    """Something is expected to be available later; until then waiting for it is no problem."""
 
     def __init__(self, message: str, retry_after: float, expected: float) -> None:
         super().__init__(message)
@@ -102,3 +101,18 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, GwbatchError):
         return error.transient
     return isinstance(error, OSError) and error.errno in _PASSING
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as a reason for people to read."""
+    return printable(str(error) if isinstance(error, GwbatchError) else f"{type(error).__name__}: {error}")
+
+
+def printable(text: str) -> str:
+    """Spell out lone surrogates, as undecodable file names bring them, so that `text` can be stored."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def backoff(attempts: int, *, first: float = 0.5, longest: float = 60.0) -> float:
+    """Return the seconds before attempt ``attempts + 1``: doubling, capped, with up to a fifth of jitter."""
+    return min(longest, first * 2.0 ** min(attempts - 1, 30)) * random.uniform(0.8, 1.0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from gwbatch.errors import ConfigError
 
 
 def import_plugins(modules: Iterable[str], folders: Iterable[str]) -> None:
-    """Import the plug-ins of a site.
+    """Import the plug-ins of a site, and those of the entry-point group ``gwbatch.plugins``.
 
     Raises
     ------
@@ -31,3 +32,5 @@ def import_plugins(modules: Iterable[str], folders: Iterable[str]) -> None:
                 f"Cannot import the plug-in {module!r} of the site profile: {error}. Install it, or name its folder "
                 "in plugin_folders."
             ) from error
+    for entry in entry_points(group="gwbatch.plugins"):
+        entry.load()

@@ -143,14 +143,13 @@ def _unused(name: str, taken: dict[str, dict[str, Path]]) -> str:
 def _from_gracedb(graceid: str, profile: Profile, scratch: Path) -> dict[str, Path]:
     from gwbatch.annotation.graph import COINC, MAP, PSD
     from gwbatch.errors import BadInput, ConfigError
-    from gwbatch.gracedb.client import errors_in_words, make_client
-    from gwbatch.gracedb.writer import Writer
+    from gwbatch.gracedb import GraceDB, make_client, translate_errors
 
     if not profile.gracedb.url:
         raise ConfigError(f"{graceid} is to come from GraceDB, but the site profile names no server (gracedb.url).")
     client = make_client(profile.gracedb)
     event = graceid
-    with errors_in_words(f"look up {graceid}"):
+    with translate_errors(f"look up {graceid}"):
         if "S" in graceid[:2]:
             event = str(client.superevent(graceid).json()["preferred_event"])
         there = {entry["filename"] for entry in client.files(event).json()["files"]}
@@ -160,5 +159,5 @@ def _from_gracedb(graceid: str, profile: Profile, scratch: Path) -> dict[str, Pa
     files = {}
     for name in wanted:
         files[name] = scratch / f"{graceid}-{name}"
-        files[name].write_bytes(Writer(client).download(event, name))
+        files[name].write_bytes(GraceDB(client).download(event, name))
     return files

@@ -64,21 +64,26 @@ def show(identifier: str, state: Path | None, as_json: bool) -> None:
 @state_option
 def retry(identifier: str | None, everything: bool, state: Path | None) -> None:
     """Hand one (or --all) over to be processed again."""
-    from gwbatch.ledger import Ledger, effects, messages
+    from gwbatch.executors.registry import retry_dead
+    from gwbatch.ledger import Ledger, in_force, messages
+    from gwbatch.plugins import import_plugins
 
     if bool(identifier) == everything:
         raise ConfigError("Name one dead letter, or say --all.")
     ledger = Ledger(ledger_path(state))
+    profile = in_force.recorded_profile(ledger)
+    if profile is not None:
+        import_plugins(profile.plugins, profile.plugin_folders)  # what follows from a retry is up to their executors
     with ledger.transaction() as tx:
         if identifier is None:
-            count = messages.retry_dead(tx) + effects.retry_dead(tx)
+            count = messages.retry_dead(tx) + retry_dead(tx)
         else:
             kind, number = _parse(identifier)
             if kind == "m":
                 count = messages.retry_dead(tx, number)
             else:
                 row = tx.execute("SELECT key FROM effects WHERE id = ?", (number,)).fetchone()
-                count = effects.retry_dead(tx, row["key"]) if row else 0
+                count = retry_dead(tx, row["key"]) if row else 0
     if not count and identifier is not None:
         raise _missing(identifier)
     click.echo(f"{count} handed over.")

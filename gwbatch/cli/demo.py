@@ -81,7 +81,7 @@ def _play(stage: Stage, console: Console, began: float, timeout: float, *, volum
     from gwbatch.config.profile import GraceDBSettings
     from gwbatch.demo import observatories, verdict
     from gwbatch.demo.pipelines import TRIGGERS, upload
-    from gwbatch.gracedb.client import make_client
+    from gwbatch.gracedb import make_client
     from gwbatch.ledger import Ledger
 
     client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))

@@ -96,13 +96,14 @@ def retry(job: str, state: Path | None) -> None:
 
 def _order(key: str, state: Path | None, what: str) -> None:
     """Ask the dispatcher to speak to the batch system."""
-    from gwbatch.effects import job_control
+    from gwbatch.effects import CancelJob, ReleaseJob
     from gwbatch.ledger import Ledger, effects
 
     now = time.time()
     with Ledger(ledger_path(state)).transaction() as tx:
         job = _known(tx, key, what)
-        effects.ask_for(tx, job_control(what, job.key, job.attempt, now), now)
+        order = ReleaseJob if what == "release" else CancelJob
+        effects.ask_for(tx, order(job.key, job.attempt, now), now)
     click.echo(f"Handed over; see 'gwbatch jobs show {key}'.")
 
 

@@ -13,17 +13,23 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from gwbatch.clock import Clock
-from gwbatch.config.policy import Policy
-from gwbatch.config.profile import Profile
-from gwbatch.dispatcher import backoff
 from gwbatch.effects import Effect
-from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, LedgerUnwritable, is_transient
-from gwbatch.faults import mark
-from gwbatch.handlers.registry import Context, Handler, Registry, decode
-from gwbatch.ledger import Ledger, Transaction, effects, leases, messages
+from gwbatch.errors import (
+    GwbatchError,
+    LeaseLost,
+    LedgerBusy,
+    LedgerUnwritable,
+    backoff,
+    describe,
+    is_transient,
+    printable,
+)  # fmt: skip
+from gwbatch.failpoints import hit
+from gwbatch.handlers.registry import Context, Handler, decode
+from gwbatch.ledger import Transaction, effects, leases, messages
 from gwbatch.ledger.database import require_transaction
 from gwbatch.ledger.messages import Delivery
+from gwbatch.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -66,24 +72,14 @@ class Lane:
         Folder for notes of the messages at hand, so that one that kills the process is found out.
     """
 
-    def __init__(
-        self,
-        name: str,
-        ledger: Ledger,
-        registry: Registry,
-        policy: Policy,
-        profile: Profile,
-        lease: leases.Lease,
-        clock: Clock,
-        notes: Path,
-    ) -> None:
+    def __init__(self, name: str, runtime: Runtime, notes: Path) -> None:
         self.name = name
-        self._ledger = ledger
-        self._registry = registry
-        self._policy = policy
-        self._profile = profile
-        self._lease = lease
-        self._clock = clock
+        self._ledger = runtime.ledger
+        self._registry = runtime.registry
+        self._policy = runtime.policy
+        self._profile = runtime.profile
+        self._lease = runtime.lease
+        self._clock = runtime.clock
         self._notes = notes
         self._taken: set[int] = set()
         self._begun: dict[int, float] = {}
@@ -132,7 +128,7 @@ class Lane:
             prepared.append(self._prepare(delivery))
             if time.monotonic() - begun > PATIENCE:
                 break  # the rest of the batch is taken again
-        mark(f"lane.{self.name}.decoded")
+        hit(f"lane.{self.name}.decoded")
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
             begun = time.monotonic()
@@ -141,8 +137,8 @@ class Lane:
                     self._decide(tx, at_hand)
                 if time.monotonic() - begun > LOCKED:
                     break  # nobody else can write meanwhile
-            mark(f"lane.{self.name}.before_commit")
-        mark(f"lane.{self.name}.after_commit")
+            hit(f"lane.{self.name}.before_commit")
+        hit(f"lane.{self.name}.after_commit")
 
     def _prepare(self, delivery: Delivery) -> _AtHand:
         """Decode, and run the handlers that read no state: a slow one holds up nobody's writes."""
@@ -205,11 +201,11 @@ class Lane:
         self, tx: Transaction, delivery: Delivery, failures: list[tuple[Handler | None, BaseException]]
     ) -> None:
         reason = "; ".join(
-            f"{handler.name}: {in_words(error)}" if handler else in_words(error) for handler, error in failures
+            f"{handler.name}: {describe(error)}" if handler else describe(error) for handler, error in failures
         )
         now = self._clock.now()
         if any(is_transient(error) for _, error in failures) and delivery.attempts + 1 < MAX_ATTEMPTS:
-            wait = backoff.delay(delivery.attempts + 1)
+            wait = backoff(delivery.attempts + 1)
             log.warning(
                 "message %d on %s failed (%s), again in %.1f s", delivery.message_id, delivery.topic, reason, wait
             )
@@ -242,13 +238,3 @@ def _write_note(note: Path, taken: Sequence[Delivery]) -> None:
         note.write_text("\n".join(str(delivery.id) for delivery in taken))
     except OSError as error:
         raise LedgerUnwritable(f"Cannot write {note}: {error.strerror}. Make room or repair the disk.") from error
-
-
-def in_words(error: BaseException) -> str:
-    """An exception as a reason for people."""
-    return printable(str(error) if isinstance(error, GwbatchError) else f"{type(error).__name__}: {error}")
-
-
-def printable(text: str) -> str:
-    """Text that can be stored: lone surrogates, as undecodable file names bring them, are spelled out."""
-    return text.encode(errors="backslashreplace").decode()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from gwbatch.clock import Clock
-from gwbatch.config.profile import NotifySettings
-from gwbatch.effects import Effect
+from gwbatch.effects import Effect, Email, Webhook
 from gwbatch.errors import LeaseLost, LedgerBusy
-from gwbatch.ledger import Ledger, Transaction, effects, leases
+from gwbatch.ledger import Transaction, effects, leases
 from gwbatch.ledger.health import Finding, Level, Limits, findings
 from gwbatch.ledger.report import report
+from gwbatch.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +20,11 @@ EVERY = 10.0  # s between two looks
 class Notifier:
     """Compares what is wrong with what was wrong at the last look, and asks for notifications as effects."""
 
-    def __init__(self, ledger: Ledger, settings: NotifySettings, lease: leases.Lease, clock: Clock) -> None:
-        self._ledger = ledger
-        self._settings = settings
-        self._lease = lease
-        self._clock = clock
+    def __init__(self, runtime: Runtime) -> None:
+        self._ledger = runtime.ledger
+        self._settings = runtime.profile.notify
+        self._lease = runtime.lease
+        self._clock = runtime.clock
         self._due = float("-inf")
         self._first = True
 
@@ -82,6 +81,7 @@ class Notifier:
             tx.execute("DELETE FROM troubles WHERE key = ?", (key,))
 
     def _tell(self, what: str, text: str) -> Iterator[Effect]:
-        for channel, on in (("webhook", self._settings.webhook_file), ("email", self._settings.email_to)):
-            if on:
-                yield Effect(f"notify/{channel}/{what}", f"notify.{channel}", f"notify/{channel}", {"text": text})
+        if self._settings.webhook_file:
+            yield Webhook(text, what)
+        if self._settings.email_to:
+            yield Email(text, what)

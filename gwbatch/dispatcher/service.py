@@ -7,13 +7,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.cleaning import Cleaner
-from gwbatch.dispatcher.executors import Executors
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.notifier import Notifier
 from gwbatch.dispatcher.pulse import Pulse
@@ -21,12 +21,14 @@ from gwbatch.dispatcher.supervisor import Supervisor
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.errors import LedgerBusy
-from gwbatch.faults import mark
+from gwbatch.executors.gracedb import warm_up
+from gwbatch.failpoints import hit
 from gwbatch.handlers.registry import SERIAL_LANES, Registry
 from gwbatch.jobs.catalogue import computation, computations
 from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA, has_rom_data
 from gwbatch.ledger import Ledger, Transaction, effects, in_force, leases, timers
 from gwbatch.private import private_folder
+from gwbatch.runtime import Once, Runtime, connect_gracedb
 from gwbatch.schedulers import Scheduler
 from gwbatch.schedulers.environment import job_environment
 
@@ -103,15 +105,15 @@ class Dispatcher:
             log.info("%d effects were under way when the last dispatcher ended; asking how they went", unfinished)
         # Only the holder of the lease may touch the scheduler's own state.
         self.scheduler = scheduler()
-        self.executors = Executors(ledger, profile, state, self.scheduler, registry, self.clock, policy)
-        self.watcher = JobWatcher(ledger, profile, self.scheduler, registry, self.lease, self.clock)
+        gracedb = Once(partial(connect_gracedb, profile.gracedb))
+        self.runtime = Runtime(
+            ledger, registry, policy, profile, state, self.clock, self.lease, lambda: self.scheduler, gracedb
+        )
+        self.watcher = JobWatcher(self.runtime)
         self.supervisor = Supervisor(listeners, ledger, state / "logs", self.clock)
-        self.notifier = Notifier(ledger, profile.notify, self.lease, self.clock)
+        self.notifier = Notifier(self.runtime)
         self.pulse = Pulse(ledger)
-        self.lanes = {
-            name: Lane(name, ledger, registry, policy, profile, self.lease, self.clock, state / "at-hand")
-            for name in (*SERIAL_LANES, "general")
-        }
+        self.lanes = {name: Lane(name, self.runtime, state / "at-hand") for name in (*SERIAL_LANES, "general")}
         self._threads = self._plan_threads(profile)
         self._stop = threading.Event()
         self._asked = False
@@ -124,9 +126,9 @@ class Dispatcher:
         threads: list[tuple[str, Callable[[], None]]] = [("pulse", lambda: self.pulse.run(self._stop))]
         threads += [(f"lane-{name}", stepping(self.lanes[name].step)) for name in SERIAL_LANES]
         threads += [(f"lane-general-{n}", stepping(self.lanes["general"].step)) for n in range(profile.general_workers)]
-        worker = EffectWorker(self.ledger, self.executors, self.lease, self.clock)
+        worker = EffectWorker(self.runtime)
         threads += [(f"effects-{n}", stepping(worker.step)) for n in range(profile.effect_workers)]
-        threads += [("jobs", self._watch), ("warm-up", self.executors.warm_up)]
+        threads += [("jobs", self._watch), ("warm-up", partial(warm_up, self.runtime))]
         threads.append(("cleaning", lambda: self._cleaner.run(self._stop)))
         if self.notifier.wanted:
             threads.append(("notifier", stepping(self.notifier.step)))
@@ -229,7 +231,7 @@ class Dispatcher:
             with self.ledger.transaction() as tx:
                 leases.check(tx, self.lease)
                 timers.fire(tx, now)
-                mark("timers.before_commit")
+                hit("timers.before_commit")
 
     def _watch_lanes(self) -> None:
         """A handler that hangs would stop its lane for ever: end the process, and the message gets the blame."""

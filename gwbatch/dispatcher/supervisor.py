@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gwbatch import children
 from gwbatch.clock import Clock
-from gwbatch.dispatcher import backoff
+from gwbatch.errors import backoff
 from gwbatch.ledger import Ledger, positions
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Supervisor:
     def _ended(self, child: _Child, how: str) -> None:
         now = self._clock.now()
         child.failures = 1 if now - child.started > HEALTHY_AFTER else child.failures + 1
-        wait = backoff.delay(child.failures, first=1.0)
+        wait = backoff(child.failures, first=1.0)
         child.process, child.not_before = None, now + wait
         log.error("listener %s %s; starting it again in %.1f s (see its log)", child.name, how, wait)
         with self._ledger.transaction() as tx:

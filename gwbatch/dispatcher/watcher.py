@@ -7,19 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gwbatch.clock import Clock
-from gwbatch.config.profile import Profile
-from gwbatch.dispatcher import backoff
-from gwbatch.dispatcher.executors import end_job
-from gwbatch.dispatcher.lanes import in_words, printable
-from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy
-from gwbatch.faults import mark
-from gwbatch.handlers.registry import Registry
+from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, backoff, describe, printable
+from gwbatch.executors.jobs import end_job
+from gwbatch.failpoints import hit
 from gwbatch.jobs.result import fault, read_result
-from gwbatch.ledger import Ledger, jobs, leases
+from gwbatch.ledger import jobs, leases
 from gwbatch.ledger.jobs import Job
 from gwbatch.model import JobReport, JobState, Remedy
-from gwbatch.schedulers import Scheduler
+from gwbatch.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +22,13 @@ log = logging.getLogger(__name__)
 class JobWatcher:
     """Follows jobs until they end; never takes silence for an end."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        profile: Profile,
-        scheduler: Scheduler,
-        registry: Registry,
-        lease: leases.Lease,
-        clock: Clock,
-    ) -> None:
-        self._ledger = ledger
-        self._profile = profile
-        self._scheduler = scheduler
-        self._registry = registry
-        self._lease = lease
-        self._clock = clock
+    def __init__(self, runtime: Runtime) -> None:
+        self._ledger = runtime.ledger
+        self._profile = runtime.profile
+        self._scheduler = runtime.scheduler()
+        self._registry = runtime.registry
+        self._lease = runtime.lease
+        self._clock = runtime.clock
         self._given_up: dict[str, tuple[int, float]] = {}  # attempt: failed tries to cancel it, and the next one's time
 
     def step(self) -> bool:
@@ -65,7 +52,7 @@ class JobWatcher:
                 raise
             except Exception as error:
                 log.exception("job %s: its result could not be taken", job.attempt_key)
-                reason = f"its result could not be taken: {in_words(error)}"
+                reason = f"its result could not be taken: {describe(error)}"
                 self._take(replace(job, directory=None), JobReport(job.attempt_key, JobState.FAILED, reason=reason))
         return True
 
@@ -78,14 +65,14 @@ class JobWatcher:
         unchanged = report.state is job.state and (report.reason or None) == job.reason
         if unchanged and (report.started is None or job.started is not None):
             return
-        mark(f"watcher.{report.state.lower()}")
+        hit(f"watcher.{report.state.lower()}")
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
             if report.state.final:
                 end_job(tx, job, report, result, self._registry, self._clock.now())
             else:
                 jobs.report(tx, job, report, None, self._clock.now())
-        mark(f"watcher.{report.state.lower()}_committed")
+        hit(f"watcher.{report.state.lower()}_committed")
 
     def _remedied(self, job: Job, report: JobReport) -> JobReport:
         """What helps a held job: releasing it some times, else giving this attempt up for one elsewhere."""
@@ -106,7 +93,7 @@ class JobWatcher:
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
             jobs.released(tx, job, self._clock.now())  # counted first: a crash here costs a release, not a loop
-        mark("watcher.release")
+        hit("watcher.release")
         try:
             self._scheduler.release(job.attempt_key)
         except GwbatchError as error:
@@ -134,7 +121,7 @@ class JobWatcher:
         try:
             self._scheduler.cancel(job.attempt_key)
         except GwbatchError as error:
-            self._given_up[job.attempt_key] = (tries + 1, self._clock.now() + backoff.delay(tries + 1, first=1.0))
+            self._given_up[job.attempt_key] = (tries + 1, self._clock.now() + backoff(tries + 1, first=1.0))
             log.warning("job %s could not be cancelled yet: %s", job.attempt_key, error)
             return report
         self._given_up.pop(job.attempt_key, None)

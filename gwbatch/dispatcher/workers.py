@@ -1,4 +1,4 @@
-"""Effect workers: claim one effect, carry it out, write down how it went."""
+"""Effect workers: claim one effect, execute it, write down how it went."""
 
 from __future__ import annotations
 
@@ -7,35 +7,33 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from gwbatch.clock import Clock
-from gwbatch.dispatcher import backoff
-from gwbatch.dispatcher.executors import Executors
-from gwbatch.dispatcher.lanes import in_words
-from gwbatch.dispatcher.outcome import Outcome
-from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, is_transient
-from gwbatch.faults import mark
-from gwbatch.ledger import Ledger, Transaction, effects, leases
+from gwbatch.effects import KINDS
+from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, backoff, describe, is_transient
+from gwbatch.executors.registry import EffectResult, execute, on_dead
+from gwbatch.failpoints import hit
+from gwbatch.ledger import Transaction, effects, leases
 from gwbatch.ledger.effects import Claimed
+from gwbatch.runtime import Runtime
 
-LONGEST = {"job.submit": 10.0}  # s between tries: asking the own submit host costs little, a sky map is waited for
+LONGEST = 60.0  # s between two attempts at an effect of an unknown kind
 
 log = logging.getLogger(__name__)
 
 
 class EffectWorker:
-    """Carries effects out, one at a time; several workers share a ledger.
+    """Executes effects, one at a time; several workers share a ledger.
 
     A claim is committed before the effect is begun, so that after a crash its outcome is known to be unknown.
     """
 
-    def __init__(self, ledger: Ledger, executors: Executors, lease: leases.Lease, clock: Clock) -> None:
-        self._ledger = ledger
-        self._executors = executors
-        self._lease = lease
-        self._clock = clock
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._ledger = runtime.ledger
+        self._lease = runtime.lease
+        self._clock = runtime.clock
 
     def step(self) -> bool:
-        """Carry out one effect; False when none may run now."""
+        """Execute one effect; False when none may run now."""
         if not self._anything_ready():
             return False
         with self._ledger.transaction() as tx:
@@ -43,20 +41,20 @@ class EffectWorker:
             claimed = effects.claim(tx, self._lease.token, self._clock.now())
         if claimed is None:
             return False
-        mark("effect.claimed")
+        hit("effect.claimed")
         try:
-            outcome = self._executors.carry_out(claimed)
+            result = execute(claimed, self._runtime)
         except Exception as error:
             self._write_down(partial(self._failed, claimed=claimed, error=error))
             return True
-        mark("effect.before_done")
+        hit("effect.before_done")
         try:
-            self._write_down(partial(self._succeeded, claimed=claimed, outcome=outcome))
+            self._write_down(partial(self._succeeded, claimed=claimed, result=result))
         except LeaseLost:
             raise
         except Exception as error:
             self._write_down(partial(self._failed, claimed=claimed, error=error))
-        mark("effect.after_done")
+        hit("effect.after_done")
         return True
 
     def _write_down(self, write: Callable[[Transaction], None]) -> None:
@@ -71,10 +69,10 @@ class EffectWorker:
                 log.warning("%s", error)
                 time.sleep(0.2)
 
-    def _succeeded(self, tx: Transaction, claimed: Claimed, outcome: Outcome) -> None:
-        if outcome.commit is not None:
-            outcome.commit(tx)
-        effects.done(tx, claimed, outcome.result, self._clock.now())
+    def _succeeded(self, tx: Transaction, claimed: Claimed, result: EffectResult) -> None:
+        if result.commit is not None:
+            result.commit(tx)
+        effects.done(tx, claimed, result.detail, self._clock.now())
 
     def _anything_ready(self) -> bool:
         """A look that takes no lock, so that idle workers disturb nobody."""
@@ -84,11 +82,11 @@ class EffectWorker:
         )
 
     def _failed(self, tx: Transaction, claimed: Claimed, error: Exception) -> None:
-        reason, now = in_words(error), self._clock.now()
+        reason, now = describe(error), self._clock.now()
         if is_transient(error):
-            wait = getattr(error, "retry_after", None) or backoff.delay(
-                claimed.attempts, longest=LONGEST.get(claimed.kind, 60.0)
-            )
+            kind = KINDS.get(claimed.kind)
+            longest = kind.max_delay if kind is not None else LONGEST
+            wait = getattr(error, "retry_after", None) or backoff(claimed.attempts, longest=longest)
             log.warning("effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
             effects.postpone(tx, claimed, now + wait, reason, getattr(error, "expected", None))
         else:
@@ -96,4 +94,4 @@ class EffectWorker:
                 "effect %s failed for good: %s", claimed.key, reason, exc_info=not isinstance(error, GwbatchError)
             )
             effects.bury(tx, claimed, reason, now)
-            self._executors.given_up(tx, claimed, reason)
+            on_dead(tx, claimed, reason, self._runtime)

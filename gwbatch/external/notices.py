@@ -13,6 +13,7 @@ from gwbatch.errors import BadInput
 from gwbatch.external.json_notices import read_json
 from gwbatch.external.missions import VOEVENT_PREFIX
 from gwbatch.external.voevents import read_voevent
+from gwbatch.keys import external_key
 from gwbatch.voevent import is_voevent
 
 _TRIGGER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # it becomes part of keys, paths and queries
@@ -135,17 +136,6 @@ class Notice:
         return external_key(self.observatory, self.trigger_id, test=self.test, mdc=self.search == "MDC", time=self.time)
 
 
-def external_key(observatory: str, trigger_id: str, *, test: bool, mdc: bool, time: float) -> str:
-    """Return the key of a trigger's event: categories never mix, and mock triggers may all bear the same id."""
-    category = f"{'.test' if test else ''}{'.mdc' if mdc else ''}"
-    return f"E@{observatory}{category}-{trigger_id}{f'-{int(time)}' if mdc else ''}"
-
-
-def is_external(key: str) -> bool:
-    """Whether a key names an external event, or one together with a superevent."""
-    return key.startswith("E@")
-
-
 def parse_notice(topic: str, payload: bytes | Mapping[str, Any]) -> Notice:
     """Read a notice; what it is follows from its content alone.
 
@@ -203,4 +193,4 @@ def _check(notice: Notice) -> None:
         raise BadInput("Invalid notice: a negative duration or false alarm rate (far).")
 
 
-__all__ = ["Evidence", "Notice", "external_key", "is_external", "parse_notice"]
+__all__ = ["Evidence", "Notice", "parse_notice"]

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import entry_points
 from typing import Any
 
 from gwbatch.config.policy import Policy
@@ -207,8 +206,6 @@ def load_handlers(policy: Policy, profile: Profile) -> Registry:
 
     builtin.register(policy, profile)
     import_plugins(profile.plugins, profile.plugin_folders)
-    for entry in entry_points(group="gwbatch.plugins"):
-        entry.load()
     return REGISTRY
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.errors import GwbatchError, TransientError, missing_package
-from gwbatch.faults import mark
+from gwbatch.failpoints import hit
 from gwbatch.jobs import result
 from gwbatch.jobs.catalogue import Work, computation
 from gwbatch.jobs.directory import REQUEST
@@ -71,7 +71,7 @@ def run(
     (directory / "started.json").write_text(
         json.dumps({"key": key, "started": started, "host": socket.gethostname(), "cores": _cores()})
     )
-    mark(f"job.{kind}.started")
+    hit(f"job.{kind}.started")
     error: dict[str, Any] | None = None
     facts: Mapping[str, Any] = {}
     # The suffix stays as it is: the tools tell the format from it.
@@ -97,7 +97,7 @@ def run(
         )
         error = {"type": type(problem).__name__, "message": message, "retryable": retryable}
         partial.unlink(missing_ok=True)
-    mark(f"job.{kind}.before_result")
+    hit(f"job.{kind}.before_result")
     result.write_json(
         directory / result.NAME,
         {
@@ -117,7 +117,7 @@ def run(
             "run_seconds": time.time() - started,
         },
     )
-    mark(f"job.{kind}.after_result")
+    hit(f"job.{kind}.after_result")
     if error is None:
         return EXIT_DONE
     return EXIT_FAILED if error["retryable"] else EXIT_BAD_INPUT

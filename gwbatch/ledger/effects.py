@@ -7,25 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gwbatch.effects import Effect
+from gwbatch.effects import Effect, encode
 from gwbatch.ledger.database import Transaction, query
 
 
 @dataclass(frozen=True)
 class Claimed:
-    """An effect that a worker carries out.
-
-    Attributes
-    ----------
-    attempts : int
-        1 the first time; above 1 the outcome of an earlier attempt is unknown and the other side is asked.
-    """
+    """The row of an effect that a worker has claimed; `args` is JSON."""
 
     id: int
     key: str
     kind: str
-    subject: str
-    args: dict[str, Any]
+    args: str
+    after: str | None
     attempts: int
     message_id: int | None
     created: float
@@ -33,19 +27,11 @@ class Claimed:
 
 def ask_for(tx: Transaction, effect: Effect, now: float, message_id: int | None = None) -> bool:
     """Write an effect down; False when its key is known already."""
+    row = encode(effect)
     cursor = tx.execute(
         "INSERT OR IGNORE INTO effects (key, kind, subject, args, after, priority, state, message_id, created) "
         "VALUES (?, ?, ?, ?, ?, ?, 'ready', ?, ?)",
-        (
-            effect.key,
-            effect.kind,
-            effect.subject,
-            json.dumps(dict(effect.args)),
-            effect.after,
-            effect.priority,
-            message_id,
-            now,
-        ),
+        (row.key, row.kind, row.subject, row.args, row.after, row.priority, message_id, now),
     )
     return cursor.rowcount == 1
 
@@ -53,7 +39,7 @@ def ask_for(tx: Transaction, effect: Effect, now: float, message_id: int | None 
 def claim(tx: Transaction, owner: int, now: float) -> Claimed | None:
     """Take the best effect that may run now."""
     row = tx.execute(query("claim_effect"), {"owner": owner, "now": now}).fetchone()
-    return None if row is None else Claimed(**{**dict(row), "args": json.loads(row["args"])})
+    return None if row is None else Claimed(**dict(row))
 
 
 def done(tx: Transaction, claimed: Claimed, result: Mapping[str, Any], now: float) -> None:
@@ -82,16 +68,11 @@ def release_running(tx: Transaction) -> int:
     return tx.execute("UPDATE effects SET state = 'ready' WHERE state = 'running'").rowcount
 
 
-def retry_dead(tx: Transaction, key: str | None = None) -> int:
-    """Let one dead effect, or all, be claimed again; returns how many."""
+def retry_dead(tx: Transaction, key: str | None = None) -> list[tuple[str, str]]:
+    """Let one dead effect, or all, be claimed again; returns kind and arguments (JSON) of each."""
     where, parameters = ("", ()) if key is None else ("AND key = ?", (key,))
-    # A job whose submission was given up has failed; now it waits again, unless another attempt came after that one.
-    tx.execute(
-        "UPDATE jobs SET state = 'WAITING' WHERE state = 'FAILED' AND (key, attempt) IN (SELECT "
-        "json_extract(args, '$.job'), json_extract(args, '$.attempt') FROM effects "
-        f"WHERE state = 'dead' AND kind = 'job.submit' {where})",
+    rows = tx.execute(
+        f"UPDATE effects SET state = 'ready', not_before = 0 WHERE state = 'dead' {where} RETURNING kind, args",
         parameters,
-    )
-    return tx.execute(
-        f"UPDATE effects SET state = 'ready', not_before = 0 WHERE state = 'dead' {where}", parameters
-    ).rowcount
+    ).fetchall()
+    return [(row["kind"], row["args"]) for row in rows]

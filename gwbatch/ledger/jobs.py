@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gwbatch.effects import Effect
+from gwbatch.effects import Effect, SubmitJob
 from gwbatch.ledger import effects
 from gwbatch.ledger.database import Transaction, query
 from gwbatch.model import JobReport, JobState
@@ -81,12 +81,7 @@ def plan(
     """Write a job down and return the effect that submits it; None when the job is known already."""
     values = {"key": key, "kind": kind, "queue": queue, "subject": subject, "request": json.dumps(dict(request))}
     cursor = tx.execute(query("put_job"), {**values, "priority": priority, "state": JobState.WAITING, "now": now})
-    return submission(key, 1, priority) if cursor.rowcount else None
-
-
-def submission(key: str, attempt: int, priority: int) -> Effect:
-    """The effect that hands one attempt to the scheduler."""
-    return Effect(f"{key}/submit/{attempt}", "job.submit", key, {"job": key, "attempt": attempt}, None, priority)
+    return SubmitJob(key, 1, priority) if cursor.rowcount else None
 
 
 def try_again(tx: Transaction, job: Job, now: float) -> None:
@@ -96,7 +91,12 @@ def try_again(tx: Transaction, job: Job, now: float) -> None:
     tx.execute(
         query("try_job_again"), {"key": job.key, "state": JobState.WAITING, "avoid": json.dumps(avoid), "now": now}
     )
-    effects.ask_for(tx, submission(job.key, job.attempt + 1, job.priority), now)
+    effects.ask_for(tx, SubmitJob(job.key, job.attempt + 1, job.priority), now)
+
+
+def wait_again(tx: Transaction, key: str, attempt: int) -> None:
+    """Let a job whose submission had failed wait for it again, unless another attempt came after that one."""
+    tx.execute("UPDATE jobs SET state = 'WAITING' WHERE state = 'FAILED' AND key = ? AND attempt = ?", (key, attempt))
 
 
 def get(tx: Transaction, key: str) -> Job | None:

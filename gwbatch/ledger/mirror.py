@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gwbatch.keys import is_our_superevent
 from gwbatch.ledger.database import Transaction, query
 from gwbatch.model import Decision
 from gwbatch.superevents.candidate import Event, Superevent, parse_event
@@ -227,7 +228,7 @@ class Mirror:
 
 def _written(decision: Decision, superevent: Superevent) -> list[str]:
     """Which parts of a superevent's shape a decision has us write to GraceDB."""
-    if superevent.key.startswith("S@"):
+    if is_our_superevent(superevent.key):
         return [name for name in SHAPE if decision.action == "create" or name in decision.detail]
     # The server clusters: it keeps the window itself.
     return [name for name in ("t_0", "preferred") if decision.action == "update" and name in decision.detail]

@@ -20,7 +20,7 @@ WHERE id = (
           WHERE p.subject = e.subject AND p.id < e.id AND p.state IN ('ready', 'running'))
       AND (e.after IS NULL OR EXISTS (SELECT 1 FROM effects AS d WHERE d.key = e.after AND d.state = 'done'))
     ORDER BY e.priority DESC, e.id LIMIT 1)
-RETURNING id, key, kind, subject, args, attempts, message_id, created;
+RETURNING id, key, kind, args, after, attempts, message_id, created;
 
 -- name: next_offset
 SELECT coalesce(max(offset), -1) + 1 FROM messages

@@ -23,7 +23,7 @@ from confluent_kafka import (
 from gwbatch.clock import Clock
 from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import TransientError
-from gwbatch.faults import mark
+from gwbatch.failpoints import hit
 from gwbatch.handlers.registry import OWN_TOPICS, Registry
 from gwbatch.ledger import Ledger, Transaction, messages, positions
 from gwbatch.ledger.messages import Incoming
@@ -111,7 +111,7 @@ class KafkaListener:
         """The messages and the next offsets, in one transaction."""
         self.connected, self.note = True, None
         moved: dict[_Place, Position] = {}
-        mark("listener.received")
+        hit("listener.received")
         with self._ledger.transaction() as tx:
             now = self._clock.now()
             for message in batch:
@@ -123,9 +123,9 @@ class KafkaListener:
                 moved[place] = Position(place[0], place[1], position.epoch, message.offset() + 1)
             for place, position in moved.items():
                 positions.put(tx, self._name, position, now, high_watermark=self._high(place))
-            mark("listener.before_commit")
+            hit("listener.before_commit")
         self._next.update(moved)
-        mark("listener.after_commit")
+        hit("listener.after_commit")
 
     def _receive(self, tx: Transaction, message: Message, epoch: int, now: float) -> None:
         topic = message.topic().removeprefix(self._prefix)

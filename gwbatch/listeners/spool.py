@@ -19,7 +19,7 @@ from pathlib import Path
 from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import BadInput, ConfigError
-from gwbatch.faults import mark
+from gwbatch.failpoints import hit
 from gwbatch.handlers.recorded import read_message
 from gwbatch.handlers.registry import Registry
 from gwbatch.ledger import Ledger, Transaction, messages, positions
@@ -86,8 +86,8 @@ class SpoolListener:
                     refused |= not self._receive(tx, part, size, path)
                 position = Position(place, 0, 0, batch[-1][0] + 1)
                 positions.put(tx, self._name, position, self._clock.now())
-                mark("listener.before_commit")
-            mark("listener.after_commit")
+                hit("listener.before_commit")
+            hit("listener.after_commit")
             count += len(batch)
         path.rename(self._directory / ("refused" if refused else "done") / path.name)
         return count

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch import children
-from gwbatch.faults import mark
+from gwbatch.failpoints import hit
 from gwbatch.jobs.result import NAME, write_json
 from gwbatch.model import JobReport, JobRequest, JobState
 
@@ -107,7 +107,7 @@ class LocalScheduler:
                 self._order += 1
                 folder = self._index / f"{self._order:08d}"
                 folder.mkdir(exist_ok=True)  # one that has no ticket was begun by a dispatcher that was killed
-                mark("local.before_ticket")
+                hit("local.before_ticket")
                 ticket = {
                     "key": request.key,
                     "directory": str(request.directory),
@@ -117,7 +117,7 @@ class LocalScheduler:
                     "order": self._order,
                 }
                 write_json(folder / "ticket.json", ticket)
-                mark("local.after_ticket")
+                hit("local.after_ticket")
                 known = self._entries[request.key] = _entry(folder, ticket)
             self._start_what_fits()
             return known.folder.name
@@ -224,7 +224,7 @@ class LocalScheduler:
         descriptor = os.open(entry.folder / "lock", os.O_CREAT | os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mark("local.before_start")
+            hit("local.before_start")
             entry.process = subprocess.Popen(
                 ["/bin/sh", "-c", _WRAPPER, "gwbatch-job", str(entry.folder), *entry.command],
                 cwd=entry.directory,
@@ -234,7 +234,7 @@ class LocalScheduler:
                 stdin=subprocess.DEVNULL,
             )
             entry.running = True
-            mark("local.after_start")
+            hit("local.after_start")
         finally:
             os.close(descriptor)
 

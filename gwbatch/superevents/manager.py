@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from gwbatch.config.policy import Policy
+from gwbatch.keys import superevent_key
 from gwbatch.model import Decision
 from gwbatch.superevents.admission import drop_reason
 from gwbatch.superevents.candidate import Event, Superevent, category_of
@@ -102,7 +103,9 @@ class Manager:
         if match is not None:
             yield from self._add(match, event, window, view, "its window overlaps the superevent's")
         else:
-            yield from self._create(f"S@{event.graceid}", None, event, window, "no superevent overlaps its window")
+            yield from self._create(
+                superevent_key(event.graceid), None, event, window, "no superevent overlaps its window"
+            )
 
     def _adopt(self, named: str, event: Event, window: tuple[float, float], view: View) -> Iterator[Decision]:
         reason = f"the server put it into {named}"

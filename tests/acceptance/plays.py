@@ -15,7 +15,7 @@ from gwbatch.demo import observatories
 from gwbatch.demo.pipelines import Trigger, upload
 from gwbatch.demo.stage import Stage
 from gwbatch.demo.verdict import left_to_do, unfinished
-from gwbatch.gracedb.client import make_client
+from gwbatch.gracedb import make_client
 from gwbatch.ledger import Ledger
 
 POLICY = load_policy()

@@ -17,17 +17,17 @@ from starlette.convertors import register_url_convertor
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy, load_policy
 from gwbatch.config.profile import NOTICE_TOPICS, GraceDBSettings, ListenerSettings, Profile, Resources
-from gwbatch.dispatcher.executors import Executors
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
-from gwbatch.gracedb.client import make_client
+from gwbatch.gracedb import make_client
 from gwbatch.handlers import REGISTRY, load_handlers
 from gwbatch.handlers.voevent import voevent_topic
 from gwbatch.jobs import result
 from gwbatch.ledger import Ledger, effects, leases, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.model import JobRequest
+from gwbatch.runtime import Once, Runtime, connect_gracedb
 from gwbatch.sandbox.routes import make_app
 from gwbatch.sandbox.server import _Version
 from gwbatch.sandbox.store import Store
@@ -102,15 +102,14 @@ class Rig:
         with self.ledger.transaction() as tx:
             self.lease = leases.acquire(tx, "dispatcher", self.clock.now())
             effects.release_running(tx)
-        self.executors = Executors(
-            self.ledger, self.profile, self.folder, self.scheduler, REGISTRY, self.clock, self.policy
-        )
-        self.worker = EffectWorker(self.ledger, self.executors, self.lease, self.clock)
-        self.watcher = JobWatcher(self.ledger, self.profile, self.scheduler, REGISTRY, self.lease, self.clock)
-        make = lambda name: Lane(  # noqa: E731
-            name, self.ledger, REGISTRY, self.policy, self.profile, self.lease, self.clock, self.folder / "notes"
-        )
-        self.lanes = [make("superevent"), make("exttrig"), make("general")]
+        gracedb = Once(lambda: connect_gracedb(self.profile.gracedb))
+        self.runtime = Runtime(
+            self.ledger, REGISTRY, self.policy, self.profile, self.folder, self.clock, self.lease,
+            lambda: self.scheduler, gracedb,
+        )  # fmt: skip
+        self.worker = EffectWorker(self.runtime)
+        self.watcher = JobWatcher(self.runtime)
+        self.lanes = [Lane(name, self.runtime, self.folder / "notes") for name in ("superevent", "exttrig", "general")]
 
     def carry(self, *, lose: Sequence[str] = ()) -> None:
         """Be the listener: alerts from the outbox into the ledger."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gwbatch.config.policy import load_policy
-from gwbatch.effects import Effect
+from gwbatch.effects import Label
 from gwbatch.external import combine, parse_notice
 from gwbatch.ledger import Ledger, effects, jobs, leases, messages, positions
 from gwbatch.ledger.external import Coincidence, Externals
@@ -66,8 +66,9 @@ def fill(state: Path) -> None:
         )
         mirror.put_product(Product("S@G1", "bayestar.png", "0", str(picture), {}), now)
         mirror.put_product(Product("S@G1", "../../etc/passwd.png", "0", "/etc/passwd", {}), now)
-        effects.ask_for(tx, Effect("S@G1/label/x", EVIL, "S@G1", {"target": EVIL}), now)
-        tx.execute("UPDATE effects SET state = 'dead', error = ?, finished = ?", (EVIL, now))
+        effects.ask_for(tx, Label("S@G1", EVIL), now)
+        evil = (EVIL, json.dumps({"target": EVIL}), EVIL, now)
+        tx.execute("UPDATE effects SET state = 'dead', kind = ?, args = ?, error = ?, finished = ?", evil)
         jobs.plan(tx, "G1/localize", "localize", "openmp", "G1", {"inputs": {}, "evil": EVIL}, 1, now)
         job = jobs.get(tx, "G1/localize")
         assert job is not None

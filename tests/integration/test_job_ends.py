@@ -7,7 +7,8 @@ import time
 import pytest
 
 from gwbatch.errors import BadInput
-from gwbatch.ledger import effects, jobs
+from gwbatch.executors.registry import retry_dead
+from gwbatch.ledger import jobs
 from gwbatch.model import JobRequest, JobState
 from gwbatch.schedulers.base import SchedulerError
 from tests.integration.rig import Rig, well, write_result
@@ -39,7 +40,7 @@ def test_the_second_end_of_one_attempt_is_handled_too(rig: Rig, monkeypatch: pyt
     rig.settle()
     assert localize(rig).state is JobState.FAILED
     with rig.ledger.transaction() as tx:
-        assert effects.retry_dead(tx) == 1
+        assert retry_dead(tx) == 1
     rig.settle()
     ends = rig.ledger.read("SELECT count(*) AS n FROM messages WHERE topic = 'job.ended'")[0]["n"]
     decided = rig.ledger.read(
@@ -49,7 +50,7 @@ def test_the_second_end_of_one_attempt_is_handled_too(rig: Rig, monkeypatch: pyt
     assert decided == 4  # two handlers see each
     reasons.clear()
     with rig.ledger.transaction() as tx:
-        assert effects.retry_dead(tx) == 1
+        assert retry_dead(tx) == 1
     rig.settle()
     assert localize(rig).state is JobState.DONE
     assert "bayestar.multiorder.fits,0" in rig.files(graceid)  # the third end, a good one
@@ -93,12 +94,12 @@ def test_a_dead_submission_of_an_earlier_attempt_revives_no_job(rig: Rig, monkey
     assert (localize(rig).state, localize(rig).attempt) == (JobState.FAILED, 2)
     first = rig.ledger.read("SELECT key FROM effects WHERE key LIKE '%/submit/1'")[0]["key"]
     with rig.ledger.transaction() as tx:
-        effects.retry_dead(tx, first)  # gwbatch deadletter retry, of the wrong one
+        retry_dead(tx, first)  # gwbatch deadletter retry, of the wrong one
     rig.settle()
     assert localize(rig).state is JobState.FAILED  # and not WAITING for ever
     reasons.clear()
     with rig.ledger.transaction() as tx:
-        effects.retry_dead(tx)
+        retry_dead(tx)
     rig.settle()
     assert localize(rig).state is JobState.DONE
 
@@ -107,7 +108,7 @@ def test_a_reader_of_maps_that_fails_oddly_ends_no_worker(rig: Rig, monkeypatch:
     def explode(*_: object) -> None:
         raise BadInput("odd")
 
-    monkeypatch.setattr("gwbatch.gracedb.writer.Writer.download", explode)
+    monkeypatch.setattr("gwbatch.gracedb.GraceDB.download", explode)
     rig.upload()
     rig.settle()
     assert localize(rig).state is JobState.FAILED

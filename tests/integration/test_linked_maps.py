@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from gwbatch.config.policy import load_policy
-from gwbatch.dispatcher import linked_maps
-from gwbatch.dispatcher.linked_maps import Patience, decode_map, fetch_map
 from gwbatch.errors import BadInput, NotThereYet, TransientError
+from gwbatch.executors import inputs
+from gwbatch.executors.inputs import Patience, decode_map, fetch_map
 from gwbatch.ledger.report import report
 from tests.integration.rig import Rig, Server
 from tests.notices import GUANO, fermi, guano
@@ -119,7 +119,7 @@ def test_a_server_that_breaks_the_protocol_costs_a_try(site: Site, answer: bytes
 
 
 def test_a_server_that_is_too_slow_costs_a_try(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linked_maps, "WHOLE", -1.0)
+    monkeypatch.setattr(inputs, "WHOLE", -1.0)
     site.pages["/map.fits"] = (200, b"x" * 100, {"Content-Length": "100"})
     with pytest.raises(NotThereYet, match="only 100 bytes"):
         fetch_map(f"{site.url}map.fits", [site.url], LIMIT, PATIENT, NOW)

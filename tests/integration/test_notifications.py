@@ -98,7 +98,7 @@ def notifier(rig: Rig, tmp_path: Path, hook: Hook | None = None, **settings: Any
     notify = NotifySettings(**{"select": ["dead letters"], "after": 5.0, **settings})
     rig.profile = msgspec.structs.replace(rig.profile, notify=notify)
     rig.restart()
-    return Notifier(rig.ledger, notify, rig.lease, rig.clock)
+    return Notifier(rig.runtime)
 
 
 def look(rig: Rig, watch: Notifier, seconds: float = 30.0) -> None:

@@ -19,7 +19,7 @@ from ligo.gracedb.exceptions import HTTPError
 
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.config.resources import demo_event
-from gwbatch.gracedb.client import make_client
+from gwbatch.gracedb import make_client
 
 # They contradict test_deprecated.py of the same suite: no server passes both.
 IMPOSSIBLE = {

@@ -16,10 +16,10 @@ import pytest
 import requests
 
 from gwbatch.config.profile import GraceDBSettings
-from gwbatch.effects import Effect
+from gwbatch.effects import UpdateSuperevent
 from gwbatch.errors import LedgerBusy
-from gwbatch.gracedb.client import GraceDBUnreachable, make_client
-from gwbatch.gracedb.writer import Writer
+from gwbatch.executors.registry import retry_dead
+from gwbatch.gracedb import GraceDB, GraceDBUnreachable, make_client
 from gwbatch.handlers import REGISTRY, every
 from gwbatch.jobs import result
 from gwbatch.ledger import Ledger, effects, timers
@@ -105,7 +105,7 @@ def test_a_download_that_is_cut_is_tried_again(rig: Rig) -> None:
     thread = threading.Thread(target=serve)
     thread.start()
     with pytest.raises(GraceDBUnreachable, match=r"download coinc\.xml of G1"):
-        Writer(make_client(GraceDBSettings(base, "none"))).download("G1", "coinc.xml")
+        GraceDB(make_client(GraceDBSettings(base, "none"))).download("G1", "coinc.xml")
     thread.join()
 
 
@@ -113,7 +113,7 @@ def test_a_download_that_is_cut_is_tried_again(rig: Rig) -> None:
 def test_an_expired_token_is_waited_for(rig: Rig, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     rig.settle(1.0)
     graceid = rig.upload(nature=False)
-    client = rig.executors.writer.client
+    client = rig.runtime.gracedb().client
     real = client.request
 
     def refused(*args: Any, **kwargs: Any) -> Any:
@@ -139,7 +139,7 @@ def test_a_submission_that_was_given_up_can_be_retried(rig: Rig) -> None:
     assert rig.states("jobs")[f"{graceid}/localize"] == "FAILED"
     rig.server.store._db.execute("INSERT INTO files VALUES (?, 'coinc.xml', 0, ?)", (graceid, content))
     with rig.ledger.transaction() as tx:
-        assert effects.retry_dead(tx) == 1
+        assert retry_dead(tx) == 1
     rig.settle()
     assert rig.states("jobs")[f"{graceid}/localize"] == "DONE"
 
@@ -150,9 +150,7 @@ def test_a_late_update_does_not_take_gracedb_back_in_time(rig: Rig) -> None:
     (row,) = rig.ledger.read("SELECT key, graceid FROM superevents")
     rig.server.client.update_superevent(row["graceid"], preferred_event=second)
     rig.settle()
-    late = Effect(
-        "late", "gracedb.update_superevent", row["key"], {"superevent": row["key"], "changes": {"preferred": first}}
-    )
+    late = UpdateSuperevent(row["key"], {"preferred": first}, occasion="late")
     with rig.ledger.transaction() as tx:
         effects.ask_for(tx, late, 0.0)
     rig.settle()

@@ -12,8 +12,8 @@ import pytest
 from gwbatch.config.resources import demo_event
 from gwbatch.demo.pipelines import with_far
 from gwbatch.errors import BadInput
+from gwbatch.executors import external
 from gwbatch.gpstime import gps_to_utc
-from gwbatch.gracedb.writer import Writer
 from gwbatch.ledger.mirror import Mirror
 from tests.integration.rig import FACTS, Rig
 from tests.integration.test_way_of_a_notice import MERGER, burst, far_file, labels
@@ -51,7 +51,7 @@ def test_an_external_event_that_cannot_be_made_holds_up_no_superevent(
     def refuse(*_: Any, **__: Any) -> None:
         raise BadInput("403 no permission for pipeline Fermi")
 
-    monkeypatch.setattr(Writer, "create_external", refuse)
+    monkeypatch.setattr(external, "_create", refuse)
     rig.notice(burst())
     rig.upload(far=1e-6)
     rig.settle()

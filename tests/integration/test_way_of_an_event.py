@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from matplotlib.image import imread
 
 from gwbatch.cli import cli
-from gwbatch.gracedb.client import GraceDBUnreachable
+from gwbatch.executors.gracedb import write_label
+from gwbatch.gracedb import GraceDBUnreachable
 from gwbatch.ledger import jobs
 from gwbatch.model import JobRequest, JobState
 from gwbatch.schedulers.simulated import Step
@@ -128,7 +129,7 @@ def test_gracedb_down_for_an_hour_loses_nothing_and_keeps_the_order(rig: Rig, mo
     rig.settle(1.0)
     graceid = rig.upload()
     rig.carry()
-    client = rig.executors.writer.client
+    client = rig.runtime.gracedb().client
     real = client.request
 
     def down(*args: Any, **kwargs: Any) -> Any:
@@ -172,7 +173,7 @@ class Loser:
 def test_a_lost_reply_to_any_write_repeats_nothing(rig: Rig, how: str) -> None:
     """The other side took every first request of its kind; we never heard. Nothing may be there twice."""
     lost: list[str] = []
-    rig.executors.writer.client.request = Loser(rig.executors.writer.client, lost, how)
+    rig.runtime.gracedb().client.request = Loser(rig.runtime.gracedb().client, lost, how)
     graceid = rig.upload()
     other = rig.upload("pycbc", far=3e-9)
     for _ in range(100):
@@ -180,7 +181,7 @@ def test_a_lost_reply_to_any_write_repeats_nothing(rig: Rig, how: str) -> None:
             rig.settle(5.0)
         except LostReply:
             rig.restart()
-            rig.executors.writer.client.request = Loser(rig.executors.writer.client, lost, how)
+            rig.runtime.gracedb().client.request = Loser(rig.runtime.gracedb().client, lost, how)
     assert {"POST superevents", "POST events", "POST labels", "POST logs", "POST log"} <= set(lost)
     (superevent,) = rig.superevents()
     assert superevent["gw_events"] == [graceid, other]
@@ -373,7 +374,7 @@ def test_the_jobs_environment_is_not_the_ledgers(rig: Rig) -> None:
 def test_an_unreachable_server_says_so_in_words(rig: Rig) -> None:
     rig.server.stop()
     with pytest.raises(GraceDBUnreachable, match="did not answer to label G1 DQV"):
-        rig.executors.writer.label("G1", "DQV", repeated=False)
+        write_label("G1", "DQV", rig.runtime.gracedb())
 
 
 def test_a_trigger_of_the_far_future_is_a_dead_letter(rig: Rig) -> None:

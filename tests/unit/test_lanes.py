@@ -13,13 +13,13 @@ import pytest
 from gwbatch import effects, igwn_alert
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy
-from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.lanes import MAX_ATTEMPTS, MAX_CRASHES, Lane
 from gwbatch.dispatcher.service import _arm
 from gwbatch.errors import LeaseLost, LedgerUnwritable, TransientError, is_transient
 from gwbatch.handlers import REGISTRY, Context, Registry, every
 from gwbatch.ledger import Ledger, leases, messages, timers
 from gwbatch.ledger.messages import Incoming
+from tests.runtimes import make_runtime
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ class Bench:
     def make(self, name: str = "general") -> Lane:
         with self.ledger.transaction() as tx:
             self.lease = leases.acquire(tx, "dispatcher", self.clock.now())
-        return Lane(name, self.ledger, REGISTRY, self.policy, Profile(), self.lease, self.clock, self.notes)
+        return Lane(name, make_runtime(self.ledger, self.policy, self.clock, self.lease), self.notes)
 
     def send(self, payload: bytes = b"{}", topic: str = "t") -> None:
         self.count += 1

@@ -92,8 +92,29 @@ def test_the_schema_is_made_once_by_however_many_processes(tmp_path: Path) -> No
     assert len(Ledger(path).read("SELECT * FROM _sqlite_migrations")) == steps
 
 
+class Thing(Effect, frozen=True):
+    """An effect whose key, subject and priority a test chooses."""
+
+    kind = "test.thing"
+    name: str
+    about: str
+    rank: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    @property
+    def subject(self) -> str:
+        return self.about
+
+    @property
+    def priority(self) -> int:
+        return self.rank
+
+
 def ask(tx: sqlite3.Connection, key: str, subject: str = "s", after: str | None = None, priority: int = 0) -> bool:
-    return effects.ask_for(tx, Effect(key, "k", subject, {}, after, priority), 1.0)
+    return effects.ask_for(tx, Thing(key, subject, priority, after=after), 1.0)
 
 
 def test_an_effect_asked_for_twice_is_one(ledger: Ledger) -> None:
@@ -134,7 +155,7 @@ def test_an_effect_waits_for_the_one_it_comes_after(ledger: Ledger) -> None:
         assert effects.claim(tx, 1, 2.0) is None
         effects.bury(tx, upload, "refused", 3.0)
         assert effects.claim(tx, 1, 4.0) is None, "what depends on a dead effect stays undone"
-        assert effects.retry_dead(tx, "upload") == 1
+        assert [kind for kind, _ in effects.retry_dead(tx, "upload")] == ["test.thing"]
 
 
 def test_higher_priority_goes_first(ledger: Ledger) -> None:

@@ -12,9 +12,10 @@ PACKAGE = Path(__file__).parents[2] / "gwbatch"
 
 # From the top down; a room imports rooms below it, and itself.
 ROOMS = [
-    "cli", "console", "metrics", "demo", "sandbox", "dispatcher", "listeners", "handlers", "gracedb", "schedulers",
+    "cli", "console", "metrics", "demo", "sandbox", "dispatcher", "executors", "runtime", "listeners", "handlers",
+    "gracedb", "schedulers",
     "ledger", "annotation", "superevents", "external", "jobs", "effects", "model", "plugins", "config", "private",
-    "children", "logs", "faults", "gpstime", "clock", "voevent", "errors",
+    "children", "logs", "failpoints", "keys", "gpstime", "clock", "voevent", "errors",
 ]  # fmt: skip
 
 

@@ -20,9 +20,9 @@ from gwbatch.annotation import (
 from gwbatch.annotation.graph import COINC, MAP, PSD
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
-from gwbatch.external.notices import is_external
 from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.registry import SUPEREVENT_CHANGED, Context
+from gwbatch.keys import creation_of, is_external
 from gwbatch.ledger import mirror
 from gwbatch.ledger.jobs import Job, get
 from gwbatch.model import JobState
@@ -101,7 +101,7 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
     key = superevent.key  # the one asked for may have been merged into another
     of_event = context.mirror.products(superevent.preferred)
     of_superevent = context.mirror.products(key)
-    created = f"{key}/create" if superevent.key.startswith("S@") else None
+    created = creation_of(key)
     for name, (comment, tags) in COPIES.items():
         source = of_event.get(name)
         if source is None or (name == MAP and name in of_superevent and PE_READY in superevent.labels):
@@ -183,7 +183,7 @@ def _take_result(job: Job, context: Context) -> Iterator[Effect]:
     facts = (job.result or {}).get("facts", {})
     path = str(Path(job.directory or "") / product.name)
     context.mirror.put_product(mirror.Product(job.subject, product.name, version, path, facts), context.now)
-    created = f"{job.subject}/create" if job.subject.startswith("S@") else None
+    created = creation_of(job.subject)
     upload = effects.upload(
         job.subject,
         product.name,

@@ -12,15 +12,15 @@ from gwbatch import effects
 from gwbatch.annotation import JOINT_PRODUCTS
 from gwbatch.annotation.graph import COMBINED_MAP, FAR_FILE
 from gwbatch.config.policy import Policy
-from gwbatch.effects import Effect
+from gwbatch.effects import AddEvent, Effect, PreferExternal, RemoveEvent, Upload
 from gwbatch.external import Match, Partner, best_match, coincide, preferred_external, raven_alert
 from gwbatch.external.coincidence import EM_COINC, HIGH_PROFILE, RAVEN_ALERT
-from gwbatch.external.notices import is_external
 from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.annotate import next_version
-from gwbatch.handlers.builtin.external_labels import occasion, relabel
-from gwbatch.handlers.builtin.external_maps import pair, plan_combined, plan_pictures, wanted_version
+from gwbatch.handlers.builtin.external_labels import occasion, relabel, set_label
+from gwbatch.handlers.builtin.external_maps import plan_combined, plan_pictures, wanted_version
 from gwbatch.handlers.registry import Context
+from gwbatch.keys import creation_of, is_external, pair_key
 from gwbatch.ledger import mirror
 from gwbatch.ledger.external import Coincidence, External
 from gwbatch.model import Decision
@@ -65,7 +65,7 @@ def _candidates(event: External, context: Context) -> Iterator[tuple[Superevent,
     seen, settings = event.seen, context.policy.external
     for superevent in context.mirror.superevents_near(seen.category, event.time, settings.reach):
         partner = partner_of(superevent, context)
-        combined = context.mirror.product(pair(event.key, superevent.key), COMBINED_MAP)
+        combined = context.mirror.product(pair_key(event.key, superevent.key), COMBINED_MAP)
         overlap = None if combined is None else combined.facts["overlap_integral"]
         match = None if partner is None else coincide(partner, seen, overlap, context.policy)
         if match is not None:
@@ -131,19 +131,12 @@ def _follow(event: External, old: Coincidence | None, new: Coincidence | None, c
     if old is None:
         yield relabel(event.key, EM_COINC, context, on=True, after=upload.key if upload else None)
     yield from plan_pictures(event.key, match.superevent, context)
-    yield from _show_products(event.key, pair(event.key, match.superevent), context)
+    yield from _show_products(event.key, pair_key(event.key, match.superevent), context)
 
 
 def _membership(match: Match, context: Context, *, join: bool) -> Effect:
-    kind, verb = ("gracedb.add_event", "add") if join else ("gracedb.remove_event", "remove")
-    return Effect(
-        f"{match.superevent}/{verb}/{match.external}/{occasion(context)}",
-        kind,
-        f"{match.external}/member",
-        {"superevent": match.superevent, "event": match.external},
-        f"{match.external}/create",
-        effects.LABEL_PRIORITY,
-    )
+    change = AddEvent if join else RemoveEvent
+    return change(match.superevent, match.external, occasion(context), after=creation_of(match.external))
 
 
 # ---- the superevent ---------------------------------------------------------------------------------------
@@ -168,17 +161,10 @@ def _present(key: str, context: Context) -> Iterator[Effect]:
     upload = _show_text(superevent.key, _far_text(events[preferred.key], match, context), preferred.key, context)
     if upload is not None:
         yield upload
-        yield Effect(
-            f"{superevent.key}/prefer-external/{upload.key.rpartition('/')[2]}",
-            "gracedb.prefer_external",
-            f"{superevent.key}/external",  # trouble with external events holds up nothing else of a superevent
-            {"superevent": superevent.key, "external": preferred.key},
-            f"{preferred.key}/create",
-            effects.LABEL_PRIORITY,
-        )
+        yield PreferExternal(superevent.key, preferred.key, upload.version, after=creation_of(preferred.key))
     if not has_label:
         yield from _label_superevent(superevent, EM_COINC, context, on=True, after=upload.key if upload else None)
-    yield from _show_products(superevent.key, pair(preferred.key, superevent.key), context)
+    yield from _show_products(superevent.key, pair_key(preferred.key, superevent.key), context)
 
 
 def _label_superevent(
@@ -186,19 +172,13 @@ def _label_superevent(
 ) -> Iterator[Effect]:
     labels = [label for label in superevent.labels if label != name]
     context.mirror.put_superevent(replace(superevent, labels=(*labels, *([name] if on else []))), context.now)
-    after = after or _created(superevent.key)
-    yield effects.relabel(superevent.key, name, occasion=occasion(context), on=on, after=after)
-
-
-def _created(key: str) -> str | None:
-    """The effect that makes it in GraceDB, when that is ours."""
-    return f"{key}/create" if key.startswith(("S@", "E@")) else None
+    yield set_label(superevent.key, name, context, on=on, after=after or creation_of(superevent.key))
 
 
 # ---- files ------------------------------------------------------------------------------------------------
 
 
-def _show_text(target: str, text: str, partner: str, context: Context) -> Effect | None:
+def _show_text(target: str, text: str, partner: str, context: Context) -> Upload | None:
     """Upload the joint false alarm rates to one of the two, when they are new there."""
     known = context.mirror.product(target, FAR_FILE)
     version = next_version(hashlib.sha256(text.encode()).hexdigest()[:12], known)
@@ -209,10 +189,11 @@ def _show_text(target: str, text: str, partner: str, context: Context) -> Effect
         return None
     context.mirror.put_product(mirror.Product(target, FAR_FILE, version, None, facts), context.now)
     comment = "Coincidence of gravitational wave and external trigger: joint false alarm rates"
-    names = [partner if is_external(partner) else target]
-    return effects.upload_text(
-        target, FAR_FILE, text, names=names, comment=comment, tags=TAGS, version=version, after=_created(target)
-    )
+    names = (partner if is_external(partner) else target,)
+    return Upload(
+        target, FAR_FILE, text=text, names=names, comment=comment, tags=TAGS, version=version,
+        after=creation_of(target),
+    )  # fmt: skip
 
 
 def _show_products(target: str, source: str, context: Context) -> Iterator[Effect]:
@@ -234,7 +215,7 @@ def _show_products(target: str, source: str, context: Context) -> Iterator[Effec
             comment=jobs.comment(product, made.facts),
             tags=product.tags,
             version=version,
-            after=_created(target),
+            after=creation_of(target),
         )
         yield upload
         if product.label is not None:
@@ -290,7 +271,7 @@ def _announce(match: Match, context: Context) -> Iterator[Effect]:
 def _with_fresh_overlap(match: Match, superevent: Superevent, context: Context) -> Match:
     """Nothing is announced on the overlap of a map that a better one is about to replace."""
     wanted = wanted_version(match.external, superevent, context)
-    combined = context.mirror.product(pair(match.external, match.superevent), COMBINED_MAP)
+    combined = context.mirror.product(pair_key(match.external, match.superevent), COMBINED_MAP)
     fresh = wanted is not None and combined is not None and combined.version == wanted[0]
     return match if fresh else replace(match, overlap=None, far_spacetime=None)
 

@@ -11,18 +11,17 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gwbatch import effects
-from gwbatch.effects import Effect
+from gwbatch.effects import AdoptExternal, CreateExternal, Effect, KeepNotice, ReadExternal, ReplaceExternal
 from gwbatch.external import Notice, Trigger, combine, ignored, parse_notice
 from gwbatch.external.coincidence import NOT_GRB
 from gwbatch.external.in_gracedb import as_in_gracedb, notice_of_event, said_of
-from gwbatch.external.notices import external_key, is_external
 from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.coincidences import judge, judge_all_near
 from gwbatch.handlers.builtin.external_adoption import look_up
 from gwbatch.handlers.builtin.external_labels import relabel
 from gwbatch.handlers.builtin.external_maps import plan_map, take_result
 from gwbatch.handlers.registry import Context
+from gwbatch.keys import external_key, is_external
 from gwbatch.ledger import messages
 from gwbatch.ledger.external import External
 from gwbatch.model import Decision, JobState
@@ -69,7 +68,7 @@ def handle_found(message: Mapping[str, Any], context: Context) -> Iterator[Effec
     if before is None:
         detail = {"external": notice.key, "search": notice.search, "graceid": graceid}
         context.record(Decision("external_adopt", None, detail, "somebody else made it in GraceDB"))
-        yield Effect(f"{notice.key}/create", "gracedb.adopt_external", notice.key, {"graceid": graceid})
+        yield AdoptExternal(graceid, notice.key)
     yield from _follow(notice.key, trigger, context, new=False)
 
 
@@ -123,10 +122,7 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
         if found is not None and (not context.live or not context.profile.gracedb.url):
             yield from handle_found({"object": found}, context)  # a replay asks no server
         elif found is not None:
-            graceid = str(found["graceid"])
-            args = {"graceid": graceid}
-            name = f"{graceid}/read/{context.message_id}"
-            yield Effect(name, "gracedb.read_external", f"{graceid}/read", args, None, effects.LABEL_PRIORITY)
+            yield ReadExternal(str(found["graceid"]), occasion=str(context.message_id))
         return
     if alert_type not in ("label_added", "label_removed") or not label:
         return
@@ -177,21 +173,18 @@ def _write(
     before: External | None, notice: Notice, digest: str, trigger: Trigger, context: Context
 ) -> Iterator[Effect]:
     """What becomes of one notice in GraceDB: the event, its replacement, or a file beside it."""
-    key, args = notice.key, {"external": notice.key, "notice": digest}
+    key = notice.key
     detail = {"external": key, "notice": notice.kind}
     if before is None:
         context.record(Decision("external_create", None, {**detail, "search": notice.search}, "its first notice"))
-        labels = [] if trigger.grb else [NOT_GRB]
-        yield Effect(
-            f"{key}/create", "gracedb.create_external", key, {**args, "labels": labels}, None, effects.LABEL_PRIORITY
-        )
+        yield CreateExternal(key, digest, () if trigger.grb else (NOT_GRB,))
     elif trigger.chosen == digest:
         reason = f"{notice.kind} counts above what came before"
         context.record(Decision("external_replace", None, {**detail, "search": notice.search}, reason))
-        yield Effect(f"{key}/replace/{digest}", "gracedb.replace_external", key, args, None, effects.LABEL_PRIORITY)
+        yield ReplaceExternal(key, digest)
     else:
         context.record(Decision("none", None, detail, f"another notice counts above {notice.kind}; its data is kept"))
-        yield Effect(f"{key}/keep/{digest}", "gracedb.keep_notice", key, args, None, effects.UPLOAD_PRIORITY)
+        yield KeepNotice(key, digest)
 
 
 def _set_not_grb(key: str, trigger: Trigger, context: Context, *, new: bool) -> Iterator[Effect]:

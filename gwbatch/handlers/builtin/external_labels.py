@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gwbatch import effects
-from gwbatch.effects import Effect
+from gwbatch.effects import Effect, Label, Unlabel
 from gwbatch.handlers.registry import Context
+from gwbatch.keys import creation_of
 
 
 def relabel(key: str, name: str, context: Context, *, on: bool, after: str | None = None) -> Effect:
@@ -12,7 +12,14 @@ def relabel(key: str, name: str, context: Context, *, on: bool, after: str | Non
     event = context.externals.get(key)
     assert event is not None
     context.externals.expect(key, [*event.expected, f"{'+' if on else '-'}{name}"])
-    return effects.relabel(key, name, occasion=occasion(context), on=on, after=after or f"{key}/create")
+    return set_label(key, name, context, on=on, after=after or creation_of(key))
+
+
+def set_label(target: str, name: str, context: Context, *, on: bool, after: str | None) -> Effect:
+    """Set or remove a label that comes and goes; other effects of the target do not wait for it."""
+    if on:
+        return Label(target, name, occasion(context), in_order=False, after=after)
+    return Unlabel(target, name, occasion(context), after=after)
 
 
 def occasion(context: Context) -> str:

@@ -18,6 +18,7 @@ from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.external_labels import relabel
 from gwbatch.handlers.registry import Context
 from gwbatch.jobs.external_skymap import GIVEN
+from gwbatch.keys import creation_of, pair_key, split_pair
 from gwbatch.ledger import mirror
 from gwbatch.ledger.external import External
 from gwbatch.ledger.jobs import Job, get
@@ -25,11 +26,6 @@ from gwbatch.model import JobState
 from gwbatch.superevents import Superevent
 
 SHORT = 12  # characters of a content's hash that tell versions apart
-
-
-def pair(external: str, superevent: str) -> str:
-    """What the products of an external event and a superevent together belong to."""
-    return f"{external}/{superevent}"
 
 
 def plan_map(key: str, context: Context) -> Iterator[Effect]:
@@ -59,7 +55,7 @@ def plan_combined(external: str, superevent: Superevent, context: Context) -> It
     if wanted is None or COMBINED_MAP in context.policy.annotation.leave_out:
         return
     version, sources = wanted
-    yield from _plan_joint(product_named(COMBINED_MAP), pair(external, superevent.key), version, sources, context)
+    yield from _plan_joint(product_named(COMBINED_MAP), pair_key(external, superevent.key), version, sources, context)
 
 
 def _plan_joint(
@@ -104,7 +100,7 @@ def wanted_version(external: str, superevent: Superevent, context: Context) -> t
 
 def plan_pictures(external: str, superevent: str, context: Context) -> Iterator[Effect]:
     """Have the combined map of a coincidence drawn."""
-    subject = pair(external, superevent)
+    subject = pair_key(external, superevent)
     combined = context.mirror.product(subject, COMBINED_MAP)
     if combined is None or combined.facts.get("disjoint"):
         return
@@ -167,7 +163,7 @@ def _upload(made: mirror.Product, product: Product) -> Effect:
     assert made.path is not None
     return effects.upload(
         made.subject, made.name, made.path, comment=jobs.comment(product, made.facts), tags=product.tags,
-        version=made.version, after=f"{made.subject}/create",
+        version=made.version, after=creation_of(made.subject),
     )  # fmt: skip
 
 
@@ -177,7 +173,7 @@ def _is_newest(subject: str, version: str, context: Context) -> bool:
 
 
 def _is_wanted(subject: str, version: str, context: Context) -> bool:
-    external, _, key = subject.partition("/")
+    external, key = split_pair(subject)
     superevent = context.mirror.superevent(key)
     wanted = None if superevent is None else wanted_version(external, superevent, context)
     return wanted is not None and wanted[0] == version

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gwbatch import effects
+import msgspec
+
 from gwbatch.annotation.graph import MAP, UPLOADED_MAP
-from gwbatch.effects import Effect
+from gwbatch.effects import AddEvent, CreateSuperevent, Effect, Label, UpdateSuperevent
 from gwbatch.errors import BadInput
 from gwbatch.handlers.builtin.annotate import annotate_superevent
 from gwbatch.handlers.builtin.mirroring import mirror_superevent
 from gwbatch.handlers.registry import SUPEREVENT_CHANGED, Context
+from gwbatch.keys import is_our_superevent
 from gwbatch.model import Decision
 from gwbatch.superevents import Manager, parse_event
 from gwbatch.superevents.admission import ALERT_TYPES, added_label, foreign_server
@@ -115,29 +117,27 @@ def effect_of(decision: Decision, context: Context) -> Effect | None:
     key, detail = decision.superevent, decision.detail
     if key is None:
         return None
-    ours = key.startswith("S@")  # else the server clusters, and keeps the window itself
+    ours = is_our_superevent(key)  # else the server clusters, and keeps the window itself
     if decision.action == "create" and detail.get("superevent_id") is None:
-        args = {"superevent": key, **detail}
-        return Effect(f"{key}/create", "gracedb.create_superevent", key, args, None, effects.LABEL_PRIORITY)
+        return CreateSuperevent(
+            key, detail["event"], detail["category"], detail["t_start"], detail["t_0"], detail["t_end"]
+        )
     if decision.action == "add_event" and not detail.get("adopted"):
-        args = {"superevent": key, "event": detail["event"]}
-        return Effect(f"{key}/add/{detail['event']}", "gracedb.add_event", key, args, None, effects.LABEL_PRIORITY)
+        return AddEvent(key, detail["event"])
     if decision.action == "update":
         written = ("preferred", "t_0", "t_start", "t_end") if ours else ("preferred", "t_0")
         changes = {name: detail[name] for name in written if name in detail}
         if changes:
-            args = {"superevent": key, "changes": changes}
-            name = f"{key}/update/{context.message_id}"
-            return Effect(name, "gracedb.update_superevent", key, args, None, effects.LABEL_PRIORITY)
+            return UpdateSuperevent(key, changes, occasion=str(context.message_id))
     if decision.action == "label":
-        return _label_again(effects.label(key, detail["label"]), context)
+        return _label_again(Label(key, detail["label"]), context)
     return None
 
 
-def _label_again(effect: Effect, context: Context) -> Effect:
+def _label_again(effect: Label, context: Context) -> Label:
     """A label that was set before and taken away by somebody is another effect when it is decided again."""
     done = context.tx.execute("SELECT 1 FROM effects WHERE key = ? AND state = 'done'", (effect.key,)).fetchone()
-    return effect if done is None else replace(effect, key=f"{effect.key}/{context.message_id}")
+    return effect if done is None else msgspec.structs.replace(effect, occasion=str(context.message_id))
 
 
 def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effect]:

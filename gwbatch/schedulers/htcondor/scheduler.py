@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.config.profile import SchedulerSettings
-from gwbatch.faults import mark
+from gwbatch.failpoints import hit
 from gwbatch.jobs.result import read_result
 from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.schedulers.asking import Asking
@@ -68,12 +68,12 @@ class HTCondorScheduler:
 
     def submit(self, request: JobRequest) -> str:
         text = self.describe(request)
-        mark("htcondor.before_submit")
+        hit("htcondor.before_submit")
         with self._lock:
             self._submitting += 1
         try:
             job = self._schedd.submit(text)
-            mark("htcondor.after_submit")
+            hit("htcondor.after_submit")
         finally:
             with self._lock:
                 self._submitting -= 1

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from gwbatch.config.profile import SchedulerSettings
-from gwbatch.faults import mark
+from gwbatch.failpoints import hit
 from gwbatch.jobs.result import write_json
 from gwbatch.jobs.workflow import BAD_INPUT, SKIP
 from gwbatch.model import JobReport, JobRequest, JobState
@@ -68,9 +68,9 @@ class SlurmScheduler:
         self._changed = self._closed = False
 
     def submit(self, request: JobRequest) -> str:
-        mark("slurm.before_submit")
+        hit("slurm.before_submit")
         native_id = self._submit(request)
-        mark("slurm.after_submit")
+        hit("slurm.after_submit")
         self._put(Track(request.key, native_id, str(request.directory), seen=time.time()))
         self._save()
         self._asking.hurry()

@@ -1,8 +1,8 @@
-"""Marked points where a test may have the process killed.
+"""Failpoints: named places where a test can have the process killed.
 
-``GWBATCH_KILL_AT=lane.superevent.before_commit:2`` kills the process (SIGKILL, nothing is cleaned up) the
-second time it comes by that mark; with ``@FILE`` behind it only one process ever is, the one that makes FILE.
-Without the variable a mark costs one comparison.
+``GWBATCH_KILL_AT=lane.superevent.before_commit:2`` kills the process (SIGKILL, so nothing is cleaned up) the second
+time it reaches that failpoint. With ``@FILE`` appended, only the one process that creates FILE is killed. Without
+the variable a failpoint costs one comparison.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _point, _, _count = _spec.partition(":")
 _left = int(_count or 1)
 
 
-def mark(point: str) -> None:
-    """Come by `point`; be killed here if the environment asks for it."""
+def hit(point: str) -> None:
+    """Kill the process here if this failpoint is enabled."""
     global _left
     if not _point or point != _point:
         return

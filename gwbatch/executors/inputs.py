@@ -1,12 +1,17 @@
-"""Sky maps that come with notices: inside, as a link, or published by the observatory some minutes later."""
+"""Fetching a job's inputs: files, files of GraceDB, and the sky maps of notices.
+
+A notice brings its map inside or as a link, or its observatory publishes one some minutes later.
+"""
 
 from __future__ import annotations
 
 import base64
+import shutil
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -14,6 +19,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from gwbatch.errors import BadInput, NotThereYet
+from gwbatch.jobs.result import sync
+from gwbatch.ledger.external import Externals
+from gwbatch.runtime import Runtime
 
 CONNECT, READ = 10.0, 30.0  # s
 WHOLE = 300.0  # s for all of a map
@@ -45,6 +53,46 @@ class Patience:
     def pause(self) -> float:
         """Seconds before the next try."""
         return min(LONGEST_PAUSE, FIRST_PAUSE * 1.5 ** min(self.tries - 1, 20))
+
+
+def fetch(source: Mapping[str, Any], place: Path, since: float, tries: int, runtime: Runtime) -> None:
+    """Write an input of a job to `place`, unless it is there already.
+
+    Parameters
+    ----------
+    since : float
+        When the job was planned, Unix time in s.
+    tries : int
+        The number of this attempt.
+    """
+    if place.exists():
+        return
+    temporary = place.with_name(f".{place.name}.new")
+    if "path" in source:
+        try:
+            shutil.copyfile(source["path"], temporary)
+        except OSError as error:
+            raise BadInput(f"The input {place.name} cannot be read from {source['path']}: {error.strerror}.") from error
+    elif "gracedb" in source:
+        graceid, filename = source["gracedb"]
+        temporary.write_bytes(runtime.gracedb().download(runtime.graceid(graceid), filename))
+    else:
+        temporary.write_bytes(_map_of_notice(source, since, tries, runtime))
+    sync(temporary)
+    temporary.replace(place)
+
+
+def _map_of_notice(source: Mapping[str, Any], since: float, tries: int, runtime: Runtime) -> bytes:
+    ((kind, digest),) = ((name, source[name]) for name in ("inline", "url", "official") if name in source)
+    _, _, notice = Externals(runtime.ledger.connection).notice(source["external"], digest)
+    settings = runtime.policy.external
+    if kind == "inline":
+        return decode_map(notice.skymap, settings.largest_map)
+    url, wait = notice.skymap, settings.map_wait
+    if kind == "official":
+        url, since, wait = notice.official_map, since + settings.official_map_after, settings.official_map_wait
+    patience = Patience(since, since + wait, tries, settings.map_tries)
+    return fetch_map(url, settings.map_sources, settings.largest_map, patience, runtime.clock.now())
 
 
 def decode_map(text: str, largest: int) -> bytes:

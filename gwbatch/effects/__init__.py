@@ -1,0 +1,104 @@
+"""What a handler can have done: effects, each with a key that is unique for the lifetime of the ledger.
+
+A handler returns or yields effects, and executors execute them after its transaction, once. `label`, `upload`,
+`copy_file` and `log` are what most handlers need. Define a subclass of `Effect` and its executor to add another kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gwbatch.effects.base import KINDS, Effect, Row, decode, encode
+from gwbatch.effects.kinds import (
+    AddEvent,
+    AdoptExternal,
+    CancelJob,
+    CopyFile,
+    CreateExternal,
+    CreateSuperevent,
+    Email,
+    KeepNotice,
+    Label,
+    Log,
+    PreferExternal,
+    ReadExternal,
+    ReleaseJob,
+    RemoveEvent,
+    ReplaceExternal,
+    SubmitJob,
+    Unlabel,
+    UpdateSuperevent,
+    Upload,
+    Webhook,
+)
+
+__all__ = [
+    "KINDS",
+    "AddEvent",
+    "AdoptExternal",
+    "CancelJob",
+    "CopyFile",
+    "CreateExternal",
+    "CreateSuperevent",
+    "Effect",
+    "Email",
+    "KeepNotice",
+    "Label",
+    "Log",
+    "PreferExternal",
+    "ReadExternal",
+    "ReleaseJob",
+    "RemoveEvent",
+    "ReplaceExternal",
+    "Row",
+    "SubmitJob",
+    "Unlabel",
+    "UpdateSuperevent",
+    "Upload",
+    "Webhook",
+    "copy_file",
+    "decode",
+    "encode",
+    "label",
+    "log",
+    "upload",
+]
+
+
+def label(target: str, name: str, *, after: str | None = None) -> Label:
+    """Set the label `name` on the event or superevent `target`, once."""
+    return Label(target, name, after=after)
+
+
+def upload(
+    target: str,
+    filename: str,
+    path: str,
+    *,
+    comment: str = "",
+    tags: Iterable[str] = (),
+    version: str = "0",
+    after: str | None = None,
+) -> Upload:
+    """Upload the file at `path` as `filename` with a log message; `version` tells one content from the next."""
+    return Upload(target, filename, path, comment=comment, tags=tuple(tags), version=version, after=after)
+
+
+def copy_file(
+    source: str,
+    target: str,
+    filename: str,
+    *,
+    source_name: str,
+    version: str,
+    comment: str,
+    tags: Iterable[str],
+    after: str | None,
+) -> CopyFile:
+    """Copy the newest version of `source_name` of one GraceDB object to another, as `filename`."""
+    return CopyFile(source, source_name, target, filename, comment, tuple(tags), version, after=after)
+
+
+def log(target: str, comment: str, *, key: str, tags: Iterable[str] = ()) -> Log:
+    """Write a log message without a file; `key` tells one message from the next."""
+    return Log(target, comment, tuple(tags), key)

@@ -1,0 +1,432 @@
+"""gwbatch's own effects: what can be done to GraceDB, to jobs, and to notify people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gwbatch.effects.base import Effect
+from gwbatch.keys import creation_of
+
+URGENT = 20  # labels, and what they wait for: other people wait for them
+UPLOADS = 10
+
+# ---- labels, files and log messages ------------------------------------------------------------------------
+
+
+class Label(Effect, frozen=True):
+    """Set a label on an event, superevent or external event.
+
+    Attributes
+    ----------
+    target : str
+        GraceDB ID, or a local key.
+    occasion : str
+        Tells one setting from the next, for labels that come and go.
+    in_order : bool
+        Keep the order among all effects of the target. A label that waits for another effect, or is not `in_order`,
+        does not delay the others of its target.
+    """
+
+    kind = "gracedb.label"
+    base_priority = URGENT
+    needs_gracedb = True
+    target: str
+    label: str
+    occasion: str = ""
+    in_order: bool = True
+
+    @property
+    def key(self) -> str:
+        return f"{self.target}/label/{self.label}" + (f"/{self.occasion}" if self.occasion else "")
+
+    @property
+    def subject(self) -> str:
+        return self.target if self.in_order and self.after is None else f"{self.target}/label/{self.label}"
+
+
+class Unlabel(Effect, frozen=True):
+    """Remove a label; `occasion` tells one removal from the next."""
+
+    kind = "gracedb.unlabel"
+    base_priority = URGENT
+    needs_gracedb = True
+    target: str
+    label: str
+    occasion: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.target}/unlabel/{self.label}/{self.occasion}"
+
+    @property
+    def subject(self) -> str:
+        return f"{self.target}/label/{self.label}"
+
+
+class Upload(Effect, frozen=True):
+    """Upload a file with a log message.
+
+    Attributes
+    ----------
+    path : str or None
+        The file on this machine.
+    text : str or None
+        The content, if there is no file.
+    names : tuple of str
+        Local keys in `text` that are replaced by their GraceDB IDs.
+    version : str
+        Tells one content from the next.
+    """
+
+    kind = "gracedb.upload"
+    base_priority = UPLOADS
+    needs_gracedb = True
+    target: str
+    filename: str
+    path: str | None = None
+    text: str | None = None
+    names: tuple[str, ...] = ()
+    comment: str = ""
+    tags: tuple[str, ...] = ()
+    version: str = "0"
+
+    @property
+    def key(self) -> str:
+        return f"{self.target}/upload/{self.filename}/{self.version}"
+
+    @property
+    def subject(self) -> str:
+        return f"{self.target}/files/{self.filename}"
+
+
+class CopyFile(Effect, frozen=True):
+    """Copy the newest version of the file `source_name` of one GraceDB object to another, as `filename`."""
+
+    kind = "gracedb.copy"
+    base_priority = UPLOADS
+    needs_gracedb = True
+    source: str
+    source_name: str
+    target: str
+    filename: str
+    comment: str = ""
+    tags: tuple[str, ...] = ()
+    version: str = "0"
+
+    @property
+    def key(self) -> str:
+        return f"{self.target}/copy/{self.filename}/{self.version}"
+
+    @property
+    def subject(self) -> str:
+        return f"{self.target}/files/{self.filename}"
+
+
+class Log(Effect, frozen=True):
+    """Write a log message without a file; `name` tells one message from the next."""
+
+    kind = "gracedb.log"
+    base_priority = UPLOADS
+    needs_gracedb = True
+    target: str
+    comment: str
+    tags: tuple[str, ...] = ()
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.target}/log/{self.name}"
+
+    @property
+    def subject(self) -> str:
+        return self.target
+
+
+# ---- superevents -------------------------------------------------------------------------------------------
+
+
+class CreateSuperevent(Effect, frozen=True):
+    """Create a superevent (`superevent` is its local key) of an event; times in GPS s."""
+
+    kind = "gracedb.create_superevent"
+    base_priority = URGENT
+    needs_gracedb = True
+    superevent: str
+    event: str
+    category: str
+    t_start: float
+    t_0: float
+    t_end: float
+
+    @property
+    def key(self) -> str:
+        return str(creation_of(self.superevent))
+
+    @property
+    def subject(self) -> str:
+        return self.superevent
+
+
+class UpdateSuperevent(Effect, frozen=True):
+    """Change `preferred`, `t_start`, `t_0` or `t_end` (GPS s); `occasion` tells one change from the next."""
+
+    kind = "gracedb.update_superevent"
+    base_priority = URGENT
+    needs_gracedb = True
+    superevent: str
+    changes: dict[str, Any]
+    occasion: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.superevent}/update/{self.occasion}"
+
+    @property
+    def subject(self) -> str:
+        return self.superevent
+
+
+class AddEvent(Effect, frozen=True):
+    """Add an event to a superevent. External events come and go, so they have an `occasion`."""
+
+    kind = "gracedb.add_event"
+    base_priority = URGENT
+    needs_gracedb = True
+    superevent: str
+    event: str
+    occasion: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.superevent}/add/{self.event}" + (f"/{self.occasion}" if self.occasion else "")
+
+    @property
+    def subject(self) -> str:
+        return f"{self.event}/member" if self.occasion else self.superevent
+
+
+class RemoveEvent(Effect, frozen=True):
+    """Remove an event from a superevent; `occasion` tells one removal from the next."""
+
+    kind = "gracedb.remove_event"
+    base_priority = URGENT
+    needs_gracedb = True
+    superevent: str
+    event: str
+    occasion: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.superevent}/remove/{self.event}/{self.occasion}"
+
+    @property
+    def subject(self) -> str:
+        return f"{self.event}/member"
+
+
+# ---- external events ---------------------------------------------------------------------------------------
+
+
+class CreateExternal(Effect, frozen=True):
+    """Create an external event from the notice with the hash `notice`, with its first labels."""
+
+    kind = "gracedb.create_external"
+    base_priority = URGENT
+    needs_gracedb = True
+    external: str
+    notice: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return str(creation_of(self.external))
+
+    @property
+    def subject(self) -> str:
+        return self.external
+
+
+class ReplaceExternal(Effect, frozen=True):
+    """Replace the file of an external event by that of a better notice."""
+
+    kind = "gracedb.replace_external"
+    base_priority = URGENT
+    needs_gracedb = True
+    external: str
+    notice: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.external}/replace/{self.notice}"
+
+    @property
+    def subject(self) -> str:
+        return self.external
+
+
+class KeepNotice(Effect, frozen=True):
+    """Upload a notice to an external event that is made from a better one."""
+
+    kind = "gracedb.keep_notice"
+    base_priority = UPLOADS
+    needs_gracedb = True
+    external: str
+    notice: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.external}/keep/{self.notice}"
+
+    @property
+    def subject(self) -> str:
+        return self.external
+
+
+class ReadExternal(Effect, frozen=True):
+    """Read an external event that somebody else created, and hand it to the lane of external triggers."""
+
+    kind = "gracedb.read_external"
+    base_priority = URGENT
+    needs_gracedb = True
+    graceid: str
+    occasion: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.graceid}/read/{self.occasion}"
+
+    @property
+    def subject(self) -> str:
+        return f"{self.graceid}/read"
+
+
+class AdoptExternal(Effect, frozen=True):
+    """Unblock what waits for the creation of an external event: somebody else created it."""
+
+    kind = "gracedb.adopt_external"
+    needs_gracedb = True
+    graceid: str
+    external: str = ""
+
+    @property
+    def key(self) -> str:
+        return str(creation_of(self.external))
+
+    @property
+    def subject(self) -> str:
+        return self.external
+
+
+class PreferExternal(Effect, frozen=True):
+    """Show an external event and the joint false alarm rates on the superevent; `version` is that of the rates."""
+
+    kind = "gracedb.prefer_external"
+    base_priority = URGENT
+    needs_gracedb = True
+    superevent: str
+    external: str
+    version: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.superevent}/prefer-external/{self.version}"
+
+    @property
+    def subject(self) -> str:
+        return f"{self.superevent}/external"  # a problem with external events delays nothing else of a superevent
+
+
+# ---- jobs --------------------------------------------------------------------------------------------------
+
+
+class SubmitJob(Effect, frozen=True):
+    """Submit one attempt of a job to the batch system."""
+
+    kind = "job.submit"
+    max_delay = 10.0  # asking the local submit host costs little, and somebody waits for a sky map
+    job: str
+    attempt: int
+    job_priority: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.job}/submit/{self.attempt}"
+
+    @property
+    def subject(self) -> str:
+        return self.job
+
+    @property
+    def priority(self) -> int:
+        return self.job_priority
+
+
+class ReleaseJob(Effect, frozen=True):
+    """Release a held attempt of a job, as somebody ordered at the Unix time `at` (s)."""
+
+    kind = "job.release"
+    base_priority = URGENT
+    job: str
+    attempt: int
+    at: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return f"{self.job}/release/{self.attempt}/{self.at:.6f}"
+
+    @property
+    def subject(self) -> str:
+        return f"{self.job}/control"
+
+
+class CancelJob(Effect, frozen=True):
+    """Cancel an attempt of a job, as somebody ordered at the Unix time `at` (s)."""
+
+    kind = "job.cancel"
+    base_priority = URGENT
+    job: str
+    attempt: int
+    at: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return f"{self.job}/cancel/{self.attempt}/{self.at:.6f}"
+
+    @property
+    def subject(self) -> str:
+        return f"{self.job}/control"
+
+
+# ---- notifications -----------------------------------------------------------------------------------------
+
+
+class Webhook(Effect, frozen=True):
+    """Post a text to the site's webhook; `occasion` tells one notification from the next."""
+
+    kind = "notify.webhook"
+    text: str
+    occasion: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"notify/webhook/{self.occasion}"
+
+    @property
+    def subject(self) -> str:
+        return "notify/webhook"
+
+
+class Email(Effect, frozen=True):
+    """Send a text by e-mail; `occasion` tells one notification from the next."""
+
+    kind = "notify.email"
+    text: str
+    occasion: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"notify/email/{self.occasion}"
+
+    @property
+    def subject(self) -> str:
+        return "notify/email"

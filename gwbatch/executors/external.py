@@ -1,0 +1,149 @@
+"""Effects on external events: one event for one trigger, and the data of every notice."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from gwbatch.effects import AdoptExternal, CreateExternal, KeepNotice, ReadExternal, ReplaceExternal
+from gwbatch.errors import BadInput
+from gwbatch.executors.gracedb import upload_file, write_label
+from gwbatch.executors.registry import Claim, EffectResult, executor
+from gwbatch.external.event_file import event_file
+from gwbatch.external.notices import LARGEST
+from gwbatch.failpoints import hit
+from gwbatch.handlers.registry import EXTERNAL_FOUND
+from gwbatch.ledger import Transaction, messages
+from gwbatch.ledger.external import External, Externals
+from gwbatch.runtime import Runtime
+from gwbatch.voevent import is_voevent
+
+log = logging.getLogger(__name__)
+
+
+@executor(CreateExternal)
+def create_external(claim: Claim[CreateExternal], runtime: Runtime) -> EffectResult:
+    """Create the event, unless GraceDB has one of this trigger: then that one's labels and file count too."""
+    event, name, content = _notice(claim.effect, runtime)
+    graceid = _existing(event, runtime)
+    if graceid is None:
+        graceid = _create(event, name, content, claim.effect.labels, runtime)
+        return EffectResult({"graceid": graceid, "ours": True}, lambda tx: Externals(tx).name(event.key, graceid))
+    log.warning("GraceDB already has %s for trigger %s", graceid, event.trigger_id)
+    upload_file(graceid, name, content, "Notice", (), runtime.gracedb(), repeated=True)
+    for label in claim.effect.labels:
+        write_label(graceid, label, runtime.gracedb())
+    return _adopt_existing(claim, event.key, graceid, runtime)
+
+
+def _existing(event: External, runtime: Runtime) -> str | None:
+    """Return the oldest event of this trigger: another dispatcher, or one whose ledger is lost, may have created it."""
+    from gwbatch.gracedb import translate_errors
+
+    words = f'group: {_group(event)} pipeline: {event.observatory} grbevent.trigger_id = "{event.trigger_id}"'
+    if event.search == "MDC":  # mock triggers all have the same ID
+        words += f" MDC {event.time - 1} .. {event.time + 1}"
+    with translate_errors(f"look for trigger {event.trigger_id} of {event.observatory}"):
+        found = [str(event["graceid"]) for event in runtime.gracedb().client.events(words)]
+    return min(found, key=lambda graceid: (len(graceid), graceid), default=None)
+
+
+def _create(event: External, filename: str, content: bytes, labels: tuple[str, ...], runtime: Runtime) -> str:
+    from gwbatch.gracedb import translate_errors
+
+    client = runtime.gracedb().client
+    with translate_errors(f"create the event of trigger {event.trigger_id} of {event.observatory}"):
+        reply = client.create_event(
+            _group(event), event.observatory, filename, search=event.search, filecontents=content, labels=list(labels)
+        ).json()
+        hit("gracedb.after_create_external")
+    if reply.get("gpstime") is None:
+        log.error("GraceDB could not read %s of %s: %s", filename, reply["graceid"], reply.get("warnings"))
+    return str(reply["graceid"])
+
+
+def _group(event: External) -> str:
+    return "Test" if event.test else "External"
+
+
+def _adopt_existing(claim: Claim[CreateExternal], key: str, graceid: str, runtime: Runtime) -> EffectResult:
+    send = _found(claim, graceid, runtime, existing=True)
+
+    def commit(tx: Transaction) -> None:
+        Externals(tx).adopt(key, graceid)
+        send(tx)
+
+    return EffectResult({"graceid": graceid, "ours": False}, commit)
+
+
+@executor(ReplaceExternal)
+def replace_external(claim: Claim[ReplaceExternal], runtime: Runtime) -> EffectResult:
+    """Replace the event's file, unless a still better notice is on its way, or somebody else created the event."""
+    from gwbatch.gracedb import translate_errors
+
+    event, name, content = _notice(claim.effect, runtime)
+    if event.chosen != claim.effect.notice or event.adopted:
+        return _keep(claim, runtime)
+    graceid, server = runtime.graceid(event.key), runtime.gracedb()
+    if not server.has_file(graceid, name, content):
+        with translate_errors(f"replace {name} of {graceid}"):
+            server.client.replace_event(graceid, name, filecontents=content)
+            hit("gracedb.after_replace_event")
+    return EffectResult({"graceid": graceid})
+
+
+@executor(KeepNotice)
+def keep_notice(claim: Claim[KeepNotice], runtime: Runtime) -> EffectResult:
+    """Upload a notice to an event that is made from a better one."""
+    return _keep(claim, runtime)
+
+
+def _keep(claim: Claim[KeepNotice] | Claim[ReplaceExternal], runtime: Runtime) -> EffectResult:
+    event, name, content = _notice(claim.effect, runtime)
+    graceid = runtime.graceid(event.key)
+    comment = "Notice that another one counts above"
+    upload_file(graceid, name, content, comment, (), runtime.gracedb(), repeated=claim.repeated)
+    return EffectResult({"graceid": graceid})
+
+
+@executor(ReadExternal)
+def read_external(claim: Claim[ReadExternal], runtime: Runtime) -> EffectResult:
+    """Read an event that somebody else created, and hand it to the lane of external triggers."""
+    return EffectResult({}, _found(claim, claim.effect.graceid, runtime))
+
+
+def _found(
+    claim: Claim[ReadExternal] | Claim[CreateExternal], graceid: str, runtime: Runtime, *, existing: bool = False
+) -> Callable[[Transaction], None]:
+    """Read an event that somebody else created; return what hands it to the lane of external triggers."""
+    found, filename, content = runtime.gracedb().event_file(graceid, LARGEST)
+    encoded = None if content is None else base64.b64encode(content).decode()
+    message: dict[str, Any] = {"object": found, "filename": filename, "content": encoded, "because": claim.key}
+    message["existing"] = existing
+
+    def send(tx: Transaction) -> None:
+        messages.send(tx, "lane", EXTERNAL_FOUND, message, ["exttrig"], runtime.clock.now())
+
+    return send
+
+
+@executor(AdoptExternal)
+def adopt_external(claim: Claim[AdoptExternal], runtime: Runtime) -> EffectResult:
+    """Do nothing: when this effect is done, what waits for the event's creation goes on."""
+    return EffectResult({"graceid": claim.effect.graceid})
+
+
+def _notice(effect: CreateExternal | ReplaceExternal | KeepNotice, runtime: Runtime) -> tuple[External, str, bytes]:
+    """Return the event, and name and content of its file in GraceDB."""
+    externals = Externals(runtime.ledger.connection)
+    event = externals.get(effect.external)
+    if event is None:
+        raise BadInput(f"Cannot write external event {effect.external}: the ledger does not know it.")
+    topic, payload, notice = externals.notice(event.key, effect.notice)
+    return event, f"{_name(topic)}.{'xml' if is_voevent(payload) else 'json'}", event_file(payload, notice)
+
+
+def _name(topic: str) -> str:
+    return topic.removeprefix("gcn.classic.voevent.").removeprefix("gcn.notices.").lower().replace(".", "_")

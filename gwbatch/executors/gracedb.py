@@ -1,0 +1,263 @@
+"""Effects on GraceDB. If an earlier attempt may have succeeded, the server is asked before anything is repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gwbatch.annotation.graph import FAR_FILE
+from gwbatch.effects import (
+    AddEvent,
+    CopyFile,
+    CreateSuperevent,
+    Label,
+    Log,
+    PreferExternal,
+    RemoveEvent,
+    Unlabel,
+    UpdateSuperevent,
+    Upload,
+)  # fmt: skip
+from gwbatch.errors import BadInput
+from gwbatch.executors.registry import Claim, EffectResult, executor
+from gwbatch.failpoints import hit
+from gwbatch.handlers.registry import SUPEREVENT_CHANGED
+from gwbatch.ledger import Transaction, messages
+from gwbatch.ledger.external import Externals
+from gwbatch.ledger.mirror import Mirror
+from gwbatch.runtime import Runtime
+
+if TYPE_CHECKING:
+    from gwbatch.gracedb import GraceDB
+
+CATEGORIES = {"production": "P", "test": "T", "mdc": "M"}
+LARGEST_RATE = 1.0e9  # Hz
+
+
+# ---- superevents -------------------------------------------------------------------------------------------
+
+
+@executor(CreateSuperevent)
+def create_superevent(claim: Claim[CreateSuperevent], runtime: Runtime) -> EffectResult:
+    """Create a superevent; the event may be in one already, ours or somebody else's."""
+    since, effect = runtime.clock.now(), claim.effect
+    superevent_id, ours = _created(effect, runtime.gracedb(), repeated=claim.repeated)
+
+    def name(tx: Transaction) -> None:
+        mirror, now = Mirror(tx), runtime.clock.now()
+        mirror.name_superevent(effect.superevent, superevent_id, now)
+        shape = {"preferred": effect.event, "t_start": effect.t_start, "t_0": effect.t_0, "t_end": effect.t_end}
+        mirror.note_written(effect.superevent, since, shape)
+        if not ours:
+            mirror.expect(effect.superevent, {})  # GraceDB will never show our window: its own counts
+        known = mirror.superevent(effect.superevent)
+        if known is not None and known.key != effect.superevent:  # merged with another, which external events may know
+            message = {"superevent": known.key, "because": claim.key}
+            messages.send(tx, "lane", SUPEREVENT_CHANGED, message, ["exttrig"], now)
+
+    return EffectResult({"superevent_id": superevent_id, "ours": ours}, name)
+
+
+def _created(effect: CreateSuperevent, server: GraceDB, *, repeated: bool) -> tuple[str, bool]:
+    """Return the ID of the superevent, and whether we created it."""
+    from gwbatch.gracedb import GraceDBError, translate_errors
+
+    if repeated:
+        existing = server.superevent_of(effect.event)
+        if existing:
+            return existing, True
+    try:
+        with translate_errors(f"create a superevent of {effect.event}"):
+            response = server.client.create_superevent(
+                effect.t_start, effect.t_0, effect.t_end, effect.event, category=CATEGORIES[effect.category]
+            )
+            hit("gracedb.after_create_superevent")
+            return str(response.json()["superevent_id"]), True
+    except GraceDBError as error:
+        existing = server.superevent_of(effect.event) if "already" in error.text else None
+        if existing:
+            return existing, False
+        raise
+
+
+@executor(UpdateSuperevent)
+def update_superevent(claim: Claim[UpdateSuperevent], runtime: Runtime) -> EffectResult:
+    """Write the newest decision, whichever it is: an update that comes late must not take GraceDB back in time."""
+    since, key = runtime.clock.now(), claim.effect.superevent
+    target = runtime.graceid(key)
+    current = Mirror(runtime.ledger.connection).superevent(key)
+    changes = {name: getattr(current, name, value) for name, value in claim.effect.changes.items()}
+    _update(target, changes, runtime.gracedb())
+    return EffectResult({"target": target, "changes": changes}, lambda tx: Mirror(tx).note_written(key, since, changes))
+
+
+def _update(superevent: str, changes: dict[str, Any], server: GraceDB) -> None:
+    from gwbatch.gracedb import accept, translate_errors
+
+    values = {"preferred_event" if name == "preferred" else name: value for name, value in changes.items()}
+    with accept("would not modify"), translate_errors(f"update superevent {superevent}"):
+        server.client.update_superevent(superevent, **values)
+        hit("gracedb.after_update_superevent")
+
+
+@executor(AddEvent)
+def add_event(claim: Claim[AddEvent], runtime: Runtime) -> EffectResult:
+    """Add an event to a superevent; it is an error if the event belongs to another one."""
+    from gwbatch.gracedb import GraceDBError, translate_errors
+
+    superevent, event = runtime.graceid(claim.effect.superevent), runtime.graceid(claim.effect.event)
+    server = runtime.gracedb()
+    try:
+        with translate_errors(f"add {event} to {superevent}"):
+            server.client.add_event_to_superevent(superevent, event)
+            hit("gracedb.after_add_event")
+    except GraceDBError:
+        if server.superevent_of(event) != superevent:
+            raise
+    return EffectResult({"target": superevent})
+
+
+@executor(RemoveEvent)
+def remove_event(claim: Claim[RemoveEvent], runtime: Runtime) -> EffectResult:
+    """Remove an event from a superevent, if it is in it."""
+    from gwbatch.gracedb import accept_missing, translate_errors
+
+    superevent, event = runtime.graceid(claim.effect.superevent), runtime.graceid(claim.effect.event)
+    with accept_missing(), translate_errors(f"remove {event} from {superevent}"):
+        runtime.gracedb().client.remove_event_from_superevent(superevent, event)
+    return EffectResult({"target": superevent})
+
+
+@executor(PreferExternal)
+def prefer_external(claim: Claim[PreferExternal], runtime: Runtime) -> EffectResult:
+    """Write the newest joint rates, and none of a coincidence that has ended meanwhile."""
+    key, external, connection = claim.effect.superevent, claim.effect.external, runtime.ledger.connection
+    superevent = Mirror(connection).superevent(key)
+    found = Externals(connection).coincidences(external=external)
+    match = next((o.match for o in found if superevent and o.chosen and o.match.superevent == superevent.key), None)
+    shown = Mirror(connection).product(superevent.key, FAR_FILE) if superevent else None
+    if match is None or shown is None or shown.facts.get("external") != external:
+        return EffectResult.skipped("no longer its preferred external event")
+    rates = {"time_coinc_far": match.far_time, "space_coinc_far": match.far_spacetime}
+    # GraceDB keeps the previous rate unless it gets another, so one without bound is written as a large one.
+    changes = {name: min(rate, LARGEST_RATE) for name, rate in rates.items() if rate is not None}
+    target = runtime.graceid(key)
+    _update(target, {"em_type": runtime.graceid(external), **changes}, runtime.gracedb())
+    return EffectResult({"target": target, "changes": changes})
+
+
+# ---- labels, files and log messages ------------------------------------------------------------------------
+
+
+@executor(Label)
+def set_label(claim: Claim[Label], runtime: Runtime) -> EffectResult:
+    """Set a label."""
+    target = runtime.graceid(claim.effect.target)
+    write_label(target, claim.effect.label, runtime.gracedb())
+    return EffectResult({"target": target})
+
+
+def write_label(target: str, name: str, server: GraceDB) -> None:
+    """Set a label; one that is there already, or that a signoff has overtaken, is fine."""
+    from gwbatch.gracedb import accept, translate_errors
+
+    with accept("already applied", "related signoff already exists"), translate_errors(f"label {target} {name}"):
+        try:
+            server.client.write_label(target, name)
+        except (ValueError, NameError) as error:
+            raise BadInput(f"Cannot label {target} {name}: GraceDB has no such label ({error}).") from error
+        hit("gracedb.after_label")
+
+
+@executor(Unlabel)
+def remove_label(claim: Claim[Unlabel], runtime: Runtime) -> EffectResult:
+    """Remove a label, if it is set."""
+    from gwbatch.gracedb import accept_missing, translate_errors
+
+    target, name = runtime.graceid(claim.effect.target), claim.effect.label
+    with accept_missing(), translate_errors(f"remove the label {name} from {target}"):
+        runtime.gracedb().client.remove_label(target, name)
+        hit("gracedb.after_remove_label")
+    return EffectResult({"target": target})
+
+
+@executor(Upload)
+def upload(claim: Claim[Upload], runtime: Runtime) -> EffectResult:
+    """Upload a file of this machine, or a text."""
+    target = runtime.graceid(claim.effect.target)
+    _upload(claim, target, _content(claim.effect, target, runtime), runtime)
+    return EffectResult({"target": target})
+
+
+def _content(effect: Upload, target: str, runtime: Runtime) -> bytes:
+    if effect.text is not None:
+        text = effect.text
+        for name in effect.names:
+            text = text.replace(name, runtime.graceid(name))
+        return text.encode()
+    try:
+        return Path(str(effect.path)).read_bytes()
+    except OSError as error:
+        raise BadInput(
+            f"Cannot upload {effect.filename} to {target}: {effect.path} cannot be read ({error.strerror})."
+        ) from error
+
+
+@executor(CopyFile)
+def copy_file(claim: Claim[CopyFile], runtime: Runtime) -> EffectResult:
+    """Copy a file from one GraceDB object to another."""
+    target = runtime.graceid(claim.effect.target)
+    content = runtime.gracedb().download(runtime.graceid(claim.effect.source), claim.effect.source_name)
+    _upload(claim, target, content, runtime)
+    return EffectResult({"target": target})
+
+
+def _upload(claim: Claim[Upload] | Claim[CopyFile], target: str, content: bytes, runtime: Runtime) -> None:
+    effect = claim.effect
+    upload_file(
+        target, effect.filename, content, effect.comment, effect.tags, runtime.gracedb(), repeated=claim.repeated
+    )
+
+
+def upload_file(
+    target: str,
+    filename: str,
+    content: bytes,
+    comment: str,
+    tags: tuple[str, ...],
+    server: GraceDB,
+    *,
+    repeated: bool,
+) -> None:
+    """Upload a file with a log message; if `repeated`, only when the newest version has another content."""
+    from gwbatch.gracedb import translate_errors
+
+    if repeated and server.has_file(target, filename, content):
+        return
+    with translate_errors(f"upload {filename} to {target}"):
+        server.client.write_log(target, comment, filename=filename, filecontents=content, tag_name=list(tags))
+        hit("gracedb.after_upload")
+
+
+@executor(Log)
+def write_log(claim: Claim[Log], runtime: Runtime) -> EffectResult:
+    """Write a log message."""
+    from gwbatch.gracedb import translate_errors
+
+    effect, target, client = claim.effect, runtime.graceid(claim.effect.target), runtime.gracedb().client
+    with translate_errors(f"write a log message to {target}"):
+        body = client.logs(target).json() if claim.repeated else {}
+        known = (entry.get("comment") for entry in body.get("logs", body.get("log", [])))
+        if effect.comment not in known:
+            client.write_log(target, effect.comment, tag_name=list(effect.tags))
+            hit("gracedb.after_log")
+    return EffectResult({"target": target})
+
+
+def warm_up(runtime: Runtime) -> None:
+    """Import the client and read the server's root before the first alert needs them."""
+    if runtime.profile.gracedb.url:
+        try:
+            runtime.gracedb().client.service_info  # noqa: B018
+        except Exception:
+            return  # the first effect will report the problem

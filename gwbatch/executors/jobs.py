@@ -1,0 +1,121 @@
+"""Effects on jobs: submit, release and cancel an attempt; and how a job ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gwbatch.effects import CancelJob, ReleaseJob, SubmitJob
+from gwbatch.executors.inputs import fetch
+from gwbatch.executors.registry import Claim, EffectResult, executor
+from gwbatch.failpoints import hit
+from gwbatch.handlers.registry import JOB_ENDED, Registry
+from gwbatch.jobs.directory import REQUEST, write_request
+from gwbatch.jobs.result import NAME, read_result
+from gwbatch.ledger import Transaction, jobs, messages
+from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.private import private_folder
+from gwbatch.runtime import Runtime
+
+
+def _submission_failed(tx: Transaction, claim: Claim[SubmitJob], reason: str, runtime: Runtime) -> None:
+    """A job that could not even be submitted has failed."""
+    job = jobs.get(tx, claim.effect.job)
+    if job is not None and job.attempt == claim.effect.attempt:
+        result = {"error": {"message": reason, "retryable": False}}
+        seen = JobReport(job.attempt_key, JobState.FAILED, reason=reason)
+        end_job(tx, job, seen, result, runtime.registry, runtime.clock.now())
+
+
+def _wait_again(tx: Transaction, effect: SubmitJob) -> None:
+    """The job waits again, unless another attempt came after the one whose submission failed."""
+    jobs.wait_again(tx, effect.job, effect.attempt)
+
+
+@executor(SubmitJob, on_dead=_submission_failed, on_retry=_wait_again)
+def submit(claim: Claim[SubmitJob], runtime: Runtime) -> EffectResult:
+    """Submit an attempt, unless the batch system has it already."""
+    job = jobs.get(runtime.ledger.connection, claim.effect.job)
+    if job is None or job.attempt != claim.effect.attempt or job.state is not JobState.WAITING:
+        return EffectResult.skipped("not waiting any more")
+    scheduler = runtime.scheduler()
+    directory = runtime.profile.job_folder(runtime.state) / Path(*job.attempt_key.split("/"))
+    known = scheduler.find([job.attempt_key]) if claim.repeated else {}
+    if job.attempt_key in known:
+        native_id = known[job.attempt_key].native_id
+    elif claim.repeated and read_result(directory, job.attempt_key) is not None:
+        native_id = ""  # it ran to its end and the scheduler has forgotten it: the watcher finds the result
+    else:
+        request = _prepare(job, directory, claim.attempts, runtime)
+        hit("job.prepared")
+        native_id = scheduler.submit(request)
+    hit("job.submitted")
+    current = jobs.get(runtime.ledger.connection, job.key)
+    if current is None or current.attempt != job.attempt or current.state is JobState.CANCELLED:
+        scheduler.cancel(job.attempt_key)  # somebody cancelled it while it was being submitted
+    return EffectResult(
+        {"native_id": native_id},
+        lambda tx: jobs.submitted(tx, job, scheduler.name, native_id, str(directory), runtime.clock.now()),
+    )
+
+
+@executor(ReleaseJob)
+def release(claim: Claim[ReleaseJob], runtime: Runtime) -> EffectResult:
+    """Release a held attempt."""
+    job = _job_of(claim.effect, runtime)
+    if job is None or job.state is not JobState.HELD:
+        return EffectResult.skipped("not held any more")
+    runtime.scheduler().release(job.attempt_key)
+    return EffectResult({"released": job.attempt_key}, lambda tx: jobs.released(tx, job, runtime.clock.now()))
+
+
+@executor(CancelJob)
+def cancel(claim: Claim[CancelJob], runtime: Runtime) -> EffectResult:
+    """Cancel an attempt that has not ended."""
+    job = _job_of(claim.effect, runtime)
+    if job is None or job.state.final:
+        return EffectResult.skipped("ended already")
+    runtime.scheduler().cancel(job.attempt_key)
+    seen = JobReport(job.attempt_key, JobState.CANCELLED, reason="cancelled by hand")
+
+    def end(tx: Transaction) -> None:
+        current = jobs.get(tx, job.key)
+        if current is not None and current.attempt == job.attempt and not current.state.final:
+            end_job(tx, job, seen, None, runtime.registry, runtime.clock.now())
+
+    return EffectResult({"cancelled": job.attempt_key}, end)
+
+
+def _job_of(effect: ReleaseJob | CancelJob, runtime: Runtime) -> jobs.Job | None:
+    job = jobs.get(runtime.ledger.connection, effect.job)
+    return job if job is not None and job.attempt == effect.attempt else None
+
+
+def _prepare(job: jobs.Job, directory: Path, tries: int, runtime: Runtime) -> JobRequest:
+    """Make the job directory: inputs and ``job.json``, nothing else."""
+    private_folder(directory)
+    for name, source in job.request["inputs"].items():
+        fetch(source, directory / name, job.created, tries, runtime)
+    (output,) = job.request["outputs"]
+    inputs, profile = tuple(job.request["inputs"]), runtime.profile
+    write_request(directory, job.attempt_key, job.kind, inputs, output, job.request["parameters"], profile)
+    return JobRequest(
+        job.attempt_key, job.kind, job.queue, directory, (REQUEST, *inputs), (output, NAME),
+        profile.resources(job.queue), job.priority, job.avoid,
+    )  # fmt: skip
+
+
+def end_job(
+    tx: Transaction,
+    job: jobs.Job,
+    seen: JobReport,
+    result: Mapping[str, Any] | None,
+    registry: Registry,
+    now: float,
+) -> None:
+    """Write down that a job has ended, and send the message about it, in one transaction."""
+    if not jobs.report(tx, job, seen, result, now):
+        return
+    message = {"job": job.key, "attempt": job.attempt, "state": str(seen.state)}
+    messages.send(tx, "job", JOB_ENDED, message, registry.lanes_for(JOB_ENDED), now)

@@ -1,0 +1,94 @@
+"""What lanes, workers, the job watcher and executors need: one argument instead of eight."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from gwbatch.clock import Clock
+from gwbatch.config.policy import Policy
+from gwbatch.config.profile import GraceDBSettings, Profile
+from gwbatch.errors import TransientError
+from gwbatch.handlers.registry import Registry
+from gwbatch.keys import is_external, is_local
+from gwbatch.ledger import Ledger
+from gwbatch.ledger.external import Externals
+from gwbatch.ledger.leases import Lease
+from gwbatch.ledger.mirror import Mirror
+from gwbatch.schedulers import Scheduler
+
+if TYPE_CHECKING:
+    from gwbatch.gracedb import GraceDB
+
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """A factory that makes its value on the first call, under a lock, and returns that one from then on."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: list[T] = []
+
+    def __call__(self) -> T:
+        with self._lock:
+            if not self._made:
+                self._made.append(self._make())
+            return self._made[0]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One dispatcher's parts.
+
+    Attributes
+    ----------
+    state : Path
+        The state directory; job directories are created below it.
+    scheduler, gracedb : callable
+        Return the batch system and the GraceDB server, made on the first call.
+    """
+
+    ledger: Ledger
+    registry: Registry
+    policy: Policy
+    profile: Profile
+    state: Path
+    clock: Clock
+    lease: Lease
+    scheduler: Callable[[], Scheduler]
+    gracedb: Callable[[], GraceDB]
+
+    def graceid(self, name: str) -> str:
+        """Return the GraceDB ID of an event, or of a superevent or external event by its local key.
+
+        Raises
+        ------
+        TransientError
+            While the object has not been created in GraceDB.
+        """
+        if not is_local(name):
+            return name
+        connection = self.ledger.connection
+        if is_external(name):
+            event = Externals(connection).get(name)
+            what, graceid = "External event", None if event is None else event.graceid
+        else:
+            superevent = Mirror(connection).superevent(name)
+            what, graceid = "Superevent", None if superevent is None else superevent.superevent_id
+        if graceid is None:
+            raise TransientError(
+                f"{what} {name} has no GraceDB ID yet: its creation has not succeeded (see 'gwbatch status')."
+            )
+        return graceid
+
+
+def connect_gracedb(settings: GraceDBSettings) -> GraceDB:
+    """Return the server of a profile; importing the client takes a moment, so only who needs it pays for that."""
+    from gwbatch.gracedb import GraceDB, make_client
+
+    return GraceDB(make_client(settings))
