@@ -83,7 +83,7 @@ def test_a_window_that_the_server_keeps_is_not_written_by_us(ledger: Ledger) -> 
             lane.handle_event(alerts.new(alerts.event("G2", 1e9 + 3, 1e-12, snr=20.0, superevent="S1")), context)
         )
     (update,) = [effect for effect in wanted if effect.kind == "gracedb.update_superevent"]
-    assert update.args["changes"] == {"preferred": "G2", "t_0": 1e9 + 3}
+    assert update.changes == {"preferred": "G2", "t_0": 1e9 + 3}
 
 
 def test_labels_taken_away_by_others_are_gone_and_an_old_snapshot_takes_none() -> None:
