@@ -9,15 +9,17 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
-from ligo.gracedb.rest import GraceDb
 from requests.adapters import HTTPAdapter
 
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.errors import GwbatchError, TransientError
+
+if TYPE_CHECKING:
+    from ligo.gracedb.rest import GraceDb
 
 # 401 and 403 are what an expired token gets: it is renewed by others, and then the effects go on.
 TRANSIENT_STATUS = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504})
@@ -58,7 +60,9 @@ class _TimeoutAdapter(HTTPAdapter):
 
 
 def make_client(settings: GraceDBSettings) -> GraceDb:
-    """A client for the profile's server."""
+    """Return a client for the server of a profile; importing it takes a moment, so only who needs it pays for that."""
+    from ligo.gracedb.rest import GraceDb
+
     client = GraceDb(service_url=settings.url, force_noauth=settings.auth == "none", retries=0)
     for scheme in ("http://", "https://"):
         client.mount(scheme, _TimeoutAdapter(settings.timeout))

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from gwbatch.clock import Clock
 from gwbatch.config.policy import Policy
-from gwbatch.config.profile import GraceDBSettings, Profile
+from gwbatch.config.profile import Profile
 from gwbatch.errors import TransientError
+from gwbatch.gracedb import GraceDB
 from gwbatch.handlers.registry import Registry
 from gwbatch.keys import is_external, is_local
 from gwbatch.ledger import Ledger
@@ -19,9 +20,6 @@ from gwbatch.ledger.external import Externals
 from gwbatch.ledger.leases import Lease
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.schedulers import Scheduler
-
-if TYPE_CHECKING:
-    from gwbatch.gracedb import GraceDB
 
 T = TypeVar("T")
 
@@ -85,10 +83,3 @@ class Runtime:
                 f"{what} {name} has no GraceDB ID yet: its creation has not succeeded (see 'gwbatch status')."
             )
         return graceid
-
-
-def connect_gracedb(settings: GraceDBSettings) -> GraceDB:
-    """Return the server of a profile; importing the client takes a moment, so only who needs it pays for that."""
-    from gwbatch.gracedb import GraceDB, make_client
-
-    return GraceDB(make_client(settings))

@@ -23,12 +23,13 @@ from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.errors import LedgerBusy
 from gwbatch.executors.gracedb import warm_up
 from gwbatch.failpoints import hit
+from gwbatch.gracedb import GraceDB, make_client
 from gwbatch.handlers.registry import SERIAL_LANES, Registry
 from gwbatch.jobs.catalogue import computation, computations
 from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA, has_rom_data
 from gwbatch.ledger import Ledger, Transaction, effects, in_force, leases, timers
 from gwbatch.private import private_folder
-from gwbatch.runtime import Once, Runtime, connect_gracedb
+from gwbatch.runtime import Once, Runtime
 from gwbatch.schedulers import Scheduler
 from gwbatch.schedulers.environment import job_environment
 
@@ -105,7 +106,7 @@ class Dispatcher:
             log.info("%d effects were under way when the last dispatcher ended; asking how they went", unfinished)
         # Only the holder of the lease may touch the scheduler's own state.
         self.scheduler = scheduler()
-        gracedb = Once(partial(connect_gracedb, profile.gracedb))
+        gracedb = Once(lambda: GraceDB(make_client(profile.gracedb)))
         self.runtime = Runtime(
             ledger, registry, policy, profile, state, self.clock, self.lease, lambda: self.scheduler, gracedb
         )

@@ -14,6 +14,7 @@ from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.external.event_file import event_file
 from gwbatch.external.notices import LARGEST
 from gwbatch.failpoints import hit
+from gwbatch.gracedb import translate_errors
 from gwbatch.handlers.registry import EXTERNAL_FOUND
 from gwbatch.ledger import Transaction, messages
 from gwbatch.ledger.external import External, Externals
@@ -40,8 +41,6 @@ def create_external(claim: Claim[CreateExternal], runtime: Runtime) -> EffectRes
 
 def _existing(event: External, runtime: Runtime) -> str | None:
     """Return the oldest event of this trigger: another dispatcher, or one whose ledger is lost, may have created it."""
-    from gwbatch.gracedb import translate_errors
-
     words = f'group: {_group(event)} pipeline: {event.observatory} grbevent.trigger_id = "{event.trigger_id}"'
     if event.search == "MDC":  # mock triggers all have the same ID
         words += f" MDC {event.time - 1} .. {event.time + 1}"
@@ -51,8 +50,6 @@ def _existing(event: External, runtime: Runtime) -> str | None:
 
 
 def _create(event: External, filename: str, content: bytes, labels: tuple[str, ...], runtime: Runtime) -> str:
-    from gwbatch.gracedb import translate_errors
-
     client = runtime.gracedb().client
     with translate_errors(f"create the event of trigger {event.trigger_id} of {event.observatory}"):
         reply = client.create_event(
@@ -81,8 +78,6 @@ def _adopt_existing(claim: Claim[CreateExternal], key: str, graceid: str, runtim
 @executor(ReplaceExternal)
 def replace_external(claim: Claim[ReplaceExternal], runtime: Runtime) -> EffectResult:
     """Replace the event's file, unless a still better notice is on its way, or somebody else created the event."""
-    from gwbatch.gracedb import translate_errors
-
     event, name, content = _notice(claim.effect, runtime)
     if event.chosen != claim.effect.notice or event.adopted:
         return _keep(claim, runtime)

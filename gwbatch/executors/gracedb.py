@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gwbatch.annotation.graph import FAR_FILE
 from gwbatch.effects import (
@@ -17,18 +17,16 @@ from gwbatch.effects import (
     Unlabel,
     UpdateSuperevent,
     Upload,
-)  # fmt: skip
+)
 from gwbatch.errors import BadInput
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
+from gwbatch.gracedb import GraceDB, GraceDBError, accept, accept_missing, translate_errors
 from gwbatch.handlers.registry import SUPEREVENT_CHANGED
 from gwbatch.ledger import Transaction, messages
 from gwbatch.ledger.external import Externals
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.runtime import Runtime
-
-if TYPE_CHECKING:
-    from gwbatch.gracedb import GraceDB
 
 CATEGORIES = {"production": "P", "test": "T", "mdc": "M"}
 LARGEST_RATE = 1.0e9  # Hz
@@ -60,8 +58,6 @@ def create_superevent(claim: Claim[CreateSuperevent], runtime: Runtime) -> Effec
 
 def _created(effect: CreateSuperevent, server: GraceDB, *, repeated: bool) -> tuple[str, bool]:
     """Return the ID of the superevent, and whether we created it."""
-    from gwbatch.gracedb import GraceDBError, translate_errors
-
     if repeated:
         existing = server.superevent_of(effect.event)
         if existing:
@@ -92,8 +88,6 @@ def update_superevent(claim: Claim[UpdateSuperevent], runtime: Runtime) -> Effec
 
 
 def _update(superevent: str, changes: dict[str, Any], server: GraceDB) -> None:
-    from gwbatch.gracedb import accept, translate_errors
-
     values = {"preferred_event" if name == "preferred" else name: value for name, value in changes.items()}
     with accept("would not modify"), translate_errors(f"update superevent {superevent}"):
         server.client.update_superevent(superevent, **values)
@@ -103,8 +97,6 @@ def _update(superevent: str, changes: dict[str, Any], server: GraceDB) -> None:
 @executor(AddEvent)
 def add_event(claim: Claim[AddEvent], runtime: Runtime) -> EffectResult:
     """Add an event to a superevent; it is an error if the event belongs to another one."""
-    from gwbatch.gracedb import GraceDBError, translate_errors
-
     superevent, event = runtime.graceid(claim.effect.superevent), runtime.graceid(claim.effect.event)
     server = runtime.gracedb()
     try:
@@ -120,8 +112,6 @@ def add_event(claim: Claim[AddEvent], runtime: Runtime) -> EffectResult:
 @executor(RemoveEvent)
 def remove_event(claim: Claim[RemoveEvent], runtime: Runtime) -> EffectResult:
     """Remove an event from a superevent, if it is in it."""
-    from gwbatch.gracedb import accept_missing, translate_errors
-
     superevent, event = runtime.graceid(claim.effect.superevent), runtime.graceid(claim.effect.event)
     with accept_missing(), translate_errors(f"remove {event} from {superevent}"):
         runtime.gracedb().client.remove_event_from_superevent(superevent, event)
@@ -159,8 +149,6 @@ def set_label(claim: Claim[Label], runtime: Runtime) -> EffectResult:
 
 def write_label(target: str, name: str, server: GraceDB) -> None:
     """Set a label; one that is there already, or that a signoff has overtaken, is fine."""
-    from gwbatch.gracedb import accept, translate_errors
-
     with accept("already applied", "related signoff already exists"), translate_errors(f"label {target} {name}"):
         try:
             server.client.write_label(target, name)
@@ -172,8 +160,6 @@ def write_label(target: str, name: str, server: GraceDB) -> None:
 @executor(Unlabel)
 def remove_label(claim: Claim[Unlabel], runtime: Runtime) -> EffectResult:
     """Remove a label, if it is set."""
-    from gwbatch.gracedb import accept_missing, translate_errors
-
     target, name = runtime.graceid(claim.effect.target), claim.effect.label
     with accept_missing(), translate_errors(f"remove the label {name} from {target}"):
         runtime.gracedb().client.remove_label(target, name)
@@ -230,8 +216,6 @@ def upload_file(
     repeated: bool,
 ) -> None:
     """Upload a file with a log message; if `repeated`, only when the newest version has another content."""
-    from gwbatch.gracedb import translate_errors
-
     if repeated and server.has_file(target, filename, content):
         return
     with translate_errors(f"upload {filename} to {target}"):
@@ -242,8 +226,6 @@ def upload_file(
 @executor(Log)
 def write_log(claim: Claim[Log], runtime: Runtime) -> EffectResult:
     """Write a log message."""
-    from gwbatch.gracedb import translate_errors
-
     effect, target, client = claim.effect, runtime.graceid(claim.effect.target), runtime.gracedb().client
     with translate_errors(f"write a log message to {target}"):
         body = client.logs(target).json() if claim.repeated else {}

@@ -20,14 +20,14 @@ from gwbatch.config.profile import NOTICE_TOPICS, GraceDBSettings, ListenerSetti
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
-from gwbatch.gracedb import make_client
+from gwbatch.gracedb import GraceDB, make_client
 from gwbatch.handlers import REGISTRY, load_handlers
 from gwbatch.handlers.voevent import voevent_topic
 from gwbatch.jobs import result
 from gwbatch.ledger import Ledger, effects, leases, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.model import JobRequest
-from gwbatch.runtime import Once, Runtime, connect_gracedb
+from gwbatch.runtime import Once, Runtime
 from gwbatch.sandbox.routes import make_app
 from gwbatch.sandbox.server import _Version
 from gwbatch.sandbox.store import Store
@@ -102,7 +102,7 @@ class Rig:
         with self.ledger.transaction() as tx:
             self.lease = leases.acquire(tx, "dispatcher", self.clock.now())
             effects.release_running(tx)
-        gracedb = Once(lambda: connect_gracedb(self.profile.gracedb))
+        gracedb = Once(lambda: GraceDB(make_client(self.profile.gracedb)))
         self.runtime = Runtime(
             self.ledger, REGISTRY, self.policy, self.profile, self.folder, self.clock, self.lease,
             lambda: self.scheduler, gracedb,
