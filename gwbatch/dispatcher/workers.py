@@ -12,6 +12,7 @@ from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, backoff, describ
 from gwbatch.executors.registry import EffectResult, execute, on_dead
 from gwbatch.failpoints import hit
 from gwbatch.ledger import Transaction, effects, leases
+from gwbatch.ledger.database import require_transaction
 from gwbatch.ledger.effects import Claimed
 from gwbatch.runtime import Runtime
 
@@ -44,7 +45,7 @@ class EffectWorker:
         hit("effect.claimed")
         try:
             result = execute(claimed, self._runtime)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._write_down(partial(self._failed, claimed=claimed, error=error))
             return True
         hit("effect.before_done")
@@ -52,7 +53,7 @@ class EffectWorker:
             self._write_down(partial(self._succeeded, claimed=claimed, result=result))
         except LeaseLost:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._write_down(partial(self._failed, claimed=claimed, error=error))
         hit("effect.after_done")
         return True
@@ -81,7 +82,7 @@ class EffectWorker:
             self._ledger.read("SELECT 1 FROM effects WHERE state = 'ready' AND not_before <= ? LIMIT 1", (now,))
         )
 
-    def _failed(self, tx: Transaction, claimed: Claimed, error: Exception) -> None:
+    def _failed(self, tx: Transaction, claimed: Claimed, error: BaseException) -> None:
         reason, now = describe(error), self._clock.now()
         if is_transient(error):
             kind = KINDS.get(claimed.kind)
@@ -93,5 +94,19 @@ class EffectWorker:
             log.error(
                 "effect %s failed for good: %s", claimed.key, reason, exc_info=not isinstance(error, GwbatchError)
             )
-            effects.bury(tx, claimed, reason, now)
+            self._mark_dead(tx, claimed, reason, now)
+
+    def _mark_dead(self, tx: Transaction, claimed: Claimed, reason: str, now: float) -> None:
+        """Mark an effect dead, even if its executor's hook fails: a broken plug-in must not end the dispatcher."""
+        effects.bury(tx, claimed, reason, now)
+        tx.execute("SAVEPOINT on_dead")
+        try:
             on_dead(tx, claimed, reason, self._runtime)
+        except (LeaseLost, LedgerBusy):
+            raise
+        except (Exception, SystemExit) as error:
+            require_transaction(tx, error)
+            log.exception("effect %s: on_dead failed", claimed.key)
+            tx.execute("ROLLBACK TO on_dead")
+            effects.bury(tx, claimed, f"{reason}; after that on_dead failed: {describe(error)}", now)
+        tx.execute("RELEASE on_dead")

@@ -19,7 +19,7 @@ from gwbatch.runtime import Runtime
 from tests.integration.rig import Rig
 
 calls: list[int] = []
-problems: list[Exception] = []
+problems: list[BaseException] = []
 hooks: list[str] = []
 
 
@@ -36,6 +36,9 @@ class Note(Effect, frozen=True):
 
 
 def gave_up(tx: Transaction, claim: Claim[Note], reason: str, runtime: Runtime) -> None:
+    tx.execute("UPDATE effects SET priority = 7 WHERE key = ?", (claim.key,))
+    if claim.effect.line == "broken":
+        raise KeyError("hook")
     hooks.append(f"dead {claim.effect.line}: {reason}")
 
 
@@ -109,6 +112,21 @@ def test_its_hooks_run_when_it_dies_and_when_it_is_retried(rig: Rig, noting: Pat
     rig.settle()
     assert hooks == ["dead one: no such disk", "retried one", "committed"]
     assert noting.read_text() == "one\n"
+
+
+def test_a_broken_hook_ends_no_dispatcher(rig: Rig, noting: Path) -> None:
+    problems.append(BadInput("no such disk"))
+    rig.deliver("cbc_noted", b'{"line": "broken"}', 0.0)
+    rig.settle()
+    assert rig.dead() == ["no such disk; after that on_dead failed: KeyError: 'hook'"]
+    assert rig.ledger.read("SELECT priority FROM effects")[0]["priority"] == 0, "what the hook wrote is undone"
+
+
+def test_an_executor_that_exits_ends_no_dispatcher(rig: Rig, noting: Path) -> None:
+    problems.append(SystemExit(2))
+    rig.deliver("cbc_noted", b'{"line": "one"}', 0.0)
+    rig.settle()
+    assert rig.dead() == ["SystemExit: 2"]
 
 
 def test_a_transient_error_is_retried(rig: Rig, noting: Path) -> None:
