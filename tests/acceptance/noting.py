@@ -1,0 +1,43 @@
+"""A plug-in in one file: an effect that writes a line, its executor and its handler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gwbatch import executor, igwn_alert
+from gwbatch.effects import Effect
+from gwbatch.executors import Claim, EffectResult
+from gwbatch.failpoints import hit
+from gwbatch.runtime import Runtime
+
+
+class Line(Effect, frozen=True):
+    """Write a line to ``lines.txt`` in the state directory."""
+
+    kind = "test.line"
+    number: int
+
+    @property
+    def key(self) -> str:
+        return f"line/{self.number}"
+
+    @property
+    def subject(self) -> str:
+        return "lines"
+
+
+@executor(Line)
+def write(claim: Claim[Line], runtime: Runtime) -> EffectResult:
+    """Write the line, unless an earlier attempt has."""
+    path = runtime.state / "lines.txt"
+    known = path.read_text().splitlines() if claim.repeated and path.exists() else []
+    if str(claim.effect.number) not in known:
+        with path.open("a") as file:
+            file.write(f"{claim.effect.number}\n")
+        hit("noting.written")
+    return EffectResult({"known": len(known)})
+
+
+@igwn_alert.handler("cbc_noted")
+def note(alert: dict[str, Any]) -> Line:
+    return Line(int(alert["number"]))
