@@ -48,7 +48,8 @@ class Runtime:
     state : Path
         The state directory; job directories are created below it.
     scheduler, gracedb : callable
-        Return the batch system and the GraceDB server, made on the first call.
+        Return the batch system and the GraceDB server. Importing the GraceDB client takes a moment, so it is made on
+        the first call.
     """
 
     ledger: Ledger

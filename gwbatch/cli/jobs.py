@@ -96,7 +96,7 @@ def retry(job: str, state: Path | None) -> None:
 
 def _order(key: str, state: Path | None, what: str) -> None:
     """Ask the dispatcher to speak to the batch system."""
-    from gwbatch.effects import CancelJob, ReleaseJob
+    from gwbatch.effects.kinds import CancelJob, ReleaseJob
     from gwbatch.ledger import Ledger, effects
 
     now = time.time()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from gwbatch.effects import Effect, Email, Webhook
+from gwbatch.effects import Effect
+from gwbatch.effects.kinds import Email, Webhook
 from gwbatch.errors import LeaseLost, LedgerBusy
 from gwbatch.ledger import Transaction, effects, leases
 from gwbatch.ledger.health import Finding, Level, Limits, findings

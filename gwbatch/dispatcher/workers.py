@@ -16,8 +16,6 @@ from gwbatch.ledger.database import require_transaction
 from gwbatch.ledger.effects import Claimed
 from gwbatch.runtime import Runtime
 
-LONGEST = 60.0  # s between two attempts at an effect of an unknown kind
-
 log = logging.getLogger(__name__)
 
 
@@ -85,8 +83,7 @@ class EffectWorker:
     def _failed(self, tx: Transaction, claimed: Claimed, error: BaseException) -> None:
         reason, now = describe(error), self._clock.now()
         if is_transient(error):
-            kind = KINDS.get(claimed.kind)
-            longest = kind.max_delay if kind is not None else LONGEST
+            longest = KINDS[claimed.kind].max_delay  # an effect of an unknown kind fails for good
             wait = getattr(error, "retry_after", None) or backoff(claimed.attempts, longest=longest)
             log.warning("effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
             effects.postpone(tx, claimed, now + wait, reason, getattr(error, "expected", None))

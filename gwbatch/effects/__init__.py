@@ -1,7 +1,8 @@
 """What a handler can have done: effects, each with a key that is unique for the lifetime of the ledger.
 
 A handler returns or yields effects, and executors execute them after its transaction, once. `label`, `upload`,
-`copy_file` and `log` are what most handlers need. Define a subclass of `Effect` and its executor to add another kind.
+`copy_file` and `log` are what most handlers need; `kinds` has all of ours. Define a subclass of `Effect` and its
+executor to add another kind.
 """
 
 from __future__ import annotations
@@ -9,60 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gwbatch.effects.base import KINDS, Effect, Row, decode, encode
-from gwbatch.effects.kinds import (
-    AddEvent,
-    AdoptExternal,
-    CancelJob,
-    CopyFile,
-    CreateExternal,
-    CreateSuperevent,
-    Email,
-    KeepNotice,
-    Label,
-    Log,
-    PreferExternal,
-    ReadExternal,
-    ReleaseJob,
-    RemoveEvent,
-    ReplaceExternal,
-    SubmitJob,
-    Unlabel,
-    UpdateSuperevent,
-    Upload,
-    Webhook,
-)
+from gwbatch.effects.kinds import CopyFile, Label, Log, Upload
 
-__all__ = [
-    "KINDS",
-    "AddEvent",
-    "AdoptExternal",
-    "CancelJob",
-    "CopyFile",
-    "CreateExternal",
-    "CreateSuperevent",
-    "Effect",
-    "Email",
-    "KeepNotice",
-    "Label",
-    "Log",
-    "PreferExternal",
-    "ReadExternal",
-    "ReleaseJob",
-    "RemoveEvent",
-    "ReplaceExternal",
-    "Row",
-    "SubmitJob",
-    "Unlabel",
-    "UpdateSuperevent",
-    "Upload",
-    "Webhook",
-    "copy_file",
-    "decode",
-    "encode",
-    "label",
-    "log",
-    "upload",
-]
+__all__ = ["KINDS", "Effect", "Row", "copy_file", "decode", "encode", "label", "log", "upload"]
 
 
 def label(target: str, name: str, *, after: str | None = None) -> Label:

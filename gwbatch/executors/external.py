@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from gwbatch.effects import AdoptExternal, CreateExternal, KeepNotice, ReadExternal, ReplaceExternal
+from gwbatch.effects.kinds import AdoptExternal, CreateExternal, KeepNotice, ReadExternal, ReplaceExternal
 from gwbatch.errors import BadInput
 from gwbatch.executors.gracedb import upload_file, write_label
 from gwbatch.executors.registry import Claim, EffectResult, executor
@@ -98,7 +98,7 @@ def keep_notice(claim: Claim[KeepNotice], runtime: Runtime) -> EffectResult:
 def _keep(claim: Claim[KeepNotice] | Claim[ReplaceExternal], runtime: Runtime) -> EffectResult:
     event, name, content = _notice(claim.effect, runtime)
     graceid = runtime.graceid(event.key)
-    comment = "Notice that another one counts above"
+    comment = "Notice over which another one takes precedence"
     upload_file(graceid, name, content, comment, (), runtime.gracedb(), repeated=claim.repeated)
     return EffectResult({"graceid": graceid})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.annotation.graph import FAR_FILE
-from gwbatch.effects import (
+from gwbatch.effects.kinds import (
     AddEvent,
     CopyFile,
     CreateSuperevent,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gwbatch.effects import CancelJob, ReleaseJob, SubmitJob
+from gwbatch.effects.kinds import CancelJob, ReleaseJob, SubmitJob
 from gwbatch.executors.inputs import fetch
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit

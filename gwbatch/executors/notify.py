@@ -9,7 +9,7 @@ from pathlib import Path
 
 import requests
 
-from gwbatch.effects import Email, Webhook
+from gwbatch.effects.kinds import Email, Webhook
 from gwbatch.errors import BadInput, ConfigError, TransientError
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.runtime import Runtime

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gwbatch.effects import Effect, SubmitJob
+from gwbatch.effects import Effect
+from gwbatch.effects.kinds import SubmitJob
 from gwbatch.ledger import effects
 from gwbatch.ledger.database import Transaction, query
 from gwbatch.model import JobReport, JobState

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gwbatch.config.policy import load_policy
-from gwbatch.effects import Label
+from gwbatch.effects.kinds import Label
 from gwbatch.external import combine, parse_notice
 from gwbatch.ledger import Ledger, effects, jobs, leases, messages, positions
 from gwbatch.ledger.external import Coincidence, Externals

@@ -10,7 +10,8 @@ import pytest
 
 from gwbatch import executor, igwn_alert
 from gwbatch.dispatcher import workers
-from gwbatch.effects import Effect, Label
+from gwbatch.effects import Effect
+from gwbatch.effects.kinds import Label
 from gwbatch.errors import BadInput, ConfigError, TransientError
 from gwbatch.executors.registry import Claim, EffectResult, retry_dead
 from gwbatch.handlers import REGISTRY

@@ -49,13 +49,11 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 def test_what_0_1_left_half_done_is_finished_and_nothing_is_done_twice(rig: Rig) -> None:
     before = rig.ledger.read("SELECT digest, handler, at FROM handled ORDER BY 1, 2")
-    messages_before = rig.ledger.read("SELECT count(*) AS n FROM messages WHERE source = 'igwn-alert'")[0]["n"]
     assert {row["state"] for row in rig.ledger.read("SELECT state FROM effects")} >= {"dead", "done", "ready"}
     rig.settle(60.0)
     after = {(row["digest"], row["handler"]): row["at"] for row in rig.ledger.read("SELECT * FROM handled")}
     for row in before:
         assert after[row["digest"], row["handler"]] == row["at"], "handled once more"
-    assert rig.ledger.read("SELECT count(*) AS n FROM messages WHERE source = 'igwn-alert'")[0]["n"] >= messages_before
     assert rig.dead() == ["refused"]
     assert set(rig.states("effects").values()) == {"done", "dead"}
     assert set(rig.states("jobs").values()) == {"DONE"}

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from gwbatch.config.profile import GraceDBSettings
-from gwbatch.effects import UpdateSuperevent
+from gwbatch.effects.kinds import UpdateSuperevent
 from gwbatch.errors import LedgerBusy
 from gwbatch.executors.registry import retry_dead
 from gwbatch.gracedb import GraceDB, GraceDBUnreachable, make_client

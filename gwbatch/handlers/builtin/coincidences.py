@@ -12,7 +12,8 @@ from gwbatch import effects
 from gwbatch.annotation import JOINT_PRODUCTS
 from gwbatch.annotation.graph import COMBINED_MAP, FAR_FILE
 from gwbatch.config.policy import Policy
-from gwbatch.effects import AddEvent, Effect, PreferExternal, RemoveEvent, Upload
+from gwbatch.effects import Effect
+from gwbatch.effects.kinds import AddEvent, PreferExternal, RemoveEvent, Upload
 from gwbatch.external import Match, Partner, best_match, coincide, preferred_external, raven_alert
 from gwbatch.external.coincidence import EM_COINC, HIGH_PROFILE, RAVEN_ALERT
 from gwbatch.handlers.builtin import jobs

@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gwbatch.effects import AdoptExternal, CreateExternal, Effect, KeepNotice, ReadExternal, ReplaceExternal
+from gwbatch.effects import Effect
+from gwbatch.effects.kinds import AdoptExternal, CreateExternal, KeepNotice, ReadExternal, ReplaceExternal
 from gwbatch.external import Notice, Trigger, combine, ignored, parse_notice
 from gwbatch.external.coincidence import NOT_GRB
 from gwbatch.external.in_gracedb import as_in_gracedb, notice_of_event, said_of

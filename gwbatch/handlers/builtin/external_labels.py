@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gwbatch.effects import Effect, Label, Unlabel
+from gwbatch.effects import Effect
+from gwbatch.effects.kinds import Label, Unlabel
 from gwbatch.handlers.registry import Context
 from gwbatch.keys import creation_of
 

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from gwbatch.annotation.graph import MAP, UPLOADED_MAP
-from gwbatch.effects import AddEvent, CreateSuperevent, Effect, Label, UpdateSuperevent
+from gwbatch.effects import Effect
+from gwbatch.effects.kinds import AddEvent, CreateSuperevent, Label, UpdateSuperevent
 from gwbatch.errors import BadInput
 from gwbatch.handlers.builtin.annotate import annotate_superevent
 from gwbatch.handlers.builtin.mirroring import mirror_superevent
