@@ -16,14 +16,19 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 from cost import cost  # noqa: E402
 
-from gwbatch.annotation import SUPEREVENT_PRODUCTS  # noqa: E402
+from gwbatch.annotation import Scope, makeable  # noqa: E402
+from gwbatch.annotation.graph import MAP  # noqa: E402
+from gwbatch.config.policy import load_policy  # noqa: E402
 from tests.skymaps import SIMULATED, simulated  # noqa: E402
+
+FACTS = {"has_distances": True, "has_coherence": True}
+OF_THE_MAP = list(makeable(Scope.SUPEREVENT, {MAP: FACTS}, MAP, load_policy().annotation))
 
 
 def measure(name: str, folder: Path) -> list[dict[str, Any]]:
     """Make every product of one map."""
     rows = []
-    for product in SUPEREVENT_PRODUCTS:
+    for product in OF_THE_MAP:
         output = folder / product.name
         spent = cost(["-m", "gwbatch", "job", product.job, str(simulated(name)), "-o", str(output)])
         size = output.stat().st_size / 1e6
@@ -40,9 +45,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     colours = ("#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00")  # Okabe and Ito's, for the colour-blind
-    for number, product in enumerate(product.name for product in SUPEREVENT_PRODUCTS):
+    for number, product in enumerate(product.name for product in OF_THE_MAP):
         values = [row["cpu_s"] for row in rows if row["product"] == product]
-        starts = range(0, len(rows), len(SUPEREVENT_PRODUCTS))
+        starts = range(0, len(rows), len(OF_THE_MAP))
         left = [sum(row["cpu_s"] for row in rows[start : start + number]) for start in starts]
         axes.barh(SIMULATED, values, 0.6, left, color=colours[number], label=product)
     axes.set_xlabel("CPU s")

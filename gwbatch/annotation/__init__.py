@@ -1,38 +1,35 @@
 """Which data products an event or superevent needs, from what, with which tags and labels.
 
-`graph` declares them; `planning` says, from what exists, what is to be made next.  Pure.
+`graph` declares them; `planning` says, from what exists, what can be made next.  Pure.
 """
 
 from __future__ import annotations
 
 from gwbatch.annotation.graph import (
     COPIES,
-    COPY_PRODUCTS,
-    EVENT_PRODUCTS,
-    EXTERNAL_PRODUCTS,
-    JOINT_PRODUCTS,
     PIPELINE_UPLOADS,
-    SUPEREVENT_PRODUCTS,
+    PRODUCTS,
+    Copied,
     Product,
+    Scope,
     product_named,
+    products_of,
 )
-from gwbatch.annotation.planning import Wanted, as_chosen, job_priority, wanted_products
+from gwbatch.annotation.planning import as_chosen, job_priority, makeable
 from gwbatch.annotation.workflow import Node, workflow
 
 __all__ = [
     "COPIES",
-    "COPY_PRODUCTS",
-    "EVENT_PRODUCTS",
-    "EXTERNAL_PRODUCTS",
-    "JOINT_PRODUCTS",
     "PIPELINE_UPLOADS",
-    "SUPEREVENT_PRODUCTS",
+    "PRODUCTS",
+    "Copied",
     "Node",
     "Product",
-    "Wanted",
+    "Scope",
     "as_chosen",
     "job_priority",
+    "makeable",
     "product_named",
-    "wanted_products",
+    "products_of",
     "workflow",
 ]

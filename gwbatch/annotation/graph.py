@@ -1,8 +1,10 @@
-"""The graph of data products, declared: the one place that says what is made from what."""
+"""The graph of data products: the one place that declares what is made from what, and what is copied."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 MAP = "bayestar.multiorder.fits"
 COINC = "coinc.xml"
@@ -11,6 +13,15 @@ EXTERNAL_MAP = "external.multiorder.fits"
 COMBINED_MAP = "combined-ext.multiorder.fits"
 FAR_FILE = "coincidence_far.json"
 UPLOADED_MAP = "uploaded.multiorder.fits"  # the newest map that somebody else gave a superevent
+
+
+class Scope(StrEnum):
+    """Whose product it is."""
+
+    EVENT = "event"
+    SUPEREVENT = "superevent"
+    EXTERNAL = "external"
+    PAIR = "pair"  # a superevent and an external event together
 
 
 @dataclass(frozen=True)
@@ -22,44 +33,82 @@ class Product:
     name : str
         Its file name in GraceDB.
     job : str
-        The computation (`gwbatch.jobs`) that makes it.
+        The computation (`gwbatch.jobs`) that makes it, unless the policy's ``annotation.made_by`` names another.
     needs : tuple of str
         Files it is made from.
+    optional : tuple of str
+        Files that are used if they are there. When one arrives after the job failed, the job is run again with it.
+    slug : str
+        Replaces the name of the job in the key of the job, where several products of one scope share a job.
     tags : tuple of str
         Tags of the log message it is uploaded with.
     label : str or None
         Label set once it is uploaded.
     only_if : str or None
-        A fact of the map without which the product makes no sense.
+        A fact of the first file it needs, without which the product makes no sense.
     urgency : int
         Products of higher urgency go first in every queue: any sky map ahead of any plot, and those that take a second
         ahead of those that take a node.
     """
 
     name: str
+    scope: Scope
     job: str
     needs: tuple[str, ...]
     comment: str
+    optional: tuple[str, ...] = ()
+    slug: str = ""
     tags: tuple[str, ...] = ("sky_loc", "public")
     label: str | None = None
     only_if: str | None = None
     urgency: int = 0
 
+    @property
+    def key_part(self) -> str:
+        """What stands for the product in the key of its job."""
+        return self.slug or self.job
 
-EVENT_PRODUCTS = (Product(MAP, "localize", (COINC,), "sky localization complete", label="SKYMAP_READY", urgency=1000),)
 
-SUPEREVENT_PRODUCTS = (
-    Product("bayestar.html", "fits-header", (MAP,), "FITS headers of the multi-order sky map", urgency=30),
+@dataclass(frozen=True)
+class Copied:
+    """A file that a superevent takes over from its preferred event as it is."""
+
+    name: str
+    comment: str
+    tags: tuple[str, ...]
+
+
+PRODUCTS = (
+    Product(
+        MAP,
+        Scope.EVENT,
+        "localize",
+        (COINC,),
+        "sky localization complete",
+        optional=(PSD,),
+        label="SKYMAP_READY",
+        urgency=1000,
+    ),
+    Product(
+        "bayestar.html",
+        Scope.SUPEREVENT,
+        "fits-header",
+        (MAP,),
+        "FITS headers of the multi-order sky map",
+        urgency=30,
+    ),
     Product(
         "bayestar.png",
+        Scope.SUPEREVENT,
         "plot-allsky",
         (MAP,),
         "Mollweide projection with 50% and 90% credible regions",
         urgency=25,
     ),
-    Product("bayestar.fits.gz", "flatten", (MAP,), "Flattened multi-order sky map", urgency=20),
+    Product("bayestar.fits.gz", Scope.SUPEREVENT, "flatten", (MAP,), "Flattened multi-order sky map", urgency=20),
     Product(
         "bayestar.volume.png",
+        Scope.SUPEREVENT,
         "plot-volume",
         (MAP,),
         "Volume rendering of the 3D sky map",
@@ -68,25 +117,51 @@ SUPEREVENT_PRODUCTS = (
     ),
     Product(
         "bayestar.coherence.png",
+        Scope.SUPEREVENT,
         "plot-coherence",
         (MAP,),
         "Bayes factor for coherence vs. incoherence",
         only_if="has_coherence",
         urgency=15,
     ),
-)
-
-EXTERNAL_PRODUCTS = (
     Product(
-        EXTERNAL_MAP, "external-skymap", (), "Sky map of the external trigger", label="EXT_SKYMAP_READY", urgency=1200
+        "p_astro.png",
+        Scope.SUPEREVENT,
+        "plot-p-astro",
+        ("p_astro.json",),
+        "Source classification",
+        tags=("p_astro", "public"),
+        urgency=27,
     ),
-    Product("external.png", "plot-allsky", (EXTERNAL_MAP,), "Mollweide projection of the external map", urgency=24),
-)
-
-# Of a superevent and an external event together.
-JOINT_PRODUCTS = (
+    Product(
+        "em_bright.png",
+        Scope.SUPEREVENT,
+        "plot-em-bright",
+        ("em_bright.json",),
+        "Source properties",
+        tags=("em_bright", "public"),
+        urgency=27,
+    ),
+    Product(
+        EXTERNAL_MAP,
+        Scope.EXTERNAL,
+        "external-skymap",
+        (),
+        "Sky map of the external trigger",
+        label="EXT_SKYMAP_READY",
+        urgency=1200,
+    ),
+    Product(
+        "external.png",
+        Scope.EXTERNAL,
+        "plot-allsky",
+        (EXTERNAL_MAP,),
+        "Mollweide projection of the external map",
+        urgency=24,
+    ),
     Product(
         COMBINED_MAP,
+        Scope.PAIR,
         "combine-skymaps",
         (MAP, EXTERNAL_MAP),
         "Product of the sky maps of the superevent and the external trigger",
@@ -96,6 +171,7 @@ JOINT_PRODUCTS = (
     ),
     Product(
         "combined-ext.png",
+        Scope.PAIR,
         "plot-allsky",
         (COMBINED_MAP,),
         "Mollweide projection of the combined map",
@@ -104,6 +180,7 @@ JOINT_PRODUCTS = (
     ),
     Product(
         "overlap_integral.png",
+        Scope.PAIR,
         "plot-overlap",
         (COMBINED_MAP,),
         "Overlap integral of the two sky maps",
@@ -112,31 +189,21 @@ JOINT_PRODUCTS = (
     ),
 )
 
-# What a superevent takes over from its preferred event as it is.
-COPIES = {
-    MAP: ("Sky map copied from {event}", ("sky_loc", "public")),
-    "em_bright.json": ("Source properties copied from {event}", ("em_bright", "public")),
-    "p_astro.json": ("Source classification copied from {event}", ("p_astro", "public")),
-}
+COPIES = (
+    Copied(MAP, "Sky map copied from {event}", ("sky_loc", "public")),
+    Copied("em_bright.json", "Source properties copied from {event}", ("em_bright", "public")),
+    Copied("p_astro.json", "Source classification copied from {event}", ("p_astro", "public")),
+)
 
-# Pictures of what was copied.
-COPY_PRODUCTS = (
-    Product(
-        "p_astro.png", "plot-p-astro", ("p_astro.json",), "Source classification", tags=("p_astro", "public"),
-        urgency=27,
-    ),
-    Product(
-        "em_bright.png", "plot-em-bright", ("em_bright.json",), "Source properties", tags=("em_bright", "public"),
-        urgency=27,
-    ),
-)  # fmt: skip
-
-# What pipelines upload themselves: the label that says it is there.  A computation of our own becomes a
-# `Product` of EVENT_PRODUCTS with the same name and label.
+# What pipelines upload themselves: the label that says it is there.
 PIPELINE_UPLOADS = {"em_bright.json": "EMBRIGHT_READY", "p_astro.json": "PASTRO_READY"}
 
 
+def products_of(*scopes: Scope) -> Iterator[Product]:
+    """Every product of some scopes, in the order of the graph."""
+    return (product for product in PRODUCTS if product.scope in scopes)
+
+
 def product_named(name: str) -> Product:
-    """The declaration of a product."""
-    known = (*EVENT_PRODUCTS, *SUPEREVENT_PRODUCTS, *COPY_PRODUCTS, *EXTERNAL_PRODUCTS, *JOINT_PRODUCTS)
-    return next(product for product in known if product.name == name)
+    """Return the declaration of a product."""
+    return next(product for product in PRODUCTS if product.name == name)

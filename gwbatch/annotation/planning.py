@@ -1,37 +1,44 @@
-"""From what exists to what is to be made next."""
+"""From what exists to what can be made next."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
-from gwbatch.annotation.graph import SUPEREVENT_PRODUCTS, Product
+from gwbatch.annotation.graph import Product, Scope, products_of
 from gwbatch.config.policy import Annotation
 
 SIGNIFICANT_BONUS = 100
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A product to make, and the priority of its job."""
+def makeable(
+    scope: Scope, have: Mapping[str, Mapping[str, Any]], changed: str, settings: Annotation
+) -> Iterator[Product]:
+    """Yield what can be made now that a file is there or has changed.
 
-    product: Product
-    priority: int
+    Parameters
+    ----------
+    have : mapping of str to mapping
+        The files that are there, `changed` among them, each with its facts.
+    settings : Annotation
+        What the policy leaves out.
+    """
+    for product in products_of(scope):
+        if changed not in (*product.needs, *product.optional) or product.name in settings.leave_out:
+            continue
+        if not have.keys() >= set(product.needs):
+            continue
+        if product.only_if and not have[product.needs[0]].get(product.only_if):
+            continue
+        yield as_chosen(product, settings)
 
 
 def as_chosen(product: Product, settings: Annotation) -> Product:
-    """A product, made by the job that the policy chooses for it."""
+    """Return the product, made by the job that the policy chooses for it."""
     return replace(product, job=settings.made_by.get(product.name, product.job))
 
 
 def job_priority(product: Product, significant: bool) -> int:
     """Sky maps ahead of plots, whosever they are; among maps and among plots significant events ahead of others."""
     return product.urgency + (SIGNIFICANT_BONUS if significant else 0)
-
-
-def wanted_products(facts: Mapping[str, object], significant: bool, settings: Annotation) -> Iterator[Wanted]:
-    """What a superevent's sky map is turned into, given the facts of the map."""
-    for product in SUPEREVENT_PRODUCTS:
-        if product.name in settings.leave_out or (product.only_if and not facts.get(product.only_if)):
-            continue
-        yield Wanted(product, job_priority(product, significant))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gwbatch.annotation.graph import COINC, EVENT_PRODUCTS, MAP, PSD, SUPEREVENT_PRODUCTS, Product
+from gwbatch.annotation.graph import Product, Scope, products_of
 from gwbatch.annotation.planning import as_chosen, job_priority
 from gwbatch.config.policy import Annotation
 
@@ -45,15 +45,15 @@ def workflow(subject: str, files: Collection[str], settings: Annotation) -> Iter
         What is there already, of ``coinc.xml``, ``psd.xml.gz`` and the sky map; what is there is not computed.
     """
     makers: dict[str, str] = {}
-    for product in (*EVENT_PRODUCTS, *SUPEREVENT_PRODUCTS):
+    for product in products_of(Scope.EVENT, Scope.SUPEREVENT):
         if product.name in files or product.name in settings.leave_out:
             continue
+        if any(need not in files and need not in makers for need in product.needs):
+            continue
         product = as_chosen(product, settings)
-        name = f"{subject}.{product.job}"
+        name = f"{subject}.{product.key_part}"
         parents = {makers[need]: need for need in product.needs if need in makers}
-        given = tuple(need for need in product.needs if need not in makers)
-        if product.name == MAP and COINC in given and PSD in files:
-            given = (*given, PSD)
+        given = tuple(name for name in (*product.needs, *product.optional) if name in files)
         parameters = {**settings.parameters.get(product.job, {}), "graceid": subject}
         makers[product.name] = name
         yield Node(name, subject, product, given, parents, parameters, job_priority(product, significant=False))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ligo.gracedb.rest import GraceDb
 
-from gwbatch.annotation import JOINT_PRODUCTS
+from gwbatch.annotation import Scope, products_of
 from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, FAR_FILE, MAP
 from gwbatch.config.policy import Policy
 from gwbatch.demo.stage import Stage
@@ -76,7 +76,7 @@ def coincidence_complaints(client: GraceDb, member: str, trigger_id: str, dt: fl
         yield f"{name}: external events {superevent['em_events']}, preferred {superevent['em_type']}"
     for target in (name, event["graceid"]):
         files = _files(client, target)
-        yield from (f"{target}: no {product.name}" for product in JOINT_PRODUCTS if product.name not in files)
+        yield from (f"{target}: no {product.name}" for product in products_of(Scope.PAIR) if product.name not in files)
         rates = client.files(target, FAR_FILE).json() if FAR_FILE in files else {}
         if abs(rates.get("time_difference", float("inf")) - dt) > SAME_TIME:
             yield f"{target}: {FAR_FILE} has the time difference {rates.get('time_difference')} s instead of {dt} s"

@@ -72,7 +72,7 @@ def _job_directory(folder: Path, node: Node, profile: Profile) -> JobRequest:
 
 
 def _key(node: Node) -> str:
-    return f"{node.subject}/{node.product.job}/dag"
+    return f"{node.subject}/{node.product.key_part}/dag"
 
 
 def _planned(node: Node) -> dict[str, object]:

@@ -119,10 +119,11 @@ def test_a_psd_beside_a_coincidence_that_has_one_changes_nothing(rig: Rig) -> No
 
 
 def test_sky_maps_of_anybody_go_ahead_of_all_plots() -> None:
-    from gwbatch.annotation import EVENT_PRODUCTS, SUPEREVENT_PRODUCTS, job_priority
+    from gwbatch.annotation import Scope, job_priority, products_of
 
-    plots = [job_priority(product, True) for product in SUPEREVENT_PRODUCTS]
-    assert min(job_priority(product, False) for product in EVENT_PRODUCTS) > max(plots)
+    plots = [job_priority(product, True) for product in products_of(Scope.SUPEREVENT)]
+    maps = [product for product in products_of(Scope.EVENT, Scope.PAIR) if "fits" in product.name]
+    assert min(job_priority(product, False) for product in maps) > max(plots)
 
 
 def test_gracedb_down_for_an_hour_loses_nothing_and_keeps_the_order(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from matplotlib.image import imread, imsave
 from scipy.ndimage import gaussian_filter
 
-from gwbatch.annotation import SUPEREVENT_PRODUCTS, as_chosen, workflow
+from gwbatch.annotation import as_chosen, product_named, workflow
 from gwbatch.cli import cli
 from gwbatch.config.policy import default_policy, policy_from
 from gwbatch.errors import BadInput
@@ -161,12 +161,14 @@ def test_an_unknown_colour_map_is_refused_with_a_sentence(tmp_path: Path) -> Non
 
 
 def test_the_policy_chooses_who_draws() -> None:
-    product = next(product for product in SUPEREVENT_PRODUCTS if product.name == "bayestar.volume.png")
+    product = product_named("bayestar.volume.png")
     assert computation(product.job).queue == "general"
     values = default_policy()
     values["annotation"]["made_by"] = {product.name: "plot-volume-exact"}
     settings = policy_from(values).annotation
     assert as_chosen(product, settings).job == "plot-volume-exact"
     assert computation("plot-volume-exact").queue == "openmp"
-    node = next(node for node in workflow("S1", [], settings) if node.product.name == product.name)
+    node = next(
+        node for node in workflow("S1", ["bayestar.multiorder.fits"], settings) if node.product.name == product.name
+    )
     assert (node.name, node.parameters["dpi"]) == ("S1.plot-volume-exact", 100)

@@ -7,16 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch import effects
-from gwbatch.annotation import (
-    COPIES,
-    COPY_PRODUCTS,
-    EVENT_PRODUCTS,
-    PIPELINE_UPLOADS,
-    Product,
-    job_priority,
-    product_named,
-    wanted_products,
-)
+from gwbatch.annotation import COPIES, PIPELINE_UPLOADS, Scope, job_priority, makeable, product_named
 from gwbatch.annotation.graph import COINC, MAP, PSD
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
@@ -52,16 +43,30 @@ def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     if alert["alert_type"] == "log":
         yield from _pipeline_upload(event, alert.get("data"), context)
     elif event.pipeline not in context.policy.burst_like_pipelines:  # those bring no coincidence to localize
-        yield from _localize(event, (COINC,), context)
+        yield from _plan_event_products(event, COINC, context)
 
 
-def _localize(event: Event, inputs: tuple[str, ...], context: Context) -> Iterator[Effect]:
-    for product in EVENT_PRODUCTS:
-        if product.name in context.policy.annotation.leave_out or context.mirror.product(event.graceid, product.name):
+def _plan_event_products(event: Event, changed: str, context: Context) -> Iterator[Effect]:
+    """Plan what can be made of an event now that one of its files is there; nothing that somebody else made."""
+    graceid, stored = event.graceid, context.mirror.products(event.graceid)
+    have: dict[str, Mapping[str, Any]] = {COINC: {}, **{name: known.facts for name, known in stored.items()}}
+    for product in makeable(Scope.EVENT, have, changed, context.policy.annotation):
+        existing = stored.get(product.name)
+        if existing is not None and existing.path is None:
             continue
-        sources = {name: {"gracedb": [event.graceid, name]} for name in inputs}
-        version = "0" if inputs == product.needs else "psd"
-        yield from _plan(product, event.graceid, version, sources, is_significant(event, context.policy), context)
+        used = [name for name in product.optional if name in have]
+        if changed in used and not _failed_without(changed, jobs.job_key(product, graceid, "0"), context):
+            continue
+        version = "+".join(name.partition(".")[0] for name in used) or "0"
+        sources = {name: {"gracedb": [graceid, name]} for name in (*product.needs, *used)}
+        priority = job_priority(product, is_significant(event, context.policy))
+        yield from jobs.plan(product, graceid, version, sources, priority, context, graceid=graceid)
+
+
+def _failed_without(optional: str, key: str, context: Context) -> bool:
+    """Whether a job that could use an optional file failed without it, or was never planned."""
+    job = get(context.tx, key)
+    return job is None or (job.state is JobState.FAILED and optional not in job.request["inputs"])
 
 
 def _pipeline_upload(event: Event, entry: Any, context: Context) -> Iterator[Effect]:
@@ -70,9 +75,7 @@ def _pipeline_upload(event: Event, entry: Any, context: Context) -> Iterator[Eff
     name = next((known for known in PIPELINE_UPLOADS if filename == known or filename.endswith(f".{known}")), None)
     if filename == PSD:
         context.mirror.put_product(mirror.Product(event.graceid, PSD, "0", None, {}), context.now)
-        first = get(context.tx, f"{event.graceid}/localize")
-        if first is None or first.state is JobState.FAILED:
-            yield from _localize(event, (COINC, PSD), context)
+        yield from _plan_event_products(event, PSD, context)
     elif name is not None:
         version = str(entry.get("file_version") or 0)
         context.mirror.put_product(
@@ -102,7 +105,8 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
     of_event = context.mirror.products(superevent.preferred)
     of_superevent = context.mirror.products(key)
     created = creation_of(key)
-    for name, (comment, tags) in COPIES.items():
+    for copied in COPIES:
+        name, tags = copied.name, copied.tags
         source = of_event.get(name)
         if source is None or (name == MAP and name in of_superevent and PE_READY in superevent.labels):
             continue
@@ -110,7 +114,7 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
         version = next_version(content, of_superevent.get(name))
         if version is None:
             continue
-        text = comment.format(event=superevent.preferred)
+        text = copied.comment.format(event=superevent.preferred)
         context.mirror.put_product(mirror.Product(key, name, version, source.path, source.facts), context.now)
         if source.path is not None:
             yield effects.upload(key, name, source.path, comment=text, tags=tags, version=version, after=created)
@@ -119,13 +123,12 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
                 superevent.preferred, key, name, source_name=source.facts.get("filename", name), version=version,
                 comment=text, tags=tags, after=created,
             )  # fmt: skip
-        if name == MAP:
-            yield from _plot(key, superevent.preferred, version, source, context)
-        for product in COPY_PRODUCTS:
-            if product.needs == (name,) and product.name not in settings.leave_out:
-                file = {"gracedb": [superevent.preferred, source.facts.get("filename", name)]}
-                inputs = {name: file if source.path is None else {"path": source.path}}
-                yield from _plan(product, key, version, inputs, _is_significant(superevent.preferred, context), context)
+        place = {"gracedb": [superevent.preferred, source.facts.get("filename", name)]}
+        inputs = {name: place if source.path is None else {"path": source.path}}
+        significant = _is_significant(superevent.preferred, context)
+        for product in makeable(Scope.SUPEREVENT, {name: source.facts}, name, settings):
+            priority = job_priority(product, significant)
+            yield from jobs.plan(product, key, version, inputs, priority, context, graceid=key)
 
 
 def next_version(content: str, known: mirror.Product | None) -> str | None:
@@ -134,12 +137,6 @@ def next_version(content: str, known: mirror.Product | None) -> str | None:
         return content
     before, _, generation = known.version.partition("~")
     return None if before == content else f"{content}~{int(generation or 1) + 1}"
-
-
-def _plot(key: str, preferred: str, version: str, source: mirror.Product, context: Context) -> Iterator[Effect]:
-    significant = _is_significant(preferred, context)
-    for wanted in wanted_products(source.facts, significant, context.policy.annotation):
-        yield from _plan(wanted.product, key, version, {MAP: {"path": source.path}}, significant, context)
 
 
 def _is_significant(graceid: str, context: Context) -> bool:
@@ -155,13 +152,6 @@ def _annotate_superevent_of(graceid: str, context: Context) -> Iterator[Effect]:
 
 
 # ---- jobs -------------------------------------------------------------------------------------------------
-
-
-def _plan(
-    product: Product, subject: str, version: str, sources: dict[str, Any], significant: bool, context: Context
-) -> Iterator[Effect]:
-    priority = job_priority(product, significant)
-    return jobs.plan(product, subject, version, sources, priority, context, graceid=subject)
 
 
 def handle_job(message: dict[str, Any], context: Context) -> Iterator[Effect]:
@@ -202,9 +192,10 @@ def _take_result(job: Job, context: Context) -> Iterator[Effect]:
 def _after_failure(job: Job, context: Context) -> Iterator[Effect]:
     if jobs.try_again(job, context):
         return
-    if job.kind == "localize" and PSD not in job.request["inputs"] and context.mirror.product(job.subject, PSD):
-        event = context.mirror.event(job.subject)
-        if event is not None:
-            yield from _localize(event, (COINC, PSD), context)
-            return
-    yield jobs.say_failed(job, job.subject)
+    event = context.mirror.event(job.subject)
+    unused = [name for name in product_named(job.request["product"]).optional if name not in job.request["inputs"]]
+    again = [] if event is None else [
+        effect for name in unused if context.mirror.product(job.subject, name)
+        for effect in _plan_event_products(event, name, context)
+    ]  # fmt: skip
+    yield from again or [jobs.say_failed(job, job.subject)]

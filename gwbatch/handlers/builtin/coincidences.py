@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from gwbatch import effects
-from gwbatch.annotation import JOINT_PRODUCTS
+from gwbatch.annotation import Scope, products_of
 from gwbatch.annotation.graph import COMBINED_MAP, FAR_FILE
 from gwbatch.config.policy import Policy
 from gwbatch.effects import Effect
@@ -200,7 +200,7 @@ def _show_text(target: str, text: str, partner: str, context: Context) -> Upload
 def _show_products(target: str, source: str, context: Context) -> Iterator[Effect]:
     """Upload combined map and pictures of a pair to one of the two, where they are new."""
     of_pair, of_target = context.mirror.products(source), context.mirror.products(target)
-    for product in JOINT_PRODUCTS:
+    for product in products_of(Scope.PAIR):
         made = of_pair.get(product.name)
         if made is None or made.path is None or made.facts.get("disjoint"):
             continue

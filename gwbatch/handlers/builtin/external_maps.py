@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch import effects
-from gwbatch.annotation import EXTERNAL_PRODUCTS, JOINT_PRODUCTS, Product, as_chosen, job_priority, product_named
+from gwbatch.annotation import Product, Scope, as_chosen, job_priority, makeable, product_named
 from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, MAP, UPLOADED_MAP
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
@@ -63,7 +63,7 @@ def _plan_joint(
 ) -> Iterator[Effect]:
     """Have a product of a pair made; one that was made before, and replaced since, is taken again."""
     product = as_chosen(product, context.policy.annotation)
-    before = get(context.tx, f"{subject}/{product.job}/{version}")
+    before = get(context.tx, jobs.job_key(product, subject, version))
     if before is not None and before.state is JobState.DONE:
         shown = context.mirror.product(subject, product.name)
         if shown is None or shown.version != version:
@@ -104,10 +104,9 @@ def plan_pictures(external: str, superevent: str, context: Context) -> Iterator[
     combined = context.mirror.product(subject, COMBINED_MAP)
     if combined is None or combined.facts.get("disjoint"):
         return
-    for product in JOINT_PRODUCTS[1:]:
-        if product.name not in context.policy.annotation.leave_out:
-            sources, overlap = {COMBINED_MAP: {"path": combined.path}}, combined.facts["overlap_integral"]
-            yield from _plan_joint(product, subject, combined.version, sources, context, overlap=overlap)
+    sources, overlap = {COMBINED_MAP: {"path": combined.path}}, combined.facts["overlap_integral"]
+    for product in makeable(Scope.PAIR, {COMBINED_MAP: combined.facts}, COMBINED_MAP, context.policy.annotation):
+        yield from _plan_joint(product, subject, combined.version, sources, context, overlap=overlap)
 
 
 def take_result(job: Job, context: Context) -> Iterator[Effect]:
@@ -117,7 +116,7 @@ def take_result(job: Job, context: Context) -> Iterator[Effect]:
     made = mirror.Product(job.subject, product.name, version, str(Path(job.directory or "") / product.name), facts)
     if product.name == EXTERNAL_MAP:
         yield from _take_map(made, product, context)
-    elif product in EXTERNAL_PRODUCTS:
+    elif product.scope is Scope.EXTERNAL:
         current = context.mirror.product(job.subject, EXTERNAL_MAP)
         if current is not None and current.version == version:
             context.mirror.put_product(made, context.now)
@@ -142,11 +141,9 @@ def _take_map(made: mirror.Product, product: Product, context: Context) -> Itera
     if product.label is not None and product.label not in event.labels:
         context.externals.set_labels(event.key, [*event.labels, product.label])
         yield relabel(event.key, product.label, context, on=True, after=upload.key)
-    for picture in EXTERNAL_PRODUCTS[1:]:
-        if picture.name not in context.policy.annotation.leave_out:
-            priority = job_priority(picture, significant=event.grb)
-            sources = {EXTERNAL_MAP: {"path": made.path}}
-            yield from jobs.plan(picture, event.key, made.version, sources, priority, context)
+    for picture in makeable(Scope.EXTERNAL, {EXTERNAL_MAP: made.facts}, EXTERNAL_MAP, context.policy.annotation):
+        priority = job_priority(picture, significant=event.grb)
+        yield from jobs.plan(picture, event.key, made.version, {EXTERNAL_MAP: {"path": made.path}}, priority, context)
 
 
 def _rank(version: str) -> int:

@@ -29,7 +29,7 @@ def plan(
 ) -> Iterator[Effect]:
     """Have a product made, once for each version of what it is made from."""
     product = as_chosen(product, context.policy.annotation)
-    key = f"{subject}/{product.job}" if version == "0" else f"{subject}/{product.job}/{version}"
+    key = job_key(product, subject, version)
     request = {
         "inputs": dict(sources),
         "outputs": [product.name],
@@ -40,6 +40,11 @@ def plan(
     effect = jobs.plan(context.tx, key, product.job, queue_of(product.job), subject, request, priority, context.now)
     if effect is not None:
         yield effect
+
+
+def job_key(product: Product, subject: str, version: str) -> str:
+    """Name the job that makes a product, as the policy chooses it, from one version of what it is made from."""
+    return f"{subject}/{product.key_part}" if version == "0" else f"{subject}/{product.key_part}/{version}"
 
 
 def ended(message: Mapping[str, Any], context: Context) -> jobs.Job | None:
