@@ -12,10 +12,12 @@ from gwbatch.annotation.graph import (
     Copied,
     Product,
     Scope,
+    named_after,
     product_named,
     products_of,
+    uploaded_product,
 )
-from gwbatch.annotation.planning import as_chosen, job_priority, makeable
+from gwbatch.annotation.planning import as_chosen, job_priority, made_for, makeable
 from gwbatch.annotation.workflow import Node, workflow
 
 __all__ = [
@@ -28,8 +30,11 @@ __all__ = [
     "Scope",
     "as_chosen",
     "job_priority",
+    "made_for",
     "makeable",
+    "named_after",
     "product_named",
     "products_of",
+    "uploaded_product",
     "workflow",
 ]

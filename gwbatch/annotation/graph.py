@@ -12,6 +12,10 @@ PSD = "psd.xml.gz"
 EXTERNAL_MAP = "external.multiorder.fits"
 COMBINED_MAP = "combined-ext.multiorder.fits"
 FAR_FILE = "coincidence_far.json"
+TEMPLATE = "template"  # no file: masses, spins and rates of the best-matching template, from the alert or coinc.xml
+EM_BRIGHT = "em_bright.json"
+P_ASTRO = "p_astro.json"  # uploaded as PIPELINE.p_astro.json
+MCHIRP_SOURCE = "mchirp_source.json"
 UPLOADED_MAP = "uploaded.multiorder.fits"  # the newest map that somebody else gave a superevent
 
 
@@ -31,7 +35,7 @@ class Product:
     Attributes
     ----------
     name : str
-        Its file name in GraceDB.
+        Its file name in the ledger and in job directories, and in GraceDB unless `filename` says otherwise.
     job : str
         The computation (`gwbatch.jobs`) that makes it, unless the policy's ``annotation.made_by`` names another.
     needs : tuple of str
@@ -40,12 +44,16 @@ class Product:
         Files that are used if they are there. When one arrives after the job failed, the job is run again with it.
     slug : str
         Replaces the name of the job in the key of the job, where several products of one scope share a job.
+    filename : str
+        Its file name in GraceDB where that is not `name`, with ``{pipeline}`` for the pipeline in lower case.
     tags : tuple of str
         Tags of the log message it is uploaded with.
     label : str or None
         Label set once it is uploaded.
     only_if : str or None
         A fact of the first file it needs, without which the product makes no sense.
+    reveals : tuple of str
+        Facts about the first file it needs that its job finds out, for files that we did not make.
     urgency : int
         Products of higher urgency go first in every queue: any sky map ahead of any plot, and those that take a second
         ahead of those that take a node.
@@ -58,9 +66,11 @@ class Product:
     comment: str
     optional: tuple[str, ...] = ()
     slug: str = ""
+    filename: str = ""
     tags: tuple[str, ...] = ("sky_loc", "public")
     label: str | None = None
     only_if: str | None = None
+    reveals: tuple[str, ...] = ()
     urgency: int = 0
 
     @property
@@ -71,11 +81,12 @@ class Product:
 
 @dataclass(frozen=True)
 class Copied:
-    """A file that a superevent takes over from its preferred event as it is."""
+    """A file that a superevent takes over from its preferred event as it is, and the label that says it is there."""
 
     name: str
     comment: str
     tags: tuple[str, ...]
+    label: str | None = None
 
 
 PRODUCTS = (
@@ -90,11 +101,42 @@ PRODUCTS = (
         urgency=1000,
     ),
     Product(
+        EM_BRIGHT,
+        Scope.EVENT,
+        "em-bright",
+        (TEMPLATE,),
+        "source properties",
+        tags=("em_bright", "public"),
+        label="EMBRIGHT_READY",
+        urgency=1300,
+    ),
+    Product(
+        P_ASTRO,
+        Scope.EVENT,
+        "p-astro",
+        (TEMPLATE,),
+        "source classification",
+        filename="{pipeline}.p_astro.json",
+        tags=("p_astro", "public"),
+        label="PASTRO_READY",
+        urgency=1300,
+    ),
+    Product(
+        MCHIRP_SOURCE,
+        Scope.EVENT,
+        "mchirp-source",
+        (MAP, TEMPLATE),
+        "source-frame chirp mass",
+        tags=("em_follow", "public"),
+        urgency=1100,
+    ),
+    Product(
         "bayestar.html",
         Scope.SUPEREVENT,
         "fits-header",
         (MAP,),
         "FITS headers of the multi-order sky map",
+        reveals=("has_distances", "has_coherence"),
         urgency=30,
     ),
     Product(
@@ -128,7 +170,7 @@ PRODUCTS = (
         "p_astro.png",
         Scope.SUPEREVENT,
         "plot-p-astro",
-        ("p_astro.json",),
+        (P_ASTRO,),
         "Source classification",
         tags=("p_astro", "public"),
         urgency=27,
@@ -137,7 +179,7 @@ PRODUCTS = (
         "em_bright.png",
         Scope.SUPEREVENT,
         "plot-em-bright",
-        ("em_bright.json",),
+        (EM_BRIGHT,),
         "Source properties",
         tags=("em_bright", "public"),
         urgency=27,
@@ -190,13 +232,16 @@ PRODUCTS = (
 )
 
 COPIES = (
-    Copied(MAP, "Sky map copied from {event}", ("sky_loc", "public")),
-    Copied("em_bright.json", "Source properties copied from {event}", ("em_bright", "public")),
-    Copied("p_astro.json", "Source classification copied from {event}", ("p_astro", "public")),
+    # Other software waits for comments that begin like this one.
+    Copied(MAP, "Localization copied from {event}", ("sky_loc", "public"), "SKYMAP_READY"),
+    Copied(EM_BRIGHT, "Source properties copied from {event}", ("em_bright", "public"), "EMBRIGHT_READY"),
+    Copied(P_ASTRO, "Source classification copied from {event}", ("p_astro", "public"), "PASTRO_READY"),
+    Copied(MCHIRP_SOURCE, "Source-frame chirp mass copied from {event}", ("em_follow", "public")),
 )
 
-# What pipelines upload themselves: the label that says it is there.
-PIPELINE_UPLOADS = {"em_bright.json": "EMBRIGHT_READY", "p_astro.json": "PASTRO_READY"}
+# What pipelines may upload themselves: (a part of) the file's name, and the label that says it is there.
+PIPELINE_UPLOADS = {MAP: "SKYMAP_READY", EM_BRIGHT: "EMBRIGHT_READY", P_ASTRO: "PASTRO_READY"}
+PIPELINE_MAPS = ("amplfi", "cwb", "mly", "olib")  # NAME.multiorder.fits, of pipelines that bring nothing to localize
 
 
 def products_of(*scopes: Scope) -> Iterator[Product]:
@@ -207,3 +252,25 @@ def products_of(*scopes: Scope) -> Iterator[Product]:
 def product_named(name: str) -> Product:
     """Return the declaration of a product."""
     return next(product for product in PRODUCTS if product.name == name)
+
+
+def uploaded_product(filename: str) -> str | None:
+    """Return the product that a pipeline's file is, whatever stands before its name; None if it is none."""
+    front, _, rest = filename.partition(".")
+    if rest == "multiorder.fits" and front in PIPELINE_MAPS:
+        return MAP
+    return next((name for name in (EM_BRIGHT, P_ASTRO) if filename == name or filename.endswith(f".{name}")), None)
+
+
+def named_after(product: str, need: str, filename: str) -> str:
+    """Return the name of a product that is made from a need which GraceDB knows by another name.
+
+    >>> named_after("p_astro.png", "p_astro.json", "gstlal.p_astro.json")
+    'gstlal.p_astro.png'
+    >>> named_after("bayestar.volume.png", "bayestar.multiorder.fits", "cwb.multiorder.fits")
+    'cwb.volume.png'
+    """
+    if filename.endswith(f".{need}"):
+        return filename.removesuffix(need) + product
+    stem, other = need.partition(".")[0], filename.partition(".")[0]
+    return other + product.removeprefix(stem) if product.startswith(stem) else product

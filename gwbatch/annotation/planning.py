@@ -8,6 +8,7 @@ from typing import Any
 
 from gwbatch.annotation.graph import Product, Scope, products_of
 from gwbatch.config.policy import Annotation
+from gwbatch.superevents.candidate import Event
 
 SIGNIFICANT_BONUS = 100
 
@@ -32,6 +33,14 @@ def makeable(
         if product.only_if and not have[product.needs[0]].get(product.only_if):
             continue
         yield as_chosen(product, settings)
+
+
+def made_for(product: Product, event: Event, settings: Annotation) -> bool:
+    """Whether the policy has a product made for an event."""
+    group, pipeline, search = event.group, event.pipeline, event.search
+    kinds = {group, f"{group}.{search}", f"{group}.{pipeline}", f"{group}.{pipeline}.{search}"}
+    wanted = settings.made_for.get(product.name)
+    return wanted is None or not kinds.isdisjoint(wanted)
 
 
 def as_chosen(product: Product, settings: Annotation) -> Product:

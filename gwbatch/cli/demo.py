@@ -21,14 +21,12 @@ QUIET = 1.0  # s without anything left to do, after which the demo is over
 POLICY = """# A full-resolution flat map would take three seconds.
 [annotation]
 leave_out = {leave_out}
+# The demo's events are completed by the point estimate of their source properties.
+[annotation.made_for]
+"em_bright.json" = ["cbc"]
 [annotation.parameters.flatten]
 nside = 512
 """
-
-NOT_OURS = (
-    "em_bright.json was uploaded by the demo's pipelines. Real pipelines do not upload it, and gwbatch does not "
-    "compute it yet: without a follow-up system that does, no significant CBC event completes."
-)
 
 
 @click.command("demo")
@@ -71,7 +69,6 @@ def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | Non
         problems = _play(stage, console, began, timeout, volume=not quick)
     console.print(f"Pictures: {folder / 'pictures'}/*/bayestar*.png")
     console.print(f"Look around: gwbatch status --state {stage.state}")
-    console.print(f"Note: {NOT_OURS}")
     if problems:
         raise GwbatchError("The demo did not end as it should:\n  " + "\n  ".join(problems))
     console.print(f"[bold green]All well[/] after {time.monotonic() - began:.0f} s.")
@@ -163,6 +160,18 @@ def _progress(found: dict[str, Any], elapsed: float) -> Any:
     return Group(Text(f"{elapsed:5.0f} s   jobs: {counts}", style="bold"), superevents, jobs)
 
 
+def _products_table(ledger: Any) -> Any:
+    from rich.table import Table
+
+    from gwbatch.demo import verdict
+
+    table = Table("superevent", "product", "made by", "at (UTC)", title="Who made what, when", title_justify="left")
+    for made in verdict.products(ledger):
+        at = time.strftime("%H:%M:%S", time.gmtime(made.created))
+        table.add_row(made.superevent, made.name, made.maker, f"{at}.{int(made.created % 1 * 10)}")
+    return table
+
+
 def _print_summary(ledger: Any, console: Console) -> None:
     from rich.table import Table
 
@@ -187,6 +196,7 @@ def _print_summary(ledger: Any, console: Console) -> None:
             "\n".join(row["products"]),
         )
     console.print(table)
+    console.print(_products_table(ledger))
     for coincidence in coincidence_lines(external_events(ledger)):
         console.print(coincidence)
     console.print(latency_table(latencies(ledger)))

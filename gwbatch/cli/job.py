@@ -42,6 +42,9 @@ def command(context: click.Context, policies: tuple[Path, ...]) -> None:
       gwbatch job plot-allsky bayestar.multiorder.fits -o bayestar.png
       gwbatch job plot-volume bayestar.multiorder.fits --contour 50 --contour 90 -o bayestar.volume.png
       gwbatch job external-skymap notice.xml -o external.multiorder.fits
+      gwbatch job em-bright coinc.xml -o em_bright.json
+      gwbatch job p-astro coinc.xml --pipeline gstlal -o gstlal.p_astro.json
+      gwbatch job mchirp-source coinc.xml bayestar.multiorder.fits -o mchirp_source.json
       gwbatch job combine-skymaps bayestar.multiorder.fits external.multiorder.fits -o combined.multiorder.fits
       gwbatch job --policy mine.toml localize coinc.xml -o bayestar.multiorder.fits
     """
@@ -210,6 +213,57 @@ def external_skymap(notice: Path, topic: str, given: Path | None, output: Path, 
 def combine_skymaps(superevent: Path, external: Path, output: Path, as_json: bool) -> None:
     """The product of the maps of a SUPEREVENT and an EXTERNAL trigger; the overlap integral is in result.json."""
     _run("combine-skymaps", {"superevent.fits": superevent, "external.fits": external}, output, {}, as_json)
+
+
+@command.command("em-bright")
+@click.argument("coinc", type=_IN)
+@click.option("--ssm", is_flag=True, help="Of a search for sub-solar-mass compact objects: HasSSM for HasRemnant.")
+@click.option("--eos", "equations", multiple=True, help="Equation of state; repeatable.  [default: the policy's 13]")
+@_OUT
+@json_option
+def em_bright(coinc: Path, ssm: bool, equations: tuple[str, ...], output: Path, as_json: bool) -> None:
+    """Source properties of the event in COINC: a point estimate from the masses and spins of its template.
+
+    HasNS: a component is a neutron star. HasRemnant: the merger leaves matter outside. HasMassGap: a component has
+    3 to 5 solar masses. docs/products.md describes the method and its limits.
+
+    \b
+    Examples:
+      gwbatch job em-bright coinc.xml -o em_bright.json
+      gwbatch job em-bright coinc.xml --eos SLY --eos MPA1 -o em_bright.json
+    """
+    parameters = {"search": "ssm" if ssm else None, "equations_of_state": list(equations) or None}
+    _run("em-bright", {"coinc.xml": coinc}, output, parameters, as_json)
+
+
+@command.command("p-astro")
+@click.argument("coinc", type=_IN)
+@click.option("--pipeline", default="gstlal", show_default=True, help="Search pipeline: gstlal, pycbc, spiir or mbta.")
+@_OUT
+@json_option
+def p_astro(coinc: Path, pipeline: str, output: Path, as_json: bool) -> None:
+    """Source classification of the event in COINC: the probabilities of BNS, NSBH, BBH and Terrestrial.
+
+    \b
+    Example:
+      gwbatch job p-astro coinc.xml --pipeline pycbc -o pycbc.p_astro.json
+    """
+    _run("p-astro", {"coinc.xml": coinc}, output, {"pipeline": pipeline}, as_json)
+
+
+@command.command("mchirp-source")
+@click.argument("coinc", type=_IN)
+@click.argument("skymap", type=_IN)
+@_OUT
+@json_option
+def mchirp_source(coinc: Path, skymap: Path, output: Path, as_json: bool) -> None:
+    """Chirp mass of the event in COINC in the frame of its source, at the distances of SKYMAP, in the field's bins.
+
+    \b
+    Example:
+      gwbatch job mchirp-source coinc.xml bayestar.multiorder.fits -o mchirp_source.json
+    """
+    _run("mchirp-source", {"coinc.xml": coinc, skymap.name: skymap}, output, {}, as_json)
 
 
 def _policy() -> Policy:

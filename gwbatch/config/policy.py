@@ -48,6 +48,7 @@ class Annotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     leave_out: list[str]
     max_attempts: int
     made_by: dict[str, str]
+    made_for: dict[str, list[str]]
     parameters: dict[str, dict[str, Any]]
 
 
@@ -125,7 +126,7 @@ def _case_folded(policy: Policy) -> Policy:
     def words(names: list[str]) -> list[str]:
         return [name.lower() for name in names]
 
-    windows, ranking = policy.windows, policy.ranking
+    windows, ranking, annotation = policy.windows, policy.ranking, policy.annotation
     return msgspec.structs.replace(
         policy,
         topics=words(policy.topics),
@@ -142,6 +143,9 @@ def _case_folded(policy: Policy) -> Policy:
         ),
         ranking=msgspec.structs.replace(
             ranking, burst_like_pipelines=words(ranking.burst_like_pipelines), rank=keys(ranking.rank)
+        ),
+        annotation=msgspec.structs.replace(
+            annotation, made_for={name: words(kinds) for name, kinds in annotation.made_for.items()}
         ),
     )
 

@@ -10,20 +10,11 @@ from ligo.gracedb.rest import GraceDb
 
 from gwbatch.config.resources import demo_event
 
-# What pipelines upload of the nature of a source; numbers for the demo, not computed.
-_NATURE = {
-    "bns_hlv": (
-        {"BNS": 0.99, "NSBH": 0.0, "BBH": 0.0, "Terrestrial": 0.01},
-        {"HasNS": 1.0, "HasRemnant": 1.0, "HasMassGap": 0.0},
-    ),
-    "bbh_hlv": (
-        {"BNS": 0.0, "NSBH": 0.02, "BBH": 0.97, "Terrestrial": 0.01},
-        {"HasNS": 0.01, "HasRemnant": 0.0, "HasMassGap": 0.05},
-    ),
-    "nsbh_hl": (
-        {"BNS": 0.0, "NSBH": 0.97, "BBH": 0.02, "Terrestrial": 0.01},
-        {"HasNS": 1.0, "HasRemnant": 0.1, "HasMassGap": 0.0},
-    ),
+# What pipelines say of the kind of a source; numbers for the demo, not computed.
+CLASSIFICATION = {
+    "bns_hlv": {"BNS": 0.99, "NSBH": 0.0, "BBH": 0.0, "Terrestrial": 0.01},
+    "bbh_hlv": {"BNS": 0.0, "NSBH": 0.02, "BBH": 0.97, "Terrestrial": 0.01},
+    "nsbh_hl": {"BNS": 0.0, "NSBH": 0.97, "BBH": 0.02, "Terrestrial": 0.01},
 }
 
 
@@ -55,18 +46,19 @@ TRIGGERS = (
 
 
 def upload(client: GraceDb, trigger: Trigger, content: bytes | None = None) -> str:
-    """Upload a trigger with its source classification and properties; returns its graceid."""
+    """Upload a trigger and its source classification, as pipelines do; return its graceid."""
     content = with_far(demo_event(trigger.event).read_bytes(), trigger.far) if content is None else content
     response = client.create_event(
         trigger.group, trigger.pipeline, "coinc.xml", search=trigger.search, filecontents=content
     )
     graceid = str(response.json()["graceid"])
-    p_astro, em_bright = _NATURE[trigger.event]
-    for name, comment, tag, value in (
-        ("p_astro.json", "source classification", "p_astro", p_astro),
-        ("em_bright.json", "source properties", "em_bright", em_bright),
-    ):
-        client.write_log(graceid, comment, filename=name, filecontents=json.dumps(value), tag_name=[tag, "public"])
+    client.write_log(
+        graceid,
+        "source classification",
+        filename=f"{trigger.pipeline.lower()}.p_astro.json",
+        filecontents=json.dumps(CLASSIFICATION[trigger.event]),
+        tag_name=["p_astro", "public"],
+    )
     return graceid
 
 

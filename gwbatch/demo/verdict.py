@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ligo.gracedb.rest import GraceDb
 
-from gwbatch.annotation import Scope, products_of
-from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, FAR_FILE, MAP
+from gwbatch.annotation import COPIES, Scope, products_of
+from gwbatch.annotation import PRODUCTS as ALL_PRODUCTS
+from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, EXTERNAL_MAP, FAR_FILE, MAP, MCHIRP_SOURCE, P_ASTRO
 from gwbatch.config.policy import Policy
 from gwbatch.demo.stage import Stage
 from gwbatch.external import ALERT_TOPICS
 from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
 from gwbatch.ledger import Ledger
 
-PRODUCTS = ("bayestar.html", "bayestar.png", "bayestar.fits.gz", "p_astro.png", "em_bright.png")
+PRODUCTS = (
+    MAP, EM_BRIGHT, MCHIRP_SOURCE, "bayestar.html", "bayestar.png", "bayestar.fits.gz", "em_bright.png",
+)  # fmt: skip
+OF_THE_PIPELINE = (P_ASTRO, "p_astro.png")  # PIPELINE. stands before the name
 VOLUME = "bayestar.volume.png"
-LABELS = {"EM_READY", "ADVREQ", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED"}
+COMPLETE = {"SKYMAP_READY", "EMBRIGHT_READY", "PASTRO_READY"}
+LABELS = {"EM_READY", "ADVREQ", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED", *COMPLETE}
 COINCIDENT_LABELS = {"EM_COINC", "RAVEN_ALERT", "COMBINEDSKYMAP_READY"}  # and HIGH_PROFILE on the superevent
-LESS_SIGNIFICANT_LABELS = {"EM_READY", "LOW_SIGNIF_LOCKED"}
+LESS_SIGNIFICANT_LABELS = {"EM_READY", "LOW_SIGNIF_LOCKED", *COMPLETE}
 NORMALISED_WITHIN = 1e-6
 SAME_TIME = 1e-3  # s
 
@@ -107,7 +114,9 @@ def _superevent(
         if MAP not in _files(client, event):
             yield f"{event}: no {MAP}"
     files = _files(client, name)
-    for product in (MAP, "p_astro.json", "em_bright.json", *PRODUCTS, *([VOLUME] if volume else [])):
+    pipeline = client.event(superevent["preferred_event"]).json()["pipeline"].lower()
+    theirs = [f"{pipeline}.{product}" for product in OF_THE_PIPELINE]
+    for product in (*PRODUCTS, *theirs, *([VOLUME] if volume else [])):
         if product not in files:
             yield f"{name}: no {product}"
             continue
@@ -118,6 +127,34 @@ def _superevent(
         place.write_bytes(client.files(name, product).read())
     if MAP in files:
         yield from _map(folder / name / MAP, name)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A product of a superevent, who made it, and when it was there (Unix s)."""
+
+    superevent: str
+    name: str
+    maker: str
+    created: float
+
+
+def products(ledger: Ledger) -> Iterator[Made]:
+    """Yield every product of every superevent and its preferred event, in the order in which they were there."""
+    rows = ledger.read(
+        "SELECT s.graceid, s.preferred, p.subject, p.name, p.path, p.facts, p.created, e.data FROM superevents AS s"
+        " JOIN products AS p ON p.subject IN (s.key, s.preferred) JOIN events AS e ON e.graceid = s.preferred"
+        " ORDER BY s.id, p.created"
+    )
+    declared, copies = {product.name: product for product in ALL_PRODUCTS}, {copied.name for copied in COPIES}
+    for row in rows:
+        name, facts = row["name"], json.loads(row["facts"])
+        is_copy = name in copies and row["subject"] != row["preferred"]
+        if name not in declared or is_copy:
+            continue
+        ours = f"gwbatch ({facts.get('method') or declared[name].job})"
+        maker = json.loads(row["data"])["pipeline"] if row["path"] is None else ours
+        yield Made(row["graceid"], facts.get("filename", name), maker, row["created"])
 
 
 def _files(client: GraceDb, name: str) -> dict[str, int]:

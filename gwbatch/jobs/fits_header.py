@@ -18,8 +18,8 @@ td,th{{border:1px solid #999;padding:.2em .6em;text-align:left}}td:first-child{{
 
 
 @job(queue="general")
-def fits_header(work: Work) -> None:
-    """Write one table of keyword, value and comment for each header of the file."""
+def fits_header(work: Work) -> dict[str, bool]:
+    """Write one table of keyword, value and comment for each header of the file; say what the map holds."""
     (source,) = work.inputs.values()
     tables = []
     with open_fits(source) as stream:
@@ -37,3 +37,5 @@ def fits_header(work: Work) -> None:
             f"<table><tr><th>Keyword</th><th>Value</th><th>Comment</th></tr>\n{rows}\n</table>"
         )
     work.output.write_text(_PAGE.format(title=f"FITS headers of {escape(source.name)}", tables="\n".join(tables)))
+    columns = {str(card.value).upper() for unit in units for card in unit.cards if card.keyword.startswith("TTYPE")}
+    return {"has_distances": "DISTNORM" in columns, "has_coherence": any("LOGBCI" in unit.header for unit in units)}

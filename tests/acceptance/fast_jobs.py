@@ -5,6 +5,7 @@ The maps are real multi-order maps of the lowest resolution, the rest says what 
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,16 @@ def plot_overlap(work: Work) -> None:
     work.output.write_text(str(work.parameters["overlap"]))
 
 
+@job(queue="general", name="em-bright")
+def em_bright(work: Work) -> None:
+    work.output.write_text(json.dumps({"HasNS": float(work.parameters["mass2"] < 2)}))
+
+
 def _copy(work: Work) -> None:
     (source,) = work.inputs.values()
     work.output.write_bytes(source.read_bytes()[:100])
 
 
 job(queue="openmp", name="plot-volume")(_copy)
-for _name in ("plot-allsky", "flatten", "fits-header"):
+for _name in ("plot-allsky", "flatten", "fits-header", "mchirp-source"):
     job(queue="general", name=_name)(_copy)

@@ -37,7 +37,9 @@ def play(
     settings = ['plugins=["tests.acceptance.fast_jobs"]', f'plugin_folders=["{ROOT}"]', *settings]
     fast = folder / "policy.toml"
     folder.mkdir()
-    fast.write_text('[annotation]\nleave_out = ["bayestar.coherence.png"]\n')
+    fast.write_text(
+        '[annotation]\nleave_out = ["bayestar.coherence.png"]\n[annotation.made_for]\n"em_bright.json" = ["cbc"]\n'
+    )
     with Stage(folder, site=site, policies=[fast], settings=settings, environment=environment) as stage:
         client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
         for trigger in TRIGGERS:

@@ -138,13 +138,15 @@ class Rig:
     ) -> str:
         """Be a search pipeline."""
         from gwbatch.config.resources import demo_event
-        from gwbatch.demo.pipelines import Trigger, upload, with_far
+        from gwbatch.demo.pipelines import CLASSIFICATION, with_far
 
         content = content or with_far(demo_event("bns_hlv").read_bytes(), far)
-        if nature:
-            return upload(self.server.client, Trigger(graceid_of, "bns_hlv", far), content)
         made = self.server.client.create_event("CBC", graceid_of, "coinc.xml", search="AllSky", filecontents=content)
-        return str(made.json()["graceid"])
+        graceid = str(made.json()["graceid"])
+        of_its_nature = {"p_astro.json": CLASSIFICATION["bns_hlv"], "em_bright.json": {"HasNS": 1.0, "HasRemnant": 1.0}}
+        for name, value in of_its_nature.items() if nature else ():
+            self.server.client.write_log(graceid, name, filename=name, filecontents=json.dumps(value))
+        return graceid
 
     def notice(self, payload: bytes, topic: str = "", source: str = "gcn") -> None:
         """Be GCN."""

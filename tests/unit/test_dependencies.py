@@ -18,6 +18,8 @@ DISTRIBUTIONS = {
     "confluent_kafka": "confluent-kafka", "gcn_kafka": "gcn-kafka", "sqlite_utils": "sqlite-utils",
     "prometheus_client": "prometheus-client", "htcondor2": "htcondor", "classad2": "htcondor",
     "igwn_gwalert_schema": "igwn-gwalert-schema", "ligo.gracedb": "ligo-gracedb", "ligo.skymap": "ligo.skymap",
+    "ligo.p_astro": "p_astro", "ligo_cgmi": "ligo-cgmi", "igwn_ligolw": "igwn-ligolw", "lal": "lalsuite",
+    "lalsimulation": "lalsuite",
 }  # fmt: skip
 # Where each extra may be imported; everything else is what every installation has.
 PLACES = {

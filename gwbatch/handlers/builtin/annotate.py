@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from gwbatch import effects
-from gwbatch.annotation import COPIES, PIPELINE_UPLOADS, Scope, job_priority, makeable, product_named
-from gwbatch.annotation.graph import COINC, MAP, PSD
+from gwbatch.annotation import COPIES, Copied, Scope, job_priority, makeable, named_after, product_named
+from gwbatch.annotation.graph import MAP
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
-from gwbatch.handlers.builtin import jobs
+from gwbatch.handlers.builtin import event_products, jobs
 from gwbatch.handlers.registry import SUPEREVENT_CHANGED, Context
 from gwbatch.keys import creation_of, is_external
 from gwbatch.ledger import mirror
-from gwbatch.ledger.jobs import Job, get
+from gwbatch.ledger.jobs import Job
 from gwbatch.model import JobState
-from gwbatch.superevents import Event, parse_event
+from gwbatch.superevents import Superevent, parse_event
 from gwbatch.superevents.admission import foreign_server, refusal
 from gwbatch.superevents.ranking import is_significant
+
+ANNOTATED = ("cbc", "burst")  # groups of events
 
 # ---- events ---------------------------------------------------------------------------------------------
 
 
 def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
-    """Start the chains of a CBC event: its sky map when it is new, labels when a pipeline brings a product."""
+    """Have the products of an event made when it is new, and take over what its pipeline brings."""
     data = alert.get("object")
     if (
         alert.get("alert_type") not in ("new", "log")
@@ -38,58 +40,22 @@ def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     if data.get("processing_status") == "reserved":
         return
     event = parse_event(data)
-    if event.group != "cbc" or refusal(event, context.policy) is not None:
+    if event.group not in ANNOTATED or refusal(event, context.policy) is not None:
         return
-    if alert["alert_type"] == "log":
-        yield from _pipeline_upload(event, alert.get("data"), context)
-    elif event.pipeline not in context.policy.burst_like_pipelines:  # those bring no coincidence to localize
-        yield from _plan_event_products(event, COINC, context)
-
-
-def _plan_event_products(event: Event, changed: str, context: Context) -> Iterator[Effect]:
-    """Plan what can be made of an event now that one of its files is there; nothing that somebody else made."""
-    graceid, stored = event.graceid, context.mirror.products(event.graceid)
-    have: dict[str, Mapping[str, Any]] = {COINC: {}, **{name: known.facts for name, known in stored.items()}}
-    for product in makeable(Scope.EVENT, have, changed, context.policy.annotation):
-        existing = stored.get(product.name)
-        if existing is not None and existing.path is None:
-            continue
-        used = [name for name in product.optional if name in have]
-        if changed in used and not _failed_without(changed, jobs.job_key(product, graceid, "0"), context):
-            continue
-        version = "+".join(name.partition(".")[0] for name in used) or "0"
-        sources = {name: {"gracedb": [graceid, name]} for name in (*product.needs, *used)}
-        priority = job_priority(product, is_significant(event, context.policy))
-        yield from jobs.plan(product, graceid, version, sources, priority, context, graceid=graceid)
-
-
-def _failed_without(optional: str, key: str, context: Context) -> bool:
-    """Whether a job that could use an optional file failed without it, or was never planned."""
-    job = get(context.tx, key)
-    return job is None or (job.state is JobState.FAILED and optional not in job.request["inputs"])
-
-
-def _pipeline_upload(event: Event, entry: Any, context: Context) -> Iterator[Effect]:
-    """A log message with a file: a product that a pipeline made itself, or the PSD that a sky map waited for."""
-    filename = str(entry.get("filename") or "") if isinstance(entry, Mapping) else ""
-    name = next((known for known in PIPELINE_UPLOADS if filename == known or filename.endswith(f".{known}")), None)
-    if filename == PSD:
-        context.mirror.put_product(mirror.Product(event.graceid, PSD, "0", None, {}), context.now)
-        yield from _plan_event_products(event, PSD, context)
-    elif name is not None:
-        version = str(entry.get("file_version") or 0)
-        context.mirror.put_product(
-            mirror.Product(event.graceid, name, version, None, {"filename": filename}), context.now
-        )
-        yield effects.label(event.graceid, PIPELINE_UPLOADS[name])
-        yield from _annotate_superevent_of(event.graceid, context)
+    if alert["alert_type"] == "new":
+        yield from event_products.plan_new(event, data, context)
+    else:
+        taken = list(event_products.take_upload(event, data, alert.get("data"), context))
+        yield from taken
+        if taken:
+            yield from _annotate_superevent_of(event.graceid, context)
 
 
 # ---- superevents ------------------------------------------------------------------------------------------
 
 
 def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
-    """Give a superevent the products of its preferred event, and have the sky map plotted.
+    """Give a superevent the products of its preferred event, and have pictures made of them.
 
     Called whenever something changed that could matter; it asks only for what is missing.
     """
@@ -101,34 +67,51 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
         or not set(superevent.labels) & set(settings.superevent_when)
     ):
         return
-    key = superevent.key  # the one asked for may have been merged into another
     of_event = context.mirror.products(superevent.preferred)
-    of_superevent = context.mirror.products(key)
-    created = creation_of(key)
+    of_superevent = context.mirror.products(superevent.key)  # the key asked for may have been merged into this one
     for copied in COPIES:
-        name, tags = copied.name, copied.tags
-        source = of_event.get(name)
-        if source is None or (name == MAP and name in of_superevent and PE_READY in superevent.labels):
+        source, shown = of_event.get(copied.name), of_superevent.get(copied.name)
+        if source is None or (copied.name == MAP and shown is not None and PE_READY in superevent.labels):
             continue
-        content = f"{superevent.preferred}.{source.version}"
-        version = next_version(content, of_superevent.get(name))
-        if version is None:
-            continue
-        text = copied.comment.format(event=superevent.preferred)
-        context.mirror.put_product(mirror.Product(key, name, version, source.path, source.facts), context.now)
-        if source.path is not None:
-            yield effects.upload(key, name, source.path, comment=text, tags=tags, version=version, after=created)
-        else:
-            yield effects.copy_file(
-                superevent.preferred, key, name, source_name=source.facts.get("filename", name), version=version,
-                comment=text, tags=tags, after=created,
-            )  # fmt: skip
-        place = {"gracedb": [superevent.preferred, source.facts.get("filename", name)]}
-        inputs = {name: place if source.path is None else {"path": source.path}}
-        significant = _is_significant(superevent.preferred, context)
-        for product in makeable(Scope.SUPEREVENT, {name: source.facts}, name, settings):
-            priority = job_priority(product, significant)
-            yield from jobs.plan(product, key, version, inputs, priority, context, graceid=key)
+        version = next_version(f"{superevent.preferred}.{source.version}", shown)
+        if version is not None:
+            yield from _copy(copied, source, version, superevent, context)
+
+
+def _copy(
+    copied: Copied, source: mirror.Product, version: str, superevent: Superevent, context: Context
+) -> Iterator[Effect]:
+    """Copy a product of the preferred event, say with a label that it is there, and have pictures made of it."""
+    key, event, created = superevent.key, superevent.preferred, creation_of(superevent.key)
+    shown = mirror.Product(key, copied.name, version, source.path, source.facts)
+    context.mirror.put_product(shown, context.now)
+    filename, comment = source.facts.get("filename", copied.name), copied.comment.format(event=event)
+    copy: Effect
+    if source.path is not None:
+        copy = effects.upload(
+            key, filename, source.path, comment=comment, tags=copied.tags, version=version, after=created
+        )
+    else:
+        copy = effects.copy_file(
+            event, key, filename, source_name=filename, version=version, comment=comment, tags=copied.tags,
+            after=created,
+        )  # fmt: skip
+    yield copy
+    if copied.label is not None and copied.label not in superevent.labels:
+        yield effects.label(key, copied.label, after=copy.key)
+    yield from _picture(shown, event_products.locate(event, copied.name, source), event, context)
+
+
+def _picture(shown: mirror.Product, place: dict[str, Any], event: str, context: Context) -> Iterator[Effect]:
+    """Have pictures made of what a superevent shows, found at `place`."""
+    significant = _is_significant(event, context)
+    for product in makeable(Scope.SUPEREVENT, {shown.name: shown.facts}, shown.name, context.policy.annotation):
+        filename = named_after(product.name, shown.name, shown.facts.get("filename", shown.name))
+        priority = job_priority(product, significant)
+        yield from jobs.plan(
+            product, shown.subject, shown.version, {shown.name: place}, priority, context, filename,
+            graceid=shown.subject,
+        )  # fmt: skip
 
 
 def next_version(content: str, known: mirror.Product | None) -> str | None:
@@ -166,36 +149,49 @@ def handle_job(message: dict[str, Any], context: Context) -> Iterator[Effect]:
 
 
 def _take_result(job: Job, context: Context) -> Iterator[Effect]:
-    product, version = product_named(job.request["product"]), job.request["version"]
+    product, made = product_named(job.request["product"]), jobs.made(job)
     made_from = context.mirror.product(job.subject, product.needs[0])
-    if made_from is not None and made_from.version != version:
+    if made_from is not None and made_from.version != made.version:
         return  # the preferred event has changed meanwhile: what is made from its files counts
-    facts = (job.result or {}).get("facts", {})
-    path = str(Path(job.directory or "") / product.name)
-    context.mirror.put_product(mirror.Product(job.subject, product.name, version, path, facts), context.now)
-    created = creation_of(job.subject)
-    upload = effects.upload(
-        job.subject,
-        product.name,
-        path,
-        comment=jobs.comment(product, facts),
-        tags=product.tags,
-        version=version,
-        after=created,
-    )
+    existing = context.mirror.product(job.subject, made.name)
+    if existing is not None and existing.path is None:
+        return  # the pipeline has brought its own meanwhile
+    context.mirror.put_product(made, context.now)
+    upload = jobs.upload(made)
     yield upload
     if product.label is not None:
         yield effects.label(job.subject, product.label, after=upload.key)
+    if product.scope is Scope.EVENT:
+        yield from _plan_from(job.subject, product.name, context)
         yield from _annotate_superevent_of(job.subject, context)
+    elif made_from is not None and set(product.reveals) - made_from.facts.keys():
+        facts = {name: made.facts.get(name, False) for name in product.reveals}
+        yield from _learn(replace(made_from, facts={**facts, **made_from.facts}), job, context)
+
+
+def _plan_from(graceid: str, changed: str, context: Context) -> Iterator[Effect]:
+    """Plan what can be made of an event from a product that is there now."""
+    data = context.mirror.event_data(graceid)
+    if data is not None:
+        yield from event_products.plan(parse_event(data), data, changed, context)
+
+
+def _learn(known: mirror.Product, job: Job, context: Context) -> Iterator[Effect]:
+    """Remember what a job found out about a map that somebody else made, and have made what that allows."""
+    context.mirror.put_product(known, context.now)
+    superevent = context.mirror.superevent(job.subject)
+    if superevent is not None:
+        yield from _picture(known, job.request["inputs"][known.name], superevent.preferred, context)
 
 
 def _after_failure(job: Job, context: Context) -> Iterator[Effect]:
     if jobs.try_again(job, context):
         return
-    event = context.mirror.event(job.subject)
-    unused = [name for name in product_named(job.request["product"]).optional if name not in job.request["inputs"]]
-    again = [] if event is None else [
-        effect for name in unused if context.mirror.product(job.subject, name)
-        for effect in _plan_event_products(event, name, context)
-    ]  # fmt: skip
+    unused = set(product_named(job.request["product"]).optional) - job.request["inputs"].keys()
+    again = [
+        effect
+        for name in sorted(unused)
+        if context.mirror.product(job.subject, name)
+        for effect in _plan_from(job.subject, name, context)
+    ]
     yield from again or [jobs.say_failed(job, job.subject)]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from gwbatch import effects
 from gwbatch.annotation import Product, Scope, as_chosen, job_priority, makeable, product_named
 from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, MAP, UPLOADED_MAP
 from gwbatch.effects import Effect
@@ -18,7 +16,7 @@ from gwbatch.handlers.builtin import jobs
 from gwbatch.handlers.builtin.external_labels import relabel
 from gwbatch.handlers.registry import Context
 from gwbatch.jobs.external_skymap import GIVEN
-from gwbatch.keys import creation_of, pair_key, split_pair
+from gwbatch.keys import pair_key, split_pair
 from gwbatch.ledger import mirror
 from gwbatch.ledger.external import External
 from gwbatch.ledger.jobs import Job, get
@@ -111,16 +109,14 @@ def plan_pictures(external: str, superevent: str, context: Context) -> Iterator[
 
 def take_result(job: Job, context: Context) -> Iterator[Effect]:
     """Take over what a job made, unless something newer is there already."""
-    product, version = product_named(job.request["product"]), job.request["version"]
-    facts = (job.result or {}).get("facts", {})
-    made = mirror.Product(job.subject, product.name, version, str(Path(job.directory or "") / product.name), facts)
+    product, version, made = product_named(job.request["product"]), job.request["version"], jobs.made(job)
     if product.name == EXTERNAL_MAP:
         yield from _take_map(made, product, context)
     elif product.scope is Scope.EXTERNAL:
         current = context.mirror.product(job.subject, EXTERNAL_MAP)
         if current is not None and current.version == version:
             context.mirror.put_product(made, context.now)
-            yield _upload(made, product)
+            yield jobs.upload(made)
     elif (_is_wanted if product.name == COMBINED_MAP else _is_newest)(job.subject, version, context):
         context.mirror.put_product(made, context.now)
 
@@ -136,7 +132,7 @@ def _take_map(made: mirror.Product, product: Product, context: Context) -> Itera
         context.mirror.put_product(replace(made, facts={**made.facts, "kept": True}), context.now)
         return
     context.mirror.put_product(made, context.now)
-    upload = _upload(made, product)
+    upload = jobs.upload(made)
     yield upload
     if product.label is not None and product.label not in event.labels:
         context.externals.set_labels(event.key, [*event.labels, product.label])
@@ -154,14 +150,6 @@ def _rank(version: str) -> int:
 def _is_map_of(version: str, event: External) -> bool:
     """Whether a map was made from the notice that maps are made from now."""
     return event.located is not None and version.startswith(event.located[:SHORT])
-
-
-def _upload(made: mirror.Product, product: Product) -> Effect:
-    assert made.path is not None
-    return effects.upload(
-        made.subject, made.name, made.path, comment=jobs.comment(product, made.facts), tags=product.tags,
-        version=made.version, after=creation_of(made.subject),
-    )  # fmt: skip
 
 
 def _is_newest(subject: str, version: str, context: Context) -> bool:

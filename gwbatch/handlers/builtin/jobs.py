@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from gwbatch import effects
-from gwbatch.annotation import Product, as_chosen
+from gwbatch.annotation import Product, as_chosen, product_named
 from gwbatch.effects import Effect
+from gwbatch.effects.kinds import Upload
 from gwbatch.errors import BadInput
 from gwbatch.handlers.registry import Context
 from gwbatch.jobs.catalogue import queue_of
-from gwbatch.ledger import jobs
+from gwbatch.keys import creation_of
+from gwbatch.ledger import jobs, mirror
 from gwbatch.model import JobState
 
 log = logging.getLogger(__name__)
@@ -25,9 +28,16 @@ def plan(
     sources: Mapping[str, Any],
     priority: int,
     context: Context,
+    filename: str = "",
     **parameters: Any,
 ) -> Iterator[Effect]:
-    """Have a product made, once for each version of what it is made from."""
+    """Have a product made, once for each version of what it is made from.
+
+    Parameters
+    ----------
+    filename : str
+        Its name in GraceDB, if that is not the product's own.
+    """
     product = as_chosen(product, context.policy.annotation)
     key = job_key(product, subject, version)
     request = {
@@ -36,6 +46,7 @@ def plan(
         "parameters": {**context.policy.annotation.parameters.get(product.job, {}), **parameters},
         "product": product.name,
         "version": version,
+        **({"filename": filename} if filename and filename != product.name else {}),
     }
     effect = jobs.plan(context.tx, key, product.job, queue_of(product.job), subject, request, priority, context.now)
     if effect is not None:
@@ -45,6 +56,24 @@ def plan(
 def job_key(product: Product, subject: str, version: str) -> str:
     """Name the job that makes a product, as the policy chooses it, from one version of what it is made from."""
     return f"{subject}/{product.key_part}" if version == "0" else f"{subject}/{product.key_part}/{version}"
+
+
+def made(job: jobs.Job) -> mirror.Product:
+    """Return what a job that is done has made, as it is stored."""
+    name, facts = job.request["product"], (job.result or {}).get("facts", {})
+    renamed = {"filename": job.request["filename"]} if "filename" in job.request else {}
+    path = str(Path(job.directory or "") / name)
+    return mirror.Product(job.subject, name, job.request["version"], path, {**facts, **renamed})
+
+
+def upload(made: mirror.Product) -> Upload:
+    """Return the effect that uploads what a job made."""
+    assert made.path is not None
+    product = product_named(made.name)
+    return effects.upload(
+        made.subject, made.facts.get("filename", made.name), made.path, comment=comment(product, made.facts),
+        tags=product.tags, version=made.version, after=creation_of(made.subject),
+    )  # fmt: skip
 
 
 def ended(message: Mapping[str, Any], context: Context) -> jobs.Job | None:

@@ -1,0 +1,124 @@
+"""Products of single events: which jobs start for them, and what pipelines bring themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gwbatch import effects
+from gwbatch.annotation import (
+    PIPELINE_UPLOADS,
+    Product,
+    Scope,
+    job_priority,
+    made_for,
+    makeable,
+    product_named,
+    uploaded_product,
+)
+from gwbatch.annotation.graph import COINC, PSD, TEMPLATE
+from gwbatch.annotation.template import search_numbers, template_numbers
+from gwbatch.effects import Effect
+from gwbatch.handlers.builtin import jobs
+from gwbatch.handlers.registry import Context
+from gwbatch.ledger import mirror
+from gwbatch.ledger.jobs import get
+from gwbatch.model import JobState
+from gwbatch.superevents import Event
+from gwbatch.superevents.ranking import is_significant
+
+
+def plan_new(event: Event, data: Mapping[str, Any], context: Context) -> Iterator[Effect]:
+    """Plan what can be made of an event that is new."""
+    for given in _given(event, data, context):
+        yield from plan(event, data, given, context)
+
+
+def plan(event: Event, data: Mapping[str, Any], changed: str, context: Context) -> Iterator[Effect]:
+    """Plan what can be made of an event now that one of its files is there; nothing that somebody else made.
+
+    Parameters
+    ----------
+    data : mapping
+        The event as an alert describes it.
+    changed : str
+        The name of that file.
+    """
+    graceid, stored = event.graceid, context.mirror.products(event.graceid)
+    have = {**_given(event, data, context), **{name: known.facts for name, known in stored.items()}}
+    for product in makeable(Scope.EVENT, have, changed, context.policy.annotation):
+        existing = stored.get(product.name)
+        theirs = existing is not None and existing.path is None
+        if theirs or not made_for(product, event, context.policy.annotation):
+            continue
+        used = [name for name in product.optional if name in have]
+        if changed in used and not _failed_without(changed, jobs.job_key(product, graceid, "0"), context):
+            continue
+        made_from = stored.get(product.needs[0])
+        version = made_from.version if made_from is not None else "0"
+        version = "+".join(name.partition(".")[0] for name in used) or version
+        sources: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
+        for name in (*product.needs, *used):
+            if name == TEMPLATE:
+                numbers = template_numbers(event, data)
+                parameters = {**search_numbers(event), **numbers}
+                sources |= {} if numbers else {COINC: {"gracedb": [graceid, COINC]}}
+            else:
+                sources[name] = locate(graceid, name, stored.get(name))
+        priority = job_priority(product, is_significant(event, context.policy))
+        yield from jobs.plan(
+            product, graceid, version, sources, priority, context, product.filename.format(pipeline=event.pipeline),
+            graceid=graceid, **parameters,
+        )  # fmt: skip
+
+
+def locate(owner: str, name: str, stored: mirror.Product | None) -> dict[str, Any]:
+    """Say where a job finds a file: on this machine if one of our jobs made it, else in GraceDB."""
+    if stored is not None and stored.path is not None:
+        return {"path": stored.path}
+    return {"gracedb": [owner, name if stored is None else stored.facts.get("filename", name)]}
+
+
+def take_upload(event: Event, data: Mapping[str, Any], entry: Any, context: Context) -> Iterator[Effect]:
+    """Take over a product that a pipeline made itself, or the PSD that a sky map waited for.
+
+    Parameters
+    ----------
+    entry : object
+        The log message that brought a file, as the alert has it.
+    """
+    filename = str(entry.get("filename") or "") if isinstance(entry, Mapping) else ""
+    if filename == PSD:
+        context.mirror.put_product(mirror.Product(event.graceid, PSD, "0", None, {}), context.now)
+        yield from plan(event, data, PSD, context)
+        return
+    name = uploaded_product(filename)
+    ours = None if name is None else context.mirror.product(event.graceid, name)
+    if name is None or (ours is not None and _is_our_upload(ours, entry)):
+        return
+    version = str(entry.get("file_version") or 0)
+    version = f"{version}.pipeline" if ours is not None and ours.path is not None else version
+    made = mirror.Product(event.graceid, name, version, None, {"filename": filename})
+    context.mirror.put_product(made, context.now)
+    yield effects.label(event.graceid, PIPELINE_UPLOADS[name])
+    yield from plan(event, data, name, context)
+
+
+def _given(event: Event, data: Mapping[str, Any], context: Context) -> dict[str, Mapping[str, Any]]:
+    """Return what an event has from its upload on."""
+    coinc = event.group == "cbc" and event.pipeline not in context.policy.burst_like_pipelines
+    known = coinc or bool(template_numbers(event, data))
+    return {**({COINC: {}} if coinc else {}), **({TEMPLATE: {}} if known else {})}
+
+
+def _failed_without(optional: str, key: str, context: Context) -> bool:
+    """Whether a job that could use an optional file failed without it, or was never planned."""
+    job = get(context.tx, key)
+    return job is None or (job.state is JobState.FAILED and optional not in job.request["inputs"])
+
+
+def _is_our_upload(made: mirror.Product, entry: Mapping[str, Any]) -> bool:
+    """Whether a log message is the one with which we uploaded what we made."""
+    product: Product = product_named(made.name)
+    return made.path is not None and entry.get("comment") == jobs.comment(product, made.facts)

@@ -1,0 +1,124 @@
+"""Whether a source holds a neutron star and leaves matter outside: ``em_bright.json`` from the template alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gwbatch.errors import BadInput
+from gwbatch.jobs.catalogue import Work, job
+from gwbatch.jobs.remnant import EquationOfState, equation_of_state, remnant_fraction
+from gwbatch.jobs.template import Template, read_template
+
+NOTE = "point estimate from the template, not the field's classifier"
+MASS_GAP = (3.0, 5.0)  # solar masses
+SUBSOLAR = 1.0  # solar masses
+# Between them, in units of a standard deviation, equal shares of a normal distribution.
+MASS_STEPS, SPIN_STEPS = 41, 9
+
+
+@job(queue="general", name="em-bright")
+def em_bright(work: Work) -> dict[str, Any]:
+    """Write HasNS, HasRemnant and HasMassGap; for sub-solar-mass searches HasSSM, HasNS and HasMassGap.
+
+    Parameters of the annotation: ``equations_of_state``, ``total_spread``, ``ratio_spread``, ``spin_spread``. The
+    template is read from ``mass1``, ``mass2``, ``spin1z``, ``spin2z``, or else from ``coinc.xml``.
+    """
+    template = read_template(work.inputs, work.parameters)
+    names = work.parameters.get("equations_of_state", ())
+    if not names:
+        raise BadInput("Cannot estimate source properties: the policy's equations_of_state are empty.")
+    spread = {name: float(work.parameters[name]) for name in SPREADS if name in work.parameters}
+    found = source_properties(template, [equation_of_state(name) for name in names], **spread)
+    if str(work.parameters.get("search", "")).lower() == "ssm":
+        found.pop("HasRemnant")
+    else:
+        found.pop("HasSSM")
+    work.output.write_text(json.dumps(found))
+    return {"method": "point-estimate", "note": NOTE, "properties": found}
+
+
+SPREADS = ("total_spread", "ratio_spread", "spin_spread")
+
+
+def source_properties(
+    template: Template,
+    equations: Sequence[EquationOfState],
+    *,
+    total_spread: float = 0.01,
+    ratio_spread: float = 0.1,
+    spin_spread: float = 0.1,
+) -> dict[str, float]:
+    """Estimate the properties of a source from its best-matching template.
+
+    Both masses are multiplied by a common factor (log-normal, `total_spread`), and one is multiplied and the other
+    divided by a second (log-normal, `ratio_spread`), which leaves the chirp mass of comparable masses as it is: the
+    search measures it a hundred times better than the ratio. The spin of the heavier component gets a normal spread,
+    cut off at -1 and 1. Every combination is judged under every equation of state; all count the same.
+
+    Parameters
+    ----------
+    template : Template
+        Its masses count as those of the source: the redshift is not known yet.
+    equations : sequence of EquationOfState
+        The stated set, marginalized over.
+    total_spread, ratio_spread, spin_spread : float
+        Standard deviations: relative, relative, and of the dimensionless spin.
+
+    Returns
+    -------
+    dict
+        Probabilities from 0 to 1, if the source is astrophysical: ``HasSSM`` (a component below one solar mass),
+        ``HasNS`` (the lighter one not above the largest mass of a neutron star), ``HasRemnant`` (matter left outside:
+        always if both are neutron stars, else by `remnant_fraction`), ``HasMassGap`` (a component from 3 to 5 solar
+        masses).
+
+    Notes
+    -----
+    The definitions are those of Chatterjee et al. 2020 (arXiv:1911.00116) and of the public alert user guide.
+    """
+    import numpy as np
+
+    heavy, light = sorted(((template.mass1, template.spin1z), (template.mass2, template.spin2z)), reverse=True)
+    steps, spins = normal_quantiles(MASS_STEPS), normal_quantiles(SPIN_STEPS)
+    total = np.exp(total_spread * steps)[:, None, None]
+    ratio = np.exp(ratio_spread * steps)[None, :, None]
+    spin = np.clip(heavy[1] + spin_spread * spins, -1, 1)[None, None, :]
+    first, second = heavy[0] * total * ratio, light[0] * total / ratio
+    larger, smaller = np.maximum(first, second), np.minimum(first, second)
+    shape = np.broadcast_shapes(larger.shape, spin.shape)
+    has_star, has_remnant = [], []
+    for equation in equations:
+        star = smaller <= equation.largest_mass
+        both = larger <= equation.largest_mass
+        left = remnant_fraction(larger / smaller, spin, equation.compactness(smaller)) > 0
+        has_star.append(np.mean(np.broadcast_to(star, shape)))
+        has_remnant.append(np.mean(star & (both | left)))
+    gap = ((larger > MASS_GAP[0]) & (larger < MASS_GAP[1])) | ((smaller > MASS_GAP[0]) & (smaller < MASS_GAP[1]))
+    return {
+        "HasSSM": _probability(smaller < SUBSOLAR),
+        "HasNS": _probability(has_star),
+        "HasRemnant": _probability(has_remnant),
+        "HasMassGap": _probability(gap),
+    }
+
+
+def normal_quantiles(count: int) -> Any:
+    """Return the medians of `count` equal shares of the standard normal distribution, ascending; shape (count,)."""
+    from statistics import NormalDist
+
+    import numpy as np
+
+    return np.array([NormalDist().inv_cdf((step + 0.5) / count) for step in range(count)])
+
+
+def _probability(values: Any) -> float:
+    import numpy as np
+
+    return round(float(np.mean(values)), 4)
+
+
+def properties_in_words(properties: Mapping[str, float]) -> str:
+    """Return the probabilities as a sentence's list, for log comments."""
+    return ", ".join(f"{name} {value:.2f}" for name, value in properties.items())
