@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from gwbatch.annotation.graph import EM_BRIGHT
 from gwbatch.ledger.database import Ledger
+from gwbatch.ledger.in_force import recorded_policy
 
 GIB = 2**30
+PRODUCTION_CBC, EMBRIGHT_READY = "cbc.allsky", "EMBRIGHT_READY"
 
 
 class Level(IntEnum):
@@ -63,6 +66,7 @@ def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Fin
         *_jobs(ledger, report, limits),
         *_machine(ledger, report, limits),
         *_waveforms(ledger),
+        *_completeness(ledger, report, limits),
     ]
     return sorted(found, key=lambda finding: -finding.level)
 
@@ -143,6 +147,29 @@ def _waveforms(ledger: Ledger) -> Iterator[Finding]:
     rows = ledger.read("SELECT value FROM settings WHERE name = 'waveform_data'")
     if rows and rows[0]["value"] != '""':
         yield Finding(Level.OK, "waveform data", json.loads(rows[0]["value"]))
+
+
+def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    """Whether production CBC events wait for source properties that nobody makes."""
+    recorded = recorded_policy(ledger)
+    if recorded is None:
+        return
+    policy = recorded[0]
+    waiting = EMBRIGHT_READY in policy.complete.get(PRODUCTION_CBC, ())
+    kinds = policy.annotation.made_for.get(EM_BRIGHT)
+    made_here = (kinds is None or "cbc" in kinds or PRODUCTION_CBC in kinds) and (
+        EM_BRIGHT not in policy.annotation.leave_out
+    )
+    since = report["time"] - limits.recent
+    brought = ledger.read(
+        "SELECT 1 FROM products WHERE name = ? AND path IS NULL AND created > ? LIMIT 1", (EM_BRIGHT, since)
+    )
+    if waiting and not made_here and not brought:
+        text = (
+            f"no CBC event can complete: nobody makes {EM_BRIGHT}. Have gwbatch make it: "
+            f"[annotation.made_for] in the policy (docs/products.md)"
+        )
+        yield Finding(Level.CRITICAL, "em_bright", text)
 
 
 def _clock_behind(ledger: Ledger) -> float:

@@ -7,12 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from gwbatch.cli import cli
-from gwbatch.ledger import Ledger, jobs, leases, messages
+from gwbatch.config.policy import default_policy, policy_from
+from gwbatch.config.profile import Profile
+from gwbatch.ledger import Ledger, in_force, jobs, leases, messages
 from gwbatch.ledger.health import Level, Limits, findings
 from gwbatch.ledger.messages import Incoming
+from gwbatch.ledger.mirror import Mirror, Product
 from gwbatch.ledger.report import report
 from gwbatch.model import JobReport, JobState
 
@@ -102,3 +106,29 @@ def test_status_and_check_have_one_list(ledger: Ledger) -> None:
     assert {one["text"].split(" s ")[0] for one in checked} <= {text.split(" s ")[0] for text in texts} | {
         one["text"].split(" s ")[0] for one in json.loads(gwbatch("status", *state).output)["findings"]
     }
+
+
+@pytest.mark.parametrize(
+    ("made_for", "brought", "critical"),
+    [
+        (["cbc.mdc"], False, True),
+        (["cbc.gstlal.allsky"], False, True),
+        (["cbc.mdc"], True, False),
+        (["cbc"], False, False),
+        (["CBC.AllSky"], False, False),
+    ],
+)
+def test_cbc_events_that_nobody_completes_are_critical(
+    ledger: Ledger, made_for: list[str], brought: bool, critical: bool
+) -> None:
+    values = default_policy()
+    values["annotation"]["made_for"]["em_bright.json"] = made_for
+    now = time.time()
+    with ledger.transaction() as tx:
+        in_force.record(tx, policy_from(values), Profile(), now)
+        if brought:
+            Mirror(tx).put_product(Product("G1", "em_bright.json", "0", None, {}), now)
+    found = [one for one in findings(ledger, report(ledger, now + 1), Limits()) if one.key == "em_bright"]
+    assert [(one.level, "no CBC event can complete" in one.text) for one in found] == [
+        (Level.CRITICAL, True)
+    ] * critical
