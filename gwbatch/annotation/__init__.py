@@ -17,7 +17,7 @@ from gwbatch.annotation.graph import (
     products_of,
     uploaded_product,
 )
-from gwbatch.annotation.planning import as_chosen, job_priority, made_for, makeable
+from gwbatch.annotation.planning import as_chosen, job_priority, made_for, makeable, not_made
 from gwbatch.annotation.workflow import Node, workflow
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "made_for",
     "makeable",
     "named_after",
+    "not_made",
     "product_named",
     "products_of",
     "uploaded_product",

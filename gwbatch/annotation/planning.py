@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gwbatch.annotation.graph import Product, Scope, products_of
-from gwbatch.config.policy import Annotation
+from gwbatch.annotation.graph import EM_BRIGHT, Product, Scope, product_named, products_of
+from gwbatch.config.policy import Annotation, Policy
 from gwbatch.superevents.candidate import Event
 
 SIGNIFICANT_BONUS = 100
+PRODUCTION = "cbc.allsky"  # the kind of events that every CBC pipeline brings
 
 
 def makeable(
@@ -41,6 +42,22 @@ def made_for(product: Product, event: Event, settings: Annotation) -> bool:
     kinds = {group, f"{group}.{search}", f"{group}.{pipeline}", f"{group}.{pipeline}.{search}"}
     wanted = settings.made_for.get(product.name)
     return wanted is None or not kinds.isdisjoint(wanted)
+
+
+def not_made(policy: Policy) -> dict[str, str]:
+    """Return the products without which no production CBC event completes and that the policy has nobody make.
+
+    Each with a sentence for operators. Products that pipelines bring themselves are not among them.
+    """
+    settings, product = policy.annotation, product_named(EM_BRIGHT)
+    kinds = settings.made_for.get(EM_BRIGHT)
+    made = EM_BRIGHT not in settings.leave_out and (kinds is None or not {"cbc", PRODUCTION}.isdisjoint(kinds))
+    if made or product.label not in policy.complete.get(PRODUCTION, ()):
+        return {}
+    return {
+        EM_BRIGHT: f"no CBC event can complete: nobody makes {EM_BRIGHT}. Have gwbatch make it with "
+        "[annotation.made_for] in the policy (docs/products.md)"
+    }
 
 
 def as_chosen(product: Product, settings: Annotation) -> Product:

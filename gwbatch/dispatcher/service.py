@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from gwbatch.annotation import not_made
 from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
@@ -100,8 +101,11 @@ class Dispatcher:
             in_force.record(tx, policy, profile, self.clock.now())
             trouble = waveform_trouble(policy, profile)
             in_force.note_waveform_data(tx, trouble, self.clock.now())
-        if trouble:
-            log.warning("%s", trouble)
+            missing = not_made(policy)
+            in_force.note_not_made(tx, missing, self.clock.now())
+        for text in (trouble, *missing.values()):
+            if text:
+                log.warning("%s", text)
         if unfinished:
             log.info("%d effects were under way when the last dispatcher ended; asking how they went", unfinished)
         # Only the holder of the lease may touch the scheduler's own state.

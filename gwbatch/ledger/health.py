@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from gwbatch.annotation.graph import EM_BRIGHT
 from gwbatch.ledger.database import Ledger
-from gwbatch.ledger.in_force import recorded_policy
 
 GIB = 2**30
-PRODUCTION_CBC, EMBRIGHT_READY = "cbc.allsky", "EMBRIGHT_READY"
 
 
 class Level(IntEnum):
@@ -150,26 +147,13 @@ def _waveforms(ledger: Ledger) -> Iterator[Finding]:
 
 
 def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Whether production CBC events wait for source properties that nobody makes."""
-    recorded = recorded_policy(ledger)
-    if recorded is None:
-        return
-    policy = recorded[0]
-    waiting = EMBRIGHT_READY in policy.complete.get(PRODUCTION_CBC, ())
-    kinds = policy.annotation.made_for.get(EM_BRIGHT)
-    made_here = (kinds is None or "cbc" in kinds or PRODUCTION_CBC in kinds) and (
-        EM_BRIGHT not in policy.annotation.leave_out
-    )
-    since = report["time"] - limits.recent
-    brought = ledger.read(
-        "SELECT 1 FROM products WHERE name = ? AND path IS NULL AND created > ? LIMIT 1", (EM_BRIGHT, since)
-    )
-    if waiting and not made_here and not brought:
-        text = (
-            f"no CBC event can complete: nobody makes {EM_BRIGHT}. Have gwbatch make it: "
-            f"[annotation.made_for] in the policy (docs/products.md)"
-        )
-        yield Finding(Level.CRITICAL, "em_bright", text)
+    """Whether production events wait for a product that the policy has nobody make, and that nobody brought lately."""
+    rows = ledger.read("SELECT value FROM settings WHERE name = 'not_made'")
+    for name, text in (json.loads(rows[0]["value"]) if rows else {}).items():
+        since = report["time"] - limits.recent
+        brought = "SELECT 1 FROM products WHERE name = ? AND path IS NULL AND created > ? LIMIT 1"
+        if not ledger.read(brought, (name, since)):
+            yield Finding(Level.CRITICAL, f"not made {name}", text)
 
 
 def _clock_behind(ledger: Ledger) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -23,6 +24,11 @@ def record(tx: Transaction, policy: Policy, profile: Profile, now: float) -> Non
 def note_waveform_data(tx: Transaction, trouble: str, now: float) -> None:
     """Write down what is wrong with the jobs' waveform data, as far as the dispatcher can see; empty if nothing is."""
     tx.execute("INSERT OR REPLACE INTO settings VALUES ('waveform_data', ?, ?)", (json.dumps(trouble), now))
+
+
+def note_not_made(tx: Transaction, products: Mapping[str, str], now: float) -> None:
+    """Write down the products that events wait for and the policy has nobody make, each with a sentence about it."""
+    tx.execute("INSERT OR REPLACE INTO settings VALUES ('not_made', ?, ?)", (json.dumps(dict(products)), now))
 
 
 def recorded_policy(ledger: Ledger) -> tuple[Policy, float] | None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from gwbatch.annotation import not_made
 from gwbatch.cli import cli
 from gwbatch.config.policy import default_policy, policy_from
-from gwbatch.config.profile import Profile
 from gwbatch.ledger import Ledger, in_force, jobs, leases, messages
 from gwbatch.ledger.health import Level, Limits, findings
 from gwbatch.ledger.messages import Incoming
@@ -125,10 +125,10 @@ def test_cbc_events_that_nobody_completes_are_critical(
     values["annotation"]["made_for"]["em_bright.json"] = made_for
     now = time.time()
     with ledger.transaction() as tx:
-        in_force.record(tx, policy_from(values), Profile(), now)
+        in_force.note_not_made(tx, not_made(policy_from(values)), now)
         if brought:
             Mirror(tx).put_product(Product("G1", "em_bright.json", "0", None, {}), now)
-    found = [one for one in findings(ledger, report(ledger, now + 1), Limits()) if one.key == "em_bright"]
+    found = [one for one in findings(ledger, report(ledger, now + 1), Limits()) if one.key == "not made em_bright.json"]
     assert [(one.level, "no CBC event can complete" in one.text) for one in found] == [
         (Level.CRITICAL, True)
     ] * critical

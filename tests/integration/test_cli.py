@@ -46,7 +46,10 @@ try:
     main()
 except SystemExit:
     pass
-heavy = {{"numpy", "astropy", "ligo", "lxml", "confluent_kafka", "requests", "sqlite_utils", "msgspec", "starlette"}}
+heavy = {{
+    "numpy", "astropy", "ligo.skymap", "ligo.gracedb", "lxml", "confluent_kafka", "requests", "sqlite_utils", "msgspec",
+    "starlette",
+}}
 print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

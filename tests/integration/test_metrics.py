@@ -41,7 +41,7 @@ def test_every_metric_of_the_schema_is_there_after_an_event(rig: Rig) -> None:
         name = f"{metric.name}_count" if metric.kind == "histogram" else metric.name
         if not metric.name.startswith("gwbatch_listener"):  # the rig has none
             assert name in found, name
-    assert found["gwbatch_jobs"][("DONE",)] == 8
+    assert found["gwbatch_jobs"][("DONE",)] == 9
     assert found["gwbatch_superevents_total"][()] == 1
     assert found["gwbatch_stage_seconds_count"][("received to decided: superevent",)] > 0
     assert found["gwbatch_stage_seconds_count"][("job localize: running",)] == 1
