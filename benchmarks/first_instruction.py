@@ -29,8 +29,8 @@ import msgspec
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import load_site
 from gwbatch.dispatcher.service import Dispatcher
-from gwbatch.handlers import load_handlers
 from gwbatch.ledger import Ledger, effects, jobs
+from gwbatch.orchestrator import load_handlers
 from gwbatch.schedulers import make_scheduler
 from tests.clusters.cluster import Cluster
 from tests.clusters.pool import HERE, Pool

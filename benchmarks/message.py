@@ -23,7 +23,9 @@ from gwbatch.clock import SystemClock
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import ListenerSettings, Profile
 from gwbatch.dispatcher.lanes import Lane
-from gwbatch.handlers import REGISTRY, Context, igwn_alert
+from gwbatch.handlers import igwn_alert
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.registry import Registry
 from gwbatch.ledger import Ledger, leases, messages, positions
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.positions import Position
@@ -100,7 +102,7 @@ def bare(folder: Path, bootstrap: str, producer: Producer, commits: int) -> list
 def listener_on(ledger: Ledger, bootstrap: str) -> KafkaListener:
     """Our listener."""
     settings = ListenerSettings(bootstrap=bootstrap, group="gracedb", start="earliest", kafka=dict(FETCH))
-    return KafkaListener("igwn-alert", settings, ledger, REGISTRY, SystemClock())
+    return KafkaListener("igwn-alert", settings, ledger, Registry.build(load_policy(), Profile()), SystemClock())
 
 
 def lane_on(ledger: Ledger, folder: Path) -> Lane:
@@ -111,7 +113,9 @@ def lane_on(ledger: Ledger, folder: Path) -> Lane:
     def refuse() -> Any:
         raise AssertionError("a lane needs neither a batch system nor GraceDB")
 
-    runtime = Runtime(ledger, REGISTRY, load_policy(), Profile(), folder, SystemClock(), lease, refuse, refuse)
+    policy, profile = load_policy(), Profile()
+    registry = Registry.build(policy, profile)
+    runtime = Runtime(ledger, registry, policy, profile, folder, SystemClock(), lease, refuse, refuse)
     return Lane("superevent", runtime, folder / "notes")
 
 

@@ -7,7 +7,7 @@ import random
 import time
 
 from gwbatch.config.policy import load_policy
-from gwbatch.handlers.replay import replay
+from gwbatch.dispatcher.replay import replay
 
 COMPLETE = ["PASTRO_READY", "EMBRIGHT_READY", "SKYMAP_READY"]
 

@@ -1,7 +1,7 @@
 """gwbatch: gravitational-wave alerts to superevents to sky maps computed as whole-node batch jobs.
 
-What a plug-in needs is here: the decorators (`gcn`, `igwn_alert` alias `lvalert`, `every`, `job`, `executor`), the
-effects that a handler can return (`effects`) and the exception base.  Names are loaded on first use, so that
+What a plug-in needs is here: the decorators (`gcn`, `igwn_alert` alias `lvalert`, `every`, `on`, `job`, `executor`),
+the effects that a handler can return (`effects`) and the exception base.  Names are loaded on first use, so that
 ``import gwbatch`` costs nothing.
 """
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from gwbatch import effects
     from gwbatch.errors import GwbatchError
     from gwbatch.executors import executor
-    from gwbatch.handlers import every, gcn, igwn_alert, lvalert
+    from gwbatch.handlers import every, gcn, igwn_alert, lvalert, on
     from gwbatch.jobs import job
 
-__all__ = ["GwbatchError", "effects", "every", "executor", "gcn", "igwn_alert", "job", "lvalert"]
+__all__ = ["GwbatchError", "effects", "every", "executor", "gcn", "igwn_alert", "job", "lvalert", "on"]
 
 _HOME = {
     "GwbatchError": ("gwbatch.errors", "GwbatchError"),
@@ -29,6 +29,7 @@ _HOME = {
     "igwn_alert": ("gwbatch.handlers", "igwn_alert"),
     "lvalert": ("gwbatch.handlers", "lvalert"),
     "job": ("gwbatch.jobs", "job"),
+    "on": ("gwbatch.handlers", "on"),
 }
 
 

@@ -27,9 +27,9 @@ def command(name: str, site: str, settings: tuple[str, ...], policies: tuple[Pat
     from gwbatch.config.policy import load_policy
     from gwbatch.config.profile import load_site
     from gwbatch.errors import ConfigError
-    from gwbatch.handlers import load_handlers
     from gwbatch.ledger import Ledger
     from gwbatch.listeners.process import make_listener, run_listener
+    from gwbatch.orchestrator import load_handlers
 
     keep_private()
     quiet_failures()

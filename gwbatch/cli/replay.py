@@ -42,15 +42,15 @@ def command(
 
     policy, profile = load_policy(*policies), load_site(site, settings).profile
     if dry_run:
-        from gwbatch.handlers.replay import replay
+        from gwbatch.dispatcher.replay import replay
 
         with file.open("rb") as stream:
             for line in replay(stream, policy, profile.listeners):
                 click.echo(line)
         return
-    from gwbatch.handlers import load_handlers
     from gwbatch.ledger import Ledger
     from gwbatch.listeners.spool import take_file
+    from gwbatch.orchestrator import load_handlers
 
     ledger = Ledger(ledger_path(state))
     count = take_file(file, ledger, load_handlers(policy, profile))

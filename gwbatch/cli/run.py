@@ -37,8 +37,8 @@ def command(
     from gwbatch.config.policy import load_policy
     from gwbatch.config.profile import load_site
     from gwbatch.dispatcher.service import Dispatcher
-    from gwbatch.handlers import load_handlers
     from gwbatch.ledger import Ledger
+    from gwbatch.orchestrator import load_handlers
     from gwbatch.schedulers import make_scheduler
 
     profile = load_site(site, settings).profile

@@ -6,12 +6,15 @@ import getpass
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gwbatch.cli import listing
 from gwbatch.cli.options import json_option, ledger_path, policy_in_force, policy_option, state_option
+
+if TYPE_CHECKING:
+    from gwbatch.handlers.messages import Message
 
 
 @click.group("superevent")
@@ -87,9 +90,9 @@ def show(superevent: str, policies: tuple[Path, ...], state: Path | None, as_jso
 @state_option
 def annotate(superevent: str, state: Path | None) -> None:
     """Try again what failed for it, and ask for whatever is missing."""
-    from gwbatch.handlers.registry import ORDER_ANNOTATE
+    from gwbatch.handlers.messages import Annotate
 
-    _order(superevent, state, ORDER_ANNOTATE, "general", {})
+    _order(superevent, state, Annotate)
 
 
 @command.command()
@@ -99,22 +102,21 @@ def annotate(superevent: str, state: Path | None) -> None:
 def prefer(superevent: str, event: str, state: Path | None) -> None:
     """Make EVENT, one of its members, the preferred event."""
     from gwbatch.errors import ConfigError
-    from gwbatch.handlers.registry import ORDER_PREFER
+    from gwbatch.handlers.messages import Prefer
 
     members = [member["graceid"] for member in _find(superevent, state)["members"]]
     if event not in members:
         raise ConfigError(f"{event} is no member of {superevent}; its members: {', '.join(members)}.")
-    _order(superevent, state, ORDER_PREFER, "superevent", {"event": event})
+    _order(superevent, state, Prefer, event=event)
 
 
-def _order(superevent: str, state: Path | None, topic: str, lane: str, more: dict[str, Any]) -> None:
+def _order(superevent: str, state: Path | None, kind: type[Message], **more: Any) -> None:
     """Hand an order over to the dispatcher, which carries it out like any other message."""
     from gwbatch.ledger import Ledger, messages
 
     key, now = _find(superevent, state)["key"], time.time()
     with Ledger(ledger_path(state)).transaction() as tx:
-        payload = {"superevent": key, "by": getpass.getuser(), "at": now, **more}
-        messages.send(tx, "lane", topic, payload, [lane], now)
+        messages.send_message(tx, kind(superevent=key, by=getpass.getuser(), at=now, **more), now)
     click.echo(f"Handed over; see 'gwbatch superevent show {superevent}'.")
 
 

@@ -158,7 +158,7 @@ class Stage:
         """Wait until the listeners stand in every topic: only then alerts come in the order of their uploads."""
         from gwbatch.config.policy import load_policy
         from gwbatch.external import VOEVENT_TOPICS
-        from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
+        from gwbatch.orchestrator import SUPEREVENT_TOPICS
 
         policy = load_policy(*self._policies)
         wanted = {f"{self.addresses['group']}.{topic}" for topic in (*policy.topics, *SUPEREVENT_TOPICS)}

@@ -16,8 +16,8 @@ from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, EXTERNAL_MAP, FAR_
 from gwbatch.config.policy import Policy
 from gwbatch.demo.stage import Stage
 from gwbatch.external import ALERT_TOPICS
-from gwbatch.handlers.builtin import SUPEREVENT_TOPICS
 from gwbatch.ledger import Ledger
+from gwbatch.orchestrator import SUPEREVENT_TOPICS
 
 PRODUCTS = (
     MAP, EM_BRIGHT, MCHIRP_SOURCE, "bayestar.html", "bayestar.png", "bayestar.fits.gz", "em_bright.png",

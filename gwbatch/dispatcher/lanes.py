@@ -25,7 +25,9 @@ from gwbatch.errors import (
     printable,
 )  # fmt: skip
 from gwbatch.failpoints import hit
-from gwbatch.handlers.registry import Context, Handler, decode
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.decoding import decode
+from gwbatch.handlers.registry import Handler
 from gwbatch.ledger import Transaction, effects, leases, messages
 from gwbatch.ledger.database import require_transaction
 from gwbatch.ledger.messages import Delivery

@@ -25,7 +25,8 @@ from gwbatch.errors import LedgerBusy
 from gwbatch.executors.gracedb import warm_up
 from gwbatch.failpoints import hit
 from gwbatch.gracedb import GraceDB, make_client
-from gwbatch.handlers.registry import SERIAL_LANES, Registry
+from gwbatch.handlers.declarations import SERIAL_LANES
+from gwbatch.handlers.registry import Registry
 from gwbatch.jobs.catalogue import computation, computations
 from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA, has_rom_data
 from gwbatch.ledger import Ledger, Transaction, effects, in_force, leases, timers

@@ -26,7 +26,6 @@ class JobWatcher:
         self._ledger = runtime.ledger
         self._profile = runtime.profile
         self._scheduler = runtime.scheduler()
-        self._registry = runtime.registry
         self._lease = runtime.lease
         self._clock = runtime.clock
         self._given_up: dict[str, tuple[int, float]] = {}  # attempt: failed tries to cancel it, and the next one's time
@@ -69,7 +68,7 @@ class JobWatcher:
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
             if report.state.final:
-                end_job(tx, job, report, result, self._registry, self._clock.now())
+                end_job(tx, job, report, result, self._clock.now())
             else:
                 jobs.report(tx, job, report, None, self._clock.now())
         hit(f"watcher.{report.state.lower()}_committed")

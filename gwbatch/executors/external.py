@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from gwbatch.effects.kinds import AdoptExternal, CreateExternal, KeepNotice, ReadExternal, ReplaceExternal
 from gwbatch.errors import BadInput
@@ -15,9 +14,10 @@ from gwbatch.external.event_file import event_file
 from gwbatch.external.notices import LARGEST
 from gwbatch.failpoints import hit
 from gwbatch.gracedb import translate_errors
-from gwbatch.handlers.registry import EXTERNAL_FOUND
-from gwbatch.ledger import Transaction, messages
+from gwbatch.handlers.messages import ExternalFound
+from gwbatch.ledger import Transaction
 from gwbatch.ledger.external import External, Externals
+from gwbatch.ledger.messages import send_message
 from gwbatch.runtime import Runtime
 from gwbatch.voevent import is_voevent
 
@@ -115,11 +115,10 @@ def _found(
     """Read an event that somebody else created; return what hands it to the lane of external triggers."""
     found, filename, content = runtime.gracedb().event_file(graceid, LARGEST)
     encoded = None if content is None else base64.b64encode(content).decode()
-    message: dict[str, Any] = {"object": found, "filename": filename, "content": encoded, "because": claim.key}
-    message["existing"] = existing
+    message = ExternalFound(found, filename, encoded, existing)
 
     def send(tx: Transaction) -> None:
-        messages.send(tx, "lane", EXTERNAL_FOUND, message, ["exttrig"], runtime.clock.now())
+        send_message(tx, message, runtime.clock.now(), because=claim.key)
 
     return send
 

@@ -22,9 +22,10 @@ from gwbatch.errors import BadInput
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
 from gwbatch.gracedb import GraceDB, GraceDBError, accept, accept_missing, translate_errors
-from gwbatch.handlers.registry import SUPEREVENT_CHANGED
-from gwbatch.ledger import Transaction, messages
+from gwbatch.handlers.messages import SupereventChanged
+from gwbatch.ledger import Transaction
 from gwbatch.ledger.external import Externals
+from gwbatch.ledger.messages import send_message
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.runtime import Runtime
 
@@ -50,8 +51,7 @@ def create_superevent(claim: Claim[CreateSuperevent], runtime: Runtime) -> Effec
             mirror.expect(effect.superevent, {})  # GraceDB will never show our window: its own counts
         known = mirror.superevent(effect.superevent)
         if known is not None and known.key != effect.superevent:  # merged with another, which external events may know
-            message = {"superevent": known.key, "because": claim.key}
-            messages.send(tx, "lane", SUPEREVENT_CHANGED, message, ["exttrig"], now)
+            send_message(tx, SupereventChanged(known.key), now, because=claim.key)
 
     return EffectResult({"superevent_id": superevent_id, "ours": ours}, name)
 

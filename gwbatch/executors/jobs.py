@@ -10,10 +10,11 @@ from gwbatch.effects.kinds import CancelJob, ReleaseJob, SubmitJob
 from gwbatch.executors.inputs import fetch
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
-from gwbatch.handlers.registry import JOB_ENDED, Registry
+from gwbatch.handlers.messages import JobEnded
 from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME, read_result
-from gwbatch.ledger import Transaction, jobs, messages
+from gwbatch.ledger import Transaction, jobs
+from gwbatch.ledger.messages import send_message
 from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.private import private_folder
 from gwbatch.runtime import Runtime
@@ -25,7 +26,7 @@ def _submission_failed(tx: Transaction, claim: Claim[SubmitJob], reason: str, ru
     if job is not None and job.attempt == claim.effect.attempt:
         result = {"error": {"message": reason, "retryable": False}}
         seen = JobReport(job.attempt_key, JobState.FAILED, reason=reason)
-        end_job(tx, job, seen, result, runtime.registry, runtime.clock.now())
+        end_job(tx, job, seen, result, runtime.clock.now())
 
 
 def _wait_again(tx: Transaction, effect: SubmitJob) -> None:
@@ -82,7 +83,7 @@ def cancel(claim: Claim[CancelJob], runtime: Runtime) -> EffectResult:
     def end(tx: Transaction) -> None:
         current = jobs.get(tx, job.key)
         if current is not None and current.attempt == job.attempt and not current.state.final:
-            end_job(tx, job, seen, None, runtime.registry, runtime.clock.now())
+            end_job(tx, job, seen, None, runtime.clock.now())
 
     return EffectResult({"cancelled": job.attempt_key}, end)
 
@@ -111,11 +112,9 @@ def end_job(
     job: jobs.Job,
     seen: JobReport,
     result: Mapping[str, Any] | None,
-    registry: Registry,
     now: float,
 ) -> None:
     """Write down that a job has ended, and send the message about it, in one transaction."""
     if not jobs.report(tx, job, seen, result, now):
         return
-    message = {"job": job.key, "attempt": job.attempt, "state": str(seen.state)}
-    messages.send(tx, "job", JOB_ENDED, message, registry.lanes_for(JOB_ENDED), now)
+    send_message(tx, JobEnded(job.key, job.attempt, str(seen.state)), now)

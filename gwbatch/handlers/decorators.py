@@ -1,41 +1,50 @@
-"""The decorators that users write: ``@gcn.handler``, ``@igwn_alert.handler`` (``lvalert``), ``@every``."""
+"""The decorators that users write: ``@gcn.handler``, ``@igwn_alert.handler`` (``lvalert``), ``@every``, ``@on``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from gwbatch.handlers.declarations import Declaration, declare
 from gwbatch.handlers.notice_types import NoticeType
-from gwbatch.handlers.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from gwbatch.handlers.messages import Message
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Stream:
-    """A stream of alerts; `handler` registers a function for some of its topics."""
+    """A stream of alerts; `handler` declares a function for some of its topics."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def topic(self, key: Any) -> str:
-        """The topic that `key` means."""
+        """Return the topic that `key` means."""
         return str(key)
 
-    def handler(self, *keys: Any, queue: str = "general") -> Callable[[Function], Function]:
+    def handler(self, *keys: Any, queue: str = "general", name: str = "") -> Callable[[Function], Function]:
         """Call the function with the payload of each message on the topics `keys`.
 
         Parameters
         ----------
-        *keys : str or int or NoticeType
-            Topics; for `gcn` also notice types by member, number or name.
+        *keys : str or int or NoticeType or function
+            Topics; for `gcn` also notice types by member, number or name. A function of policy and site profile returns
+            topics when the dispatcher starts.
         queue : str
             The lane: ``superevent``, ``exttrig`` (both serial) or ``general``.
+        name : str
+            What the ledger calls the handler, so that it can move to another module.
         """
         if not keys:
             raise TypeError(f"@{self.name}.handler needs at least one topic.")
 
         def register(function: Function) -> Function:
-            REGISTRY.add([self.topic(key) for key in keys], queue, function)
+            topics = tuple(
+                key if callable(key) and not isinstance(key, NoticeType) else self.topic(key) for key in keys
+            )
+            declare(Declaration(function, topics, queue, name))
             return function
 
         return register
@@ -59,13 +68,33 @@ lvalert = igwn_alert
 """Yesterday's name of `igwn_alert`."""
 
 
-def every(seconds: float, *, queue: str = "general") -> Callable[[Function], Function]:
+def every(seconds: float, *, queue: str = "general", name: str = "") -> Callable[[Function], Function]:
     """Call the function every so many seconds, by a timer that survives restarts."""
     if seconds <= 0:
         raise ValueError("the interval must be positive")
 
     def register(function: Function) -> Function:
-        REGISTRY.add([f"every.{function.__module__}.{function.__qualname__}"], queue, function, interval=seconds)
+        topic = f"every.{name or f'{function.__module__}.{function.__qualname__}'}"
+        declare(Declaration(function, (topic,), queue, name, interval=seconds))
+        return function
+
+    return register
+
+
+def on(message: type[Message], *, queue: str | None = None, name: str = "") -> Callable[[Function], Function]:
+    """Call the function with each message of a class of our own.
+
+    Parameters
+    ----------
+    queue : str or None
+        One of the class's lanes; the first one if not given.
+    """
+    lane = queue or message.lanes[0]
+    if lane not in message.lanes:
+        raise ValueError(f"{message.__name__} goes to {', '.join(message.lanes)}, never to the lane {lane!r}.")
+
+    def register(function: Function) -> Function:
+        declare(Declaration(function, (message.topic,), lane, name, message=message))
         return function
 
     return register

@@ -1,109 +1,34 @@
-"""Which handler sees which topic, in which lane."""
+"""Which handler sees which topic, in which lane: declarations, resolved for a policy and a site profile."""
 
 from __future__ import annotations
 
 import inspect
-import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.effects import Effect
-from gwbatch.errors import BadInput, ConfigError
-from gwbatch.gpstime import utc_to_gps
-from gwbatch.ledger import Transaction, decisions, messages
-from gwbatch.ledger.external import Externals
-from gwbatch.ledger.mirror import Mirror
-from gwbatch.model import Decision
-from gwbatch.plugins import import_plugins
-from gwbatch.voevent import is_voevent
+from gwbatch.handlers.declarations import DECLARED, Declaration
+from gwbatch.handlers.messages import OWN_TOPICS, Message
 
-LANES = ("superevent", "exttrig", "general")
-SERIAL_LANES = ("superevent", "exttrig")
-JOB_ENDED = "job.ended"
-SUPEREVENT_CHANGED = "lane.superevent_changed"
-EXTERNAL_FOUND = "lane.external_found"
-ORDER_ANNOTATE = "lane.order_annotate"
-ORDER_PREFER = "lane.order_prefer"
-OWN_TOPICS = ("every.", "job.", "lane.")
-
-
-@dataclass
-class Context:
-    """What a handler that asks for it may read besides the payload, inside the lane's transaction.
-
-    Attributes
-    ----------
-    now : float
-        Unix time in seconds.
-    topic : str
-        Where the message came from.
-    live : bool
-        Whether `now` is the time at which the message came; not so in a replay.
-    """
-
-    tx: Transaction
-    policy: Policy
-    profile: Profile
-    now: float
-    topic: str = ""
-    message_id: int | None = None
-    live: bool = True
-    decisions: list[Decision] = field(default_factory=list)
-
-    @cached_property
-    def mirror(self) -> Mirror:
-        """The mirror of GraceDB."""
-        return Mirror(self.tx)
-
-    @cached_property
-    def externals(self) -> Externals:
-        """External triggers."""
-        return Externals(self.tx)
-
-    def record(self, decision: Decision) -> None:
-        """Bring the ledger to the state after a decision and write the decision down."""
-        if "external" in decision.detail:
-            self.externals.apply(decision)
-        else:
-            self.mirror.apply(decision, self.now)
-        decisions.record(self.tx, decision, self.now, self.message_id)
-        self.decisions.append(decision)
-
-    def refuse_the_future(self, gps: float, what: str) -> None:
-        """Raise `BadInput` for a GPS time (s) further ahead than the policy allows; not in a replay."""
-        limit = datetime.fromtimestamp(self.now + self.policy.future_limit, UTC)
-        if self.live and gps > utc_to_gps(limit):
-            raise BadInput(f"{what} has the gpstime {gps!r}, which is far in the future.")
-
-    def tell(self, topic: str, payload: dict[str, Any], lane: str) -> None:
-        """Have a lane handle a message of our own, once this transaction is committed."""
-        messages.send(self.tx, "lane", topic, {**payload, "because": self.message_id}, [lane], self.now)
+if TYPE_CHECKING:
+    from gwbatch.handlers.context import Context
 
 
 @dataclass(frozen=True)
 class Handler:
-    """A function and the topics it wants to see.
-
-    Attributes
-    ----------
-    lane : str
-        ``superevent`` and ``exttrig`` are strictly serial, ``general`` is concurrent.
-    interval : float or None
-        For `every`: seconds between two calls.
-    """
+    """A function and the topics it wants to see; `name` is what the ledger calls it."""
 
     name: str
     topics: frozenset[str]
     lane: str
     function: Callable[..., Any]
     interval: float | None = None
+    message: type[Message] | None = None
 
     @cached_property
     def wants_context(self) -> bool:
@@ -112,6 +37,8 @@ class Handler:
 
     def __call__(self, payload: Any, context: Context | None) -> list[Effect]:
         """Run the function; what it returns or yields is a list of effects."""
+        if self.message is not None:
+            payload = self.message.read(payload)
         result = self.function(payload, context) if self.wants_context else self.function(payload)
         if result is None:
             return []
@@ -125,36 +52,45 @@ class Handler:
 
 
 class Registry:
-    """All registered handlers."""
+    """The handlers of a dispatcher."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
         self._by_topic: dict[str, list[Handler]] = defaultdict(list)
 
-    def add(
-        self, topics: Iterable[str], lane: str, function: Callable[..., Any], interval: float | None = None
-    ) -> None:
-        """Register `function`; registering the same function again replaces it."""
-        if lane not in LANES:
-            raise ConfigError(f"There is no lane {lane!r}: choose one of {', '.join(LANES)}.")
-        name = self._name(function)
-        self.remove(name)
-        handler = Handler(name, frozenset(topics), lane, function, interval)
+    @classmethod
+    def build(cls, policy: Policy, profile: Profile, declared: Iterable[Declaration] | None = None) -> Registry:
+        """Resolve declarations, those of every imported module unless others are given."""
+        registry = cls()
+        for declaration in DECLARED if declared is None else declared:
+            registry.add(declaration, policy, profile)
+        return registry
+
+    def add(self, declaration: Declaration, policy: Policy, profile: Profile) -> None:
+        """Resolve one declaration; one of the same function replaces an earlier one."""
+        topics: set[str] = set()
+        for topic in declaration.topics:
+            topics.update([topic] if isinstance(topic, str) else topic(policy, profile))
+        name = self._name(declaration)
+        self._forget(name)
+        handler = Handler(
+            name, frozenset(topics), declaration.lane, declaration.function, declaration.interval, declaration.message
+        )
         self._handlers[name] = handler
         for topic in handler.topics:
             self._by_topic[topic].append(handler)
 
-    def _name(self, function: Callable[..., Any]) -> str:
-        """The function's own name, numbered where others (lambdas, say) have it already."""
-        base = name = f"{function.__module__}.{function.__qualname__}"
+    def _name(self, declaration: Declaration) -> str:
+        """The handler's own name, numbered where others (lambdas, say) have it already."""
+        function = declaration.function
+        base = name = declaration.name or f"{function.__module__}.{function.__qualname__}"
         number = 1
         while name in self._handlers and self._handlers[name].function is not function:
             number += 1
             name = f"{base}#{number}"
         return name
 
-    def remove(self, name: str) -> None:
-        """Forget a handler."""
+    def _forget(self, name: str) -> None:
         handler = self._handlers.pop(name, None)
         for topic in handler.topics if handler else ():
             self._by_topic[topic].remove(handler)  # type: ignore[arg-type]
@@ -164,7 +100,7 @@ class Registry:
         return tuple(self._handlers.values())
 
     def for_topic(self, topic: str) -> list[Handler]:
-        """The handlers that want to see `topic`, in order of registration."""
+        """The handlers that want to see `topic`, in order of declaration."""
         return list(self._by_topic.get(self.known_topic(topic), ()))
 
     def lanes_for(self, topic: str) -> list[str]:
@@ -185,50 +121,3 @@ class Registry:
         bare = topic.rpartition(".")[2].lower()
         base = "_".join(bare.split("_")[:2])
         return next((known for known in (bare, base) if known in self._by_topic), topic)
-
-    @contextmanager
-    def scratch(self) -> Iterator[Registry]:
-        """Start from nothing and restore afterwards; for tests."""
-        saved = self._handlers, self._by_topic
-        self._handlers, self._by_topic = {}, defaultdict(list)
-        try:
-            yield self
-        finally:
-            self._handlers, self._by_topic = saved
-
-
-REGISTRY = Registry()
-
-
-def load_handlers(policy: Policy, profile: Profile) -> Registry:
-    """Register the built-in handlers, the profile's plug-ins and those of the entry-point group ``gwbatch.plugins``."""
-    from gwbatch.handlers import builtin
-
-    builtin.register(policy, profile)
-    import_plugins(profile.plugins, profile.plugin_folders)
-    return REGISTRY
-
-
-def decode(topic: str, payload: bytes) -> Any:
-    """A payload as handlers see it: bytes for VOEvent topics, else what the JSON says.
-
-    Raises
-    ------
-    BadInput
-        When the payload is not what its topic promises.
-    """
-    if "." in topic and (".classic." in topic or is_voevent(payload)):
-        from gwbatch.handlers.voevent import check_topic
-
-        check_topic(topic, payload)
-        return payload
-    try:
-        value = json.loads(payload)
-        if isinstance(value, str):  # GraceDB publishes a JSON string that holds JSON
-            value = json.loads(value)
-    except (ValueError, RecursionError) as error:
-        what = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON: {error}"
-        raise BadInput(f"The payload on {topic} ({len(payload)} bytes) {what}.") from error
-    if not isinstance(value, dict):
-        raise BadInput(f"The payload on {topic} is a JSON {type(value).__name__}, not an object.")
-    return value

@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gwbatch.ledger.database import Transaction, query
 
@@ -110,6 +110,43 @@ def send(tx: Transaction, source: str, topic: str, payload: dict[str, Any], lane
     message_id = receive(tx, message, lanes, now)
     assert message_id is not None  # the offset is new by construction
     return message_id
+
+
+class OwnMessage(Protocol):
+    """A message of our own, as `gwbatch.handlers.messages` declares them."""
+
+    @property
+    def topic(self) -> str:
+        """What handlers ask for."""
+        ...
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """Who gets it."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, for the table."""
+        ...
+
+    def payload(self) -> dict[str, Any]:
+        """Its fields, JSON-ready."""
+        ...
+
+
+def send_message(tx: Transaction, message: OwnMessage, now: float, because: int | str | None = None) -> int:
+    """Write down a message of our own, for the lanes of its class; return its id.
+
+    Parameters
+    ----------
+    now : float
+        Unix time in seconds.
+    because : int or str or None
+        The message or effect that caused it.
+    """
+    payload = {**message.payload(), "because": because}
+    return send(tx, message.source, message.topic, payload, message.lanes, now)
 
 
 def due(tx: Transaction, lane: str, now: float, limit: int = 1, skip: Collection[int] = ()) -> list[Delivery]:

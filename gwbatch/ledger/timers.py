@@ -8,6 +8,7 @@ from typing import Any
 
 from gwbatch.ledger import messages
 from gwbatch.ledger.database import Transaction
+from gwbatch.ledger.messages import OwnMessage
 
 
 def arm(tx: Transaction, key: str, topic: str, lane: str, payload: Mapping[str, Any], due: float) -> bool:
@@ -30,9 +31,26 @@ def repeat(tx: Transaction, key: str, topic: str, lane: str, interval: float, no
     )
 
 
-def disarm(tx: Transaction, key: str) -> None:
-    """Forget a timer."""
-    tx.execute("DELETE FROM timers WHERE key = ?", (key,))
+def schedule(tx: Transaction, message: OwnMessage, key: str, due: float, because: int | str | None = None) -> bool:
+    """Have a message of our own sent to the lanes of its class at `due` (Unix s), once.
+
+    Returns
+    -------
+    bool
+        False if a timer of that class and key is armed already.
+    """
+    payload = {**message.payload(), "because": because}
+    return arm(tx, key_of(message.topic, key), message.topic, ",".join(message.lanes), payload, due)
+
+
+def key_of(topic: str, key: str) -> str:
+    """Return the key under which a timer for a message on that topic is stored."""
+    return f"{topic}/{key}"
+
+
+def disarm(tx: Transaction, key: str) -> bool:
+    """Forget a timer; whether there was one."""
+    return tx.execute("DELETE FROM timers WHERE key = ?", (key,)).rowcount == 1
 
 
 def fire(tx: Transaction, now: float) -> int:
@@ -44,7 +62,7 @@ def fire(tx: Transaction, now: float) -> int:
             "timer",
             row["topic"],
             {"timer": row["key"], "due": row["due"], **json.loads(row["payload"])},
-            [row["lane"]],
+            row["lane"].split(","),
             now,
         )
         if row["interval"] is None:

@@ -24,7 +24,8 @@ from gwbatch.clock import Clock
 from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import TransientError
 from gwbatch.failpoints import hit
-from gwbatch.handlers.registry import OWN_TOPICS, Registry
+from gwbatch.handlers.messages import OWN_TOPICS
+from gwbatch.handlers.registry import Registry
 from gwbatch.ledger import Ledger, Transaction, messages, positions
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.positions import Position

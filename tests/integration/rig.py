@@ -21,12 +21,12 @@ from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.gracedb import GraceDB, make_client
-from gwbatch.handlers import REGISTRY, load_handlers
 from gwbatch.handlers.voevent import voevent_topic
 from gwbatch.jobs import result
 from gwbatch.ledger import Ledger, effects, leases, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.model import JobRequest
+from gwbatch.orchestrator import load_handlers
 from gwbatch.runtime import Once, Runtime
 from gwbatch.sandbox.routes import make_app
 from gwbatch.sandbox.server import _Version
@@ -104,7 +104,7 @@ class Rig:
             effects.release_running(tx)
         gracedb = Once(lambda: GraceDB(make_client(self.profile.gracedb)))
         self.runtime = Runtime(
-            self.ledger, REGISTRY, self.policy, self.profile, self.folder, self.clock, self.lease,
+            self.ledger, self.registry, self.policy, self.profile, self.folder, self.clock, self.lease,
             lambda: self.scheduler, gracedb,
         )  # fmt: skip
         self.worker = EffectWorker(self.runtime)
@@ -117,7 +117,7 @@ class Rig:
             self._carried = seq
             with self.ledger.transaction() as tx:
                 incoming = Incoming("igwn-alert", topic, 0, seq, payload.encode())
-                messages.receive(tx, incoming, REGISTRY.lanes_for(topic), self.clock.now())
+                messages.receive(tx, incoming, self.registry.lanes_for(topic), self.clock.now())
 
     def step(self) -> bool:
         """One step of each part."""
@@ -154,14 +154,14 @@ class Rig:
         with self.ledger.transaction() as tx:
             offset = tx.execute("SELECT count(*) FROM messages WHERE source = ?", (source,)).fetchone()[0]
             incoming = Incoming(source, topic, 0, offset, payload)
-            messages.receive(tx, incoming, REGISTRY.lanes_for(topic), self.clock.now())
+            messages.receive(tx, incoming, self.registry.lanes_for(topic), self.clock.now())
 
     def deliver(self, topic: str, payload: bytes, published: float) -> None:
         """Have the lanes handle one alert, published at a Unix time (s)."""
         with self.ledger.transaction() as tx:
             offset = tx.execute("SELECT count(*) FROM messages WHERE source = 'late'").fetchone()[0]
             incoming = Incoming("late", topic, 0, offset, payload, published)
-            messages.receive(tx, incoming, REGISTRY.lanes_for(topic), self.clock.now())
+            messages.receive(tx, incoming, self.registry.lanes_for(topic), self.clock.now())
         for lane in self.lanes:
             while lane.step():
                 pass

@@ -103,7 +103,7 @@ def test_a_plug_in_is_found_by_its_entry_point(tmp_path: Path) -> None:
     program = """
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import Profile
-from gwbatch.handlers import load_handlers
+from gwbatch.orchestrator import load_handlers
 print(load_handlers(load_policy(), Profile()).lanes_for("cbc_mine"))
 """
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gwbatch.cli.reference import reference
-from gwbatch.handlers import REGISTRY
+from tests.declared import declaring
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -61,12 +61,12 @@ def wait_for_dispatcher(folder: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_code_in_documents_works(document: Path) -> None:
-    with REGISTRY.scratch():
+    with declaring() as registry:
         for number, code in enumerate(blocks(document, "python")):
             namespace = {"__name__": f"document_{number}"}
             exec(compile(code, f"{document.name} block {number}", "exec"), namespace)
             if "thank" in namespace:
-                (effect,) = REGISTRY.handlers()[-1]({"uid": "G1", "alert_type": "new"}, None)
+                (effect,) = registry.handlers()[-1]({"uid": "G1", "alert_type": "new"}, None)
                 assert effect.key == "G1/log/thanks"
 
 

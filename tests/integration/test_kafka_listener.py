@@ -15,16 +15,18 @@ import pytest
 from gwbatch.clock import SystemClock
 from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import LedgerBusy, TransientError
-from gwbatch.handlers import REGISTRY, Registry, igwn_alert
-from gwbatch.handlers.registry import decode
+from gwbatch.handlers import igwn_alert
+from gwbatch.handlers.decoding import decode
+from gwbatch.handlers.registry import Registry
 from gwbatch.ledger import Ledger, positions
 from gwbatch.listeners.kafka import KafkaListener
+from tests.declared import current, declaring
 from tests.integration.brokers import BrokerProcess
 
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    with REGISTRY.scratch() as scratch:
+    with declaring() as scratch:
         igwn_alert.handler("cbc_gstlal", queue="superevent")(lambda alert: None)
         igwn_alert.handler("cbc_pycbc")(lambda alert: None)
         yield scratch
@@ -32,7 +34,7 @@ def registry() -> Iterator[Registry]:
 
 def listen(ledger: Ledger, bootstrap: str, start: str = "earliest", **settings: object) -> KafkaListener:
     configured = ListenerSettings(bootstrap=bootstrap, group="gracedb", start=start, **settings)  # type: ignore[arg-type]
-    return KafkaListener("igwn-alert", configured, ledger, REGISTRY, SystemClock())
+    return KafkaListener("igwn-alert", configured, ledger, current(), SystemClock())
 
 
 def step_until(listener: KafkaListener, condition: Callable[[], object], seconds: float = 30.0) -> None:
@@ -287,7 +289,7 @@ NOTICE = b'<VOEvent><What><Param name="Packet_Type" value="115"/></What></VOEven
 def gcn_registry() -> Iterator[Registry]:
     from gwbatch import gcn
 
-    with REGISTRY.scratch() as scratch:
+    with declaring() as scratch:
         gcn.handler("FERMI_GBM_FIN_POS", queue="exttrig")(lambda payload: None)
         gcn.handler("gcn.notices.swift.bat.guano", queue="exttrig")(lambda payload: None)
         igwn_alert.handler("cbc_gstlal")(lambda alert: None)
@@ -296,7 +298,7 @@ def gcn_registry() -> Iterator[Registry]:
 
 def listen_gcn(ledger: Ledger, bootstrap: str) -> KafkaListener:
     settings = ListenerSettings(kind="gcn", bootstrap=bootstrap, start="earliest")
-    return KafkaListener("gcn", settings, ledger, REGISTRY, SystemClock())
+    return KafkaListener("gcn", settings, ledger, current(), SystemClock())
 
 
 def test_gcns_own_producer_is_understood(ledger: Ledger, gcn_registry: Registry) -> None:

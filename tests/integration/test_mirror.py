@@ -10,11 +10,11 @@ import pytest
 
 from gwbatch.config.policy import Policy, load_policy, policy_from
 from gwbatch.config.profile import GraceDBSettings, Profile
+from gwbatch.dispatcher.replay import replay
 from gwbatch.errors import BadInput
-from gwbatch.handlers.builtin import superevents as lane
-from gwbatch.handlers.registry import Context
-from gwbatch.handlers.replay import replay
+from gwbatch.handlers.context import Context
 from gwbatch.ledger import Ledger
+from gwbatch.orchestrator import superevents as lane
 from tests import alerts
 from tests.integration.rig import Rig
 

@@ -14,9 +14,9 @@ from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Label
 from gwbatch.errors import BadInput, ConfigError, TransientError
 from gwbatch.executors.registry import Claim, EffectResult, retry_dead
-from gwbatch.handlers import REGISTRY
 from gwbatch.ledger import Transaction
 from gwbatch.runtime import Runtime
+from tests.declared import declaring
 from tests.integration.rig import Rig
 
 calls: list[int] = []
@@ -67,7 +67,7 @@ def noting(rig: Rig, tmp_path: Path) -> Iterator[Path]:
     def note(alert: dict[str, Any]) -> Note:
         return Note(str(tmp_path / "notes.txt"), alert["line"])
 
-    with REGISTRY.scratch():
+    with declaring(rig.registry):
         igwn_alert.handler("cbc_noted")(note)
         yield tmp_path / "notes.txt"
 
@@ -157,7 +157,7 @@ def test_an_effect_without_an_executor_is_dead_with_a_remedy(rig: Rig) -> None:
         def key(self) -> str:
             return self.name
 
-    with REGISTRY.scratch():
+    with declaring(rig.registry):
         igwn_alert.handler("cbc_lonely")(lambda alert: Lonely("alone"))
         rig.deliver("cbc_lonely", b"{}", 0.0)
         rig.settle()

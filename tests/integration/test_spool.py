@@ -12,10 +12,12 @@ import pytest
 from gwbatch.clock import SystemClock
 from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import ConfigError
-from gwbatch.handlers import REGISTRY, Registry, gcn, igwn_alert
+from gwbatch.handlers import gcn, igwn_alert
+from gwbatch.handlers.registry import Registry
 from gwbatch.ledger import Ledger
 from gwbatch.listeners.spool import SpoolListener
 from tests import alerts
+from tests.declared import declaring
 
 VOEVENT = b"""<?xml version="1.0"?><voe:VOEvent xmlns:voe="http://www.ivoa.net/xml/VOEvent/v2.0" ivorn="ivo://x">
 <What><Param name="Packet_Type" value="112"/></What></voe:VOEvent>"""
@@ -25,7 +27,7 @@ BOMB = b"""<?xml version="1.0"?><!DOCTYPE v [<!ENTITY a "aaaaaaaaaa"><!ENTITY b 
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    with REGISTRY.scratch() as scratch:
+    with declaring() as scratch:
         igwn_alert.handler("cbc_gstlal", "superevent", queue="superevent")(lambda alert: None)
         gcn.handler("FERMI_GBM_GND_POS", queue="exttrig")(lambda payload: None)
         yield scratch
@@ -34,7 +36,7 @@ def registry() -> Iterator[Registry]:
 @pytest.fixture
 def spool(ledger: Ledger, registry: Registry, tmp_path: Path) -> SpoolListener:
     settings = ListenerSettings(kind="spool", directory=str(tmp_path / "in"), max_bytes=100_000)
-    return SpoolListener("spool", settings, ledger, REGISTRY, SystemClock())
+    return SpoolListener("spool", settings, ledger, registry, SystemClock())
 
 
 def put(tmp_path: Path, name: str, content: bytes) -> None:
@@ -142,4 +144,4 @@ def test_a_file_taken_before_a_crash_is_not_taken_twice(spool: SpoolListener, le
 
 def test_a_spool_without_a_directory_is_told(ledger: Ledger) -> None:
     with pytest.raises(ConfigError, match="directory"):
-        SpoolListener("spool", ListenerSettings(kind="spool"), ledger, REGISTRY, SystemClock())
+        SpoolListener("spool", ListenerSettings(kind="spool"), ledger, Registry(), SystemClock())

@@ -20,11 +20,13 @@ from gwbatch.effects.kinds import UpdateSuperevent
 from gwbatch.errors import LedgerBusy
 from gwbatch.executors.registry import retry_dead
 from gwbatch.gracedb import GraceDB, GraceDBUnreachable, make_client
-from gwbatch.handlers import REGISTRY, every
+from gwbatch.handlers import every
+from gwbatch.handlers.registry import Registry
 from gwbatch.jobs import result
 from gwbatch.ledger import Ledger, effects, timers
 from gwbatch.model import JobRequest, JobState
 from gwbatch.schedulers.simulated import Step
+from tests.declared import declaring
 from tests.integration.rig import MAP, Rig, well
 
 
@@ -184,12 +186,12 @@ def test_silence_does_not_put_a_deadline_off(rig: Rig) -> None:
 def test_timers_of_handlers_that_are_gone_are_forgotten(ledger: Ledger) -> None:
     from gwbatch.dispatcher.service import _arm
 
-    with REGISTRY.scratch() as registry, ledger.transaction() as tx:
+    with declaring() as registry, ledger.transaction() as tx:
         every(60)(lambda tick: None)
         _arm(tx, registry, 0.0)
         assert timers.next_due(tx) == 60.0
-    with REGISTRY.scratch() as registry, ledger.transaction() as tx:
-        _arm(tx, registry, 0.0)
+    with ledger.transaction() as tx:
+        _arm(tx, Registry(), 0.0)
         assert timers.next_due(tx) is None
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gwbatch.config.policy import load_policy
+from gwbatch.dispatcher.replay import replay
 from gwbatch.gpstime import gps_to_utc
-from gwbatch.handlers.replay import replay
 from tests import alerts
 from tests.notices import GUANO, guano, voevent
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gwbatch.config.policy import load_policy
-from gwbatch.handlers.replay import replay
+from gwbatch.dispatcher.replay import replay
 from tests import alerts
 
 POLICY = load_policy()

@@ -13,9 +13,9 @@ from matplotlib.image import imread
 
 from gwbatch.annotation.graph import product_named
 from gwbatch.errors import BadInput
-from gwbatch.handlers.builtin.jobs import comment
 from gwbatch.jobs.catalogue import Work, computation
 from gwbatch.jobs.charts import bullet, percent
+from gwbatch.orchestrator.jobs import comment
 from tests.skymaps import simulated, write_hard
 
 

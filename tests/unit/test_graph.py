@@ -7,8 +7,8 @@ import pytest
 from gwbatch.annotation import COPIES, PRODUCTS, Product, Scope, makeable, products_of
 from gwbatch.annotation.graph import COINC, MAP, PSD, TEMPLATE
 from gwbatch.config.policy import load_policy
-from gwbatch.handlers.builtin.jobs import job_key
 from gwbatch.jobs.catalogue import computations
+from gwbatch.orchestrator.jobs import job_key
 
 GIVEN = {COINC, PSD, TEMPLATE}  # what pipelines upload
 SETTINGS = load_policy().annotation

@@ -12,8 +12,10 @@ import pytest
 
 from gwbatch import effects, igwn_alert
 from gwbatch.errors import BadInput, ConfigError
-from gwbatch.handlers import REGISTRY, Registry, every
-from gwbatch.handlers.registry import decode
+from gwbatch.handlers import every
+from gwbatch.handlers.decoding import decode
+from gwbatch.handlers.registry import Registry
+from tests.declared import declaring
 
 SEED_EXAMPLES = """
 import lxml.etree
@@ -31,8 +33,8 @@ def handle_cbc(alert):                      # alert: dict with uid, alert_type, 
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    with REGISTRY.scratch() as scratch:
-        yield scratch
+    with declaring() as found:
+        yield found
 
 
 def test_the_seed_examples_run_verbatim(registry: Registry) -> None:
@@ -140,7 +142,7 @@ def test_the_dispatcher_imports_every_computation_before_its_threads_run(tmp_pat
         "from gwbatch.config.policy import load_policy\n"
         "from gwbatch.config.profile import load_site\n"
         "from gwbatch.dispatcher.service import Dispatcher\n"
-        "from gwbatch.handlers import Registry\n"
+        "from gwbatch.handlers.registry import Registry\n"
         "from gwbatch.jobs import catalogue\n"
         "from gwbatch.ledger import Ledger\n"
         "state, profile = Path(sys.argv[1]), load_site('local').profile\n"

@@ -16,22 +16,26 @@ from gwbatch.config.policy import Policy
 from gwbatch.dispatcher.lanes import MAX_ATTEMPTS, MAX_CRASHES, Lane
 from gwbatch.dispatcher.service import _arm
 from gwbatch.errors import LeaseLost, LedgerUnwritable, TransientError, is_transient
-from gwbatch.handlers import REGISTRY, Context, Registry, every
+from gwbatch.handlers import every
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.registry import Registry
 from gwbatch.ledger import Ledger, leases, messages, timers
 from gwbatch.ledger.messages import Incoming
+from tests.declared import declaring
 from tests.runtimes import make_runtime
 
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    with REGISTRY.scratch() as scratch:
-        yield scratch
+    with declaring() as found:
+        yield found
 
 
 class Bench:
     """A lane on a ledger, and messages for it."""
 
-    def __init__(self, ledger: Ledger, policy: Policy, clock: ManualClock, notes: Path) -> None:
+    def __init__(self, ledger: Ledger, policy: Policy, clock: ManualClock, notes: Path, registry: Registry) -> None:
+        self.registry = registry
         self.ledger, self.policy, self.clock, self.notes = ledger, policy, clock, notes
         self.count = 0
         self.lane = self.make()
@@ -39,13 +43,15 @@ class Bench:
     def make(self, name: str = "general") -> Lane:
         with self.ledger.transaction() as tx:
             self.lease = leases.acquire(tx, "dispatcher", self.clock.now())
-        return Lane(name, make_runtime(self.ledger, self.policy, self.clock, self.lease), self.notes)
+        return Lane(
+            name, make_runtime(self.ledger, self.policy, self.clock, self.lease, registry=self.registry), self.notes
+        )
 
     def send(self, payload: bytes = b"{}", topic: str = "t") -> None:
         self.count += 1
         with self.ledger.transaction() as tx:
             incoming = Incoming("k", topic, 0, self.count, payload)
-            messages.receive(tx, incoming, REGISTRY.lanes_for(topic) or ["general"], self.clock.now())
+            messages.receive(tx, incoming, self.registry.lanes_for(topic) or ["general"], self.clock.now())
 
     def states(self) -> list[str]:
         return [row["state"] for row in self.ledger.read("SELECT state FROM deliveries ORDER BY id")]
@@ -59,7 +65,7 @@ class Bench:
 
 @pytest.fixture
 def bench(registry: Registry, ledger: Ledger, policy: Policy, clock: ManualClock, tmp_path: Path) -> Bench:
-    return Bench(ledger, policy, clock, tmp_path / "notes")
+    return Bench(ledger, policy, clock, tmp_path / "notes", registry)
 
 
 def test_effects_and_message_are_settled_together(bench: Bench) -> None:
@@ -339,7 +345,7 @@ def test_an_every_handler_is_called_by_its_durable_timer(bench: Bench) -> None:
     ticks: list[dict[str, Any]] = []
     every(60)(lambda tick: ticks.append(tick))
     with bench.ledger.transaction() as tx:
-        _arm(tx, REGISTRY, bench.clock.now())
+        _arm(tx, bench.registry, bench.clock.now())
     for _ in range(3):
         with bench.ledger.transaction() as tx:
             timers.fire(tx, bench.clock.now())

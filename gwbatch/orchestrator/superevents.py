@@ -13,11 +13,14 @@ from gwbatch.annotation.graph import MAP, UPLOADED_MAP
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import AddEvent, CreateSuperevent, Label, UpdateSuperevent
 from gwbatch.errors import BadInput
-from gwbatch.handlers.builtin.annotate import annotate_superevent
-from gwbatch.handlers.builtin.mirroring import mirror_superevent
-from gwbatch.handlers.registry import SUPEREVENT_CHANGED, Context
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.decorators import igwn_alert
+from gwbatch.handlers.messages import SupereventChanged
 from gwbatch.keys import is_our_superevent
 from gwbatch.model import Decision
+from gwbatch.orchestrator.snapshots import mirror_superevent
+from gwbatch.orchestrator.superevent_products import annotate_superevent
+from gwbatch.orchestrator.topics import SUPEREVENT_TOPICS, search_topics
 from gwbatch.superevents import Manager, parse_event
 from gwbatch.superevents.admission import ALERT_TYPES, added_label, foreign_server
 from gwbatch.superevents.candidate import require_name
@@ -27,6 +30,7 @@ from gwbatch.superevents.ranking import is_listed
 log = logging.getLogger(__name__)
 
 
+@igwn_alert.handler(search_topics, queue="superevent", name="gwbatch.superevents.handle_event")
 def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about an event of a search pipeline."""
     yield from carry_out(decide(alert, context), context)
@@ -65,7 +69,7 @@ def _tell_if_changed(known: Mapping[str, Any] | None, data: Mapping[str, Any], c
         return
     superevent = context.mirror.superevent_of(data["graceid"])
     if superevent is not None and superevent.preferred == data["graceid"]:
-        context.tell(SUPEREVENT_CHANGED, {"superevent": superevent.key}, "exttrig")
+        context.send(SupereventChanged(superevent.key))
 
 
 def record(decisions: list[Decision], context: Context) -> None:
@@ -73,7 +77,7 @@ def record(decisions: list[Decision], context: Context) -> None:
     for decision in decisions:
         context.record(decision)
         if decision.superevent and decision.action in ("create", "update"):
-            context.tell(SUPEREVENT_CHANGED, {"superevent": decision.superevent}, "exttrig")
+            context.send(SupereventChanged(decision.superevent))
 
 
 def _not_worth_reading(
@@ -141,6 +145,7 @@ def _label_again(effect: Label, context: Context) -> Label:
     return effect if done is None else msgspec.structs.replace(effect, occasion=str(context.message_id))
 
 
+@igwn_alert.handler(*SUPEREVENT_TOPICS, queue="superevent", name="gwbatch.superevents.handle_superevent")
 def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about a superevent: take over what others changed; on a lock, choose the preferred event again."""
     before = _as_seen_from_outside(alert, context)
@@ -148,7 +153,7 @@ def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effec
     if superevent is None:
         return
     if _as_seen_from_outside(alert, context) != before:
-        context.tell(SUPEREVENT_CHANGED, {"superevent": superevent.key}, "exttrig")
+        context.send(SupereventChanged(superevent.key))
     alert_type, label = alert.get("alert_type"), added_label(alert)
     decisions: list[Decision] = []
     if alert_type == "label_added" and (

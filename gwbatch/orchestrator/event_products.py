@@ -19,11 +19,11 @@ from gwbatch.annotation import (
 from gwbatch.annotation.graph import COINC, PSD, TEMPLATE
 from gwbatch.annotation.template import search_numbers, template_numbers
 from gwbatch.effects import Effect
-from gwbatch.handlers.builtin import jobs
-from gwbatch.handlers.registry import Context
+from gwbatch.handlers.context import Context
 from gwbatch.ledger import mirror
 from gwbatch.ledger.jobs import get
 from gwbatch.model import JobState
+from gwbatch.orchestrator import jobs
 from gwbatch.superevents import Event
 from gwbatch.superevents.ranking import is_significant
 

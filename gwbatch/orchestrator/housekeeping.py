@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from gwbatch.handlers.registry import Context
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.decorators import every
 from gwbatch.ledger import messages
 
 DAY = 86400.0
 
 
+@every(3600, name="gwbatch.housekeeping.prune")
 def prune(_tick: dict[str, Any], context: Context) -> None:
     """Forget settled messages that are older than the profile keeps them."""
     messages.prune(context.tx, context.now - context.profile.keep_days * DAY)

@@ -16,15 +16,15 @@ from gwbatch.effects import Effect
 from gwbatch.effects.kinds import AddEvent, PreferExternal, RemoveEvent, Upload
 from gwbatch.external import Match, Partner, best_match, coincide, preferred_external, raven_alert
 from gwbatch.external.coincidence import EM_COINC, HIGH_PROFILE, RAVEN_ALERT
-from gwbatch.handlers.builtin import jobs
-from gwbatch.handlers.builtin.annotate import next_version
-from gwbatch.handlers.builtin.external_labels import occasion, relabel, set_label
-from gwbatch.handlers.builtin.external_maps import plan_combined, plan_pictures, wanted_version
-from gwbatch.handlers.registry import Context
+from gwbatch.handlers.context import Context
 from gwbatch.keys import creation_of, is_external, pair_key
 from gwbatch.ledger import mirror
 from gwbatch.ledger.external import Coincidence, External
 from gwbatch.model import Decision
+from gwbatch.orchestrator import jobs
+from gwbatch.orchestrator.external_labels import occasion, relabel, set_label
+from gwbatch.orchestrator.external_skymaps import plan_combined, plan_pictures, wanted_version
+from gwbatch.orchestrator.superevent_products import next_version
 from gwbatch.superevents import Event, Superevent
 from gwbatch.superevents.candidate import finite
 

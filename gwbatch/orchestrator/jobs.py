@@ -12,7 +12,8 @@ from gwbatch.annotation import Product, as_chosen, product_named
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Upload
 from gwbatch.errors import BadInput
-from gwbatch.handlers.registry import Context
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.messages import JobEnded
 from gwbatch.jobs.catalogue import queue_of
 from gwbatch.keys import creation_of
 from gwbatch.ledger import jobs, mirror
@@ -76,12 +77,12 @@ def upload(made: mirror.Product) -> Upload:
     )  # fmt: skip
 
 
-def ended(message: Mapping[str, Any], context: Context) -> jobs.Job | None:
+def ended(message: JobEnded, context: Context) -> jobs.Job | None:
     """The job that a message says has ended; None when it was tried again meanwhile."""
-    job = jobs.get(context.tx, str(message.get("job")))
+    job = jobs.get(context.tx, message.job)
     if job is None:
-        raise BadInput(f"A job ended that the ledger does not know: {message.get('job')!r}.")
-    return job if message.get("attempt") == job.attempt else None
+        raise BadInput(f"A job ended that the ledger does not know: {message.job!r}.")
+    return job if message.attempt == job.attempt else None
 
 
 def try_again(job: jobs.Job, context: Context) -> bool:

@@ -11,12 +11,15 @@ from gwbatch.annotation import COPIES, Copied, Scope, job_priority, makeable, na
 from gwbatch.annotation.graph import MAP
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
-from gwbatch.handlers.builtin import event_products, jobs
-from gwbatch.handlers.registry import SUPEREVENT_CHANGED, Context
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.decorators import igwn_alert, on
+from gwbatch.handlers.messages import JobEnded, SupereventChanged
 from gwbatch.keys import creation_of, is_external
 from gwbatch.ledger import mirror
 from gwbatch.ledger.jobs import Job
 from gwbatch.model import JobState
+from gwbatch.orchestrator import event_products, jobs
+from gwbatch.orchestrator.topics import search_topics
 from gwbatch.superevents import Superevent, parse_event
 from gwbatch.superevents.admission import foreign_server, refusal
 from gwbatch.superevents.ranking import is_significant
@@ -26,6 +29,7 @@ ANNOTATED = ("cbc", "burst")  # groups of events
 # ---- events ---------------------------------------------------------------------------------------------
 
 
+@igwn_alert.handler(search_topics, name="gwbatch.annotate.handle_event")
 def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """Have the products of an event made when it is new, and take over what its pipeline brings."""
     data = alert.get("object")
@@ -130,14 +134,15 @@ def _is_significant(graceid: str, context: Context) -> bool:
 def _annotate_superevent_of(graceid: str, context: Context) -> Iterator[Effect]:
     superevent = context.mirror.superevent_of(graceid)
     if superevent is not None and superevent.preferred == graceid:
-        context.tell(SUPEREVENT_CHANGED, {"superevent": superevent.key}, "exttrig")
+        context.send(SupereventChanged(superevent.key))
         yield from annotate_superevent(superevent.key, context)
 
 
 # ---- jobs -------------------------------------------------------------------------------------------------
 
 
-def handle_job(message: dict[str, Any], context: Context) -> Iterator[Effect]:
+@on(JobEnded, name="gwbatch.annotate.handle_job")
+def handle_job(message: JobEnded, context: Context) -> Iterator[Effect]:
     """A job ended: take over what it made, or try again, or say that it failed."""
     job = jobs.ended(message, context)
     if job is None or is_external(job.subject):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Label, Unlabel
-from gwbatch.handlers.registry import Context
+from gwbatch.handlers.context import Context
 from gwbatch.keys import creation_of
 
 

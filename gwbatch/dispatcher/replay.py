@@ -10,14 +10,16 @@ from gwbatch.config.policy import Policy
 from gwbatch.config.profile import ListenerSettings, Profile
 from gwbatch.errors import BadInput
 from gwbatch.external import ALERT_TOPICS
-from gwbatch.handlers.builtin import SUPEREVENT_TOPICS, external, notice_topics
-from gwbatch.handlers.builtin import superevents as lane
-from gwbatch.handlers.builtin.external_adoption import look_up
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.decoding import decode
+from gwbatch.handlers.messages import SupereventChanged
 from gwbatch.handlers.recorded import read_message
-from gwbatch.handlers.registry import Context, decode
 from gwbatch.ledger import Ledger, messages
 from gwbatch.ledger.external import External
 from gwbatch.model import Decision
+from gwbatch.orchestrator import SUPEREVENT_TOPICS, external, notice_topics
+from gwbatch.orchestrator import superevents as lane
+from gwbatch.orchestrator.external_adoption import look_up
 from gwbatch.superevents.candidate import finite
 
 NOTICES = "gcn."
@@ -52,8 +54,8 @@ def replay(
 
 def _decide(line: bytes, context: Context) -> list[Decision]:
     try:
-        topic, alert = _read(line, context.profile)
-        if _is_notice(topic, context.profile):
+        topic, alert = _read(line, context.policy, context.profile)
+        if _is_notice(topic, context.policy, context.profile):
             return _decide_notice(topic, alert, context)
         if _base(topic) in ALERT_TOPICS:
             if external.known(alert, context) is None and look_up(alert) is None:
@@ -69,19 +71,19 @@ def _decide(line: bytes, context: Context) -> list[Decision]:
         return [Decision("drop", reason=f"dead letter: {error}")]
 
 
-def _is_notice(topic: str, profile: Profile) -> bool:
-    return topic.startswith(NOTICES) or topic in notice_topics(profile)
+def _is_notice(topic: str, policy: Policy, profile: Profile) -> bool:
+    return topic.startswith(NOTICES) or topic in notice_topics(policy, profile)
 
 
-def _read(line: bytes, profile: Profile) -> tuple[str, Any]:
+def _read(line: bytes, policy: Policy, profile: Profile) -> tuple[str, Any]:
     record = decode("replay", line)
     topic, payload = record.get("topic"), record.get("payload")
     if not isinstance(topic, str) or (payload is None and "payload_base64" not in record):
         raise BadInput("a line needs a topic and a payload")
-    if _is_notice(topic, profile) or "payload_base64" in record:
+    if _is_notice(topic, policy, profile) or "payload_base64" in record:
         topic, content = read_message(line, ".jsonl")
         payload = decode(topic, content)
-        if _is_notice(topic, profile):
+        if _is_notice(topic, policy, profile):
             return topic, payload
     if isinstance(payload, str):
         payload = decode(topic, payload.encode(errors="surrogatepass"))
@@ -102,7 +104,7 @@ def _decide_alert(topic: str, alert: dict[str, Any], context: Context) -> list[D
 
 
 def _decide_notice(topic: str, notice: Any, context: Context) -> list[Decision]:
-    if topic not in notice_topics(context.profile) and not topic.startswith(f"{NOTICES}notices."):
+    if topic not in notice_topics(context.policy, context.profile) and not topic.startswith(f"{NOTICES}notices."):
         return [Decision("drop", reason=f"topic {topic} is not one of external triggers")]
     content = notice if isinstance(notice, bytes) else json.dumps(notice, sort_keys=True).encode()
     if not messages.first_time(context.tx, messages.digest(content), "replay", context.now):
@@ -117,7 +119,7 @@ def _external_lane(effects: Iterable[Any], context: Context) -> list[Decision]:
     for _ in effects:
         pass
     while told := messages.due(context.tx, "exttrig", context.now):
-        for _ in external.handle_superevent_changed(json.loads(told[0].payload), context):
+        for _ in external.handle_superevent_changed(SupereventChanged.read(json.loads(told[0].payload)), context):
             pass
         messages.settle(context.tx, told[0].id, context.now)
     return context.decisions[before:]

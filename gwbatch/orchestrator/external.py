@@ -13,22 +13,26 @@ from typing import Any
 
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import AdoptExternal, CreateExternal, KeepNotice, ReadExternal, ReplaceExternal
-from gwbatch.external import Notice, Trigger, combine, ignored, parse_notice
+from gwbatch.external import ALERT_TOPICS, Notice, Trigger, combine, ignored, parse_notice
 from gwbatch.external.coincidence import NOT_GRB
 from gwbatch.external.in_gracedb import as_in_gracedb, notice_of_event, said_of
-from gwbatch.handlers.builtin import jobs
-from gwbatch.handlers.builtin.coincidences import judge, judge_all_near
-from gwbatch.handlers.builtin.external_adoption import look_up
-from gwbatch.handlers.builtin.external_labels import relabel
-from gwbatch.handlers.builtin.external_maps import plan_map, take_result
-from gwbatch.handlers.registry import Context
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.decorators import gcn, igwn_alert, on
+from gwbatch.handlers.messages import ExternalFound, JobEnded, SupereventChanged
 from gwbatch.keys import external_key, is_external
 from gwbatch.ledger import messages
 from gwbatch.ledger.external import External
 from gwbatch.model import Decision, JobState
+from gwbatch.orchestrator import jobs
+from gwbatch.orchestrator.coincidences import judge, judge_all_near
+from gwbatch.orchestrator.external_adoption import look_up
+from gwbatch.orchestrator.external_labels import relabel
+from gwbatch.orchestrator.external_skymaps import plan_map, take_result
+from gwbatch.orchestrator.topics import notice_topics
 from gwbatch.superevents.admission import added_label, foreign_server
 
 
+@gcn.handler(notice_topics, queue="exttrig", name="gwbatch.external.handle_notice")
 def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
     """A notice of an observatory: make its external event, replace it, or keep the notice beside a better one."""
     notice = parse_notice(context.topic, payload)
@@ -42,10 +46,11 @@ def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
     yield from _follow(notice.key, trigger, context, new=before is None)
 
 
-def handle_found(message: Mapping[str, Any], context: Context) -> Iterator[Effect]:
+@on(ExternalFound, name="gwbatch.external.handle_found")
+def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
     """An external event of GraceDB that no notice of ours made: take it over with its file."""
-    data, topic, said = message["object"], str(message.get("filename") or ""), said_of(message["object"])
-    file = None if message.get("content") is None else base64.b64decode(message["content"])
+    data, topic, said = message.object, message.filename or "", said_of(message.object)
+    file = None if message.content is None else base64.b64decode(message.content)
     content, graceid = notice_of_event(data, topic, file), str(data["graceid"])
     notice = as_in_gracedb(parse_notice(topic, content), said)
     if _is_ignored(notice, context):
@@ -61,7 +66,7 @@ def handle_found(message: Mapping[str, Any], context: Context) -> Iterator[Effec
         return
     labels = [str(label) for label in data.get("labels") or []]
     _, _, trigger = _take(notice, topic, content, context, said)
-    if before is None or message.get("existing"):
+    if before is None or message.existing:
         context.externals.adopt(notice.key, graceid)
         context.externals.set_labels(notice.key, [*labels, *(before.labels if before else ())])
         if NOT_GRB in labels and trigger.grb:
@@ -112,6 +117,7 @@ def _follow(key: str, trigger: Trigger, context: Context, *, new: bool) -> Itera
     yield from judge(key, context)
 
 
+@igwn_alert.handler(*ALERT_TOPICS, queue="exttrig", name="gwbatch.external.handle_alert")
 def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about an external event: somebody else's labels count, above all NOT_GRB."""
     if _is_foreign(alert, context):
@@ -121,7 +127,7 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     if event is None or (event.adopted and alert_type == "update"):
         found = look_up(alert)
         if found is not None and (not context.live or not context.profile.gracedb.url):
-            yield from handle_found({"object": found}, context)  # a replay asks no server
+            yield from handle_found(ExternalFound(found), context)  # a replay asks no server
         elif found is not None:
             yield ReadExternal(str(found["graceid"]), occasion=str(context.message_id))
         return
@@ -152,12 +158,14 @@ def _is_foreign(alert: Mapping[str, Any], context: Context) -> bool:
     return bool(url and foreign_server(alert, url))
 
 
-def handle_superevent_changed(message: dict[str, Any], context: Context) -> Iterator[Effect]:
+@on(SupereventChanged, name="gwbatch.external.handle_superevent_changed")
+def handle_superevent_changed(message: SupereventChanged, context: Context) -> Iterator[Effect]:
     """A superevent is new, re-timed, or has another preferred event or sky map."""
-    yield from judge_all_near(str(message.get("superevent")), context)
+    yield from judge_all_near(message.superevent, context)
 
 
-def handle_job(message: dict[str, Any], context: Context) -> Iterator[Effect]:
+@on(JobEnded, queue="exttrig", name="gwbatch.external.handle_job")
+def handle_job(message: JobEnded, context: Context) -> Iterator[Effect]:
     """A job for an external event ended."""
     job = jobs.ended(message, context)
     if job is None or not is_external(job.subject):

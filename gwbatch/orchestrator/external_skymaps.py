@@ -12,15 +12,15 @@ from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, MAP, UPLOADED_M
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
 from gwbatch.external.skymap import headers, model
-from gwbatch.handlers.builtin import jobs
-from gwbatch.handlers.builtin.external_labels import relabel
-from gwbatch.handlers.registry import Context
+from gwbatch.handlers.context import Context
 from gwbatch.jobs.external_skymap import GIVEN
 from gwbatch.keys import pair_key, split_pair
 from gwbatch.ledger import mirror
 from gwbatch.ledger.external import External
 from gwbatch.ledger.jobs import Job, get
 from gwbatch.model import JobState
+from gwbatch.orchestrator import jobs
+from gwbatch.orchestrator.external_labels import relabel
 from gwbatch.superevents import Superevent
 
 SHORT = 12  # characters of a content's hash that tell versions apart

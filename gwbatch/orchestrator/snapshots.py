@@ -9,7 +9,7 @@ from typing import Any
 
 from gwbatch.annotation.graph import COMBINED_MAP, MAP, UPLOADED_MAP
 from gwbatch.errors import BadInput
-from gwbatch.handlers.registry import Context
+from gwbatch.handlers.context import Context
 from gwbatch.ledger import messages
 from gwbatch.ledger.mirror import Product
 from gwbatch.superevents import Superevent, parse_event

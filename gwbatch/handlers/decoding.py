@@ -1,0 +1,34 @@
+"""Payloads as handlers see them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gwbatch.errors import BadInput
+from gwbatch.voevent import is_voevent
+
+
+def decode(topic: str, payload: bytes) -> Any:
+    """Return bytes for VOEvent topics, else what the JSON says.
+
+    Raises
+    ------
+    BadInput
+        When the payload is not what its topic promises.
+    """
+    if "." in topic and (".classic." in topic or is_voevent(payload)):
+        from gwbatch.handlers.voevent import check_topic
+
+        check_topic(topic, payload)
+        return payload
+    try:
+        value = json.loads(payload)
+        if isinstance(value, str):  # GraceDB publishes a JSON string that holds JSON
+            value = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        what = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON: {error}"
+        raise BadInput(f"The payload on {topic} ({len(payload)} bytes) {what}.") from error
+    if not isinstance(value, dict):
+        raise BadInput(f"The payload on {topic} is a JSON {type(value).__name__}, not an object.")
+    return value

@@ -1,0 +1,110 @@
+"""Messages of our own: what one part of gwbatch tells the handlers of another, as classes.
+
+A plug-in adds its own: a subclass of `Message` with a topic, sent with ``context.send`` or ``context.schedule`` and
+handled with ``@on``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import msgspec
+
+from gwbatch.errors import BadInput
+
+OWN_TOPICS = ("every.", "job.", "lane.")  # no listener brings any such topic
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A message of our own.
+
+    Attributes
+    ----------
+    topic : str
+        Stored in the ledger, so it must never change; begins with ``lane.`` or ``job.``.
+    lanes : tuple of str
+        The lanes that get it.
+    """
+
+    topic: ClassVar[str]
+    lanes: ClassVar[tuple[str, ...]] = ("general",)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        topic = cls.__dict__.get("topic")
+        if not isinstance(topic, str) or not topic.startswith(OWN_TOPICS):
+            raise TypeError(f"{cls.__name__}.topic must begin with one of {', '.join(OWN_TOPICS)} (got {topic!r}).")
+
+    @property
+    def source(self) -> str:
+        """Where the ledger says it came from."""
+        return self.topic.partition(".")[0]
+
+    def payload(self) -> dict[str, Any]:
+        """Return the fields as the ledger keeps them, JSON-ready."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
+
+    @classmethod
+    def read(cls, payload: Mapping[str, Any]) -> Self:
+        """Return the message of a payload of the ledger.
+
+        Raises
+        ------
+        BadInput
+            When a field is missing or of another type.
+        """
+        try:
+            return msgspec.convert(payload, cls)
+        except msgspec.ValidationError as error:
+            raise BadInput(f"Cannot read the message {cls.topic}: {error}.") from error
+
+
+class JobEnded(Message, frozen=True):
+    """An attempt of a job has ended, in the state DONE, FAILED or LOST."""
+
+    topic = "job.ended"
+    lanes = ("general", "exttrig")
+    job: str
+    attempt: int
+    state: str
+
+
+class SupereventChanged(Message, frozen=True):
+    """A superevent, its preferred event or one of that event's products has changed."""
+
+    topic = "lane.superevent_changed"
+    lanes = ("exttrig",)
+    superevent: str
+
+
+class ExternalFound(Message, frozen=True):
+    """An external event of GraceDB that no notice of ours made, as the server describes it, with its file in base64."""
+
+    topic = "lane.external_found"
+    lanes = ("exttrig",)
+    object: dict[str, Any]
+    filename: str | None = None
+    content: str | None = None
+    existing: bool = False
+
+
+class Annotate(Message, frozen=True):
+    """Somebody wants the products of a superevent: failed jobs again, and what is missing."""
+
+    topic = "lane.order_annotate"
+    superevent: str
+    by: str = ""
+    at: float = 0.0
+
+
+class Prefer(Message, frozen=True):
+    """Somebody chose the preferred event of a superevent."""
+
+    topic = "lane.order_prefer"
+    lanes = ("superevent",)
+    superevent: str
+    event: str
+    by: str = ""
+    at: float = 0.0

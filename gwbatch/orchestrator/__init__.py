@@ -1,0 +1,25 @@
+"""gwbatch's own handlers: they read the mirror, ask the science rules, and return effects."""
+
+from __future__ import annotations
+
+from gwbatch.config.policy import Policy
+from gwbatch.config.profile import Profile
+from gwbatch.handlers.registry import Registry
+from gwbatch.orchestrator.topics import SUPEREVENT_TOPICS, notice_topics
+from gwbatch.plugins import import_plugins
+
+__all__ = ["SUPEREVENT_TOPICS", "load_handlers", "notice_topics"]
+
+
+def load_handlers(policy: Policy, profile: Profile) -> Registry:
+    """Resolve the built-in handlers and those of plug-ins: the profile's, and the entry-point group's."""
+    from gwbatch.orchestrator import (  # noqa: F401  importing them declares their handlers
+        commands,
+        external,
+        housekeeping,
+        superevent_products,
+        superevents,
+    )
+
+    import_plugins(profile.plugins, profile.plugin_folders)
+    return Registry.build(policy, profile)

@@ -1,0 +1,20 @@
+"""The topics that gwbatch's own handlers see, where policy or site profile decide."""
+
+from __future__ import annotations
+
+from gwbatch.config.policy import Policy
+from gwbatch.config.profile import Profile
+from gwbatch.external import VOEVENT_TOPICS
+
+SUPEREVENT_TOPICS = ("superevent", "mdc_superevent", "test_superevent")
+
+
+def search_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
+    """Return the topics of the searches that superevents are made from."""
+    return tuple(policy.topics)
+
+
+def notice_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
+    """Return the topics that bring notices of external triggers: GCN Classic's, and those that the profile lists."""
+    listed = [topic for listener in profile.listeners.values() for topic in listener.topics]
+    return tuple(dict.fromkeys([*VOEVENT_TOPICS, *listed]))
