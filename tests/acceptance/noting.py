@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from gwbatch import executor, igwn_alert
+from gwbatch import executor, igwn_alert, on
 from gwbatch.effects import Effect
 from gwbatch.executors import Claim, EffectResult
 from gwbatch.failpoints import hit
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.messages import Message
 from gwbatch.runtime import Runtime
 
 
@@ -36,6 +38,26 @@ def write(claim: Claim[Line], runtime: Runtime) -> EffectResult:
             file.write(f"{claim.effect.number}\n")
         hit("noting.written")
     return EffectResult({"known": len(known)})
+
+
+class Later(Message, frozen=True):
+    """A line is due."""
+
+    topic = "lane.test_later"
+    lanes = ("superevent",)
+    number: int
+
+
+@igwn_alert.handler("cbc_later", queue="superevent")
+def wait(alert: dict[str, Any], context: Context) -> None:
+    """Have the line written after a second, whatever happens meanwhile."""
+    context.schedule(Later(int(alert["number"])), context.now + 1.0, str(alert["number"]))
+
+
+@on(Later)
+def note_later(message: Later) -> Line:
+    """Write the line now."""
+    return Line(message.number)
 
 
 @igwn_alert.handler("cbc_noted")

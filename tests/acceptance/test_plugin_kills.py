@@ -30,10 +30,28 @@ def start(folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("point", ["effect.claimed", "noting.written", "effect.before_done", "effect.after_done"])
 def test_an_effect_of_a_plugin_happens_once(tmp_path: Path, point: str) -> None:
+    kill(tmp_path, f"{point}:2", "cbc_noted")
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "lane.superevent.before_commit",  # while the timers are set
+        "lane.superevent.after_commit",
+        "timers.before_commit",  # while they fire
+        "lane.superevent.before_commit:2",  # while what they sent is handled
+    ],
+)
+def test_a_timer_that_a_plugin_sets_fires_once(tmp_path: Path, point: str) -> None:
+    kill(tmp_path, point, "cbc_later")
+
+
+def kill(tmp_path: Path, point: str, topic: str) -> None:
+    """Send alerts, kill the dispatcher at a point, start it again, and expect each line once."""
     (tmp_path / "spool").mkdir()
-    alerts = [json.dumps({"topic": "cbc_noted", "payload": {"number": n}}) for n in range(LINES)]
+    alerts = [json.dumps({"topic": topic, "payload": {"number": n}}) for n in range(LINES)]
     (tmp_path / "spool" / "alerts.jsonl").write_text("\n".join(alerts))
-    environment = {"GWBATCH_KILL_AT": f"{point}:2@{tmp_path}/killed"}
+    environment = {"GWBATCH_KILL_AT": f"{point}@{tmp_path}/killed"}
     dispatcher, killed, deadline = start(tmp_path, environment), 0, time.monotonic() + 60
     while done(tmp_path / "state") < LINES:
         assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]

@@ -50,6 +50,11 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 def test_what_0_1_left_half_done_is_finished_and_nothing_is_done_twice(rig: Rig) -> None:
     before = rig.ledger.read("SELECT digest, handler, at FROM handled ORDER BY 1, 2")
     assert {row["state"] for row in rig.ledger.read("SELECT state FROM effects")} >= {"dead", "done", "ready"}
+    ours = {handler.name for handler in rig.registry.handlers()}
+    assert {row["handler"] for row in before} <= ours, "content would be handled again"
+    ticks = [row["topic"] for row in rig.ledger.read("SELECT topic FROM messages WHERE source = 'timer'")]
+    assert ticks
+    assert all(rig.registry.for_topic(topic) for topic in ticks), "a pending tick would be nobody's"
     rig.settle(60.0)
     after = {(row["digest"], row["handler"]): row["at"] for row in rig.ledger.read("SELECT * FROM handled")}
     for row in before:
