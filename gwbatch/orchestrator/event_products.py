@@ -77,7 +77,12 @@ def locate(owner: str, name: str, stored: mirror.Product | None) -> dict[str, An
     """Say where a job finds a file: on this machine if one of our jobs made it, else in GraceDB."""
     if stored is not None and stored.path is not None:
         return {"path": stored.path}
-    return {"gracedb": [owner, name if stored is None else stored.facts.get("filename", name)]}
+    return {"gracedb": [owner, name if stored is None else file_of(stored)]}
+
+
+def file_of(stored: mirror.Product) -> str:
+    """Return the name of a product's file in GraceDB, with the version that an alert told of, if one did."""
+    return str(stored.facts.get("file") or stored.facts.get("filename") or stored.name)
 
 
 def take_upload(event: Event, data: Mapping[str, Any], entry: Any, context: Context) -> Iterator[Effect]:
@@ -99,7 +104,9 @@ def take_upload(event: Event, data: Mapping[str, Any], entry: Any, context: Cont
         return
     version = str(entry.get("file_version") or 0)
     version = f"{version}.pipeline" if ours is not None and ours.path is not None else version
-    made = mirror.Product(event.graceid, name, version, None, {"filename": filename})
+    number = entry.get("file_version")
+    file = {"file": f"{filename},{number}"} if isinstance(number, int) else {}
+    made = mirror.Product(event.graceid, name, version, None, {"filename": filename, **file})
     context.mirror.put_product(made, context.now)
     yield effects.label(event.graceid, PIPELINE_UPLOADS[name])
     yield from plan(event, data, name, context)

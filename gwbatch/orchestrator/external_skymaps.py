@@ -20,6 +20,7 @@ from gwbatch.ledger.external import External
 from gwbatch.ledger.jobs import Job, get
 from gwbatch.model import JobState
 from gwbatch.orchestrator import jobs
+from gwbatch.orchestrator.event_products import locate
 from gwbatch.orchestrator.external_labels import relabel
 from gwbatch.superevents import Superevent
 
@@ -87,8 +88,7 @@ def wanted_version(external: str, superevent: Superevent, context: Context) -> t
         if made is None:
             return None
         ours = f"{superevent.preferred}.{made.version}"
-        named = {"gracedb": [superevent.preferred, made.facts.get("filename", MAP)]}
-        source = {"path": made.path} if made.path is not None else named
+        source = locate(superevent.preferred, MAP, made)
     event = context.externals.get(external)
     if theirs is None or theirs.path is None or event is None or not _is_map_of(theirs.version, event):
         return None

@@ -97,8 +97,8 @@ def _copy(
         )
     else:
         copy = effects.copy_file(
-            event, key, filename, source_name=filename, version=version, comment=comment, tags=copied.tags,
-            after=created,
+            event, key, filename, source_name=event_products.file_of(source), version=version, comment=comment,
+            tags=copied.tags, after=created,
         )  # fmt: skip
     yield copy
     if copied.label is not None and copied.label not in superevent.labels:

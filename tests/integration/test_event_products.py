@@ -121,6 +121,33 @@ def test_a_pipelines_own_em_bright_takes_the_place_of_ours(rig: Rig, when: str) 
     assert set(rig.states("effects").values()) == {"done"}
 
 
+def test_a_superevent_gets_the_version_that_the_ledger_knows(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody uploads another version, and the alert about it is late."""
+    alerts_after = rig.server.store.alerts_after
+    late: list[tuple[str, bytes]] = []
+
+    def without_another(seq: int) -> Any:
+        for number, topic, payload in alerts_after(seq):
+            if "by another" in payload:
+                late.append((topic, payload.encode()))
+            else:
+                yield number, topic, payload
+
+    monkeypatch.setattr(rig.server.store, "alerts_after", lambda seq: list(without_another(seq)))
+    graceid = upload(rig)
+    bring(rig, graceid, "gstlal.p_astro.json", {"BNS": 1.0})
+    bring(rig, graceid, "em_bright.json", {"HasNS": 0.25})
+    bring(rig, graceid, "em_bright.json", {"HasNS": 0.75}, "by another")
+    rig.settle()
+    (superevent,) = rig.superevents()
+    sid = superevent["superevent_id"]
+    assert rig.server.client.files(sid, "em_bright.json").json() == {"HasNS": 0.25}
+    rig.deliver(*late[0], rig.clock.now())
+    rig.settle()
+    assert rig.server.client.files(sid, "em_bright.json").json() == {"HasNS": 0.75}
+    assert "em_bright.json,1" in rig.files(sid)
+
+
 def test_our_own_upload_is_not_taken_for_a_pipelines(rig: Rig) -> None:
     rig.with_annotation(made_for=OURS)
     graceid = upload(rig)
