@@ -29,6 +29,9 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         `priority` of the effects of this class. Among those that could run now, the largest goes first.
     max_delay : float
         Longest time between two attempts, in s.
+    key_format, subject_format : str
+        `key` and `subject`, with fields in braces: ``"{target}/log/{name}"``. Define the properties instead where that
+        does not suffice.
     needs_gracedb : bool
         Skip the effect where the site profile names no GraceDB server.
     after : str or None
@@ -40,6 +43,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     base_priority: ClassVar[int] = 0
     max_delay: ClassVar[float] = 60.0
     needs_gracedb: ClassVar[bool] = False
+    key_format: ClassVar[str] = ""
+    subject_format: ClassVar[str] = ""
 
     after: str | None = None
 
@@ -56,12 +61,14 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         """Unique for the lifetime of the ledger: an effect whose key is known is not executed again."""
-        raise NotImplementedError(f"{type(self).__name__} must define the property 'key'.")
+        if not self.key_format:
+            raise NotImplementedError(f"{type(self).__name__} must define 'key_format', or the property 'key'.")
+        return self.key_format.format_map(msgspec.structs.asdict(self))
 
     @property
     def subject(self) -> str:
         """Effects of one subject are executed in the order in which they were decided."""
-        return self.key
+        return self.subject_format.format_map(msgspec.structs.asdict(self)) if self.subject_format else self.key
 
     @property
     def priority(self) -> int:

@@ -50,17 +50,11 @@ class Unlabel(Effect, frozen=True):
     kind = "gracedb.unlabel"
     base_priority = URGENT
     needs_gracedb = True
+    key_format = "{target}/unlabel/{label}/{occasion}"
+    subject_format = "{target}/label/{label}"
     target: str
     label: str
     occasion: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"{self.target}/unlabel/{self.label}/{self.occasion}"
-
-    @property
-    def subject(self) -> str:
-        return f"{self.target}/label/{self.label}"
 
 
 class Upload(Effect, frozen=True):
@@ -81,6 +75,8 @@ class Upload(Effect, frozen=True):
     kind = "gracedb.upload"
     base_priority = UPLOADS
     needs_gracedb = True
+    key_format = "{target}/upload/{filename}/{version}"
+    subject_format = "{target}/files/{filename}"
     target: str
     filename: str
     path: str | None = None
@@ -90,21 +86,15 @@ class Upload(Effect, frozen=True):
     tags: tuple[str, ...] = ()
     version: str = "0"
 
-    @property
-    def key(self) -> str:
-        return f"{self.target}/upload/{self.filename}/{self.version}"
-
-    @property
-    def subject(self) -> str:
-        return f"{self.target}/files/{self.filename}"
-
 
 class CopyFile(Effect, frozen=True):
-    """Copy the newest version of the file `source_name` of one GraceDB object to another, as `filename`."""
+    """Copy the file `source_name` of one GraceDB object to another, as `filename`; the newest version, or ``NAME,VERSION``."""
 
     kind = "gracedb.copy"
     base_priority = UPLOADS
     needs_gracedb = True
+    key_format = "{target}/copy/{filename}/{version}"
+    subject_format = "{target}/files/{filename}"
     source: str
     source_name: str
     target: str
@@ -113,14 +103,6 @@ class CopyFile(Effect, frozen=True):
     tags: tuple[str, ...] = ()
     version: str = "0"
 
-    @property
-    def key(self) -> str:
-        return f"{self.target}/copy/{self.filename}/{self.version}"
-
-    @property
-    def subject(self) -> str:
-        return f"{self.target}/files/{self.filename}"
-
 
 class Log(Effect, frozen=True):
     """Write a log message without a file; `name` tells one message from the next."""
@@ -128,18 +110,12 @@ class Log(Effect, frozen=True):
     kind = "gracedb.log"
     base_priority = UPLOADS
     needs_gracedb = True
+    key_format = "{target}/log/{name}"
+    subject_format = "{target}"
     target: str
     comment: str
     tags: tuple[str, ...] = ()
     name: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"{self.target}/log/{self.name}"
-
-    @property
-    def subject(self) -> str:
-        return self.target
 
 
 # ---- superevents -------------------------------------------------------------------------------------------
@@ -151,6 +127,7 @@ class CreateSuperevent(Effect, frozen=True):
     kind = "gracedb.create_superevent"
     base_priority = URGENT
     needs_gracedb = True
+    subject_format = "{superevent}"
     superevent: str
     event: str
     category: str
@@ -162,10 +139,6 @@ class CreateSuperevent(Effect, frozen=True):
     def key(self) -> str:
         return str(creation_of(self.superevent))
 
-    @property
-    def subject(self) -> str:
-        return self.superevent
-
 
 class UpdateSuperevent(Effect, frozen=True):
     """Change `preferred`, `t_start`, `t_0` or `t_end` (GPS s); `occasion` tells one change from the next."""
@@ -173,17 +146,11 @@ class UpdateSuperevent(Effect, frozen=True):
     kind = "gracedb.update_superevent"
     base_priority = URGENT
     needs_gracedb = True
+    key_format = "{superevent}/update/{occasion}"
+    subject_format = "{superevent}"
     superevent: str
     changes: dict[str, Any]
     occasion: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"{self.superevent}/update/{self.occasion}"
-
-    @property
-    def subject(self) -> str:
-        return self.superevent
 
 
 class AddEvent(Effect, frozen=True):
@@ -211,17 +178,11 @@ class RemoveEvent(Effect, frozen=True):
     kind = "gracedb.remove_event"
     base_priority = URGENT
     needs_gracedb = True
+    key_format = "{superevent}/remove/{event}/{occasion}"
+    subject_format = "{event}/member"
     superevent: str
     event: str
     occasion: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"{self.superevent}/remove/{self.event}/{self.occasion}"
-
-    @property
-    def subject(self) -> str:
-        return f"{self.event}/member"
 
 
 # ---- external events ---------------------------------------------------------------------------------------
@@ -233,6 +194,7 @@ class CreateExternal(Effect, frozen=True):
     kind = "gracedb.create_external"
     base_priority = URGENT
     needs_gracedb = True
+    subject_format = "{external}"
     external: str
     notice: str
     labels: tuple[str, ...] = ()
@@ -241,10 +203,6 @@ class CreateExternal(Effect, frozen=True):
     def key(self) -> str:
         return str(creation_of(self.external))
 
-    @property
-    def subject(self) -> str:
-        return self.external
-
 
 class ReplaceExternal(Effect, frozen=True):
     """Replace the file of an external event by that of a better notice."""
@@ -252,16 +210,10 @@ class ReplaceExternal(Effect, frozen=True):
     kind = "gracedb.replace_external"
     base_priority = URGENT
     needs_gracedb = True
+    key_format = "{external}/replace/{notice}"
+    subject_format = "{external}"
     external: str
     notice: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.external}/replace/{self.notice}"
-
-    @property
-    def subject(self) -> str:
-        return self.external
 
 
 class KeepNotice(Effect, frozen=True):
@@ -270,16 +222,10 @@ class KeepNotice(Effect, frozen=True):
     kind = "gracedb.keep_notice"
     base_priority = UPLOADS
     needs_gracedb = True
+    key_format = "{external}/keep/{notice}"
+    subject_format = "{external}"
     external: str
     notice: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.external}/keep/{self.notice}"
-
-    @property
-    def subject(self) -> str:
-        return self.external
 
 
 class ReadExternal(Effect, frozen=True):
@@ -288,16 +234,10 @@ class ReadExternal(Effect, frozen=True):
     kind = "gracedb.read_external"
     base_priority = URGENT
     needs_gracedb = True
+    key_format = "{graceid}/read/{occasion}"
+    subject_format = "{graceid}/read"
     graceid: str
     occasion: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"{self.graceid}/read/{self.occasion}"
-
-    @property
-    def subject(self) -> str:
-        return f"{self.graceid}/read"
 
 
 class AdoptExternal(Effect, frozen=True):
@@ -305,16 +245,13 @@ class AdoptExternal(Effect, frozen=True):
 
     kind = "gracedb.adopt_external"
     needs_gracedb = True
+    subject_format = "{external}"
     graceid: str
     external: str = ""
 
     @property
     def key(self) -> str:
         return str(creation_of(self.external))
-
-    @property
-    def subject(self) -> str:
-        return self.external
 
 
 class PreferExternal(Effect, frozen=True):
@@ -323,17 +260,11 @@ class PreferExternal(Effect, frozen=True):
     kind = "gracedb.prefer_external"
     base_priority = URGENT
     needs_gracedb = True
+    key_format = "{superevent}/prefer-external/{version}"
+    subject_format = "{superevent}/external"  # a problem with external events delays nothing else of a superevent
     superevent: str
     external: str
     version: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"{self.superevent}/prefer-external/{self.version}"
-
-    @property
-    def subject(self) -> str:
-        return f"{self.superevent}/external"  # a problem with external events delays nothing else of a superevent
 
 
 # ---- jobs --------------------------------------------------------------------------------------------------
@@ -344,17 +275,11 @@ class SubmitJob(Effect, frozen=True):
 
     kind = "job.submit"
     max_delay = 10.0  # asking the local submit host costs little, and somebody waits for a sky map
+    key_format = "{job}/submit/{attempt}"
+    subject_format = "{job}"
     job: str
     attempt: int
     job_priority: int = 0
-
-    @property
-    def key(self) -> str:
-        return f"{self.job}/submit/{self.attempt}"
-
-    @property
-    def subject(self) -> str:
-        return self.job
 
     @property
     def priority(self) -> int:
@@ -366,17 +291,11 @@ class ReleaseJob(Effect, frozen=True):
 
     kind = "job.release"
     base_priority = URGENT
+    key_format = "{job}/release/{attempt}/{at:.6f}"
+    subject_format = "{job}/control"
     job: str
     attempt: int
     at: float = 0.0
-
-    @property
-    def key(self) -> str:
-        return f"{self.job}/release/{self.attempt}/{self.at:.6f}"
-
-    @property
-    def subject(self) -> str:
-        return f"{self.job}/control"
 
 
 class CancelJob(Effect, frozen=True):
@@ -384,17 +303,11 @@ class CancelJob(Effect, frozen=True):
 
     kind = "job.cancel"
     base_priority = URGENT
+    key_format = "{job}/cancel/{attempt}/{at:.6f}"
+    subject_format = "{job}/control"
     job: str
     attempt: int
     at: float = 0.0
-
-    @property
-    def key(self) -> str:
-        return f"{self.job}/cancel/{self.attempt}/{self.at:.6f}"
-
-    @property
-    def subject(self) -> str:
-        return f"{self.job}/control"
 
 
 # ---- notifications -----------------------------------------------------------------------------------------
@@ -404,29 +317,17 @@ class Webhook(Effect, frozen=True):
     """Post a text to the site's webhook; `occasion` tells one notification from the next."""
 
     kind = "notify.webhook"
+    key_format = "notify/webhook/{occasion}"
+    subject_format = "notify/webhook"
     text: str
     occasion: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"notify/webhook/{self.occasion}"
-
-    @property
-    def subject(self) -> str:
-        return "notify/webhook"
 
 
 class Email(Effect, frozen=True):
     """Send a text by e-mail; `occasion` tells one notification from the next."""
 
     kind = "notify.email"
+    key_format = "notify/email/{occasion}"
+    subject_format = "notify/email"
     text: str
     occasion: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"notify/email/{self.occasion}"
-
-    @property
-    def subject(self) -> str:
-        return "notify/email"
