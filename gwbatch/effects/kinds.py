@@ -88,7 +88,13 @@ class Upload(Effect, frozen=True):
 
 
 class CopyFile(Effect, frozen=True):
-    """Copy the file `source_name` of one GraceDB object to another, as `filename`; the newest version, or ``NAME,VERSION``."""
+    """Copy a file of one GraceDB object to another, as `filename`.
+
+    Attributes
+    ----------
+    source_name : str
+        ``NAME,VERSION``, or ``NAME`` for the newest version.
+    """
 
     kind = "gracedb.copy"
     base_priority = UPLOADS
