@@ -1,11 +1,28 @@
 """Handlers: plain functions of a payload that return effects, and the decorators that declare them.
 
 `decorators` is the public face (`gcn`, `igwn_alert` alias `lvalert`, `every`, `on`); they only declare. `registry`
-resolves declarations for a policy and a profile; gwbatch's own handlers are in `gwbatch.orchestrator`.
+resolves declarations for a policy and a profile; gwbatch's own handlers are in `gwbatch.orchestrator`.  `Context` and
+`Message` are loaded on first use: a plug-in that is imported on a node needs no ledger.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from gwbatch.handlers.decorators import every, gcn, igwn_alert, lvalert, on
 
-__all__ = ["every", "gcn", "igwn_alert", "lvalert", "on"]
+if TYPE_CHECKING:
+    from gwbatch.handlers.context import Context
+    from gwbatch.handlers.messages import Message
+
+__all__ = ["Context", "Message", "every", "gcn", "igwn_alert", "lvalert", "on"]
+
+_HOME = {"Context": "gwbatch.handlers.context", "Message": "gwbatch.handlers.messages"}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _HOME:
+        raise AttributeError(f"module 'gwbatch.handlers' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
