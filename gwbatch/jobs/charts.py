@@ -113,3 +113,8 @@ def percent(value: float) -> str:
     if 0 < value < 0.01:
         return "<1%"
     return ">99%" if 0.99 < value < 1 else f"{100 * value:.0f}%"
+
+
+def in_words(probabilities: Mapping[str, float]) -> str:
+    """Write probabilities by name as a list for people."""
+    return ", ".join(f"{name} {percent(value)}" for name, value in probabilities.items())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gwbatch.errors import BadInput
 from gwbatch.jobs.catalogue import Work, job
+from gwbatch.jobs.charts import in_words
 from gwbatch.jobs.remnant import EquationOfState, equation_of_state, remnant_fraction
 from gwbatch.jobs.template import Template, read_template
 
@@ -36,7 +37,7 @@ def em_bright(work: Work) -> dict[str, Any]:
     else:
         found.pop("HasSSM")
     work.output.write_text(json.dumps(found))
-    return {"method": "point-estimate", "note": NOTE, "properties": found}
+    return {"method": "point-estimate", "note": NOTE, "alt": in_words(found)}
 
 
 SPREADS = ("total_spread", "ratio_spread", "spin_spread")
@@ -117,8 +118,3 @@ def _probability(values: Any) -> float:
     import numpy as np
 
     return round(float(np.mean(values)), 4)
-
-
-def properties_in_words(properties: Mapping[str, float]) -> str:
-    """Return the probabilities as a sentence's list, for log comments."""
-    return ", ".join(f"{name} {value:.2f}" for name, value in properties.items())

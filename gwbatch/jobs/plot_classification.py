@@ -23,7 +23,7 @@ def plot_em_bright(work: Work) -> dict[str, Any]:
 
 
 def _draw(work: Work, title: str, faded: tuple[str, ...] = ()) -> dict[str, Any]:
-    from gwbatch.jobs.charts import percent, plain, probability_bars
+    from gwbatch.jobs.charts import in_words, plain, probability_bars
 
     (source,) = work.inputs.values()
     values = read_probabilities(source)
@@ -31,7 +31,7 @@ def _draw(work: Work, title: str, faded: tuple[str, ...] = ()) -> dict[str, Any]
     probability_bars(
         values, title=f"{title} of {plain(str(event))}" if event else title, output=work.output, faded=faded
     )
-    return {"alt": ", ".join(f"{name} {percent(value)}" for name, value in values.items())}
+    return {"alt": in_words(values)}
 
 
 def read_probabilities(path: Path) -> dict[str, float]:

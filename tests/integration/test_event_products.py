@@ -67,6 +67,7 @@ def test_an_event_completes_through_our_own_em_bright(rig: Rig) -> None:
     comments = rig.logs(superevent["superevent_id"])
     for what in ("Localization", "Source properties", "Source classification"):
         assert f"{what} copied from {graceid}" in comments
+    assert "source properties" in rig.logs(graceid)
     used = parameters(rig, f"{graceid}/em-bright")
     assert (used["mass1"], used["mass2"]) == pytest.approx((1.4758154, 1.25622))
     assert (rig.dead(), set(rig.states("jobs").values())) == ([], {"DONE"})
