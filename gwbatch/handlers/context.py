@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
@@ -16,6 +18,7 @@ from gwbatch.ledger.external import Externals
 from gwbatch.ledger.messages import send_message
 from gwbatch.ledger.mirror import Mirror
 from gwbatch.model import Decision
+from gwbatch.superevents.admission import foreign_server
 
 
 @dataclass
@@ -65,6 +68,11 @@ class Context:
         limit = datetime.fromtimestamp(self.now + self.policy.future_limit, UTC)
         if self.live and gps > utc_to_gps(limit):
             raise BadInput(f"{what} has the gpstime {gps!r}, which is far in the future.")
+
+    def foreign_server(self, alert: Mapping[str, Any]) -> str | None:
+        """Return the host of another GraceDB server that sent an alert; None if it is ours, or cannot be told."""
+        url = self.profile.gracedb.url
+        return foreign_server(alert, url) if url else None
 
     def send(self, message: Message) -> None:
         """Have the lanes of a message handle it, once this transaction is committed."""

@@ -29,7 +29,7 @@ from gwbatch.orchestrator.external_adoption import look_up
 from gwbatch.orchestrator.external_labels import relabel
 from gwbatch.orchestrator.external_skymaps import plan_map, take_result
 from gwbatch.orchestrator.topics import notice_topics
-from gwbatch.superevents.admission import added_label, foreign_server
+from gwbatch.superevents.admission import added_label
 
 
 @gcn.handler(notice_topics, queue="exttrig", name="gwbatch.external.handle_notice")
@@ -120,7 +120,7 @@ def _follow(key: str, trigger: Trigger, context: Context, *, new: bool) -> Itera
 @igwn_alert.handler(*ALERT_TOPICS, queue="exttrig", name="gwbatch.external.handle_alert")
 def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about an external event: somebody else's labels count, above all NOT_GRB."""
-    if _is_foreign(alert, context):
+    if context.foreign_server(alert):
         return
     event = known(alert, context)
     alert_type, label = alert.get("alert_type"), added_label(alert)
@@ -151,11 +151,6 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     else:
         others = [name for name in event.labels if name != label]
         context.externals.set_labels(event.key, [*others, *([label] if added else [])])
-
-
-def _is_foreign(alert: Mapping[str, Any], context: Context) -> bool:
-    url = context.profile.gracedb.url
-    return bool(url and foreign_server(alert, url))
 
 
 @on(SupereventChanged, name="gwbatch.external.handle_superevent_changed")

@@ -13,7 +13,7 @@ from gwbatch.handlers.context import Context
 from gwbatch.ledger import messages
 from gwbatch.ledger.mirror import Product
 from gwbatch.superevents import Superevent, parse_event
-from gwbatch.superevents.admission import added_label, foreign_server
+from gwbatch.superevents.admission import added_label
 from gwbatch.superevents.candidate import finite, require_name
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,7 @@ def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent 
     for name in ("superevent_id", "preferred_event"):
         if data.get(name) is not None:
             require_name(data[name])
-    url = context.profile.gracedb.url
-    stranger = foreign_server(alert, url) if url else None
+    stranger = context.foreign_server(alert)
     if stranger is not None:
         log.warning("refused an alert about %s of another GraceDB server, %s", data["superevent_id"], stranger)
         return None

@@ -21,7 +21,7 @@ from gwbatch.model import JobState
 from gwbatch.orchestrator import event_products, jobs
 from gwbatch.orchestrator.topics import search_topics
 from gwbatch.superevents import Superevent, parse_event
-from gwbatch.superevents.admission import foreign_server, refusal
+from gwbatch.superevents.admission import refusal
 from gwbatch.superevents.ranking import is_significant
 
 ANNOTATED = ("cbc", "burst")  # groups of events
@@ -39,9 +39,7 @@ def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
         or not isinstance(data, Mapping)
     ):
         return
-    if foreign_server(alert, context.profile.gracedb.url):
-        return
-    if data.get("processing_status") == "reserved":
+    if context.foreign_server(alert) or data.get("processing_status") == "reserved":
         return
     event = parse_event(data)
     if event.group not in ANNOTATED or refusal(event, context.policy) is not None:

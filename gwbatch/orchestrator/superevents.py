@@ -22,7 +22,7 @@ from gwbatch.orchestrator.snapshots import mirror_superevent
 from gwbatch.orchestrator.superevent_products import annotate_superevent
 from gwbatch.orchestrator.topics import SUPEREVENT_TOPICS, search_topics
 from gwbatch.superevents import Manager, parse_event
-from gwbatch.superevents.admission import ALERT_TYPES, added_label, foreign_server
+from gwbatch.superevents.admission import ALERT_TYPES, added_label
 from gwbatch.superevents.candidate import require_name
 from gwbatch.superevents.manager import EARLY_WARNING, LOW_SIGNIF_LOCKED, SIGNIF_LOCKED
 from gwbatch.superevents.ranking import is_listed
@@ -84,7 +84,7 @@ def _not_worth_reading(
     alert: Mapping[str, Any], data: Mapping[str, Any], known: Mapping[str, Any] | None, context: Context
 ) -> str | None:
     """Why an alert is dropped before its event is even looked at."""
-    stranger = foreign_server(alert, context.profile.gracedb.url) if context.profile.gracedb.url else None
+    stranger = context.foreign_server(alert)
     if stranger is not None:
         log.warning("refused an alert about %s of another GraceDB server, %s", data["graceid"], stranger)
         return f"alert of another GraceDB server, {stranger}"
