@@ -8,7 +8,6 @@ from typing import Any
 from gwbatch import effects
 from gwbatch.annotation import (
     PIPELINE_UPLOADS,
-    Product,
     Scope,
     job_priority,
     made_for,
@@ -48,29 +47,30 @@ def plan(event: Event, data: Mapping[str, Any], changed: str, context: Context) 
     have = {**_given(event, data, context), **{name: known.facts for name, known in stored.items()}}
     for product in makeable(Scope.EVENT, have, changed, context.policy.annotation):
         existing = stored.get(product.name)
-        theirs = existing is not None and existing.path is None
-        if theirs or not made_for(product, event, context.policy.annotation):
+        made_by_others = existing is not None and existing.path is None
+        if made_by_others or not made_for(product, event, context.policy.annotation):
             continue
         used = [name for name in product.optional if name in have]
         if changed in used and not _failed_without(changed, jobs.job_key(product, graceid, "0"), context):
             continue
-        made_from = stored.get(product.needs[0])
-        version = made_from.version if made_from is not None else "0"
-        version = "+".join(name.partition(".")[0] for name in used) or version
-        sources: dict[str, Any] = {}
+        files = [name for name in (*product.needs, *used) if name != TEMPLATE]
         parameters: dict[str, Any] = {}
-        for name in (*product.needs, *used):
-            if name == TEMPLATE:
-                numbers = template_numbers(event, data)
-                parameters = {**search_numbers(event), **numbers}
-                sources |= {} if numbers else {COINC: {"gracedb": [graceid, COINC]}}
-            else:
-                sources[name] = locate(graceid, name, stored.get(name))
+        if TEMPLATE in product.needs:
+            numbers = template_numbers(event, data)
+            parameters = {**search_numbers(event), **numbers}
+            files += [] if numbers else [COINC]
+        sources = {name: locate(graceid, name, stored.get(name)) for name in files}
+        version = "+".join(name.partition(".")[0] for name in used) or _version_of(product.needs[0], stored)
         priority = job_priority(product, is_significant(event, context.policy))
         yield from jobs.plan(
             product, graceid, version, sources, priority, context, product.filename.format(pipeline=event.pipeline),
             graceid=graceid, **parameters,
         )  # fmt: skip
+
+
+def _version_of(name: str, stored: Mapping[str, mirror.Product]) -> str:
+    """Return the version of a file that something is made from; "0" for what came with the event."""
+    return stored[name].version if name in stored else "0"
 
 
 def locate(owner: str, name: str, stored: mirror.Product | None) -> dict[str, Any]:
@@ -99,12 +99,12 @@ def take_upload(event: Event, data: Mapping[str, Any], entry: Any, context: Cont
         yield from plan(event, data, PSD, context)
         return
     name = uploaded_product(filename)
-    ours = None if name is None else context.mirror.product(event.graceid, name)
-    if name is None or (ours is not None and _is_our_upload(ours, entry)):
+    known = None if name is None else context.mirror.product(event.graceid, name)
+    if name is None or (known is not None and _is_our_upload(known, entry)):
         return
-    version = str(entry.get("file_version") or 0)
-    version = f"{version}.pipeline" if ours is not None and ours.path is not None else version
     number = entry.get("file_version")
+    replaces_ours = known is not None and known.path is not None  # whose version may look the same
+    version = f"{number or 0}.pipeline" if replaces_ours else str(number or 0)
     file = {"file": f"{filename},{number}"} if isinstance(number, int) else {}
     made = mirror.Product(event.graceid, name, version, None, {"filename": filename, **file})
     context.mirror.put_product(made, context.now)
@@ -127,5 +127,4 @@ def _failed_without(optional: str, key: str, context: Context) -> bool:
 
 def _is_our_upload(made: mirror.Product, entry: Mapping[str, Any]) -> bool:
     """Whether a log message is the one with which we uploaded what we made."""
-    product: Product = product_named(made.name)
-    return made.path is not None and entry.get("comment") == jobs.comment(product, made.facts)
+    return made.path is not None and entry.get("comment") == jobs.comment(product_named(made.name), made.facts)
