@@ -17,7 +17,7 @@ from gwbatch.annotation.graph import (
     products_of,
     uploaded_product,
 )
-from gwbatch.annotation.planning import as_chosen, job_priority, made_for, makeable, not_made
+from gwbatch.annotation.planning import as_chosen, check_names, job_priority, made_for, makeable, not_made
 from gwbatch.annotation.workflow import Node, workflow
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Product",
     "Scope",
     "as_chosen",
+    "check_names",
     "job_priority",
     "made_for",
     "makeable",

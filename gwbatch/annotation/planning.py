@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gwbatch.annotation.graph import EM_BRIGHT, Product, Scope, product_named, products_of
+from gwbatch.annotation.graph import EM_BRIGHT, PRODUCTS, Product, Scope, product_named, products_of
 from gwbatch.config.policy import Annotation, Policy
+from gwbatch.errors import ConfigError
 from gwbatch.superevents.candidate import Event
 
 SIGNIFICANT_BONUS = 100
@@ -58,6 +59,17 @@ def not_made(policy: Policy) -> dict[str, str]:
         EM_BRIGHT: f"no CBC event can complete: nobody makes {EM_BRIGHT}. Have gwbatch make it with "
         "[annotation.made_for] in the policy (docs/products.md)"
     }
+
+
+def check_names(settings: Annotation) -> None:
+    """Raise `ConfigError` if the policy says of an unknown product for which events, or by which job, it is made."""
+    known = {product.name for product in PRODUCTS}
+    unknown = sorted({*settings.made_for, *settings.made_by} - known)
+    if unknown:
+        raise ConfigError(
+            f"Cannot use the policy: [annotation] names the unknown product {unknown[0]!r}. "
+            f"Known: {', '.join(sorted(known))}."
+        )
 
 
 def as_chosen(product: Product, settings: Annotation) -> Product:

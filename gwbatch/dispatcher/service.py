@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from gwbatch.annotation import not_made
+from gwbatch.annotation import check_names, not_made
 from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
@@ -74,7 +74,7 @@ class Dispatcher:
     AlreadyRunning
         When another one lives there.
     ConfigError
-        When the policy has a product made by a job that does not exist.
+        When the policy has a product made by a job that does not exist, or names a product that does not exist.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Dispatcher:
         computations()  # before any thread runs: those that import at the same time trip over each other
         for job in policy.annotation.made_by.values():
             computation(job)
+        check_names(policy.annotation)
         self.clock = clock or SystemClock()
         self._cleaner = Cleaner(profile.job_folder(state), profile.keep_days * DAY, self.clock)
         self.ledger = ledger

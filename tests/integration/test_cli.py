@@ -180,6 +180,14 @@ def test_a_policy_that_names_an_unknown_job_is_refused_at_start(tmp_path: Path) 
     assert "There is no job 'plot-volume-exakt'. Known: combine-skymaps" in done.stderr
 
 
+def test_a_policy_that_names_an_unknown_product_is_refused_at_start(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[annotation.made_for]\n"em_bright.jsn" = ["cbc"]\n')
+    done = gwbatch("run", "--state", str(tmp_path / "state"), "--policy", str(policy))
+    assert done.returncode == 2
+    assert "names the unknown product 'em_bright.jsn'. Known: bayestar.coherence.png" in done.stderr
+
+
 class Dispatcher:
     """``gwbatch run`` without listeners."""
 
