@@ -255,7 +255,7 @@ def product_named(name: str) -> Product:
 
 
 def uploaded_product(filename: str) -> str | None:
-    """Return the product that a pipeline's file is, whatever stands before its name; None if it is none."""
+    """Return the product that a pipeline uploaded under a file name, with or without a prefix; None for other files."""
     front, _, rest = filename.partition(".")
     if rest == "multiorder.fits" and front in PIPELINE_MAPS:
         return MAP

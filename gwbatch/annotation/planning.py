@@ -62,7 +62,7 @@ def not_made(policy: Policy) -> dict[str, str]:
 
 
 def check_names(settings: Annotation) -> None:
-    """Raise `ConfigError` if the policy says of an unknown product for which events, or by which job, it is made."""
+    """Raise `ConfigError` if ``annotation.made_for`` or ``annotation.made_by`` names an unknown product."""
     known = {product.name for product in PRODUCTS}
     unknown = sorted({*settings.made_for, *settings.made_by} - known)
     if unknown:

@@ -50,7 +50,7 @@ DECLARED: list[Declaration] = []
 
 
 def declare(declaration: Declaration) -> None:
-    """Add a declaration; one of the same function for the same topics replaces an earlier one."""
+    """Add a declaration, for every registry that is built from now on."""
     if declaration.lane not in LANES:
         raise ConfigError(f"There is no lane {declaration.lane!r}: choose one of {', '.join(LANES)}.")
     DECLARED.append(declaration)

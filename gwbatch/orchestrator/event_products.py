@@ -34,7 +34,7 @@ def plan_new(event: Event, data: Mapping[str, Any], context: Context) -> Iterato
 
 
 def plan(event: Event, data: Mapping[str, Any], changed: str, context: Context) -> Iterator[Effect]:
-    """Plan what can be made of an event now that one of its files is there; nothing that somebody else made.
+    """Plan what can be made of an event now that one of its files is there, unless somebody else has made it.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def take_upload(event: Event, data: Mapping[str, Any], entry: Any, context: Cont
 
 
 def _given(event: Event, data: Mapping[str, Any], context: Context) -> dict[str, Mapping[str, Any]]:
-    """Return what an event has from its upload on."""
+    """Return the files and numbers that come with the upload of an event."""
     coinc = event.group == "cbc" and event.pipeline not in context.policy.burst_like_pipelines
     known = coinc or bool(template_numbers(event, data))
     return {**({COINC: {}} if coinc else {}), **({TEMPLATE: {}} if known else {})}

@@ -83,7 +83,7 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
 def _copy(
     copied: Copied, source: mirror.Product, version: str, superevent: Superevent, context: Context
 ) -> Iterator[Effect]:
-    """Copy a product of the preferred event, say with a label that it is there, and have pictures made of it."""
+    """Copy a product of the preferred event, set its label on the superevent, and have pictures made of it."""
     key, event, created = superevent.key, superevent.preferred, creation_of(superevent.key)
     shown = mirror.Product(key, copied.name, version, source.path, source.facts)
     context.mirror.put_product(shown, context.now)
