@@ -83,7 +83,8 @@ class NetworkFileSystem(ConfigError):
 
 _EXTRAS = {
     "science": ("ligo", "astropy", "healpy", "numpy", "scipy", "matplotlib", "lal", "lalsimulation"),
-    "sandbox": ("starlette", "uvicorn", "multipart", "python_multipart", "jsonschema", "igwn_gwalert_schema"),
+    "alerts": ("fastavro", "jsonschema", "igwn_gwalert_schema"),
+    "sandbox": ("starlette", "uvicorn", "multipart", "python_multipart"),
     "console": ("prometheus_client", "anyio"),
     "htcondor": ("htcondor2", "classad2"),
 }

@@ -53,3 +53,13 @@ def gps_to_utc(gps: float) -> datetime:
     """
     leaps = sum(gps >= start for start in _LEAP_GPS)
     return _EPOCH + timedelta(seconds=gps - leaps)
+
+
+def unix_to_utc(seconds: float) -> datetime:
+    """UTC moment of a Unix time in seconds."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def iso_text(moment: datetime, precision: str = "seconds") -> str:
+    """A UTC moment in ISO 8601 with ``Z``, to whole ``seconds`` or to ``milliseconds``."""
+    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")

@@ -146,6 +146,14 @@ class GraceDB:
             raise
         return hashlib.sha256(existing).digest() == hashlib.sha256(content).digest()
 
+    def newest_version(self, target: str, filename: str) -> int | None:
+        """Return the number of the newest version of a file; None if there is none."""
+        with translate_errors(f"read the log of {target}"):
+            body = self.client.logs(target).json()
+        entries = body.get("logs", body.get("log", []))
+        versions = [entry.get("file_version") for entry in entries if entry.get("filename") == filename]
+        return max((version for version in versions if isinstance(version, int)), default=None)
+
     def event_file(self, graceid: str, largest: int) -> tuple[dict[str, Any], str, bytes | None]:
         """Return an event, and name and content of the file that it was created from.
 

@@ -17,6 +17,7 @@ EM_BRIGHT = "em_bright.json"
 P_ASTRO = "p_astro.json"  # uploaded as PIPELINE.p_astro.json
 MCHIRP_SOURCE = "mchirp_source.json"
 UPLOADED_MAP = "uploaded.multiorder.fits"  # the newest map that somebody else gave a superevent
+UPLOADED = {MAP: UPLOADED_MAP, EM_BRIGHT: "uploaded.em_bright.json", P_ASTRO: "uploaded.p_astro.json"}
 
 
 class Scope(StrEnum):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gwbatch.config.alerts import Alerts
 from gwbatch.config.external import External
 from gwbatch.config.merge import Origins, merge
 from gwbatch.errors import ConfigError
@@ -69,6 +70,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
     ranking: Ranking
     annotation: Annotation
     external: External
+    alerts: Alerts
 
     @property
     def ranking_instruments_only(self) -> bool:

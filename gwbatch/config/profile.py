@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gwbatch.config.alerts import AlertSettings
 from gwbatch.config.merge import Origins, merge, note
 from gwbatch.config.policy import read_toml
 from gwbatch.config.resources import resource_directory
@@ -313,6 +314,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scheduler: SchedulerSettings = SchedulerSettings()
     console: ConsoleSettings = ConsoleSettings()
     notify: NotifySettings = NotifySettings()
+    alerts: AlertSettings = AlertSettings()
     queues: dict[str, Resources] = {}
     effect_workers: int = 8
     general_workers: int = 2

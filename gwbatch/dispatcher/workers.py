@@ -85,8 +85,10 @@ class EffectWorker:
         if is_transient(error):
             longest = KINDS[claimed.kind].max_delay  # an effect of an unknown kind fails for good
             wait = getattr(error, "retry_after", None) or backoff(claimed.attempts, longest=longest)
-            log.warning("effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
-            effects.postpone(tx, claimed, now + wait, reason, getattr(error, "expected", None))
+            expected = getattr(error, "expected", None)
+            level = logging.DEBUG if expected is not None and now < expected else logging.WARNING
+            log.log(level, "effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
+            effects.postpone(tx, claimed, now + wait, reason, expected)
         else:
             log.error(
                 "effect %s failed for good: %s", claimed.key, reason, exc_info=not isinstance(error, GwbatchError)

@@ -21,9 +21,10 @@ from gwbatch.effects.kinds import (
 from gwbatch.errors import BadInput
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
+from gwbatch.files import Files
 from gwbatch.gracedb import GraceDB, GraceDBError, accept, accept_missing, translate_errors
 from gwbatch.handlers.messages import SupereventChanged
-from gwbatch.ledger import Transaction
+from gwbatch.ledger import Transaction, effects
 from gwbatch.ledger.external import Externals
 from gwbatch.ledger.messages import send_message
 from gwbatch.ledger.mirror import Mirror
@@ -171,8 +172,7 @@ def remove_label(claim: Claim[Unlabel], runtime: Runtime) -> EffectResult:
 def upload(claim: Claim[Upload], runtime: Runtime) -> EffectResult:
     """Upload a file of this machine, or a text."""
     target = runtime.graceid(claim.effect.target)
-    _upload(claim, target, _content(claim.effect, target, runtime), runtime)
-    return EffectResult({"target": target})
+    return _upload(claim, target, _content(claim.effect, target, runtime), runtime)
 
 
 def _content(effect: Upload, target: str, runtime: Runtime) -> bytes:
@@ -193,16 +193,27 @@ def _content(effect: Upload, target: str, runtime: Runtime) -> bytes:
 def copy_file(claim: Claim[CopyFile], runtime: Runtime) -> EffectResult:
     """Copy a file from one GraceDB object to another."""
     target = runtime.graceid(claim.effect.target)
-    content = runtime.gracedb().download(runtime.graceid(claim.effect.source), claim.effect.source_name)
-    _upload(claim, target, content, runtime)
-    return EffectResult({"target": target})
+    content = files_of(runtime).download(runtime.graceid(claim.effect.source), claim.effect.source_name)
+    return _upload(claim, target, content, runtime)
 
 
-def _upload(claim: Claim[Upload] | Claim[CopyFile], target: str, content: bytes, runtime: Runtime) -> None:
+def _upload(claim: Claim[Upload] | Claim[CopyFile], target: str, content: bytes, runtime: Runtime) -> EffectResult:
     effect = claim.effect
-    upload_file(
+    file = upload_file(
         target, effect.filename, content, effect.comment, effect.tags, runtime.gracedb(), repeated=claim.repeated
     )
+
+    def note(tx: Transaction) -> None:
+        if file is not None:
+            Mirror(tx).note_uploaded(effect.target, effect.filename, effect.version, file)
+            effects.wake(tx, f"{effect.target}/notices")  # one may wait for it
+
+    return EffectResult({"target": target, "file": file}, note)
+
+
+def files_of(runtime: Runtime) -> Files:
+    """Return what reads files from where the ledger says they are."""
+    return Files(runtime.state / "files", runtime.gracedb, runtime.graceid)
 
 
 def upload_file(
@@ -214,13 +225,24 @@ def upload_file(
     server: GraceDB,
     *,
     repeated: bool,
-) -> None:
-    """Upload a file with a log message; if `repeated`, only when the newest version has another content."""
+) -> str | None:
+    """Upload a file with a log message; if `repeated`, only when the newest version has another content.
+
+    Returns
+    -------
+    str or None
+        The file as ``NAME,VERSION``; None if the server does not say which version it is.
+    """
     if repeated and server.has_file(target, filename, content):
-        return
-    with translate_errors(f"upload {filename} to {target}"):
-        server.client.write_log(target, comment, filename=filename, filecontents=content, tag_name=list(tags))
-        hit("gracedb.after_upload")
+        version = server.newest_version(target, filename)
+    else:
+        with translate_errors(f"upload {filename} to {target}"):
+            answer = server.client.write_log(
+                target, comment, filename=filename, filecontents=content, tag_name=list(tags)
+            ).json()
+            hit("gracedb.after_upload")
+        version = answer.get("file_version") if isinstance(answer, dict) else None
+    return f"{filename},{version}" if isinstance(version, int) else None
 
 
 @executor(Log)

@@ -106,6 +106,8 @@ class Notice:
         Where the observatory publishes its own map some minutes later.
     described : bool
         No notice at all, but what GraceDB says of an event whose file cannot be read.
+    ivorn : str
+        Its VO identifier, where it has one.
     """
 
     observatory: str
@@ -128,6 +130,7 @@ class Notice:
     skymap: str = ""
     official_map: str = ""
     described: bool = False
+    ivorn: str = ""
     evidence: Evidence = field(default_factory=Evidence)
 
     @property

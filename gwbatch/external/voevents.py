@@ -44,6 +44,7 @@ def read_voevent(payload: bytes) -> dict[str, Any]:
         "dec": dec,
         "radius": radius,
         "search": _search(ivorn, trigger_id, mission),
+        "ivorn": ivorn,
         "test": str(root.get("role") or "observation").lower() != "observation" or packet in TEST_PACKETS,
         "retracted": retracted,
         "skymap": _linked_map(root),

@@ -90,6 +90,56 @@ class ExternalFound(Message, frozen=True):
     existing: bool = False
 
 
+class SecondNotice(Message, frozen=True):
+    """The time of a second notice of the kind `kind` about a superevent has come."""
+
+    topic = "lane.second_notice"
+    lanes = ("superevent",)
+    superevent: str
+    kind: str
+
+
+class RequestDataQuality(Message, frozen=True):
+    """The time to ask for a data quality report on a superevent has come."""
+
+    topic = "lane.request_data_quality"
+    lanes = ("superevent",)
+    superevent: str
+
+
+class SendNotice(Message, frozen=True):
+    """Somebody wants a notice about a superevent: ``ordered-preliminary`` or ``update``.
+
+    Attributes
+    ----------
+    event : str
+        Make this member the preferred event first; empty keeps the one that is.
+    files : dict
+        Product to ``NAME,VERSION`` of a file of the superevent, for those that the notice shall hold.
+    """
+
+    topic = "lane.order_send_notice"
+    lanes = ("superevent",)
+    superevent: str
+    kind: str
+    event: str = ""
+    files: dict[str, str] = {}
+    why: str = ""
+    by: str = ""
+    at: float = 0.0
+
+
+class ReleaseNotice(Message, frozen=True):
+    """Somebody wants a notice sent that was withheld."""
+
+    topic = "lane.order_release_notice"
+    lanes = ("superevent",)
+    notice: int
+    by: str = ""
+    why: str = ""
+    at: float = 0.0
+
+
 class Annotate(Message, frozen=True):
     """Somebody wants the products of a superevent: failed jobs again, and what is missing."""
 

@@ -63,6 +63,11 @@ def bury(tx: Transaction, claimed: Claimed, error: str, now: float) -> None:
     tx.execute("UPDATE effects SET state = 'dead', error = ?, finished = ? WHERE id = ?", (error, now, claimed.id))
 
 
+def wake(tx: Transaction, subject: str) -> None:
+    """Let the effects of a subject be tried again at once: what they wait for may be there."""
+    tx.execute("UPDATE effects SET not_before = 0 WHERE subject = ? AND state = 'ready'", (subject,))
+
+
 def release_running(tx: Transaction) -> int:
     """After a crash: what was under way has an unknown outcome and is claimed again, asking first."""
     return tx.execute("UPDATE effects SET state = 'ready' WHERE state = 'running'").rowcount

@@ -164,6 +164,12 @@ def due(tx: Transaction, lane: str, now: float, limit: int = 1, skip: Collection
     return found
 
 
+def digest_of(tx: Transaction, message_id: int | None) -> str:
+    """The digest of a message's content; empty for none."""
+    row = tx.execute("SELECT digest FROM messages WHERE id = ?", (message_id,)).fetchone()
+    return "" if row is None else str(row["digest"])
+
+
 def published(tx: Transaction, message_id: int | None) -> float | None:
     """When a message was published (Unix s), if its transport says so."""
     row = tx.execute("SELECT published FROM messages WHERE id = ?", (message_id,)).fetchone()

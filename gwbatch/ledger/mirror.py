@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gwbatch.keys import is_our_superevent
+from gwbatch.ledger import public_notices
 from gwbatch.ledger.database import Transaction, query
 from gwbatch.model import Decision
 from gwbatch.superevents.candidate import Event, Superevent, parse_event
@@ -25,6 +26,8 @@ class Product:
     ----------
     version : str
         What it was made from; another version is another content.
+    created : float
+        When it was written down, Unix time in s.
     path : str or None
         On this machine, when one of our jobs made it.
     """
@@ -34,6 +37,7 @@ class Product:
     version: str
     path: str | None
     facts: dict[str, Any]
+    created: float = field(default=0.0, compare=False)
 
 
 class Mirror:
@@ -155,6 +159,7 @@ class Mirror:
         self.tx.execute(
             "UPDATE OR REPLACE coincidences SET superevent = ? WHERE superevent = ?", (second.key, first.key)
         )
+        public_notices.merge(self.tx, first.key, second.key)
         self.tx.execute("UPDATE aliases SET superevent = ? WHERE superevent = ?", (second.key, first.key))
         self.tx.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (first.key, second.key))
         self.put_superevent(merge(first, second), now)
@@ -211,6 +216,15 @@ class Mirror:
         rows = self.tx.execute("SELECT * FROM products WHERE subject = ?", (subject,))
         return {row["name"]: _product(row) for row in rows.fetchall()}
 
+    def note_uploaded(self, subject: str, filename: str, version: str, file: str) -> None:
+        """GraceDB has a product under the name `file` (``NAME,VERSION``)."""
+        for product in self.products(subject).values():
+            if product.version == version and _uploaded_as(product) == filename:
+                facts = json.dumps({**product.facts, "uploaded": file})
+                self.tx.execute(
+                    "UPDATE products SET facts = ? WHERE subject = ? AND name = ?", (facts, subject, product.name)
+                )
+
     def put_product(self, product: Product, now: float) -> None:
         """A product exists now."""
         self.tx.execute(
@@ -226,6 +240,10 @@ class Mirror:
         )
 
 
+def _uploaded_as(product: Product) -> str:
+    return str(product.facts.get("filename", product.name))
+
+
 def _written(decision: Decision, superevent: Superevent) -> list[str]:
     """Which parts of a superevent's shape a decision has us write to GraceDB."""
     if is_our_superevent(superevent.key):
@@ -235,4 +253,4 @@ def _written(decision: Decision, superevent: Superevent) -> list[str]:
 
 
 def _product(row: Any) -> Product:
-    return Product(row["subject"], row["name"], row["version"], row["path"], json.loads(row["facts"]))
+    return Product(row["subject"], row["name"], row["version"], row["path"], json.loads(row["facts"]), row["created"])

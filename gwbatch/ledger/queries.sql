@@ -161,3 +161,59 @@ ON CONFLICT (key) DO UPDATE SET
 
 -- name: dead_message
 SELECT d.*, m.topic, m.payload FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?;
+
+-- name: plan_notice
+INSERT OR IGNORE INTO public_notices (superevent, kind, ordinal, occasion, state, orders, category, planned)
+SELECT :superevent, :kind, 1 + count(*), :occasion, 'planned', :orders, :category, :now
+FROM public_notices WHERE superevent = :superevent AND kind = :kind
+RETURNING id;
+
+-- name: plan_notice_again
+-- A notice that was refused: what stood against it has gone.
+UPDATE public_notices SET state = 'planned', reason = NULL, planned = :now
+WHERE superevent = :superevent AND kind = :kind AND occasion = :occasion AND state = 'refused'
+RETURNING id;
+
+-- name: freeze_notice
+UPDATE public_notices SET state = :state, reason = NULL, frozen = :now, uid = :uid, time_created = :time_created,
+    record = :record, decision = :decision
+WHERE id = :id AND state = 'planned';
+
+-- name: put_body
+INSERT OR REPLACE INTO public_bodies (notice, form, variant, body, size, sha256)
+VALUES (:notice, :form, :variant, :body, :size, :sha256);
+
+-- name: put_send
+INSERT INTO public_sends (notice, broker, topic, form, variant, left_out, state, reason)
+VALUES (:notice, :broker, :topic, :form, :variant, :left_out, :state, :reason);
+
+-- name: deliver_notice
+-- The first broker that has it counts; the others follow.
+UPDATE public_notices SET delivered = :now, state = 'delivered' WHERE id = :id AND delivered IS NULL;
+
+-- name: withhold_notice
+-- A notice that no broker has got and none will get unless somebody has it sent.
+UPDATE public_notices SET state = 'withheld', reason = :reason
+WHERE id = :id AND delivered IS NULL
+  AND NOT EXISTS (SELECT 1 FROM public_sends WHERE notice = :id AND state IN ('waiting', 'sending'));
+
+-- name: forget_bodies
+UPDATE public_bodies SET body = NULL WHERE body IS NOT NULL AND notice IN (
+    SELECT id FROM public_notices AS n WHERE n.frozen < :before
+      AND (n.state IN ('stored', 'dry-run') OR (n.state = 'withheld' AND n.frozen < :long_before))
+      AND NOT EXISTS (SELECT 1 FROM public_sends WHERE notice = n.id AND state IN ('waiting', 'sending')));
+
+-- name: list_notices
+SELECT n.*, s.graceid AS superevent_id, s.t_0 FROM public_notices AS n LEFT JOIN superevents AS s ON s.key = n.superevent
+ORDER BY n.id DESC LIMIT :limit;
+
+-- name: unfinished_notices
+-- Notices that are on their way, with their brokers.
+SELECT n.id, n.superevent, s.graceid AS superevent_id, n.kind, n.ordinal, n.state, n.planned, n.frozen, n.delivered,
+    n.reason, p.broker, p.state AS send_state, p.reason AS send_reason
+FROM public_notices AS n
+LEFT JOIN superevents AS s ON s.key = n.superevent
+LEFT JOIN public_sends AS p ON p.notice = n.id
+WHERE n.state IN ('planned', 'frozen', 'withheld') OR (n.state IN ('delivered', 'stored') AND p.state <> 'delivered')
+   OR n.state = 'delivered'
+ORDER BY n.id;

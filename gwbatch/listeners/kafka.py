@@ -20,6 +20,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from gwbatch.brokers import connection_properties
 from gwbatch.clock import Clock
 from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import TransientError
@@ -29,7 +30,6 @@ from gwbatch.handlers.registry import Registry
 from gwbatch.ledger import Ledger, Transaction, messages, positions
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.positions import Position
-from gwbatch.listeners.credentials import connection_properties
 
 log = logging.getLogger(__name__)
 

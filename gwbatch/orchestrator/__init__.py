@@ -14,6 +14,7 @@ __all__ = ["SUPEREVENT_TOPICS", "load_handlers", "notice_topics"]
 def load_handlers(policy: Policy, profile: Profile) -> Registry:
     """Resolve the built-in handlers and those of plug-ins: the profile's, and the entry-point group's."""
     from gwbatch.orchestrator import (  # noqa: F401  importing them declares their handlers
+        alerts,
         commands,
         external,
         housekeeping,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gwbatch.annotation.graph import COMBINED_MAP, MAP, UPLOADED_MAP
+from gwbatch.annotation import COPIES
+from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, MAP, P_ASTRO, UPLOADED, UPLOADED_MAP
 from gwbatch.errors import BadInput
 from gwbatch.handlers.context import Context
 from gwbatch.ledger import messages
@@ -50,20 +51,30 @@ def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent 
         changed = _reshaped(changed, data)
         _take_over_members(changed, alert, data, context)
     context.mirror.put_superevent(changed, context.now)
-    _note_sky_map(changed, alert, context)
+    _note_upload(changed, alert, context)
     return context.mirror.superevent(changed.key)
 
 
-def _note_sky_map(superevent: Superevent, alert: Mapping[str, Any], context: Context) -> None:
-    """A log message with a sky map that is not ours: people give superevents better ones, by parameter estimation."""
+def _note_upload(superevent: Superevent, alert: Mapping[str, Any], context: Context) -> None:
+    """A log message with a file that is not ours: people give superevents better maps and classifications."""
     entry = alert.get("data")
-    filename = str(entry.get("filename") or "") if isinstance(entry, Mapping) else ""
-    if alert.get("alert_type") != "log" or not filename.endswith(".multiorder.fits"):
+    if alert.get("alert_type") != "log" or not isinstance(entry, Mapping):
         return
-    if filename in (MAP, COMBINED_MAP) or not isinstance(entry, Mapping):
+    filename, comment = str(entry.get("filename") or ""), str(entry.get("comment") or "")
+    tags = entry.get("tag_names")
+    tags = set(map(str, tags)) if isinstance(tags, list) else set()
+    if filename.endswith(".multiorder.fits") and filename not in (MAP, COMBINED_MAP):
+        name, public = UPLOADED_MAP, {"sky_loc", "public"} <= tags
+    elif filename.endswith(f".{P_ASTRO}") and "p_astro" in tags:
+        name, public = UPLOADED[P_ASTRO], "public" in tags
+    elif filename.endswith(EM_BRIGHT) and "em_bright" in tags:
+        name, public = UPLOADED[EM_BRIGHT], True
+    else:
+        return
+    if name != UPLOADED_MAP and any(comment.startswith(copied.comment.partition("{")[0]) for copied in COPIES):
         return
     version = f"{filename},{entry.get('file_version') or 0}"
-    product = Product(superevent.key, UPLOADED_MAP, version, None, {"filename": version})
+    product = Product(superevent.key, name, version, None, {"filename": version, "public": public})
     context.mirror.put_product(product, context.now)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gwbatch.brokers import connection_properties
 from gwbatch.config.profile import ListenerSettings, load_site
 from gwbatch.errors import ConfigError
-from gwbatch.listeners.credentials import connection_properties
 
 AUTH = """[[auth]]
 hostname = "kafka.scimma.org"

@@ -13,9 +13,9 @@ PACKAGE = Path(__file__).parents[2] / "gwbatch"
 # From the top down; a room imports rooms below it, and itself.
 ROOMS = [
     "cli", "console", "metrics", "demo", "sandbox", "dispatcher", "listeners", "orchestrator", "executors", "runtime",
-    "handlers", "gracedb", "schedulers",
-    "ledger", "annotation", "superevents", "external", "jobs", "effects", "model", "plugins", "config", "private",
-    "children", "logs", "failpoints", "keys", "gpstime", "clock", "voevent", "errors",
+    "handlers", "files", "circulars", "gracedb", "brokers", "schedulers",
+    "ledger", "alerts", "annotation", "superevents", "external", "jobs", "effects", "model", "plugins", "config",
+    "private", "children", "logs", "failpoints", "keys", "gpstime", "clock", "voevent", "errors",
 ]  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_rooms_import_only_downwards(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", files("superevents", "external", "annotation"), ids=lambda p: str(p.relative_to(PACKAGE))
+    "path", files("superevents", "external", "annotation", "alerts"), ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_decisions_are_pure(path: Path) -> None:
     """No ledger, no network, no clock of their own, no files."""

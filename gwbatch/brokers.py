@@ -1,4 +1,4 @@
-"""Credentials of Kafka brokers: from a file or the environment, never from the command line, never logged."""
+"""How to reach a Kafka broker, and as whom: credentials from a file or the environment, never logged."""
 
 from __future__ import annotations
 
@@ -6,17 +6,29 @@ import os
 import stat
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import certifi
 
-from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import ConfigError
 
 GCN_ID, GCN_SECRET = "GCN_CLIENT_ID", "GCN_CLIENT_SECRET"
 
 
-def connection_properties(settings: ListenerSettings) -> dict[str, Any]:
+class Connection(Protocol):
+    """What the settings of a listener and of a broker of notices have in common."""
+
+    @property
+    def bootstrap(self) -> str: ...
+    @property
+    def auth(self) -> str: ...
+    @property
+    def credentials(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+
+
+def connection_properties(settings: Connection, mode: Literal["consumer", "producer"] = "consumer") -> dict[str, Any]:
     """librdkafka properties that say how to reach the broker, and as whom.
 
     Raises
@@ -27,11 +39,11 @@ def connection_properties(settings: ListenerSettings) -> dict[str, Any]:
     if settings.auth == "scram":
         return {"bootstrap.servers": settings.bootstrap, **_scram(settings)}
     if settings.auth == "oidc":
-        return _oidc(settings)
+        return _oidc(settings, mode)
     return {"bootstrap.servers": settings.bootstrap, "security.protocol": "PLAINTEXT"}
 
 
-def _scram(settings: ListenerSettings) -> dict[str, str]:
+def _scram(settings: Connection) -> dict[str, str]:
     """SCiMMA: the entry for this broker in hop's ``auth.toml``."""
     config_home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     path = Path(settings.credentials) if settings.credentials else config_home / "hop" / "auth.toml"
@@ -51,7 +63,7 @@ def _scram(settings: ListenerSettings) -> dict[str, str]:
     }
 
 
-def _oidc(settings: ListenerSettings) -> dict[str, Any]:
+def _oidc(settings: Connection, mode: str) -> dict[str, Any]:
     """GCN: client id and secret from a file (``client_id``, ``client_secret``) or the environment."""
     from gcn_kafka.core import get_config
 
@@ -64,7 +76,7 @@ def _oidc(settings: ListenerSettings) -> dict[str, Any]:
         where = settings.credentials or f"${GCN_ID} and ${GCN_SECRET}"
         raise ConfigError(f"No GCN credentials in {where}. Get them from the GCN web site and set them there.")
     config = {"bootstrap.servers": settings.bootstrap} if settings.bootstrap else {}
-    properties = get_config("consumer", config, client_id=client, client_secret=secret, domain=settings.domain)
+    properties = get_config(mode, config, client_id=client, client_secret=secret, domain=settings.domain)
     properties.pop("group.id", None)
     return dict(properties)
 

@@ -1,0 +1,114 @@
+"""The two forms of a notice: an Avro container for SCiMMA, JSON for GCN; and the check against the schema."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from gwbatch.errors import BadInput
+
+FORMATS = ("avro", "json")
+MAPS = (("event", "skymap"), ("external_coinc", "combined_skymap"))
+
+
+def encode(record: Mapping[str, Any], form: str) -> bytes:
+    """Return a notice in the form ``avro`` or ``json``."""
+    return encode_avro(record) if form == "avro" else encode_json(record)
+
+
+def encode_json(record: Mapping[str, Any]) -> bytes:
+    """Return a notice as one JSON document, its maps in base64."""
+    return json.dumps(with_maps(record, _base64), allow_nan=False).encode()
+
+
+def encode_avro(record: Mapping[str, Any]) -> bytes:
+    """Return a notice as an Avro object container file with one record, its schema inside."""
+    import fastavro
+
+    buffer = io.BytesIO()
+    # The marker between blocks is random by default: the same notice is the same bytes.
+    fastavro.writer(buffer, _avro_schema(), [record], codec="null", sync_marker=b"gwbatch-notice-1")
+    return buffer.getvalue()
+
+
+def decode_avro(content: bytes) -> dict[str, Any]:
+    """Return the record of an Avro container, by the schema that it brings."""
+    import fastavro
+
+    (record,) = fastavro.reader(io.BytesIO(content))
+    return dict(record)
+
+
+def check(record: Mapping[str, Any]) -> None:
+    """Check a record, with its maps as bytes, against both schemas.
+
+    Raises
+    ------
+    BadInput
+        With the place and the reason.
+    """
+    import fastavro.validation
+    import jsonschema
+
+    plain = with_maps(record, lambda content: base64.b64encode(content[:3]).decode())  # only its type is checked
+    found = jsonschema.exceptions.best_match(_json_validator().iter_errors(plain))
+    if found is not None:
+        raise BadInput(
+            f"Cannot send the notice: {found.json_path} is not as the schema wants it: {found.message[:200]}."
+        )
+    try:
+        fastavro.validation.validate(record, _avro_schema(), strict=True)
+    except fastavro.validation.ValidationError as error:
+        raise BadInput(f"Cannot send the notice: {str(error)[:300]}.") from error
+    try:
+        json.dumps(plain, allow_nan=False)
+    except ValueError as error:
+        raise BadInput("Cannot send the notice: it holds a number that is not finite.") from error
+
+
+def smaller(record: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield ever smaller versions of a notice that is too large for a broker, each with what was left out."""
+    external, event = record.get("external_coinc"), record.get("event")
+    if external is not None and external.get("combined_skymap") is not None:
+        urls = {name: url for name, url in record["urls"].items() if name != "combined_skymap"}
+        record = {**record, "urls": urls, "external_coinc": {**external, "combined_skymap": None}}
+        yield dict(record), "the combined sky map"
+    if event is not None and event.get("skymap") is not None:
+        yield {**record, "event": {**event, "skymap": None}}, "the sky maps; the notice tells where to find them"
+
+
+def with_maps(record: Mapping[str, Any], change: Any) -> dict[str, Any]:
+    """Return a copy of a record with `change` applied to each of its maps."""
+    copied = dict(record)
+    for part, name in MAPS:
+        if copied.get(part) is not None and copied[part].get(name) is not None:
+            copied[part] = {**copied[part], name: change(copied[part][name])}
+    return copied
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+@cache
+def _json_validator() -> Any:
+    import jsonschema
+
+    schema = json.loads(_schema_file("igwn.alerts.Alert.schema.json"))
+    return jsonschema.validators.validator_for(schema)(schema)
+
+
+@cache
+def _avro_schema() -> Any:
+    import fastavro
+
+    return fastavro.parse_schema(json.loads(_schema_file("igwn.alerts.Alert.avsc")))
+
+
+def _schema_file(name: str) -> str:
+    return files("igwn_gwalert_schema").joinpath(name).read_text()

@@ -1,0 +1,103 @@
+"""Whether a notice may go out, judged on what the ledger knows at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gwbatch.alerts.kinds import DQV, INJ, AlertKind, Threshold
+from gwbatch.config.policy import Policy
+from gwbatch.superevents import Event, Superevent
+from gwbatch.superevents.manager import EARLY_WARNING, SIGNIF_LOCKED
+from gwbatch.superevents.ranking import is_less_significant, is_significant
+
+
+@dataclass(frozen=True)
+class SeenExternal:
+    """The external event that a superevent is announced with.
+
+    Attributes
+    ----------
+    time : float
+        GPS s.
+    far_time, far_spacetime : float or None
+        Joint false alarm rates in Hz.
+    combined : tuple of str or None
+        Where the combined map is on this machine, and its name with version in GraceDB if it is there.
+    """
+
+    observatory: str
+    search: str
+    trigger_id: str
+    ivorn: str
+    time: float
+    far_time: float | None
+    far_spacetime: float | None
+    combined: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything that a notice is made of, as the ledger knows it at one moment.
+
+    Two of them are equal only if nothing has changed that a notice depends on.
+
+    Attributes
+    ----------
+    event : Event or None
+        The preferred event; None while it is not known.
+    data : mapping
+        The preferred event as the newest alert described it.
+    products : mapping
+        By name of the product: a version, and what describes where it is.
+    """
+
+    superevent: Superevent
+    event: Event | None
+    data: dict[str, Any] = field(default_factory=dict)
+    products: dict[str, Any] = field(default_factory=dict)
+    external: SeenExternal | None = None
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Labels of the superevent."""
+        return frozenset(self.superevent.labels)
+
+
+def refusal(kind: AlertKind, seen: Seen, policy: Policy) -> str | None:
+    """Return why a notice must not go out, or None if it may."""
+    blocking = _blocking(kind, seen, policy)
+    if blocking:
+        return f"blocked by the label{'s' if len(blocking) > 1 else ''} {', '.join(sorted(blocking))}"
+    if not kind.has_event:
+        return None
+    if seen.event is None:
+        return f"nothing is known of the preferred event {seen.superevent.preferred}"
+    if seen.event.far is None:
+        return f"{seen.event.graceid} has no false alarm rate"
+    if kind.threshold is Threshold.SIGNIFICANT and not is_significant(seen.event, policy):
+        return f"{seen.event.graceid} is not significant"
+    if kind.threshold is Threshold.LESS_SIGNIFICANT and not is_less_significant(seen.event, policy):
+        return f"{seen.event.graceid} is not publishable"
+    return None
+
+
+def refusal_at_start(kind: AlertKind, labels: frozenset[str]) -> str | None:
+    """Return why a notice is not even planned, or None if it is."""
+    found = kind.refused_when & labels
+    return f"not planned: the superevent bears {', '.join(sorted(found))}" if found else None
+
+
+def is_announced_as_significant(kind: AlertKind, seen: Seen, policy: Policy) -> bool:
+    """Whether ``event.significant`` is true in a notice."""
+    if kind.significant is not None:
+        return kind.significant
+    if seen.labels & {SIGNIF_LOCKED, EARLY_WARNING}:
+        return True
+    return seen.event is not None and is_significant(seen.event, policy)
+
+
+def _blocking(kind: AlertKind, seen: Seen, policy: Policy) -> frozenset[str]:
+    vetoes = frozenset({DQV, INJ}) & (seen.event.labels if seen.event is not None else frozenset())
+    blocked_by = kind.blocked_by | frozenset(policy.alerts.blocked_also.get(kind.name, ()))
+    return blocked_by & (seen.labels | vetoes)

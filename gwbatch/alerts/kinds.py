@@ -1,0 +1,188 @@
+"""The kinds of public notices: one row a kind says what asks for it, what stops it, and what follows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gwbatch.errors import ConfigError
+from gwbatch.superevents.manager import ADVREQ, EARLY_WARNING, LOW_SIGNIF_LOCKED, SIGNIF_LOCKED
+
+ADVOK, ADVNO = "ADVOK", "ADVNO"
+DQV, DQOK, INJ = "DQV", "DQOK", "INJ"
+VETOES = frozenset({DQV, INJ})
+
+
+class Threshold(StrEnum):
+    """How rare the preferred event has to be for a notice."""
+
+    SIGNIFICANT = "significant"
+    LESS_SIGNIFICANT = "less_significant"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class AlertKind:
+    """One kind of public notice.
+
+    Attributes
+    ----------
+    name : str
+        Stored in the ledger and part of each notice's identity; never renamed.
+    alert_type : str
+        ``alert_type`` of the notice, as astronomers get it.
+    label : str or None
+        The label on the superevent that asks for the notice.
+    refused_when : frozenset of str
+        Labels on the superevent with which the notice is not even planned.
+    blocked_by : frozenset of str
+        Labels, on the superevent or on its preferred event, that stop the notice until the moment it is frozen.
+    threshold : Threshold
+        What the preferred event has to pass.
+    reselects : bool
+        Choose the preferred event again before the notice is planned.
+    sent_label : str or None
+        Label set on the superevent once a broker has the notice.
+    second : str or None
+        The kind that follows, ``alerts.second_after`` seconds after the first delivery of this one.
+    has_event : bool
+        Whether the notice describes the event; a retraction does not.
+    circular : str or None
+        The circular that is drafted afterwards.
+    """
+
+    name: str
+    alert_type: str
+    label: str | None = None
+    refused_when: frozenset[str] = frozenset()
+    blocked_by: frozenset[str] = frozenset({INJ})
+    threshold: Threshold = Threshold.NONE
+    reselects: bool = False
+    sent_label: str | None = None
+    second: str | None = None
+    has_event: bool = True
+    circular: str | None = None
+
+    @property
+    def significant(self) -> bool | None:
+        """What ``event.significant`` says; None where it follows from the superevent."""
+        return None if self.threshold is Threshold.NONE else self.threshold is Threshold.SIGNIFICANT
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether no person has asked for the notice: then it must pass a threshold, and must not come late."""
+        return self.threshold is not Threshold.NONE
+
+
+KINDS: dict[str, AlertKind] = {}
+"""Every kind by its name, plug-ins' among them."""
+
+
+def declare(kind: AlertKind) -> AlertKind:
+    """Add a kind of notice.
+
+    Raises
+    ------
+    ConfigError
+        If another kind has the same name, or the same label.
+    """
+    known = KINDS.get(kind.name)
+    rival = kind_asked_for_by(kind.label) if kind.label else None
+    if (known is not None and known != kind) or (rival is not None and rival.name != kind.name):
+        raise ConfigError(f"Cannot declare the alert kind {kind.name!r}: its name or its label is taken already.")
+    KINDS[kind.name] = kind
+    return kind
+
+
+def kind_named(name: str) -> AlertKind:
+    """Return a kind by its name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    if name not in KINDS:
+        raise ConfigError(f"There is no alert kind {name!r}. Known: {', '.join(sorted(KINDS))}.")
+    return KINDS[name]
+
+
+def kind_asked_for_by(label: str) -> AlertKind | None:
+    """Return the kind that a label on a superevent asks for."""
+    return next((kind for kind in KINDS.values() if kind.label == label), None)
+
+
+_SETTLED = frozenset({ADVOK, ADVNO})  # a person has decided
+
+declare(
+    AlertKind(
+        "less-significant",
+        "PRELIMINARY",
+        label=LOW_SIGNIF_LOCKED,
+        refused_when=frozenset({SIGNIF_LOCKED, EARLY_WARNING}),
+        blocked_by=_SETTLED | VETOES | {SIGNIF_LOCKED, EARLY_WARNING},
+        threshold=Threshold.LESS_SIGNIFICANT,
+        sent_label="LOW_SIGNIF_PRELIM_SENT",
+        second="second-less-significant",
+    )
+)
+declare(
+    AlertKind(
+        "second-less-significant",
+        "PRELIMINARY",
+        refused_when=_SETTLED | {ADVREQ, SIGNIF_LOCKED, EARLY_WARNING},
+        blocked_by=_SETTLED | VETOES | {SIGNIF_LOCKED, EARLY_WARNING},
+        threshold=Threshold.LESS_SIGNIFICANT,
+        reselects=True,
+    )
+)
+declare(
+    AlertKind(
+        "early-warning",
+        "EARLYWARNING",
+        label=EARLY_WARNING,
+        refused_when=frozenset({SIGNIF_LOCKED}),
+        blocked_by=_SETTLED | VETOES | {SIGNIF_LOCKED},
+        threshold=Threshold.SIGNIFICANT,
+        reselects=True,
+        circular="earlywarning",
+    )
+)
+declare(
+    AlertKind(
+        "preliminary",
+        "PRELIMINARY",
+        label=SIGNIF_LOCKED,
+        blocked_by=_SETTLED | VETOES,
+        threshold=Threshold.SIGNIFICANT,
+        reselects=True,
+        sent_label="GCN_PRELIM_SENT",
+        second="second-preliminary",
+        circular="preliminary",
+    )
+)
+declare(
+    AlertKind(
+        "second-preliminary",
+        "PRELIMINARY",
+        blocked_by=_SETTLED | VETOES,
+        threshold=Threshold.SIGNIFICANT,
+        reselects=True,
+        circular="preliminary",
+    )
+)
+declare(
+    AlertKind(
+        "ordered-preliminary",
+        "PRELIMINARY",
+        blocked_by=_SETTLED | VETOES,
+        threshold=Threshold.SIGNIFICANT,
+        sent_label="GCN_PRELIM_SENT",
+        circular="preliminary",
+    )
+)
+declare(AlertKind("initial", "INITIAL", label=ADVOK, circular="initial"))
+declare(AlertKind("update", "UPDATE"))
+declare(
+    AlertKind("retraction", "RETRACTION", label=ADVNO, blocked_by=frozenset(), has_event=False, circular="retraction")
+)

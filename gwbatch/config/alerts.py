@@ -1,0 +1,127 @@
+"""The policy of public alerts, and the brokers that they go to, as typed, frozen values."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Category = Literal["production", "mdc"]
+
+
+class HighProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From where on a preliminary notice calls people together; see ``policy.toml``."""
+
+    terrestrial: float
+    above: dict[str, float]
+    area: float
+
+
+class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every number that the chain of public alerts goes by; see ``policy.toml`` for what each means."""
+
+    second_after: float
+    dqr_after_early_warning: float
+    oldest: float
+    url_wait: float
+    wait: dict[str, float]
+    not_without: list[str]
+    blocked_also: dict[str, list[str]]
+    retract_unannounced: bool
+    high_profile: HighProfile
+
+    def product_wait(self, kind: str, product: str) -> float:
+        """Return how long (s) a notice waits for a product: by kind and product, by product, or not at all."""
+        return self.wait.get(f"{kind}:{product}", self.wait.get(product, 0.0))
+
+    def goes_without(self, kind: str, product: str) -> bool:
+        """Whether a notice goes with an empty field if a product is still missing after its wait."""
+        return not {product, f"{kind}:{product}"} & set(self.not_without)
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One broker that gets notices.
+
+    Attributes
+    ----------
+    bootstrap : str
+        Kafka brokers, ``host:port[,host:port]``.
+    topic : str
+        Where the notices go.
+    format : str
+        ``avro`` (SCiMMA) or ``json`` (GCN).
+    categories : list of str
+        What may go there: ``production``, ``mdc``. Test superevents go nowhere.
+    auth : str
+        ``scram`` (SCiMMA), ``oidc`` (GCN) or ``none``.
+    credentials : str
+        File with the credentials; empty: hop's ``auth.toml``, or ``$GCN_CLIENT_ID`` and ``$GCN_CLIENT_SECRET``.
+    domain : str
+        Of GCN: ``gcn.nasa.gov``, ``test.gcn.nasa.gov``.
+    max_bytes : int
+        The largest notice that the broker takes; a larger one goes without its combined map, or without any.
+    delivery_timeout : float
+        Seconds after which an unconfirmed notice is looked for on the topic and, if it is not there, sent again.
+    read_back : bool
+        Whether we may read the topic. If not, a notice whose delivery is unknown is sent again at once.
+    test : bool
+        Mark every notice as a test (header ``_test``).
+    kafka : dict
+        Further librdkafka properties.
+    """
+
+    bootstrap: str
+    topic: str
+    format: Literal["avro", "json"]
+    categories: list[Category]
+    auth: Literal["none", "scram", "oidc"] = "none"
+    credentials: str = ""
+    domain: str = "gcn.nasa.gov"
+    max_bytes: int = 4 * 2**20
+    delivery_timeout: float = 30.0
+    read_back: bool = True
+    test: bool = False
+    kafka: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if not self.bootstrap or not self.topic:
+            raise ValueError("a broker needs 'bootstrap' and 'topic'")
+        if not 0 < self.delivery_timeout < float("inf") or self.max_bytes < 10_000:
+            raise ValueError("delivery_timeout must be positive and finite, max_bytes at least 10000")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine, where nobody else reads."""
+        hosts = [host.rpartition(":")[0].strip("[]") for host in self.bootstrap.split(",")]
+        return all(host in ("127.0.0.1", "localhost", "::1") for host in hosts)
+
+
+class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether public alerts are sent, and where to.
+
+    Attributes
+    ----------
+    mode : str
+        ``off``; ``mdc``: only about MDC superevents; ``all``: about production superevents too.
+    dry_run : bool
+        Freeze and check every notice, and send none: a shadow beside another system.
+    expose : bool
+        Make production superevents public in GraceDB before their first notice goes out.
+    brokers : dict
+        Name to broker.
+    """
+
+    mode: Literal["off", "mdc", "all"] = "off"
+    dry_run: bool = False
+    expose: bool = True
+    brokers: dict[str, BrokerSettings] = {}
+
+    def covers(self, category: str) -> bool:
+        """Whether superevents of a category get notices at all."""
+        return category == "mdc" if self.mode == "mdc" else self.mode == "all" and category in ("production", "mdc")
+
+    def brokers_for(self, category: str) -> dict[str, BrokerSettings]:
+        """Return the brokers that get notices about a category."""
+        if not self.covers(category):
+            return {}
+        return {name: broker for name, broker in self.brokers.items() if category in broker.categories}

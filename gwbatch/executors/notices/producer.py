@@ -1,0 +1,185 @@
+"""Kafka, as notices need it: one producer a broker that loses and repeats nothing, and looking at what is there."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from gwbatch.brokers import connection_properties
+from gwbatch.config.alerts import BrokerSettings
+from gwbatch.errors import TransientError
+
+POLL = 0.01  # s: several threads serve one producer's reports, each waits for its own
+ANSWER = 10.0  # s for an answer about metadata
+TOO_LONG_AGO = 30.0  # s without any message after which reading back counts as failed
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Where a broker has a message."""
+
+    partition: int
+    offset: int
+
+
+class Publisher:
+    """One broker: sends messages and finds them again.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the site profile.
+    """
+
+    def __init__(self, name: str, settings: BrokerSettings) -> None:
+        self._name = name
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._partitions = 0
+        common = {
+            **connection_properties(settings, "producer"),
+            "logger": logging.getLogger("librdkafka"),
+            "log_level": 3,
+            **settings.kafka,
+        }
+        self._common = common
+        self._producer = Producer(
+            {
+                **common,
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 0,
+                "compression.type": common.get("compression.type", "zstd"),
+                "message.max.bytes": settings.max_bytes + 100_000,
+                "message.timeout.ms": int(settings.delivery_timeout * 1000),
+            }
+        )
+        self._consumer: Consumer | None = None
+
+    def partition_of(self, key: str) -> int:
+        """Return the partition that a key always goes to, while their number stays."""
+        if not self._partitions:
+            try:
+                found = self._producer.list_topics(self._settings.topic, timeout=ANSWER).topics[self._settings.topic]
+            except KafkaException as error:
+                raise self._trouble("be asked for its topics", error.args[0]) from error
+            if found.error is not None:
+                raise self._trouble(f"tell about {self._settings.topic}", found.error)
+            self._partitions = len(found.partitions)
+        return zlib.crc32(key.encode()) % self._partitions
+
+    def end_of(self, partition: int) -> int:
+        """Return the offset that the next message of a partition will get."""
+        with self._lock:
+            try:
+                place = TopicPartition(self._settings.topic, partition)
+                return int(self._reader().get_watermark_offsets(place, timeout=ANSWER)[1])
+            except KafkaException as error:
+                raise self._trouble("say where the topic ends", error.args[0]) from error
+
+    def send(self, key: str, body: bytes, headers: dict[str, bytes], partition: int) -> Delivered:
+        """Send a message and wait until the broker confirms it.
+
+        Raises
+        ------
+        TransientError
+            If it is not confirmed in time: then nobody knows whether the broker has it.
+        """
+        reports: list[tuple[KafkaError | None, Message]] = []
+        try:
+            self._producer.produce(
+                self._settings.topic, body, key=key.encode(), headers=list(headers.items()), partition=partition,
+                on_delivery=lambda error, message: reports.append((error, message)),
+            )  # fmt: skip
+        except (KafkaException, BufferError) as error:
+            raise TransientError(
+                f"Cannot hand the notice to the broker {self._name}: {error}. Trying again."
+            ) from error
+        end = time.monotonic() + self._settings.delivery_timeout + ANSWER
+        while not reports and time.monotonic() < end:
+            self._producer.poll(POLL)
+        if not reports:
+            raise TransientError(f"The broker {self._name} has not confirmed the notice; looking for it on the topic.")
+        failure, message = reports[0]
+        if failure is not None:
+            raise self._trouble("confirm the notice", failure)
+        return Delivered(message.partition(), message.offset())
+
+    def find(self, partition: int, begin: int, is_it: Callable[[Message], bool]) -> Delivered | None:
+        """Look for a message from an offset to the present end of a partition.
+
+        Raises
+        ------
+        TransientError
+            If the broker does not answer.
+        """
+        topic = self._settings.topic
+        with self._lock:
+            reader = self._reader()
+            try:
+                low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER)
+                position = max(low, begin)
+                if position >= high:
+                    return None
+                reader.assign([TopicPartition(topic, partition, position)])
+                return self._scan(reader, high, is_it)
+            except KafkaException as error:
+                raise self._trouble("show what is on the topic", error.args[0]) from error
+            finally:
+                reader.unassign()
+
+    def _scan(self, reader: Consumer, high: int, is_it: Callable[[Message], bool]) -> Delivered | None:
+        quiet_since = time.monotonic()
+        while time.monotonic() - quiet_since < TOO_LONG_AGO:
+            message = reader.poll(0.1)
+            if message is None:
+                continue
+            if message.error() is not None:
+                raise self._trouble("show what is on the topic", message.error())
+            quiet_since = time.monotonic()
+            if is_it(message):
+                return Delivered(message.partition(), message.offset())
+            if message.offset() >= high - 1:
+                return None
+        raise TransientError(f"The broker {self._name} does not show what is on {topic_of(self._settings)}.")
+
+    def _reader(self) -> Consumer:
+        if self._consumer is None:
+            self._consumer = Consumer(
+                {
+                    **{key: value for key, value in self._common.items() if not key.startswith("compression")},
+                    "group.id": "gwbatch-notices",
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "error",
+                    "allow.auto.create.topics": False,
+                    "fetch.message.max.bytes": self._settings.max_bytes + 100_000,
+                }
+            )
+        return self._consumer
+
+    def _trouble(self, what: str, error: KafkaError) -> TransientError:
+        return TransientError(f"The broker {self._name} does not {what}: {error.str()}. Trying again.")
+
+
+def topic_of(settings: BrokerSettings) -> str:
+    """Name the topic and its broker for people."""
+    return f"{settings.topic} of {settings.bootstrap}"
+
+
+_publishers: dict[tuple[str, str], Publisher] = {}
+_making = threading.Lock()
+
+
+def publisher(name: str, settings: BrokerSettings) -> Publisher:
+    """Return the publisher of a broker; its connection stays open as long as the process lives."""
+    key = (name, repr(settings))
+    with _making:
+        if key not in _publishers:
+            _publishers[key] = Publisher(name, settings)
+        return _publishers[key]

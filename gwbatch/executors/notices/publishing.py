@@ -1,0 +1,112 @@
+"""Sending a frozen notice to a broker: the same bytes whatever happens, and never in doubt for long."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from gwbatch.alerts import kind_named
+from gwbatch.config.alerts import BrokerSettings
+from gwbatch.effects.notices import LabelSent, PublishNotice, StoreNotice, UploadNotice
+from gwbatch.errors import BadInput
+from gwbatch.executors.notices.freezing import schedule_second
+from gwbatch.executors.notices.producer import Delivered, publisher
+from gwbatch.executors.registry import Claim, EffectResult, executor
+from gwbatch.failpoints import hit
+from gwbatch.ledger import Transaction, alert_switch, effects, leases, public_notices
+from gwbatch.ledger.public_notices import PublicNotice, Send
+from gwbatch.runtime import Runtime
+
+
+@executor(PublishNotice)
+def publish(claim: Claim[PublishNotice], runtime: Runtime) -> EffectResult:
+    """Send a notice to one broker, unless the topic shows that it is there already."""
+    effect, connection = claim.effect, runtime.ledger.connection
+    notice, send = (
+        public_notices.get(connection, effect.notice),
+        public_notices.send(connection, effect.notice, effect.broker),
+    )
+    if notice is None or send is None or send.state in ("delivered", "withheld"):
+        return EffectResult.skipped("delivered or withheld before")
+    settings = runtime.profile.alerts.brokers.get(effect.broker)
+    obstacle = _obstacle(connection, notice, settings, effect.broker)
+    body = public_notices.body(connection, notice.id, send.form, send.variant)
+    if obstacle is not None or settings is None:
+        reason = obstacle or f"the site profile has no broker {effect.broker} any more"
+        return EffectResult(
+            {"withheld": reason}, lambda tx: public_notices.withhold(tx, notice.id, effect.broker, reason)
+        )
+    if body is None:
+        raise BadInput(f"Cannot send the notice {effect.name} about {effect.superevent}: its bytes are gone.")
+    place, again = _send(notice, send, body, settings, runtime)
+
+    def commit(tx: Transaction) -> None:
+        now = runtime.clock.now()
+        if public_notices.delivered(tx, notice.id, effect.broker, place.partition, place.offset, now):
+            _follow_up(tx, notice, now, runtime)
+
+    detail = {"partition": place.partition, "offset": place.offset, "bytes": len(body)}
+    return EffectResult({**detail, **({"found": True} if again else {})}, commit)
+
+
+def _obstacle(connection: Any, notice: PublicNotice, settings: BrokerSettings | None, name: str) -> str | None:
+    """Return why a notice must not be sent at this very moment, or None."""
+    if settings is None:
+        return f"the site profile has no broker {name} any more"
+    if notice.category not in settings.categories:
+        return f"the broker {name} is for {', '.join(settings.categories)} superevents only"
+    return alert_switch.obstacle(connection, settings)
+
+
+def _send(
+    notice: PublicNotice, send: Send, body: bytes, settings: BrokerSettings, runtime: Runtime
+) -> tuple[Delivered, bool]:
+    """Return where the notice is, and whether it was there before."""
+    broker, key = publisher(send.broker, settings), str(notice.record and notice.record["superevent_id"])
+    if send.tries and send.partition is not None and send.mark is not None and settings.read_back:
+        found = broker.find(send.partition, send.mark, _recognise(notice, body, send.form))
+        if found is not None:
+            return found, True
+    partition = broker.partition_of(key) if send.partition is None else send.partition
+    mark = broker.end_of(partition) if send.mark is None and settings.read_back else send.mark or 0
+    with runtime.ledger.transaction() as tx:
+        leases.check(tx, runtime.lease)
+        public_notices.begin_send(tx, notice.id, send.broker, partition, mark)
+    hit("notice.before_send")
+    place = broker.send(key, body, headers_of(notice, send.form, settings), partition)
+    hit("notice.after_send")
+    return place, False
+
+
+def headers_of(notice: PublicNotice, form: str, settings: BrokerSettings) -> dict[str, bytes]:
+    """Return the headers of a notice: those that SCiMMA's clients write, and none for GCN but the identity."""
+    headers = {"_id": uuid.UUID(str(notice.uid)).bytes}
+    if form == "avro":
+        headers["_format"] = b"avro"
+    if settings.test:
+        headers["_test"] = b"true"
+    return headers
+
+
+def _recognise(notice: PublicNotice, body: bytes, form: str) -> Callable[[Any], bool]:
+    """Return what tells our message from others: its identity, or the very same bytes."""
+    identity = uuid.UUID(str(notice.uid)).bytes
+
+    def is_it(message: Any) -> bool:
+        headers = dict(message.headers() or ())
+        return bool(headers.get("_id") == identity or message.value() == body)
+
+    return is_it
+
+
+def _follow_up(tx: Transaction, notice: PublicNotice, now: float, runtime: Runtime) -> None:
+    """What follows once the first broker has a notice."""
+    key, kind = notice.superevent, kind_named(notice.kind)
+    store = StoreNotice(key, notice.id, notice.name)
+    effects.ask_for(tx, store, now)
+    if kind.sent_label is not None:
+        effects.ask_for(tx, LabelSent(key, notice.id, notice.name, kind.sent_label, after=store.key), now)
+    for form in dict.fromkeys(["json", *(send.form for send in public_notices.sends(tx, notice.id))]):
+        effects.ask_for(tx, UploadNotice(key, notice.id, notice.name, form), now)
+    schedule_second(tx, notice, now, runtime)

@@ -1,0 +1,160 @@
+"""Telling GraceDB of a notice: the notice itself, its files, its label; and making superevents and files public."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gwbatch.alerts import kind_named
+from gwbatch.config.alerts import BrokerSettings
+from gwbatch.effects.notices import (
+    DraftCircular,
+    Expose,
+    LabelSent,
+    PreferPipelineEvent,
+    StoreNotice,
+    TagFile,
+    UploadNotice,
+)
+from gwbatch.errors import BadInput
+from gwbatch.executors.gracedb import upload_file, write_label
+from gwbatch.executors.registry import Claim, EffectResult, executor
+from gwbatch.failpoints import hit
+from gwbatch.gracedb import GraceDB, GraceDBError, accept, translate_errors
+from gwbatch.ledger import Transaction, effects, public_notices
+from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.runtime import Runtime
+
+NOT_OFFERED = (404, 405, 410, 501)
+TAGS = ("em_follow", "public")
+
+
+@executor(StoreNotice)
+def store(claim: Claim[StoreNotice], runtime: Runtime) -> EffectResult:
+    """Have GraceDB keep the notice; a server that keeps no notices has its files."""
+    notice, target = _notice(claim.effect.notice, runtime), runtime.graceid(claim.effect.superevent)
+    body = public_notices.body(runtime.ledger.connection, notice.id, "json")
+    if body is None:
+        raise BadInput(f"Cannot store the notice {notice.name} about {target}: its bytes are gone.")
+    number = _store(target, notice, body, runtime.gracedb(), repeated=claim.repeated)
+
+    def commit(tx: Transaction) -> None:
+        now = runtime.clock.now()
+        public_notices.stored(tx, notice.id, now)
+        if number is not None and kind_named(notice.kind).circular is not None:
+            effects.ask_for(tx, DraftCircular(claim.effect.superevent, notice.id, notice.name), now)
+
+    return EffectResult({"N": number} if number is not None else {"skipped": "the server keeps no notices"}, commit)
+
+
+def _store(target: str, notice: PublicNotice, body: bytes, server: GraceDB, *, repeated: bool) -> int | None:
+    """Return the number that GraceDB gave the notice; None if it keeps none."""
+    try:
+        with translate_errors(f"store the notice {notice.name} of {target}"):
+            if repeated:
+                known = _stored_before(target, notice, server)
+                if known is not None:
+                    return known
+            filename = f"{target}-{notice.name}.json"
+            answer = server.client.create_notice(target, filename, filecontents=body).json()
+            hit("notice.after_store")
+            return int(answer["N"])
+    except GraceDBError as error:
+        if error.status in NOT_OFFERED:
+            return None
+        raise
+    except RuntimeError as error:  # what the client raises where a server does not offer notices
+        if "notice" not in str(error):
+            raise
+        return None
+
+
+def _stored_before(target: str, notice: PublicNotice, server: GraceDB) -> int | None:
+    """Return the number of a stored notice with this very content, told by when it was created."""
+    for one in server.client.notices(target).json()["notices"]:
+        known = json.loads(server.download(target, f"{one['filename']},{one.get('file_version') or 0}"))
+        same = (known.get("time_created"), known.get("alert_type"))
+        if notice.record is not None and same == (notice.time_created, notice.record["alert_type"]):
+            return int(one["N"])
+    return None
+
+
+@executor(UploadNotice)
+def upload(claim: Claim[UploadNotice], runtime: Runtime) -> EffectResult:
+    """Upload the bytes that were sent, with the brokers they went to."""
+    effect, connection = claim.effect, runtime.ledger.connection
+    notice, target = _notice(effect.notice, runtime), runtime.graceid(effect.superevent)
+    sends = [send for send in public_notices.sends(connection, notice.id) if send.form == effect.form]
+    variant = sends[0].variant if sends else 0
+    body = public_notices.body(connection, notice.id, effect.form, variant)
+    if body is None:
+        raise BadInput(f"Cannot upload the notice {notice.name} about {target}: its bytes are gone.")
+    brokers = [runtime.profile.alerts.brokers.get(send.broker) for send in sends]
+    comment = _comment(notice, [broker for broker in brokers if broker is not None])
+    filename = f"{target}-{kind_named(notice.kind).alert_type.lower()}.{effect.form}"
+    upload_file(target, filename, body, comment, TAGS, runtime.gracedb(), repeated=claim.repeated)
+    return EffectResult({"filename": filename})
+
+
+def _comment(notice: PublicNotice, brokers: list[BrokerSettings]) -> str:
+    places = ", ".join(f"kafka://{broker.bootstrap}/{broker.topic}" for broker in brokers)
+    return f"Public {notice.name} notice" + (f" sent to {places}" if places else "")
+
+
+@executor(LabelSent)
+def label(claim: Claim[LabelSent], runtime: Runtime) -> EffectResult:
+    """Say on the superevent that the notice was sent."""
+    target = runtime.graceid(claim.effect.superevent)
+    write_label(target, claim.effect.label, runtime.gracedb())
+    return EffectResult(
+        {"target": target}, lambda tx: public_notices.labelled(tx, claim.effect.notice, runtime.clock.now())
+    )
+
+
+@executor(Expose)
+def expose(claim: Claim[Expose], runtime: Runtime) -> EffectResult:
+    """Make a superevent public; doing so twice changes nothing."""
+    target = runtime.graceid(claim.effect.superevent)
+    with translate_errors(f"make {target} public"):
+        runtime.gracedb().client.modify_permissions(target, "expose")
+        hit("gracedb.after_expose")
+    return EffectResult({"target": target})
+
+
+@executor(TagFile)
+def tag(claim: Claim[TagFile], runtime: Runtime) -> EffectResult:
+    """Tag the log message that brought a file."""
+    effect, target, client = claim.effect, runtime.graceid(claim.effect.target), runtime.gracedb().client
+    name, _, version = effect.file.partition(",")
+    with accept("already"), translate_errors(f"tag {effect.file} of {target}"):
+        body = client.logs(target).json()
+        entry = next((entry for entry in body.get("logs", body.get("log", [])) if _brought(entry, name, version)), None)
+        if entry is None:
+            return EffectResult.skipped(f"no log message brought {effect.file}")
+        if effect.tag in entry.get("tag_names", ()):
+            return EffectResult.skipped("tagged before")
+        client.add_tag(target, entry["N"], effect.tag)
+    return EffectResult({"target": target})
+
+
+@executor(PreferPipelineEvent)
+def prefer(claim: Claim[PreferPipelineEvent], runtime: Runtime) -> EffectResult:
+    """Name the best event of a pipeline, on servers that keep them."""
+    target = runtime.graceid(claim.effect.superevent)
+    try:
+        with accept("already"), translate_errors(f"make {claim.effect.event} the pipeline-preferred event of {target}"):
+            runtime.gracedb().client.add_pipeline_preferred_event(target, claim.effect.event)
+    except UserWarning as error:
+        return EffectResult.skipped(str(error))
+    return EffectResult({"target": target})
+
+
+def _brought(entry: dict[str, Any], name: str, version: str) -> bool:
+    return entry.get("filename") == name and str(entry.get("file_version") or 0) == (version or "0")
+
+
+def _notice(number: int, runtime: Runtime) -> PublicNotice:
+    found = public_notices.get(runtime.ledger.connection, number)
+    if found is None:
+        raise BadInput(f"There is no notice {number}.")
+    return found

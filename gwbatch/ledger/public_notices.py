@@ -1,0 +1,273 @@
+"""Public notices as rows: planned, frozen with their bytes, sent to each broker, stored in GraceDB."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gwbatch.ledger.database import Transaction, query
+
+OPEN = ("planned", "frozen")
+
+
+@dataclass(frozen=True)
+class PublicNotice:
+    """One notice.
+
+    Attributes
+    ----------
+    superevent : str
+        Key of the superevent.
+    ordinal : int
+        1 for the first of its kind about the superevent.
+    state : str
+        ``planned``, ``refused``, ``frozen``, ``dry-run``, ``withheld``, ``delivered`` (to a broker) or ``stored`` (in
+        GraceDB).
+    orders : dict
+        Who ordered it (``by``), why (``why``), and which files it shall have (``files``, product to ``NAME,VERSION``).
+    planned, frozen, delivered, stored, labelled, drafted : float or None
+        Unix time in s.
+    record : dict or None
+        The notice without its maps, once it is frozen.
+    decision : dict or None
+        What it was made of, and what was missing.
+    """
+
+    id: int
+    superevent: str
+    kind: str
+    ordinal: int
+    state: str
+    reason: str | None
+    orders: dict[str, Any]
+    category: str
+    planned: float
+    frozen: float | None
+    delivered: float | None
+    stored: float | None
+    labelled: float | None
+    drafted: float | None
+    uid: str | None
+    time_created: str | None
+    record: dict[str, Any] | None
+    decision: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """The notice among those about its superevent: ``preliminary``, ``update-2``."""
+        return self.kind if self.ordinal == 1 else f"{self.kind}-{self.ordinal}"
+
+
+@dataclass(frozen=True)
+class Send:
+    """A notice on its way to one broker."""
+
+    notice: int
+    broker: str
+    topic: str
+    form: str
+    variant: int
+    left_out: str | None
+    state: str
+    reason: str | None
+    round: int
+    tries: int
+    partition: int | None
+    mark: int | None
+    offset: int | None
+    delivered: float | None
+
+
+def plan(
+    tx: Transaction,
+    superevent: str,
+    category: str,
+    kind: str,
+    now: float,
+    occasion: str = "",
+    orders: Mapping[str, Any] | None = None,
+) -> PublicNotice | None:
+    """Write a notice down; None if the occasion has asked for it already, and it was not refused."""
+    values = {"superevent": superevent, "kind": kind, "occasion": occasion, "category": category, "now": now}
+    values["orders"] = json.dumps(dict(orders or {}))
+    row = tx.execute(query("plan_notice"), values).fetchone()
+    if row is None:
+        row = tx.execute(query("plan_notice_again"), values).fetchone()
+    return None if row is None else get(tx, row["id"])
+
+
+def get(tx: Transaction, notice: int) -> PublicNotice | None:
+    """Return a notice by its number."""
+    row = tx.execute("SELECT * FROM public_notices WHERE id = ?", (notice,)).fetchone()
+    return None if row is None else _notice(row)
+
+
+def about(tx: Transaction, superevent: str) -> list[PublicNotice]:
+    """Return the notices about a superevent, in the order in which they were planned."""
+    rows = tx.execute("SELECT * FROM public_notices WHERE superevent = ? ORDER BY id", (superevent,))
+    return [_notice(row) for row in rows.fetchall()]
+
+
+def refuse(tx: Transaction, notice: int, reason: str) -> None:
+    """Note why a notice does not go out."""
+    tx.execute(
+        "UPDATE public_notices SET state = 'refused', reason = ? WHERE id = ? AND state = 'planned'", (reason, notice)
+    )
+
+
+def freeze(
+    tx: Transaction,
+    notice: int,
+    state: str,
+    uid: str,
+    record: Mapping[str, Any],
+    decision: Mapping[str, Any],
+    now: float,
+) -> None:
+    """Fix what a notice says (`record`, without its maps)."""
+    tx.execute(
+        query("freeze_notice"),
+        {
+            "id": notice,
+            "state": state,
+            "uid": uid,
+            "time_created": record["time_created"],
+            "record": json.dumps(dict(record)),
+            "decision": json.dumps(dict(decision)),
+            "now": now,
+        },
+    )
+
+
+# ---- bodies ------------------------------------------------------------------------------------------------
+
+
+def put_body(tx: Transaction, notice: int, form: str, variant: int, body: bytes) -> None:
+    """Keep the bytes of a notice in one form."""
+    digest = hashlib.sha256(body).hexdigest()
+    values = {"notice": notice, "form": form, "variant": variant, "body": body, "size": len(body), "sha256": digest}
+    tx.execute(query("put_body"), values)
+
+
+def body(tx: Transaction, notice: int, form: str, variant: int = 0) -> bytes | None:
+    """Return the bytes of a notice; None if it was never frozen in this form, or so long ago that they are gone."""
+    row = tx.execute(
+        "SELECT body FROM public_bodies WHERE notice = ? AND form = ? AND variant = ?", (notice, form, variant)
+    ).fetchone()
+    return None if row is None else row["body"]
+
+
+def forget_bodies(tx: Transaction, before: float, long_before: float) -> int:
+    """Drop the bytes of notices that are through since `before`, and of those withheld since `long_before` (Unix s)."""
+    return tx.execute(query("forget_bodies"), {"before": before, "long_before": long_before}).rowcount
+
+
+# ---- sends -------------------------------------------------------------------------------------------------
+
+
+def put_send(
+    tx: Transaction,
+    notice: int,
+    broker: str,
+    topic: str,
+    form: str,
+    variant: int,
+    left_out: str | None,
+    withheld: str | None = None,
+) -> None:
+    """Note that a broker shall get a notice, or why not."""
+    state = "waiting" if withheld is None else "withheld"
+    values = {"notice": notice, "broker": broker, "topic": topic, "form": form, "variant": variant}
+    tx.execute(query("put_send"), {**values, "left_out": left_out, "state": state, "reason": withheld})
+
+
+def send(tx: Transaction, notice: int, broker: str) -> Send | None:
+    """Return how far a notice has come on its way to a broker."""
+    row = tx.execute("SELECT * FROM public_sends WHERE notice = ? AND broker = ?", (notice, broker)).fetchone()
+    return None if row is None else Send(**dict(row))
+
+
+def sends(tx: Transaction, notice: int) -> list[Send]:
+    """Return how far a notice has come on its way to each broker."""
+    rows = tx.execute("SELECT * FROM public_sends WHERE notice = ? ORDER BY broker", (notice,))
+    return [Send(**dict(row)) for row in rows.fetchall()]
+
+
+def begin_send(tx: Transaction, notice: int, broker: str, partition: int, mark: int) -> None:
+    """Note, before a notice is handed to a broker, where it will be on the topic if it gets there.
+
+    Parameters
+    ----------
+    mark : int
+        The end of the partition now; that of the first try stays.
+    """
+    tx.execute(
+        "UPDATE public_sends SET state = 'sending', tries = tries + 1, partition = coalesce(partition, ?), "
+        "mark = coalesce(mark, ?), reason = NULL WHERE notice = ? AND broker = ?",
+        (partition, mark, notice, broker),
+    )
+
+
+def delivered(tx: Transaction, notice: int, broker: str, partition: int, offset: int, now: float) -> bool:
+    """Note that a broker has a notice; whether it is the first one that does."""
+    tx.execute(
+        "UPDATE public_sends SET state = 'delivered', reason = NULL, partition = ?, offset = ?, delivered = ? "
+        "WHERE notice = ? AND broker = ?",
+        (partition, offset, now, notice, broker),
+    )
+    return tx.execute(query("deliver_notice"), {"id": notice, "now": now}).rowcount == 1
+
+
+def withhold(tx: Transaction, notice: int, broker: str, reason: str) -> None:
+    """Note why a broker does not get a notice until somebody orders it."""
+    tx.execute(
+        "UPDATE public_sends SET state = 'withheld', reason = ? WHERE notice = ? AND broker = ?",
+        (reason, notice, broker),
+    )
+    tx.execute(query("withhold_notice"), {"id": notice, "reason": reason})
+
+
+def release(tx: Transaction, notice: int) -> list[Send]:
+    """Let a notice that was withheld go to its brokers; return where to."""
+    tx.execute(
+        "UPDATE public_sends SET state = 'waiting', reason = NULL, round = round + 1 "
+        "WHERE notice = ? AND state = 'withheld'",
+        (notice,),
+    )
+    tx.execute(
+        "UPDATE public_notices SET state = 'frozen', reason = NULL WHERE id = ? AND state = 'withheld'", (notice,)
+    )
+    return [one for one in sends(tx, notice) if one.state == "waiting"]
+
+
+# ---- afterwards --------------------------------------------------------------------------------------------
+
+
+def stored(tx: Transaction, notice: int, now: float) -> None:
+    """GraceDB has the notice."""
+    tx.execute("UPDATE public_notices SET stored = ?, state = 'stored' WHERE id = ?", (now, notice))
+
+
+def labelled(tx: Transaction, notice: int, now: float) -> None:
+    """The superevent bears the label that says so."""
+    tx.execute("UPDATE public_notices SET labelled = ? WHERE id = ?", (now, notice))
+
+
+def drafted(tx: Transaction, notice: int, now: float) -> None:
+    """A circular was drafted about the notice."""
+    tx.execute("UPDATE public_notices SET drafted = ? WHERE id = ?", (now, notice))
+
+
+def merge(tx: Transaction, gone: str, kept: str) -> None:
+    """Two descriptions of one superevent are one now."""
+    tx.execute("UPDATE OR IGNORE public_notices SET superevent = ? WHERE superevent = ?", (kept, gone))
+
+
+def _notice(row: Any) -> PublicNotice:
+    values = {name: row[name] for name in PublicNotice.__dataclass_fields__}
+    for name in ("orders", "record", "decision"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    return PublicNotice(**values)

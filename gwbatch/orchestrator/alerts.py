@@ -1,0 +1,228 @@
+"""The chain of public alerts: which labels, timers and people ask for which notice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gwbatch.alerts import AlertKind, kind_named
+from gwbatch.alerts.judgement import refusal_at_start
+from gwbatch.alerts.kinds import DQOK, VETOES, kind_asked_for_by
+from gwbatch.config.policy import Policy
+from gwbatch.config.profile import Profile
+from gwbatch.effects import Effect
+from gwbatch.effects.kinds import Label, Log
+from gwbatch.effects.notices import Expose, FreezeNotice, PreferPipelineEvent, PublishNotice
+from gwbatch.errors import BadInput
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.decorators import every, igwn_alert, on
+from gwbatch.handlers.messages import ReleaseNotice, RequestDataQuality, SecondNotice, SendNotice
+from gwbatch.keys import creation_of
+from gwbatch.ledger import effects, messages, public_notices
+from gwbatch.model import Decision
+from gwbatch.orchestrator.superevents import carry_out, record  # its handlers see an alert before ours
+from gwbatch.orchestrator.topics import SUPEREVENT_TOPICS
+from gwbatch.superevents import Manager, Superevent
+from gwbatch.superevents.admission import added_label
+from gwbatch.superevents.manager import EARLY_WARNING
+from gwbatch.superevents.ranking import preference
+
+DQR_REQUEST = "DQR_REQUEST"
+DAY = 86400.0
+SENT = ("frozen", "delivered", "stored")
+
+
+def chain_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
+    """Return the topics that the chain follows: none where alerts are off."""
+    return () if profile.alerts.mode == "off" else SUPEREVENT_TOPICS
+
+
+# ---- labels ------------------------------------------------------------------------------------------------
+
+
+@igwn_alert.handler(chain_topics, queue="superevent", name="gwbatch.alerts.handle_superevent")
+def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
+    """A label on a superevent asks for a notice, or no longer stands against one."""
+    superevent = _followed(alert, context)
+    if superevent is None:
+        return
+    label, alert_type = added_label(alert), alert.get("alert_type")
+    if alert_type == "label_added":
+        kind = kind_asked_for_by(label)
+        if kind is not None:
+            yield from plan(kind, superevent, f"the label {label} was set", context, _occasion(kind, alert, context))
+        if label == EARLY_WARNING:
+            due = context.now + context.policy.alerts.dqr_after_early_warning
+            context.schedule(RequestDataQuality(superevent.key), due, superevent.key)
+    if (alert_type == "label_added" and label == DQOK) or (alert_type == "label_removed" and label in VETOES):
+        yield from _plan_again(superevent, context)
+
+
+def _followed(alert: Mapping[str, Any], context: Context) -> Superevent | None:
+    """The superevent of an alert, if it is one that gets notices."""
+    data = alert.get("object")
+    name = data.get("superevent_id") if isinstance(data, Mapping) else None
+    if not isinstance(name, str) or context.foreign_server(alert):
+        return None
+    superevent = context.mirror.superevent_named(name)
+    covered = superevent is not None and context.profile.alerts.covers(superevent.category)
+    return superevent if covered else None
+
+
+def _occasion(kind: AlertKind, alert: Mapping[str, Any], context: Context) -> str:
+    """An automatic notice goes out once; a signoff is told from the next by the alert about its label."""
+    if kind.is_automatic:
+        return ""
+    data = alert.get("data")
+    created = data.get("created") if isinstance(data, Mapping) else None
+    return f"{created} {messages.digest_of(context.tx, context.message_id)}"
+
+
+def _plan_again(superevent: Superevent, context: Context) -> Iterator[Effect]:
+    """Plan the notices that a veto has stopped, now that it has gone."""
+    for notice in public_notices.about(context.tx, superevent.key):
+        young = context.now - notice.planned < context.policy.alerts.oldest
+        if notice.state == "refused" and young and (notice.reason or "").startswith("blocked"):
+            yield from plan(kind_named(notice.kind), superevent, "what blocked it has gone", context)
+
+
+# ---- planning ----------------------------------------------------------------------------------------------
+
+
+def plan(
+    kind: AlertKind,
+    superevent: Superevent,
+    why: str,
+    context: Context,
+    occasion: str = "",
+    orders: Mapping[str, Any] | None = None,
+) -> Iterator[Effect]:
+    """Plan a notice, once for each occasion: it is judged, frozen and sent as soon as its files are there."""
+    reason = refusal_at_start(kind, frozenset(superevent.labels)) or _nothing_to_retract(kind, superevent, context)
+    if reason is not None:
+        context.record(Decision("no_notice", superevent.key, {"notice": kind.name}, reason))
+        return
+    if kind.reselects:
+        decisions = Manager(context.policy).reselect(superevent, context.mirror)
+        record(decisions, context)
+        yield from carry_out(decisions, context)
+    notice = public_notices.plan(
+        context.tx, superevent.key, superevent.category, kind.name, context.now, occasion, orders
+    )
+    if notice is None:
+        return
+    context.record(Decision("notice", superevent.key, {"notice": notice.name}, why))
+    if context.profile.alerts.expose and superevent.category == "production" and _writes(context) and kind.has_event:
+        yield Expose(superevent.key, after=creation_of(superevent.key))
+    yield FreezeNotice(superevent.key, notice.id, notice.name, str(context.message_id))
+    effects.wake(context.tx, FreezeNotice(superevent.key, notice.id, notice.name).subject)
+
+
+def _nothing_to_retract(kind: AlertKind, superevent: Superevent, context: Context) -> str | None:
+    if kind.has_event or context.policy.alerts.retract_unannounced:
+        return None
+    sent = any(notice.state in SENT for notice in public_notices.about(context.tx, superevent.key))
+    return None if sent else "nothing has been announced that could be retracted"
+
+
+def _writes(context: Context) -> bool:
+    """Whether the chain writes to GraceDB: not in a dry run beside another system."""
+    return not context.profile.alerts.dry_run
+
+
+# ---- timers ------------------------------------------------------------------------------------------------
+
+
+@on(SecondNotice, name="gwbatch.alerts.handle_second")
+def handle_second(message: SecondNotice, context: Context) -> Iterator[Effect]:
+    """Some minutes after a preliminary notice: the second one, of the event that is preferred now."""
+    superevent, kind = context.mirror.superevent(message.superevent), kind_named(message.kind)
+    if superevent is None:
+        return
+    if _writes(context):
+        yield from _prefer_best_of_pipelines(superevent, context)
+        if kind.name == "second-preliminary":
+            yield Label(superevent.key, DQR_REQUEST)
+    why = f"{context.policy.alerts.second_after:g} s have passed since the first"
+    yield from plan(kind, superevent, why, context)
+
+
+def _prefer_best_of_pipelines(superevent: Superevent, context: Context) -> Iterator[Effect]:
+    best: dict[str, Any] = {}
+    for event in (context.mirror.event(graceid) for graceid in superevent.events):
+        if event is None or event.group not in ("cbc", "burst"):
+            continue
+        known = best.get(event.pipeline)
+        if known is None or preference(event, context.policy) > preference(known, context.policy):
+            best[event.pipeline] = event
+    for event in best.values():
+        yield PreferPipelineEvent(superevent.key, event.graceid, str(context.message_id))
+
+
+@on(RequestDataQuality, name="gwbatch.alerts.handle_data_quality_request")
+def handle_data_quality_request(message: RequestDataQuality, context: Context) -> Iterator[Effect]:
+    """Some minutes after an early warning: ask for a data quality report."""
+    superevent = context.mirror.superevent(message.superevent)
+    if superevent is not None and _writes(context):
+        yield Label(superevent.key, DQR_REQUEST)
+
+
+# ---- orders ------------------------------------------------------------------------------------------------
+
+
+@on(SendNotice, name="gwbatch.alerts.handle_order")
+def handle_order(order: SendNotice, context: Context) -> Iterator[Effect]:
+    """Somebody wants a notice sent."""
+    superevent = context.mirror.superevent(order.superevent)
+    if superevent is None:
+        raise BadInput(f"There is no superevent {order.superevent!r}.")
+    if not context.profile.alerts.covers(superevent.category):
+        raise BadInput(
+            f"Cannot send a notice about {order.superevent}: alerts about {superevent.category} superevents are off "
+            "(alerts.mode in the site profile)."
+        )
+    kind = kind_named(order.kind)
+    because = f" ({order.why})" if order.why else ""
+    yield Log(
+        superevent.key, f"User {order.by} ordered the {kind.name} notice{because}.", ("em_follow",), f"order/{order.at}"
+    )
+    if order.event and order.event != superevent.preferred:
+        event = context.mirror.event(order.event)
+        if event is None or event.graceid not in superevent.events:
+            raise BadInput(f"{order.event} is no member of {superevent.key}.")
+        # Other software waits for this sentence.
+        text = f"User {order.by} queued a preferred event change to {event.graceid}."
+        yield Log(superevent.key, text, ("em_follow",), f"order/{order.at}/prefer")
+        detail = {"preferred": event.graceid, "t_0": event.gpstime}
+        decisions = [Decision("update", superevent.key, detail, f"ordered by {order.by}")]
+        record(decisions, context)
+        yield from carry_out(decisions, context)
+    orders = {"by": order.by, "why": order.why, "files": order.files}
+    yield from plan(kind, superevent, f"ordered by {order.by}{because}", context, f"{order.by} {order.at}", orders)
+
+
+@on(ReleaseNotice, name="gwbatch.alerts.handle_release")
+def handle_release(order: ReleaseNotice, context: Context) -> Iterator[Effect]:
+    """Somebody wants a notice sent that was withheld."""
+    notice = public_notices.get(context.tx, order.notice)
+    if notice is None:
+        raise BadInput(f"There is no notice {order.notice}.")
+    waiting = public_notices.release(context.tx, notice.id)
+    if not waiting:
+        raise BadInput(
+            f"Cannot release the notice {notice.name} about {notice.superevent}: no broker is waiting for it."
+        )
+    reason = f"released by {order.by}" + (f": {order.why}" if order.why else "")
+    context.record(Decision("notice", notice.superevent, {"notice": notice.name}, reason))
+    for send in waiting:
+        yield PublishNotice(notice.superevent, notice.id, notice.name, send.broker, send.round)
+
+
+# ---- housekeeping ------------------------------------------------------------------------------------------
+
+
+@every(3600, name="gwbatch.alerts.forget")
+def forget(_tick: dict[str, Any], context: Context) -> None:
+    """Drop the bytes of old notices that everybody has; what they said stays."""
+    keep = context.profile.keep_days * DAY
+    public_notices.forget_bodies(context.tx, context.now - keep, context.now - 10 * keep)
