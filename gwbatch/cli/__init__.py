@@ -23,6 +23,7 @@ COMMANDS = {
     "job": ("job", "Run one computation by hand: localize, plots, conversions."),
     "deploy": ("deploy", "Run dispatcher and console as jobs of the batch system."),
     "dag": ("dag", "Write the annotation of events as a DAG for a cluster."),
+    "alerts": ("alerts", "List and show public notices; send, withhold, stop them."),
     "superevent": ("superevent", "List and show superevents; annotate again, choose the preferred event."),
     "jobs": ("jobs", "List and show jobs; release, cancel or retry one."),
     "deadletter": ("deadletter", "List, show and retry what could not be processed."),

@@ -64,6 +64,7 @@ def render(found: dict[str, Any]) -> RenderableType:
         *_trouble(found),
         _superevents(found),
         *_externals(found),
+        *_notices(found),
         _work(found),
         latency_table(found["latencies"]),
     ]
@@ -85,7 +86,8 @@ def _trouble(found: dict[str, Any]) -> list[RenderableType]:
     """What is wrong, in words, before anything else."""
     from rich.text import Text
 
-    return [Text(f"! {line}", style="yellow") for line in found["wrong"]]
+    stopped = {one["text"] for one in found["findings"] if one["key"] == "alerts stopped"}
+    return [Text(f"! {line}", style="bold red" if line in stopped else "yellow") for line in found["wrong"]]
 
 
 def _superevents(found: dict[str, Any]) -> RenderableType:
@@ -129,6 +131,34 @@ def _externals(found: dict[str, Any]) -> list[RenderableType]:
             next(coincidence_lines([row]), ""),
         )
     return [table]
+
+
+def _notices(found: dict[str, Any]) -> list[RenderableType]:
+    """Public notices, where alerts are on or were."""
+    from rich.table import Table
+
+    alerts = found["alerts"]
+    if alerts["mode"] == "off" and not alerts["notices"]:
+        return []
+    columns = ("notice", "state", "planned (UTC)", "frozen after", "brokers")
+    how = f"{alerts['mode']}{', dry run' if alerts['dry_run'] else ''}{', STOPPED' if alerts['stopped'] else ''}"
+    table = Table(*columns, title=f"Public alerts ({how})", title_justify="left", expand=True)
+    for row in alerts["notices"]:
+        frozen = "" if row["frozen"] is None else f"{row['frozen'] - row['planned']:.2f} s"
+        table.add_row(
+            f"{row['superevent_id'] or row['superevent']}/{row['name']}",
+            row["state"],
+            time.strftime("%m-%d %H:%M:%S", time.gmtime(row["planned"])),
+            frozen,
+            row["reason"] or " ".join(_arrival(row, send) for send in row["brokers"]),
+        )
+    return [table]
+
+
+def _arrival(row: dict[str, Any], send: dict[str, Any]) -> str:
+    if send["delivered"] is None:
+        return f"{send['broker']}: {send['state']}"
+    return f"{send['broker']} +{send['delivered'] - row['frozen']:.2f} s"
 
 
 def coincidence_lines(externals: list[dict[str, Any]]) -> Iterator[str]:

@@ -263,6 +263,7 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "dead letters",
             "disk",
             "clock",
+            "alert",
         ]
     )
     after: float = 30.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from gwbatch.ledger.database import Ledger
+from gwbatch.ledger.database import Ledger, query
 
 GIB = 2**30
 
@@ -49,6 +49,7 @@ class Limits:
     lag: tuple[float, float] = (100.0, 10_000.0)
     disk_free: tuple[float, float] = (5 * GIB, 1 * GIB)
     clock_behind: tuple[float, float] = (1.0, 30.0)
+    notice_age: tuple[float, float] = (10.0, 90.0)
     silence: float = 0.0
     recent: float = 86400.0
 
@@ -64,6 +65,7 @@ def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Fin
         *_machine(ledger, report, limits),
         *_waveforms(ledger),
         *_completeness(ledger, report, limits),
+        *_alerts(ledger, report, limits),
     ]
     return sorted(found, key=lambda finding: -finding.level)
 
@@ -154,6 +156,44 @@ def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Ite
         brought = "SELECT 1 FROM products WHERE name = ? AND path IS NULL AND created > ? LIMIT 1"
         if not ledger.read(brought, (name, since)):
             yield Finding(Level.CRITICAL, f"not made {name}", text)
+
+
+def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    """Whether alerts are stopped, and every notice that has not reached whom it should."""
+    alerts = report["alerts"]
+    if alerts["mode"] == "off":
+        return
+    if alerts["stopped"] is not None:
+        off = alerts["stopped"]
+        why = f": {off['why']}" if off["why"] else ""
+        text = f"alerts are stopped (by {off['by']}{why}); go on with: gwbatch alerts enable"
+        yield Finding(Level.CRITICAL, "alerts stopped", text)
+    for row in ledger.read(query("unfinished_notices")):
+        yield from _unfinished(row, report["time"], limits)
+
+
+def _unfinished(row: Any, now: float, limits: Limits) -> Iterator[Finding]:
+    what = f"notice {row['superevent_id'] or row['superevent']}/{row['kind']}"
+    if row["ordinal"] > 1:
+        what += f"-{row['ordinal']}"
+    if row["state"] == "planned":
+        age = now - row["planned"]
+        yield from _above(f"alert {row['id']}", age, limits.notice_age, f"{what} has not been written for {age:.0f} s")
+    elif row["state"] == "withheld" and row["frozen"] is not None and now - row["frozen"] < limits.recent:
+        text = f"{what} is withheld: {row['reason']}; to send it: gwbatch alerts release {row['id']}"
+        yield Finding(Level.WARNING, f"alert {row['id']}", text)
+    elif row["send_state"] in ("waiting", "sending"):
+        age = now - row["frozen"]
+        text = f"{what} has not reached the broker {row['broker']} for {age:.0f} s"
+        yield from _above(f"alert {row['id']} {row['broker']}", age, limits.notice_age, text)
+    elif row["send_state"] == "withheld" and row["send_reason"] != "dry run" and now - row["frozen"] < limits.recent:
+        text = f"{what} is withheld from the broker {row['broker']}: {row['send_reason']}"
+        yield Finding(Level.WARNING, f"alert {row['id']} {row['broker']}", text)
+    elif row["state"] == "delivered":
+        age = now - row["delivered"]
+        yield from _above(
+            f"alert {row['id']} gracedb", age, limits.effect_age, f"{what} is not in GraceDB after {age:.0f} s"
+        )
 
 
 def _clock_behind(ledger: Ledger) -> float:

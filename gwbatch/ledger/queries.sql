@@ -217,3 +217,8 @@ LEFT JOIN public_sends AS p ON p.notice = n.id
 WHERE n.state IN ('planned', 'frozen', 'withheld') OR (n.state IN ('delivered', 'stored') AND p.state <> 'delivered')
    OR n.state = 'delivered'
 ORDER BY n.id;
+
+-- name: first_message_about
+-- When the first alert about an event was published, and when it was decided on.
+SELECT m.published, d.at FROM decisions AS d JOIN messages AS m ON m.id = d.message_id
+WHERE json_extract(d.detail, '$.event') = ? AND d.action IN ('create', 'add_event') ORDER BY d.id LIMIT 1;

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from gwbatch.ledger import alert_views
 from gwbatch.ledger.database import Ledger, query
 from gwbatch.ledger.health import Limits, findings
 
@@ -33,6 +34,7 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "superevents": superevents(ledger),
         "external_events": external_events(ledger),
         "dead_letters": {"count": _count_dead(ledger), "newest": dead_letters(ledger, limit=5)},
+        "alerts": alert_views.overview(ledger),
         "latencies": latencies(ledger),
     }
     wrong = findings(ledger, found, Limits())
@@ -218,6 +220,10 @@ def latencies(ledger: Ledger) -> dict[str, dict[str, Any]]:
         if row["submitted"] and row["started"]:
             stages[f"job {row['kind']}: waiting"].append(max(0.0, row["started"] - row["submitted"]))
             stages[f"job {row['kind']}: running"].append(row["finished"] - row["started"])
+    for row in ledger.read("SELECT * FROM public_notices WHERE frozen IS NOT NULL ORDER BY id DESC LIMIT ?", (SAMPLE,)):
+        stages["notice: planned to frozen"].append(row["frozen"] - row["planned"])
+        if row["delivered"] is not None:
+            stages["notice: frozen to the first broker"].append(row["delivered"] - row["frozen"])
     return {
         name: {
             "count": len(values),

@@ -19,11 +19,12 @@ DISTRIBUTIONS = {
     "prometheus_client": "prometheus-client", "htcondor2": "htcondor", "classad2": "htcondor",
     "igwn_gwalert_schema": "igwn-gwalert-schema", "ligo.gracedb": "ligo-gracedb", "ligo.skymap": "ligo.skymap",
     "ligo.p_astro": "p_astro", "ligo_cgmi": "ligo-cgmi", "igwn_ligolw": "igwn-ligolw", "lal": "lalsuite",
-    "lalsimulation": "lalsuite",
+    "lalsimulation": "lalsuite", "ligo.followup_advocate": "ligo-followup-advocate",
 }  # fmt: skip
 # Where each extra may be imported; everything else is what every installation has.
 PLACES = {
-    "science": ("jobs/", "demo/"), "sandbox": ("sandbox/", "demo/"), "console": ("console/", "metrics/"),
+    "science": ("jobs/", "demo/"), "alerts": ("alerts/", "circulars.py"),
+    "sandbox": ("sandbox/", "demo/"), "console": ("console/", "metrics/"),
     "htcondor": ("schedulers/htcondor/",), "slurm": ("schedulers/slurm/",),
 }  # fmt: skip
 
@@ -68,7 +69,13 @@ def test_everything_declared_is_used(extra: str) -> None:
 
 def test_one_extra_has_all_of_them() -> None:
     (line,) = PROJECT["optional-dependencies"]["all"]
-    assert set(re.split(r",\s*", line.partition("[")[2].rstrip("]"))) == {"science", "sandbox", "console", "htcondor"}
+    assert set(re.split(r",\s*", line.partition("[")[2].rstrip("]"))) == {
+        "science",
+        "alerts",
+        "sandbox",
+        "console",
+        "htcondor",
+    }
 
 
 def test_nothing_for_tests_alone_is_installed_at_a_users() -> None:

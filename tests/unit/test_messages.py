@@ -89,6 +89,10 @@ def test_topics_are_stored_and_never_change() -> None:
         "JobEnded": "job.ended",
         "SupereventChanged": "lane.superevent_changed",
         "ExternalFound": "lane.external_found",
+        "SecondNotice": "lane.second_notice",
+        "RequestDataQuality": "lane.request_data_quality",
+        "SendNotice": "lane.order_send_notice",
+        "ReleaseNotice": "lane.order_release_notice",
         "Annotate": "lane.order_annotate",
         "Prefer": "lane.order_prefer",
     }

@@ -12,6 +12,7 @@ from gwbatch.alerts.profile import high_profile
 from gwbatch.alerts.record import build
 from gwbatch.annotation.graph import MAP
 from gwbatch.config.alerts import BrokerSettings
+from gwbatch.config.profile import Profile
 from gwbatch.effects.kinds import Label, Log
 from gwbatch.effects.notices import Expose, FreezeNotice, PublishNotice, TagFile
 from gwbatch.errors import BadInput, NotThereYet, TransientError
@@ -70,14 +71,19 @@ def freeze(claim: Claim[FreezeNotice], runtime: Runtime) -> EffectResult:
         _wait_for_gracedb(notice, seen, runtime, now)
     try:
         record = build(
-            kind, seen, collected.contents, _urls(superevent_id, seen, collected, runtime), runtime.policy, now
+            kind,
+            seen,
+            collected.contents,
+            urls_of(superevent_id, seen, collected, runtime.profile),
+            runtime.policy,
+            now,
         )
         check(record)
     except BadInput as error:
         said = str(error)
         return EffectResult({"refused": said}, lambda tx: _refuse(tx, notice, seen, said, runtime))
     brokers = runtime.profile.alerts.brokers_for(notice.category)
-    bodies = {name: _body_for(record, broker) for name, broker in brokers.items()}
+    bodies = {name: body_for(record, broker) for name, broker in brokers.items()}
     whole = encode(record, "json")  # GraceDB keeps this one
     hit("notice.before_freeze")
 
@@ -130,9 +136,9 @@ def _wait_for_gracedb(notice: PublicNotice, seen: Seen, runtime: Runtime, now: f
 # ---- what it says ------------------------------------------------------------------------------------------
 
 
-def _urls(superevent_id: str, seen: Seen, collected: Collected, runtime: Runtime) -> dict[str, str]:
+def urls_of(superevent_id: str, seen: Seen, collected: Collected, profile: Profile) -> dict[str, str]:
     """Return where people find the superevent, and its maps where the notice holds them."""
-    api = runtime.profile.gracedb.url.rstrip("/")
+    api = profile.gracedb.url.rstrip("/")
     urls = {"gracedb": f"{api.removesuffix('/api')}/superevents/{superevent_id}/view/"}
     file = map_file(seen)
     if collected.contents.skymap is not None and file is not None:
@@ -143,7 +149,7 @@ def _urls(superevent_id: str, seen: Seen, collected: Collected, runtime: Runtime
     return urls
 
 
-def _body_for(record: dict[str, Any], broker: BrokerSettings) -> Body:
+def body_for(record: dict[str, Any], broker: BrokerSettings) -> Body:
     """Return the largest form of a notice that a broker takes."""
     content = encode(record, broker.format)
     if len(content) <= broker.max_bytes:

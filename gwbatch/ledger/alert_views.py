@@ -1,0 +1,156 @@
+"""What status, console, check and ``gwbatch alerts`` show of public notices, and where the time of one went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from gwbatch.ledger import alert_switch, public_notices
+from gwbatch.ledger.database import Ledger, query
+from gwbatch.ledger.public_notices import PublicNotice
+
+BAYESTAR, EM_BRIGHT = "localize", "em-bright"
+
+
+def overview(ledger: Ledger, limit: int = 10) -> dict[str, Any]:
+    """Return whether alerts go out, who stopped them, and the newest notices."""
+    settings = _settings(ledger)
+    connection = ledger.connection
+    return {
+        "mode": settings.get("mode", "off"),
+        "dry_run": bool(settings.get("dry_run")),
+        "brokers": {
+            name: {key: broker[key] for key in ("bootstrap", "topic", "format", "categories")}
+            for name, broker in settings.get("brokers", {}).items()
+        },
+        "stopped": alert_switch.stopped(connection),
+        "enabled": alert_switch.enabled(connection),
+        "notices": notices(ledger, limit),
+    }
+
+
+def _settings(ledger: Ledger) -> dict[str, Any]:
+    rows = ledger.read("SELECT value FROM settings WHERE name = 'profile'")
+    profile = json.loads(rows[0]["value"]) if rows else {}
+    return dict(profile.get("alerts") or {})
+
+
+def notices(ledger: Ledger, limit: int = 50) -> list[dict[str, Any]]:
+    """Return the newest notices, each with how far it has come at every broker."""
+    found = []
+    for row in ledger.read(query("list_notices"), {"limit": limit}):
+        notice = public_notices.get(ledger.connection, row["id"])
+        if notice is not None:
+            found.append(_line(ledger, notice, row["superevent_id"]))
+    return found
+
+
+def _line(ledger: Ledger, notice: PublicNotice, superevent_id: str | None) -> dict[str, Any]:
+    return {
+        "id": notice.id,
+        "superevent": notice.superevent,
+        "superevent_id": superevent_id,
+        "name": notice.name,
+        "kind": notice.kind,
+        "state": notice.state,
+        "reason": notice.reason,
+        "by": notice.orders.get("by"),
+        **{at: getattr(notice, at) for at in ("planned", "frozen", "delivered", "stored", "labelled", "drafted")},
+        "brokers": [
+            {
+                "broker": send.broker,
+                "topic": send.topic,
+                "state": send.state,
+                "reason": send.reason,
+                "partition": send.partition,
+                "offset": send.offset,
+                "tries": send.tries,
+                "delivered": send.delivered,
+                "left_out": send.left_out,
+            }
+            for send in public_notices.sends(ledger.connection, notice.id)
+        ],
+    }
+
+
+def notice(ledger: Ledger, name: str) -> dict[str, Any] | None:
+    """Return everything about one notice; None if there is none.
+
+    Parameters
+    ----------
+    name : str
+        Its number, or ``SUPEREVENT/NAME``: ``S230518h/preliminary``.
+    """
+    number = find(ledger, name)
+    found = None if number is None else public_notices.get(ledger.connection, number)
+    if found is None:
+        return None
+    rows = ledger.read("SELECT graceid FROM superevents WHERE key = ?", (found.superevent,))
+    return {
+        **_line(ledger, found, rows[0]["graceid"] if rows else None),
+        "uid": found.uid,
+        "orders": found.orders,
+        "decision": found.decision,
+        "record": found.record,
+        "parts": parts(ledger, found),
+    }
+
+
+def find(ledger: Ledger, name: str) -> int | None:
+    """Return the number of a notice that is named by its number, or as ``SUPEREVENT/NAME``."""
+    if name.isascii() and name.isdigit() and len(name) < 19:
+        return int(name)
+    superevent, _, wanted = name.rpartition("/")
+    rows = ledger.read("SELECT key FROM superevents WHERE key = ? OR graceid = ?", (superevent, superevent))
+    for row in rows:
+        for one in public_notices.about(ledger.connection, row["key"]):
+            if one.name == wanted:
+                return one.id
+    return None
+
+
+# ---- where the time of a notice went -------------------------------------------------------------------------
+
+
+def parts(ledger: Ledger, notice: PublicNotice) -> list[dict[str, Any]]:
+    """Return the parts of a notice's latency: each with ``name``, ``begin`` and ``end`` (Unix s), in order.
+
+    From the upload of the preferred event to the last broker, as far as it has come.
+    """
+    return sorted(
+        (part for part in _parts(ledger, notice) if part["begin"] is not None and part["end"] is not None),
+        key=lambda part: (part["begin"], part["end"]),
+    )
+
+
+def _parts(ledger: Ledger, notice: PublicNotice) -> Iterator[dict[str, Any]]:
+    preferred = (notice.decision or {}).get("preferred")
+    if preferred is not None and notice.kind in ("preliminary", "less-significant", "early-warning"):
+        yield from _before_planning(ledger, notice, preferred)
+    yield _part("freeze", notice.planned, notice.frozen)
+    for send in public_notices.sends(ledger.connection, notice.id):
+        yield _part(f"broker {send.broker}", notice.frozen, send.delivered)
+    yield _part("store in GraceDB", notice.delivered, notice.stored)
+    yield _part("label", notice.stored, notice.labelled)
+    yield _part("draft the circular", notice.stored, notice.drafted)
+
+
+def _before_planning(ledger: Ledger, notice: PublicNotice, preferred: str) -> Iterator[dict[str, Any]]:
+    uploaded = ledger.read(query("first_message_about"), (preferred,))
+    if uploaded and uploaded[0]["published"] is not None:
+        yield _part("upload to decision", uploaded[0]["published"], uploaded[0]["at"])
+    for job in ledger.read("SELECT * FROM jobs WHERE subject = ? AND kind IN (?, ?)", (preferred, BAYESTAR, EM_BRIGHT)):
+        name = "BAYESTAR" if job["kind"] == BAYESTAR else job["kind"]
+        if job["created"] > notice.planned:
+            continue
+        yield _part(f"{name}: waiting for the node", job["created"], job["started"])
+        yield _part(name, job["started"], job["finished"])
+    copies = "SELECT created, finished FROM effects WHERE key LIKE ? AND kind IN ('gracedb.upload', 'gracedb.copy')"
+    rows = ledger.read(copies, (f"{notice.superevent}/%/bayestar.multiorder.fits/%",))
+    for row in rows[:1]:
+        yield _part("copy to the superevent", row["created"], row["finished"])
+
+
+def _part(name: str, begin: float | None, end: float | None) -> dict[str, Any]:
+    return {"name": name, "begin": begin, "end": end}
