@@ -14,6 +14,7 @@ from gwbatch.errors import GwbatchError
 from gwbatch.sandbox.server import read_addresses
 
 PATIENCE = 60.0  # s for a process to come up
+KAFKA = "@KAFKA@"  # in a setting: the address of the sandbox's broker
 
 
 class Stage:
@@ -26,7 +27,7 @@ class Stage:
     policies : sequence of Path
         Policy files of the dispatcher.
     settings : sequence of str
-        Further ``NAME=VALUE`` settings of its profile.
+        Further ``NAME=VALUE`` settings of its profile, with ``@KAFKA@`` for the address of the sandbox's broker.
     environment : mapping
         What the dispatcher's environment has besides ours.
     """
@@ -90,7 +91,7 @@ class Stage:
             f"listeners.gcn.bootstrap={self.addresses['kafka']}",
             "listeners.gcn.start=earliest",
             "listeners.gcn.kafka.'fetch.wait.max.ms'=10",
-            *self._settings,
+            *(setting.replace(KAFKA, self.addresses["kafka"]) for setting in self._settings),
         ]
         arguments = ["run", "--site", self._site, "--state", str(self.state)]
         arguments += [argument for setting in settings for argument in ("--set", setting)]

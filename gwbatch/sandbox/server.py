@@ -20,6 +20,7 @@ from gwbatch.sandbox.store import Store
 from gwbatch.sandbox.vocabulary import initial_topics
 
 HOST = "127.0.0.1"
+ALERT_TOPICS = ("igwn.gwalert", "igwn.gwalert-avro")  # for public notices as JSON and as Avro
 
 
 class _Version(Convertor[str]):
@@ -58,7 +59,7 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
         ) from error
     address = f"http://{HOST}:{listening.getsockname()[1]}/api/"
     store = Store(state / "sandbox.sqlite", address)
-    broker = Broker(group, initial_topics(), (*VOEVENT_TOPICS, *NOTICE_TOPICS)) if kafka else None
+    broker = Broker(group, initial_topics(), (*VOEVENT_TOPICS, *NOTICE_TOPICS, *ALERT_TOPICS)) if kafka else None
     if broker is not None:
         broker.publish(store)
     addresses = {

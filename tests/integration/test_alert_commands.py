@@ -87,9 +87,8 @@ def test_an_update_holds_the_files_that_somebody_chose(rig: AlertRig) -> None:
     )
     rig.settle(1)
     alerts(rig, "update", rig.sid, "--map", "Bilby.multiorder.fits", "--yes", code=1)  # no version
-    alerts(
-        rig, "update", rig.sid, "--map", "Bilby.multiorder.fits,0", "--why", "samples are there", answer="n\n", code=1
-    )
+    chosen = ("--map", "Bilby.multiorder.fits,0", "--why", "samples are there")
+    alerts(rig, "update", rig.sid, *chosen, answer="n\n", code=1)
     assert rig.kinds() == [PRELIMINARY]
     alerts(rig, "update", rig.sid, *chosen, "--yes")
     rig.settle(3)
