@@ -26,7 +26,14 @@ leave_out = {leave_out}
 "em_bright.json" = ["cbc"]
 [annotation.parameters.flatten]
 nside = 512
+# Second notices follow after four and a half minutes in earnest.
+[alerts]
+second_after = 25.0
 """
+TOPICS = {"igwn.gwalert": "json", "igwn.gwalert-avro": "avro"}
+# Whether a preliminary tells of Fermi already depends on when the nodes were free for the combined map.
+ANNOUNCED = ["PRELIMINARY", "PRELIMINARY", "INITIAL+Fermi"]
+TAKEN_BACK = ["PRELIMINARY (less significant)", "PRELIMINARY (less significant)", "RETRACTION"]
 
 
 @click.command("demo")
@@ -40,11 +47,12 @@ nside = 512
 )
 @click.option("--timeout", default=900.0, show_default=True, help="Give up after so many seconds.")
 def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | None, timeout: float) -> None:
-    """See it all work: sandbox, dispatcher, three simulated triggers, a gamma-ray burst, real BAYESTAR maps.
+    """See it all work: simulated triggers, a gamma-ray burst, real BAYESTAR maps, and the alerts that astronomers get.
 
     Ends with exit code 0 only if GraceDB holds what it should: two superevents with the right members,
     preferred event, labels, sky maps and plots, the coincidence of one with the burst, with its joint false
-    alarm rate and combined map, and nothing is left undone.
+    alarm rate and combined map, and nothing is left undone; and if an astronomer, who follows the public
+    topics, received every notice about both, valid and in order. What the astronomer received stays as files.
 
     \b
     Examples:
@@ -65,13 +73,24 @@ def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | Non
     policy.write_text(POLICY.format(leave_out='["bayestar.volume.png"]' if quick else "[]"))
     began = time.monotonic()
     console.print(f"Sandbox and dispatcher start; logs in {folder}")
-    with Stage(folder, site=site, policies=[policy], settings=settings) as stage:
+    with Stage(folder, site=site, policies=[policy], settings=[*_alert_settings(), *settings]) as stage:
         problems = _play(stage, console, began, timeout, volume=not quick)
     console.print(f"Pictures: {folder / 'pictures'}/*/bayestar*.png")
+    console.print(f"What astronomers received: {folder / 'received'}/*.json")
     console.print(f"Look around: gwbatch status --state {stage.state}")
     if problems:
         raise GwbatchError("The demo did not end as it should:\n  " + "\n  ".join(problems))
     console.print(f"[bold green]All well[/] after {time.monotonic() - began:.0f} s.")
+
+
+def _alert_settings() -> list[str]:
+    """Alerts to the sandbox's broker: Avro as for SCiMMA, JSON as for GCN."""
+    brokers = [
+        f'alerts.brokers.{form}={{bootstrap="@KAFKA@", topic="{topic}", format="{form}", categories=["production"], '
+        'kafka={"fetch.wait.max.ms"=10}}'
+        for topic, form in TOPICS.items()
+    ]
+    return ["alerts.mode=all", *brokers]
 
 
 def _play(stage: Stage, console: Console, began: float, timeout: float, *, volume: bool) -> list[str]:
@@ -82,6 +101,7 @@ def _play(stage: Stage, console: Console, began: float, timeout: float, *, volum
     from gwbatch.ledger import Ledger
 
     client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
+    received = stage.start_astronomer(TOPICS)
     graceids = []
     for trigger in TRIGGERS:
         graceids.append(upload(client, trigger))
@@ -93,19 +113,42 @@ def _play(stage: Stage, console: Console, began: float, timeout: float, *, volum
     )
     ledger = Ledger(stage.state / "ledger.sqlite")
     _watch(stage, ledger, console, began, timeout, len(graceids) + 1)
+    announced, glitch = (client.event(graceid).json()["superevent"] for graceid in (graceids[0], graceids[2]))
+    console.print("All products are there; two preliminary notices are expected about each superevent")
+    _wait_for(4, received, stage, began, timeout)
+    client.create_signoff(announced, "ADV", "OK", "looks like a merger")
+    client.write_label(glitch, "ADVREQ")
+    client.create_signoff(glitch, "ADV", "NO", "a glitch at L1")
+    console.print(f"The advocate signs {announced} off, and takes {glitch} back")
+    _wait_for(6, received, stage, began, timeout)
+    _watch(stage, ledger, console, began, timeout, len(graceids) + 1)
     # One event of two pipelines, significant; the other less so.
-    first = verdict.LABELS | verdict.COINCIDENT_LABELS | {"HIGH_PROFILE"}
-    expected = [(graceids[:2], first), (graceids[2:], verdict.LESS_SIGNIFICANT_LABELS)]
+    first = verdict.LABELS | verdict.COINCIDENT_LABELS | verdict.ANNOUNCED | {"HIGH_PROFILE"}
+    expected = [(graceids[:2], first), (graceids[2:], verdict.LESS_SIGNIFICANT_LABELS | verdict.RETRACTED)]
     pictures = stage.folder / "pictures"
+    found = verdict.received(received)
     problems = [
         *verdict.complaints(client, ledger, expected, pictures, volume=volume),
         *verdict.coincidence_complaints(
             client, graceids[0], observatories.TRIGGER_ID, -observatories.AFTER_MERGER, pictures
         ),
+        *verdict.alert_complaints(found, {announced: ANNOUNCED, glitch: TAKEN_BACK}),
     ]
     _print_summary(ledger, console)
+    _print_received(found, ledger, console)
     ledger.close()
     return problems
+
+
+def _wait_for(notices: int, received: Path, stage: Stage, began: float, timeout: float) -> None:
+    """Wait until the astronomer has so many notices from each topic."""
+    while len(list(received.glob("[0-9]*.json"))) < notices * len(TOPICS):
+        stage.check_alive()
+        if time.monotonic() - began > timeout:
+            raise GwbatchError(
+                f"The astronomer did not get {notices} notices within {timeout:g} s; see {stage.folder}."
+            )
+        time.sleep(0.2)
 
 
 def _watch(stage: Stage, ledger: Any, console: Console, began: float, timeout: float, events: int) -> None:
@@ -200,3 +243,31 @@ def _print_summary(ledger: Any, console: Console) -> None:
     for coincidence in coincidence_lines(external_events(ledger)):
         console.print(coincidence)
     console.print(latency_table(latencies(ledger)))
+
+
+def _print_received(found: list[dict[str, Any]], ledger: Any, console: Console) -> None:
+    """What the astronomer received, and where the time of the first notice went."""
+    from rich.table import Table
+
+    from gwbatch.demo.verdict import in_words
+    from gwbatch.ledger.alert_views import notice, notices
+
+    table = Table("superevent", "notice", "topic", "received (UTC)", "90 % area", "_id")
+    table.title, table.title_justify = "What an astronomer received", "left"
+    for one in found:
+        area = one["maps"].get("skymap", {}).get("area_90")
+        table.add_row(
+            one["notice"].get("superevent_id", "?"),
+            in_words(one["notice"]),
+            one["topic"],
+            time.strftime("%H:%M:%S", time.gmtime(one["received"])),
+            "" if area is None else f"{area:.0f} deg²",
+            one["_id"][:8],
+        )
+    console.print(table)
+    first = next((one for one in reversed(notices(ledger)) if one["kind"] == "preliminary"), None)
+    shown = None if first is None else notice(ledger, str(first["id"]))
+    if shown is not None:
+        console.print(f"Where the time of {shown['superevent_id']}/{shown['name']} went:")
+        for part in shown["parts"]:
+            console.print(f"  {part['end'] - part['begin']:7.2f} s  {part['name']}")

@@ -74,6 +74,14 @@ class Stage:
         assert process.stdout is not None
         self.addresses = read_addresses(process.stdout.readline().decode())
 
+    def start_astronomer(self, topics: Iterable[str]) -> Path:
+        """Start a process that follows public topics; return the folder where it keeps what it receives."""
+        folder = self.folder / "received"
+        folder.mkdir()
+        arguments = [self.addresses["kafka"], str(folder), *topics]
+        self._start("astronomer", arguments, module="gwbatch.demo.astronomer")
+        return folder
+
     def start_dispatcher(self) -> None:
         """Start ``gwbatch run`` with its listeners on the sandbox's broker, and wait until both are ready."""
         settings = [
@@ -141,10 +149,11 @@ class Stage:
         arguments: Sequence[str],
         stdout: int | None = None,
         environment: Mapping[str, str] | None = None,
+        module: str = "gwbatch",
     ) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{name}.log").open("ab")
         self._logs.append(log)
-        command = children.python("gwbatch", *arguments)
+        command = children.python(module, *arguments)
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

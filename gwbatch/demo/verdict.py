@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ PRODUCTS = (
 OF_THE_PIPELINE = (P_ASTRO, "p_astro.png")  # PIPELINE. stands before the name
 VOLUME = "bayestar.volume.png"
 COMPLETE = {"SKYMAP_READY", "EMBRIGHT_READY", "PASTRO_READY"}
-LABELS = {"EM_READY", "ADVREQ", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED", *COMPLETE}
+LABELS = {"EM_READY", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED", *COMPLETE}
+ANNOUNCED = {"GCN_PRELIM_SENT", "DQR_REQUEST", "ADVOK"}
+RETRACTED = {"LOW_SIGNIF_PRELIM_SENT", "ADVNO"}
 COINCIDENT_LABELS = {"EM_COINC", "RAVEN_ALERT", "COMBINEDSKYMAP_READY"}  # and HIGH_PROFILE on the superevent
 LESS_SIGNIFICANT_LABELS = {"EM_READY", "LOW_SIGNIF_LOCKED", *COMPLETE}
 NORMALISED_WITHIN = 1e-6
@@ -127,6 +129,48 @@ def _superevent(
         place.write_bytes(client.files(name, product).read())
     if MAP in files:
         yield from _map(folder / name / MAP, name)
+
+
+def received(folder: Path) -> list[dict[str, Any]]:
+    """What the astronomer has received so far, in order."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("[0-9]*.json"))]
+
+
+def alert_complaints(found: Sequence[dict[str, Any]], expected: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Everything that is wrong with what the astronomer received.
+
+    Parameters
+    ----------
+    expected : mapping
+        Superevent to the notices that should have come about it on every topic, in order: ``PRELIMINARY``,
+        ``PRELIMINARY (less significant)``, ``INITIAL+Fermi`` ... A preliminary may tell of the external event or not.
+    """
+    topics: dict[str, dict[str, list[str]]] = {}
+    for one in found:
+        notice = one["notice"]
+        about = f"the {notice.get('alert_type')} of {notice.get('superevent_id')} on {one['topic']}"
+        yield from (f"{about}: {wrong}" for wrong in one["wrong"])
+        for name, described in one["maps"].items():
+            if not abs(described["probability"] - 1) < NORMALISED_WITHIN:
+                yield f"{about}: the probability of its {name} is {described['probability']}, not 1"
+        if notice.get("event") is not None and "skymap" not in one["maps"]:
+            yield f"{about} has no sky map"
+        what = in_words(notice).partition("+")[0] if notice.get("alert_type") == "PRELIMINARY" else in_words(notice)
+        topics.setdefault(one["topic"], {}).setdefault(notice.get("superevent_id"), []).append(what)
+    for topic, notices in topics.items():
+        for superevent in sorted({*expected, *notices}):
+            if notices.get(superevent, []) != list(expected.get(superevent, ())):
+                yield f"{superevent} on {topic}: {notices.get(superevent)} instead of {expected.get(superevent)}"
+    identities = {topic: sorted(one["_id"] for one in found if one["topic"] == topic) for topic in topics}
+    if len({tuple(ids) for ids in identities.values()}) > 1:
+        yield "the identities of the notices differ from topic to topic"
+
+
+def in_words(notice: Mapping[str, Any]) -> str:
+    """Return the type of a notice, and with what and how significantly."""
+    event, external = notice.get("event"), notice.get("external_coinc")
+    less = " (less significant)" if event is not None and not event["significant"] else ""
+    return f"{notice.get('alert_type')}{less}{'+' + external['observatory'] if external else ''}"
 
 
 @dataclass(frozen=True)
