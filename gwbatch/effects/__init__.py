@@ -29,9 +29,12 @@ def upload(
     tags: Iterable[str] = (),
     version: str = "0",
     after: str | None = None,
+    urgent: bool = False,
 ) -> Upload:
     """Upload the file at `path` as `filename` with a log message; `version` tells one content from the next."""
-    return Upload(target, filename, path, comment=comment, tags=tuple(tags), version=version, after=after)
+    return Upload(
+        target, filename, path, comment=comment, tags=tuple(tags), version=version, after=after, urgent=urgent
+    )  # fmt: skip
 
 
 def copy_file(
@@ -44,9 +47,10 @@ def copy_file(
     comment: str,
     tags: Iterable[str],
     after: str | None,
+    urgent: bool = False,
 ) -> CopyFile:
     """Copy the newest version of `source_name` of one GraceDB object to another, as `filename`."""
-    return CopyFile(source, source_name, target, filename, comment, tuple(tags), version, after=after)
+    return CopyFile(source, source_name, target, filename, comment, tuple(tags), version, urgent, after=after)
 
 
 def log(target: str, comment: str, *, key: str, tags: Iterable[str] = ()) -> Log:

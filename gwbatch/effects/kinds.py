@@ -7,6 +7,7 @@ from typing import Any
 from gwbatch.effects.base import Effect
 from gwbatch.keys import creation_of
 
+MOST_URGENT = 40  # public notices, and what they wait for: telescopes wait
 URGENT = 20  # labels, and what they wait for: other people wait for them
 UPLOADS = 10
 
@@ -70,6 +71,8 @@ class Upload(Effect, frozen=True):
         Local keys in `text` that are replaced by their GraceDB IDs.
     version : str
         Tells one content from the next.
+    urgent : bool
+        A public notice waits for it.
     """
 
     kind = "gracedb.upload"
@@ -85,6 +88,11 @@ class Upload(Effect, frozen=True):
     comment: str = ""
     tags: tuple[str, ...] = ()
     version: str = "0"
+    urgent: bool = False
+
+    @property
+    def priority(self) -> int:
+        return MOST_URGENT if self.urgent else self.base_priority
 
 
 class CopyFile(Effect, frozen=True):
@@ -94,6 +102,8 @@ class CopyFile(Effect, frozen=True):
     ----------
     source_name : str
         ``NAME,VERSION``, or ``NAME`` for the newest version.
+    urgent : bool
+        A public notice waits for it.
     """
 
     kind = "gracedb.copy"
@@ -108,6 +118,11 @@ class CopyFile(Effect, frozen=True):
     comment: str = ""
     tags: tuple[str, ...] = ()
     version: str = "0"
+    urgent: bool = False
+
+    @property
+    def priority(self) -> int:
+        return MOST_URGENT if self.urgent else self.base_priority
 
 
 class Log(Effect, frozen=True):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gwbatch.effects.base import Effect
-
-MOST_URGENT = 40  # telescopes wait
+from gwbatch.effects.kinds import MOST_URGENT, URGENT
 
 
 class FreezeNotice(Effect, frozen=True):
@@ -21,7 +20,7 @@ class FreezeNotice(Effect, frozen=True):
     """
 
     kind = "notice.freeze"
-    base_priority = MOST_URGENT
+    base_priority = URGENT + 5  # behind what it waits for
     max_delay = 5.0
     subject_format = "{superevent}/notices"
     superevent: str

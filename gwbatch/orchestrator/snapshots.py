@@ -71,7 +71,7 @@ def _note_upload(superevent: Superevent, alert: Mapping[str, Any], context: Cont
         name, public = UPLOADED[EM_BRIGHT], True
     else:
         return
-    if name != UPLOADED_MAP and any(comment.startswith(copied.comment.partition("{")[0]) for copied in COPIES):
+    if any(comment.startswith(copied.comment.partition("{")[0]) for copied in COPIES):
         return
     version = f"{filename},{entry.get('file_version') or 0}"
     product = Product(superevent.key, name, version, None, {"filename": version, "public": public})

@@ -91,12 +91,13 @@ def _copy(
     copy: Effect
     if source.path is not None:
         copy = effects.upload(
-            key, filename, source.path, comment=comment, tags=copied.tags, version=version, after=created
-        )
+            key, filename, source.path, comment=comment, tags=copied.tags, version=version, after=created,
+            urgent=copied.name == MAP,
+        )  # fmt: skip
     else:
         copy = effects.copy_file(
             event, key, filename, source_name=event_products.file_of(source), version=version, comment=comment,
-            tags=copied.tags, after=created,
+            tags=copied.tags, after=created, urgent=copied.name == MAP,
         )  # fmt: skip
     yield copy
     if copied.label is not None and copied.label not in superevent.labels:

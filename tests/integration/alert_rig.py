@@ -15,6 +15,7 @@ import jsonschema
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
+from gwbatch import circulars
 from gwbatch.config.alerts import AlertSettings, BrokerSettings
 from gwbatch.config.policy import Policy
 from gwbatch.ledger import timers
@@ -171,6 +172,14 @@ class AlertRig(Rig):
     @property
     def sid(self) -> str:
         return str(self.superevent()["superevent_id"])
+
+
+REAL_DRAFT = circulars.draft
+
+
+def draft_quickly(request: circulars.Request) -> str:
+    """In place of the field's tool, which takes three seconds a draft, where a test is about something else."""
+    return f"Draft about {request.superevent}"
 
 
 def open_brokers() -> Iterator[dict[str, BrokerProcess]]:

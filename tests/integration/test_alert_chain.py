@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gwbatch.ledger import alert_switch
-from tests.integration.alert_rig import FITS, AlertRig, open_brokers
+from tests.integration.alert_rig import FITS, REAL_DRAFT, AlertRig, draft_quickly, open_brokers
 from tests.integration.brokers import BrokerProcess
 from tests.integration.rig import Server
 
@@ -26,7 +26,10 @@ def _brokers() -> Iterator[dict[str, BrokerProcess]]:
 
 
 @pytest.fixture(name="rig")
-def _rig(tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess]) -> Iterator[AlertRig]:
+def _rig(
+    tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AlertRig]:
+    monkeypatch.setattr(circulars, "draft", draft_quickly)
     made = AlertRig(tmp_path / "state", server, brokers)
     yield made
     made.ledger.close()
@@ -428,7 +431,8 @@ def _without_gracedb(rig: AlertRig) -> Any:
 # ---- circulars ----------------------------------------------------------------------------------------------
 
 
-def test_circulars_are_drafted_by_the_fields_own_tool(rig: AlertRig) -> None:
+def test_circulars_are_drafted_by_the_fields_own_tool(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circulars, "draft", REAL_DRAFT)
     rig.upload()
     rig.settle(3)
     signoff(rig, "NO")
@@ -442,7 +446,6 @@ def test_circulars_are_drafted_by_the_fields_own_tool(rig: AlertRig) -> None:
 
 
 def test_a_draft_that_fails_touches_nothing(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gwbatch import circulars
     from gwbatch.errors import BadInput
 
     def fail(request: object) -> str:

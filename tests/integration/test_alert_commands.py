@@ -11,9 +11,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from gwbatch import circulars
 from gwbatch.cli import cli
 from gwbatch.ledger import in_force
-from tests.integration.alert_rig import AlertRig, open_brokers
+from tests.integration.alert_rig import AlertRig, draft_quickly, open_brokers
 from tests.integration.brokers import BrokerProcess
 from tests.integration.rig import Server
 
@@ -26,7 +27,10 @@ def _brokers() -> Iterator[dict[str, BrokerProcess]]:
 
 
 @pytest.fixture(name="rig")
-def _rig(tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess]) -> Iterator[AlertRig]:
+def _rig(
+    tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AlertRig]:
+    monkeypatch.setattr(circulars, "draft", draft_quickly)
     made = AlertRig(tmp_path / "state", server, brokers)
     record(made)
     made.upload()

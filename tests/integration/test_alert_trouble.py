@@ -1,0 +1,205 @@
+"""Public alerts when answers are lost, servers lack things, and hands are slow: nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from gwbatch import circulars, gracedb
+from gwbatch.errors import TransientError
+from gwbatch.executors.notices.producer import Publisher
+from gwbatch.failpoints import hit
+from tests.integration.alert_rig import AlertRig, draft_quickly, open_brokers
+from tests.integration.brokers import BrokerProcess
+from tests.integration.rig import Server
+
+PRELIMINARY, INITIAL, RETRACTION = ("PRELIMINARY", True), ("INITIAL", True), ("RETRACTION", None)
+
+
+@pytest.fixture(name="brokers", scope="module")
+def _brokers() -> Iterator[dict[str, BrokerProcess]]:
+    yield from open_brokers()
+
+
+@pytest.fixture(name="rig")
+def _rig(
+    tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AlertRig]:
+    monkeypatch.setattr(circulars, "draft", draft_quickly)
+    made = AlertRig(tmp_path / "state", server, brokers)
+    yield made
+    made.ledger.close()
+
+
+def once_per_identity(rig: AlertRig) -> None:
+    for broker in ("gcn", "scimma"):
+        counts = Counter(one.headers["_id"] for one in rig.received(broker))
+        assert set(counts.values()) == {1}, broker
+
+
+def test_a_broker_whose_answer_is_lost_is_asked_what_it_has(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, lost = Publisher.send, []
+
+    def send(self: Publisher, key: str, body: bytes, headers: dict[str, bytes], partition: int) -> Any:
+        place = real(self, key, body, headers, partition)
+        if (self._name, headers["_id"]) not in lost:
+            lost.append((self._name, headers["_id"]))
+            raise TransientError("the answer is lost")
+        return place
+
+    monkeypatch.setattr(Publisher, "send", send)
+    rig.upload()
+    rig.settle(300)
+    assert len(lost) == 4
+    assert rig.kinds() == rig.kinds("scimma") == [PRELIMINARY, PRELIMINARY]
+    once_per_identity(rig)
+    rows = rig.ledger.read("SELECT result FROM effects WHERE kind = 'notice.publish'")
+    assert all(json.loads(row["result"])["found"] for row in rows)
+
+
+def test_every_answer_of_gracedb_is_lost_once(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, lost = gracedb._TimeoutAdapter.send, set()
+
+    def send(self: Any, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        response = real(self, request, *args, **kwargs)
+        if request.method != "GET" and (request.method, request.url, str(request.body)[:2000]) not in lost:
+            lost.add((request.method, request.url, str(request.body)[:2000]))
+            response.close()
+            raise requests.ConnectionError("the answer is lost")
+        return response
+
+    graceid = rig.upload()
+    monkeypatch.setattr(gracedb._TimeoutAdapter, "send", send)
+    rig.settle(20)
+    monkeypatch.setattr(gracedb._TimeoutAdapter, "send", real)
+    rig.server.client.create_signoff(rig.sid, "ADV", "NO", "")
+    monkeypatch.setattr(gracedb._TimeoutAdapter, "send", send)
+    rig.settle(30)
+    monkeypatch.setattr(gracedb._TimeoutAdapter, "send", real)
+    assert len(lost) > 8
+    assert rig.kinds() == rig.kinds("scimma") == [PRELIMINARY, RETRACTION]
+    once_per_identity(rig)
+    stored = [one["notice_type"] for one in rig.server.client.notices(rig.sid).json()["notices"]]
+    assert stored == ["PR", "RE"]
+    files = rig.files(rig.sid)
+    assert [name for name in files if name.startswith((rig.sid, "preliminary-circular"))] == [
+        f"{rig.sid}-1-preliminary.json,0",
+        f"{rig.sid}-2-retraction.json,0",
+        f"{rig.sid}-preliminary.avro,0",
+        f"{rig.sid}-preliminary.json,0",
+        f"{rig.sid}-retraction.avro,0",
+        f"{rig.sid}-retraction.json,0",
+        "preliminary-circular.txt,0",
+    ]
+    assert graceid in rig.superevent()["gw_events"]
+
+
+def test_a_server_that_keeps_no_notices_has_its_files(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.settle(0.5)
+    client = rig.runtime.gracedb().client
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("This GraceDB server does not advertise notice endpoints")
+
+    monkeypatch.setattr(client, "create_notice", refuse)
+    rig.upload()
+    rig.settle(5)
+    assert rig.notices() == [("preliminary", "stored")]
+    assert "GCN_PRELIM_SENT" in rig.superevent()["labels"]
+    assert f"{rig.sid}-preliminary.json,0" in rig.files(rig.sid)
+    assert not rig.dead()
+
+
+def test_a_retraction_follows_a_preliminary_that_still_waits(rig: AlertRig) -> None:
+    """ADVNO in between: what is not frozen yet is not sent any more, and the retraction does not wait for it."""
+    graceid = rig.upload(nature=False)
+    for label in ("PASTRO_READY", "EMBRIGHT_READY"):
+        rig.server.client.write_label(graceid, label)
+    rig.wait(5)
+    assert rig.notices() == [("preliminary", "planned")]
+    rig.server.client.create_signoff(rig.sid, "ADV", "NO", "")
+    rig.wait(3)
+    assert rig.notices() == [("preliminary", "refused"), ("retraction", "stored")]
+    assert rig.kinds() == [RETRACTION]
+
+
+def test_a_retraction_follows_a_preliminary_that_is_frozen(rig: AlertRig, brokers: dict[str, BrokerProcess]) -> None:
+    brokers["gcn"].do(b"!down")
+    try:
+        rig.upload()
+        rig.settle(3)
+        rig.server.client.create_signoff(rig.sid, "ADV", "NO", "")
+        rig.settle(3)
+        assert rig.kinds("scimma") == [PRELIMINARY, RETRACTION]
+    finally:
+        brokers["gcn"].do(b"!up")
+    rig.settle(60)
+    assert rig.kinds("gcn") == [PRELIMINARY, RETRACTION]
+    once_per_identity(rig)
+
+
+def test_a_preferred_event_that_changes_while_a_notice_is_written_starts_it_over(
+    rig: AlertRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gwbatch.executors.notices import freezing
+
+    def change(point: str) -> None:
+        if point == "notice.before_freeze" and not changed:
+            changed.append(point)
+            with rig.ledger.transaction() as tx:
+                tx.execute("UPDATE superevents SET t_0 = t_0 + 1")
+        hit(point)
+
+    changed: list[str] = []
+    monkeypatch.setattr(freezing, "hit", change)
+    rig.upload()
+    rig.settle(5)
+    (one,) = rig.received()
+    assert changed
+    assert one.notice["event"]["time"] == "2012-08-26T00:13:59.485Z"  # with the new t_0
+    assert rig.ledger.read("SELECT attempts FROM effects WHERE kind = 'notice.freeze'")[0]["attempts"] > 1
+
+
+def test_an_automatic_notice_that_comes_hours_late_waits_for_a_person(rig: AlertRig) -> None:
+    graceid = rig.upload(nature=False)
+    rig.wait(3)
+    rig.set_policy(oldest=30.0, wait={"em_bright.json": 1e6, "p_astro.json": 1e6})
+    for label in ("PASTRO_READY", "EMBRIGHT_READY"):
+        rig.server.client.write_label(graceid, label)
+    rig.wait(20)
+    assert rig.notices() == [("preliminary", "planned")]
+    rig.wait(20)
+    assert rig.notices() == [("preliminary", "refused")]
+    assert "order it: gwbatch alerts send" in rig.reasons()[0]
+
+
+def test_a_plugins_alert_kind_is_one_declaration(rig: AlertRig) -> None:
+    from gwbatch.alerts import KINDS, AlertKind, declare
+
+    declare(AlertKind("pe-update", "UPDATE", label="PE_READY"))
+    try:
+        rig.upload()
+        rig.settle(3)
+        rig.server.client.write_label(rig.sid, "PE_READY")
+        rig.settle(3)
+        assert rig.kinds() == [PRELIMINARY, ("UPDATE", True)]
+        assert rig.notices()[-1] == ("pe-update", "stored")
+    finally:
+        del KINDS["pe-update"]
+
+
+def test_a_repeated_alert_asks_for_nothing_twice(rig: AlertRig) -> None:
+    rig.upload()
+    rig.settle(3)
+    for seq, topic, payload in rig.server.store.alerts_after(0):
+        value = json.loads(payload)
+        if value["alert_type"] == "label_added":
+            rig.deliver(topic, json.dumps({**value, "again": seq}).encode(), rig.clock.now())
+    rig.settle(5)
+    assert rig.kinds() == [PRELIMINARY]
