@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gwbatch import circulars
 from gwbatch.ledger import alert_switch
 from tests.integration.alert_rig import FITS, REAL_DRAFT, AlertRig, draft_quickly, open_brokers
 from tests.integration.brokers import BrokerProcess

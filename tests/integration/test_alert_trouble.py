@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,34 @@ def test_a_repeated_alert_asks_for_nothing_twice(rig: AlertRig) -> None:
             rig.deliver(topic, json.dumps({**value, "again": seq}).encode(), rig.clock.now())
     rig.settle(5)
     assert rig.kinds() == [PRELIMINARY]
+
+
+def test_a_broker_that_gives_no_answer_holds_up_one_worker_only(
+    rig: AlertRig, brokers: dict[str, BrokerProcess]
+) -> None:
+    """One notice waits for its answer; the others are put off at once, and all arrive when it is back."""
+    from gwbatch.executors.notices.producer import publisher
+
+    brokers["gcn"].do(b"!down")
+    try:
+        rig.upload()
+        rig.settle(3)
+        broker = publisher("gcn", rig.profile.alerts.brokers["gcn"])
+        with suppress(TransientError), broker.turn():
+            said = _refused(broker)
+            raise TransientError("no answer")
+        assert "another notice waits" in said
+    finally:
+        brokers["gcn"].do(b"!up")
+    rig.settle(60)
+    assert rig.kinds("gcn") == [PRELIMINARY]
+
+
+def _refused(broker: Publisher) -> str:
+    """What a second notice is told while the first waits."""
+    try:
+        with broker.turn():
+            return ""
+    except TransientError as error:
+        assert error.retry_after == 1.0
+        return str(error)

@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -18,6 +19,7 @@ from gwbatch.errors import TransientError
 POLL = 0.01  # s: several threads serve one producer's reports, each waits for its own
 ANSWER = 10.0  # s for an answer about metadata
 TOO_LONG_AGO = 30.0  # s without any message after which reading back counts as failed
+AFTER_ANOTHER = 1.0  # s before a notice is tried again that found another one waiting
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,10 @@ class Publisher:
     def __init__(self, name: str, settings: BrokerSettings) -> None:
         self._name = name
         self._settings = settings
+        self._answer = min(ANSWER, settings.delivery_timeout)
         self._lock = threading.Lock()
+        self._ailing = False
+        self._probing = threading.Lock()
         self._partitions = 0
         common = {
             **connection_properties(settings, "producer"),
@@ -62,11 +67,45 @@ class Publisher:
         )
         self._consumer: Consumer | None = None
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the broker with one notice at a time while it gives no answer: workers have other things to do.
+
+        Raises
+        ------
+        TransientError
+            If another notice is waiting for a broker that gave no answer last time.
+        """
+        if not self._ailing:
+            with self._noting_how_it_goes():
+                yield
+        elif self._probing.acquire(blocking=False):
+            try:
+                with self._noting_how_it_goes():
+                    yield
+            finally:
+                self._probing.release()
+        else:
+            waiting = TransientError(f"The broker {self._name} gives no answer; another notice waits for one already.")
+            waiting.retry_after = AFTER_ANOTHER
+            raise waiting
+
+    @contextmanager
+    def _noting_how_it_goes(self) -> Iterator[None]:
+        try:
+            yield
+        except TransientError:
+            self._ailing = True
+            raise
+        self._ailing = False
+
     def partition_of(self, key: str) -> int:
         """Return the partition that a key always goes to, while their number stays."""
         if not self._partitions:
             try:
-                found = self._producer.list_topics(self._settings.topic, timeout=ANSWER).topics[self._settings.topic]
+                found = self._producer.list_topics(self._settings.topic, timeout=self._answer).topics[
+                    self._settings.topic
+                ]
             except KafkaException as error:
                 raise self._trouble("be asked for its topics", error.args[0]) from error
             if found.error is not None:
@@ -79,7 +118,7 @@ class Publisher:
         with self._lock:
             try:
                 place = TopicPartition(self._settings.topic, partition)
-                return int(self._reader().get_watermark_offsets(place, timeout=ANSWER)[1])
+                return int(self._reader().get_watermark_offsets(place, timeout=self._answer)[1])
             except KafkaException as error:
                 raise self._trouble("say where the topic ends", error.args[0]) from error
 
@@ -101,7 +140,7 @@ class Publisher:
             raise TransientError(
                 f"Cannot hand the notice to the broker {self._name}: {error}. Trying again."
             ) from error
-        end = time.monotonic() + self._settings.delivery_timeout + ANSWER
+        end = time.monotonic() + self._settings.delivery_timeout + self._answer
         while not reports and time.monotonic() < end:
             self._producer.poll(POLL)
         if not reports:
@@ -123,7 +162,7 @@ class Publisher:
         with self._lock:
             reader = self._reader()
             try:
-                low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER)
+                low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=self._answer)
                 position = max(low, begin)
                 if position >= high:
                     return None

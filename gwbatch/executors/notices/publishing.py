@@ -11,7 +11,7 @@ from gwbatch.config.alerts import BrokerSettings
 from gwbatch.effects.notices import LabelSent, PublishNotice, StoreNotice, UploadNotice
 from gwbatch.errors import BadInput
 from gwbatch.executors.notices.freezing import schedule_second
-from gwbatch.executors.notices.producer import Delivered, publisher
+from gwbatch.executors.notices.producer import Delivered, Publisher, publisher
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
 from gwbatch.ledger import Transaction, alert_switch, effects, leases, public_notices
@@ -64,6 +64,20 @@ def _send(
 ) -> tuple[Delivered, bool]:
     """Return where the notice is, and whether it was there before."""
     broker, key = publisher(send.broker, settings), str(notice.record and notice.record["superevent_id"])
+    with broker.turn():
+        return _find_or_send(broker, key, notice, send, body, settings, runtime)
+
+
+def _find_or_send(
+    broker: Publisher,
+    key: str,
+    notice: PublicNotice,
+    send: Send,
+    body: bytes,
+    settings: BrokerSettings,
+    runtime: Runtime,
+) -> tuple[Delivered, bool]:
+    """Send a notice, unless the topic shows that an earlier attempt has succeeded."""
     if send.tries and send.partition is not None and send.mark is not None and settings.read_back:
         found = broker.find(send.partition, send.mark, _recognise(notice, body, send.form))
         if found is not None:
