@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 from gwbatch.config.policy import Policy, load_policy
 from gwbatch.console.access import Access
 from gwbatch.errors import GwbatchError
-from gwbatch.ledger import Ledger, in_force, views
+from gwbatch.ledger import Ledger, alert_views, in_force, views
 from gwbatch.ledger.report import dead_letters, report
 from gwbatch.metrics.collect import exposition
 
@@ -124,6 +124,20 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
         name = request.query_params.get("id", "")
         return await answer(lambda ledger: views.dead_letter(ledger, name), "There is no such dead letter.")
 
+    async def alerts(request: Request) -> Response:
+        return await answer(lambda ledger: alert_views.overview(ledger, _limit(request)), "")
+
+    async def alert(request: Request) -> Response:
+        def look(ledger: Ledger) -> dict[str, Any] | None:
+            found = alert_views.notice(ledger, request.query_params.get("id", ""))
+            if found is None:
+                return None
+            orders = ["release"] if any(send["state"] == "withheld" for send in found["brokers"]) else []
+            orders += ["show"]
+            return {**found, "commands": [views.command(ledger, "alerts", what, str(found["id"])) for what in orders]}
+
+        return await answer(look, "There is no such notice.")
+
     async def picture(request: Request) -> Response:
         subject, name = request.query_params.get("subject", ""), request.query_params.get("name", "")
         place = await anyio.to_thread.run_sync(read, lambda ledger: views.picture(ledger, subject, name))
@@ -155,6 +169,8 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             Route("/job.json", job),
             Route("/messages.json", messages),
             Route("/deadletter.json", dead),
+            Route("/alerts.json", alerts),
+            Route("/alert.json", alert),
             Route("/picture.png", picture),
             Route("/metrics", metrics),
             Route("/events", events),

@@ -222,3 +222,7 @@ ORDER BY n.id;
 -- When the first alert about an event was published, and when it was decided on.
 SELECT m.published, d.at FROM decisions AS d JOIN messages AS m ON m.id = d.message_id
 WHERE json_extract(d.detail, '$.event') = ? AND d.action IN ('create', 'add_event') ORDER BY d.id LIMIT 1;
+
+-- name: undelivered_notices
+-- How many notices each broker still lacks.
+SELECT broker, sum(state IN ('waiting', 'sending')) AS n FROM public_sends GROUP BY broker;

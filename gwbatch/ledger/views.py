@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.config.policy import Policy
+from gwbatch.ledger import alert_views, public_notices
 from gwbatch.ledger.database import Ledger, Transaction, query
 from gwbatch.ledger.external import Externals
 from gwbatch.ledger.jobs import orders as possible_orders
@@ -65,8 +66,10 @@ def superevent(ledger: Ledger, name: str, policy: Policy, gracedb: str = "") -> 
         ],
         "jobs": jobs(ledger, subjects=[found.key, *found.events]),
         "effects": effects(ledger, found.key),
+        "notices": list(_notices(ledger, found)),
         "commands": [
             command(ledger, "superevent", "annotate", found.superevent_id or found.key),
+            command(ledger, "alerts", "preview", found.superevent_id or found.key),
             *(
                 command(ledger, "superevent", "prefer", found.superevent_id or found.key, graceid)
                 for graceid in found.events
@@ -75,6 +78,14 @@ def superevent(ledger: Ledger, name: str, policy: Policy, gracedb: str = "") -> 
         ],
         "timeline": sorted(_timeline(ledger, found), key=lambda entry: entry["at"]),
     }
+
+
+def _notices(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
+    """The public notices about it, each with where its time went."""
+    for one in public_notices.about(ledger.connection, found.key):
+        shown = alert_views.notice(ledger, str(one.id))
+        if shown is not None:
+            yield {name: value for name, value in shown.items() if name != "record"}
 
 
 def _member(mirror: Mirror, graceid: str, policy: Policy, gracedb: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from gwbatch.ledger import Ledger
+from gwbatch.ledger import Ledger, query
 from gwbatch.ledger.report import report
 from gwbatch.metrics.schema import METRICS, Metric
 
@@ -83,6 +83,14 @@ def _samples(ledger: Ledger, now: float) -> Iterator[tuple[str, list[Sample]]]:
         "gwbatch_whole_node_seconds_total",
         [((row["use"],), row["seconds"]) for row in ledger.read("SELECT * FROM node_seconds ORDER BY use")],
     )
+    yield "gwbatch_alerts_stopped", [((), float(found["alerts"]["stopped"] is not None))]
+    for name, label, sql in (
+        ("gwbatch_notices", "state", "SELECT state, count(*) AS n FROM public_notices GROUP BY state"),
+        ("gwbatch_notices_undelivered", "broker", query("undelivered_notices")),
+    ):
+        yield name, [((row[label],), float(row["n"])) for row in ledger.read(sql)]
+    waiting = one("SELECT min(planned) FROM public_notices WHERE state IN ('planned', 'frozen')")
+    yield "gwbatch_notice_oldest_seconds", [((), now - waiting if waiting else 0.0)]
     yield "gwbatch_superevents_total", [((), one("SELECT max(id) FROM superevents"))]
     yield "gwbatch_external_events", [((), one("SELECT count(*) FROM external_events"))]
     yield "gwbatch_coincidences", [((), one("SELECT count(*) FROM coincidences WHERE chosen"))]

@@ -53,6 +53,12 @@ METRICS = (
         "gwbatch_whole_node_seconds_total", "counter", "Whole-node time by use: computing, or held idle.", "Jobs",
         ("use",), "s",
     ),
+    Metric("gwbatch_alerts_stopped", "gauge", "1 while somebody has stopped public alerts.", "Alerts", unit="bool"),
+    Metric("gwbatch_notices", "gauge", "Public notices by state.", "Alerts", ("state",)),
+    Metric("gwbatch_notices_undelivered", "gauge", "Public notices that a broker still lacks.", "Alerts", ("broker",)),
+    Metric(
+        "gwbatch_notice_oldest_seconds", "gauge", "Age of the oldest notice that is on its way.", "Alerts", unit="s"
+    ),
     Metric("gwbatch_superevents_total", "counter", "Superevents made.", "Science"),
     Metric("gwbatch_external_events", "gauge", "External events.", "Science"),
     Metric("gwbatch_coincidences", "gauge", "External events that coincide with a superevent.", "Science"),

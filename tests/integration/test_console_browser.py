@@ -15,7 +15,7 @@ import pytest
 from gwbatch.config.policy import load_policy
 from gwbatch.effects.kinds import Label
 from gwbatch.external import combine, parse_notice
-from gwbatch.ledger import Ledger, effects, jobs, leases, messages, positions
+from gwbatch.ledger import Ledger, alert_switch, effects, jobs, leases, messages, positions, public_notices
 from gwbatch.ledger.external import Coincidence, Externals
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.mirror import Mirror, Product
@@ -84,10 +84,23 @@ def fill(state: Path) -> None:
         externals.set_labels(notice.key, [EVIL])
         match = Match("S@G1", notice.key, -2.0, (-5.0, 1.0), 1e-12, 3.0, float("inf"))
         externals.put_coincidences(notice.key, [Coincidence(match, True, False)])
+        _notice(tx, now)
     (state / "job").mkdir()
     for name in ("stdout", "stderr"):
         (state / "job" / name).write_text(EVIL)
     ledger.close()
+
+
+def _notice(tx: Any, now: float) -> None:
+    """A public notice, withheld by somebody who stopped the alerts."""
+    made = public_notices.plan(tx, "S@G1", "production", "preliminary", now - 9, EVIL, {"by": EVIL, "why": EVIL})
+    assert made is not None
+    decision = {"preferred": "G1", "labels": [EVIL], "missing": {EVIL: EVIL}, "unusable": {EVIL: EVIL}}
+    record = {"time_created": EVIL, "event": {EVIL: EVIL}, "alert_type": EVIL}
+    public_notices.freeze(tx, made.id, "frozen", EVIL, record, decision, now - 7)
+    public_notices.put_send(tx, made.id, EVIL, EVIL, "json", 1, EVIL)
+    public_notices.withhold(tx, made.id, EVIL, EVIL)
+    alert_switch.stop(tx, EVIL, EVIL, now)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +138,8 @@ PAGES = {
     "superevent/S%40G1": "Timeline",
     "jobs": "localize",
     "job/G1%2Flocalize": "stderr",
+    "alerts": "ALERTS ARE STOPPED",
+    "alert/1": "Where its time went",
     "messages": "Newest messages",
     "deadletter/m1": "traceback",
 }
@@ -197,3 +212,13 @@ def test_no_file_but_our_own_pictures(console: str) -> None:
         status, _, body = get(f"{console}/picture.png?{urlencode({'subject': subject, 'name': name})}")
         assert status == 404
         assert b"root:" not in body
+
+
+def test_a_stop_of_the_alerts_is_seen_on_every_page_and_a_notice_has_its_picture(console: str, page: Any) -> None:
+    page.goto(f"{console}/#/jobs")
+    page.get_by_role("status").get_by_text("ALERTS ARE STOPPED").wait_for()
+    assert page.get_by_role("status").get_attribute("class") == "bad"
+    page.goto(f"{console}/#/superevent/S%40G1")
+    page.get_by_role("img", name="Where the time of preliminary went: freeze 2.00 s").wait_for()
+    page.get_by_role("link", name="S1/preliminary").click()
+    page.get_by_text("gwbatch alerts release 1").wait_for()

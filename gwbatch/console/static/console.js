@@ -11,6 +11,8 @@ const pages = {
   "": [null, overview],
   superevents: [() => "/superevents.json?limit=500", superevents],
   superevent: [(name) => "/superevent.json?" + new URLSearchParams({ name }), oneSuperevent],
+  alerts: [() => "/alerts.json?limit=500", alerts],
+  alert: [(id) => "/alert.json?" + new URLSearchParams({ id }), oneAlert],
   jobs: [() => "/jobs.json?limit=500", jobs],
   job: [(key) => "/job.json?" + new URLSearchParams({ key }), oneJob],
   messages: [() => "/messages.json", messages],
@@ -70,6 +72,7 @@ function push(found) {
   const who = found && found.dispatcher;
   headline.textContent = !found ? "No dispatcher ever ran here." : who.running ? `dispatcher runs on ${who.host} (pid ${who.pid})` : "No dispatcher is running.";
   headline.className = found && who.running ? "good" : "bad";
+  if (found && found.alerts.stopped) { headline.textContent += `. ${stoppedText(found.alerts)}`; headline.className = "bad"; }
   // Text that somebody selects, and a link that has the focus, stay as they are.
   if (route().page === "" && (!content.firstChild || (String(getSelection()) === "" && !content.matches(":focus-within:not(:focus)")))) draw("", found);
 }

@@ -14,6 +14,7 @@ function overview(found) {
     section("Newest superevents", table("Newest superevents", [
       ["superevent", superevent], ["preferred", (one) => one.preferred], ["events", (one) => one.events.join(" ")],
       ["labels", (one) => one.labels.join(" ")], ["products", (one) => one.products.join(" ")]], found.superevents)),
+    ...(found.alerts.mode === "off" && !found.alerts.notices.length ? [] : [section("Public alerts", alertSwitch(found.alerts), noticeTable(found.alerts.notices))]),
     section("External events", table("External events", [
       ["external", (one) => one.graceid || one.key], ["trigger", (one) => `${one.observatory} ${one.trigger_id}`], ["search", (one) => one.search],
       ["labels", (one) => one.labels.join(" ")],
@@ -65,6 +66,7 @@ function oneSuperevent(found) {
       ["external", (one) => one.graceid || one.external], ["trigger", (one) => `${one.observatory} ${one.trigger_id}`], ["search", (one) => one.search],
       ["dt", (one) => one.dt.toFixed(2) + " s"], ["joint FAR, times", (one) => rate(one.far_time)], ["overlap", (one) => one.overlap],
       ["joint FAR, sky too", (one) => rate(one.far_spacetime)], ["standing", (one) => [one.chosen ? "chosen" : "", one.announced ? "announced" : "", one.grb ? "" : "NOT_GRB", (one.reasons || []).join("; ")].join(" ")]], found.coincidences)),
+    found.notices.length ? section("Public alerts", noticeTable(found.notices), ...found.notices.map((one) => bars(one.parts, `Where the time of ${one.name} went`))) : null,
     section("Timeline", table("Timeline", [
       ["time (UTC)", (one) => moment(one.at)], ["what", (one) => one.what], ["why, or which", (one) => one.text],
       ["details", (one) => one.detail ? make("code", {}, JSON.stringify(one.detail)) : ""]], found.timeline)),
@@ -72,6 +74,42 @@ function oneSuperevent(found) {
     section("Effects", table("Effects", [
       ["effect", (one) => one.key], ["kind", (one) => one.kind], ["state", (one) => one.state], ["tries", (one) => one.attempts],
       ["error", (one) => one.error], ["done", (one) => moment(one.finished)]], found.effects)),
+    section("To do something", ...found.commands.map(copyable)),
+  ];
+}
+
+const stoppedText = (alerts) => `ALERTS ARE STOPPED by ${alerts.stopped.by} since ${moment(alerts.stopped.at)} UTC${alerts.stopped.why ? ": " + alerts.stopped.why : ""}`;
+
+function alertSwitch(found) {
+  if (found.stopped) return make("p", { class: "bad" }, stoppedText(found));
+  const brokers = Object.entries(found.brokers).map(([name, one]) => `${name} (${one.bootstrap}/${one.topic}, ${one.categories.join(" and ")})`);
+  return make("p", {}, found.mode === "off" ? "Alerts are off." : `Mode ${found.mode}${found.dry_run ? ", a dry run: nothing is sent" : ""}; brokers: ${brokers.join(", ") || "none"}.`);
+}
+
+const arrival = (one, send) => (send.delivered ? `${send.broker} +${seconds(send.delivered - one.frozen)}` : `${send.broker} ${send.state}`);
+
+function noticeTable(rows, state) {
+  return table("Public alerts", [
+    ["notice", (one) => link(`${one.superevent_id || one.superevent}/${one.name}`, "/alert/" + one.id), (one) => one.id],
+    ["state", (one) => one.state], ["planned (UTC)", (one) => moment(one.planned), (one) => one.planned],
+    ["frozen after", (one) => (one.frozen ? seconds(one.frozen - one.planned) : ""), (one) => one.frozen - one.planned],
+    ["brokers", (one) => one.brokers.map((send) => arrival(one, send)).join(", ")], ["ordered by", (one) => one.by], ["reason", (one) => one.reason]], rows, state);
+}
+
+const alerts = (found, state) => [section("Public alerts", alertSwitch(found), noticeTable(found.notices, state))];
+
+function oneAlert(found) {
+  const lacks = Object.entries({ ...(found.decision || {}).missing, ...(found.decision || {}).unusable });
+  return [
+    section(`${found.superevent_id || found.superevent}/${found.name}`, make("p", {}, found.state + (found.reason ? ": " + found.reason : "")),
+      make("p", {}, superevent({ superevent_id: found.superevent_id, key: found.superevent })), found.uid ? make("p", {}, "_id ", make("code", {}, found.uid)) : null,
+      ...lacks.map(([name, why]) => make("p", { class: "bad" }, `without ${name}: ${why}`))),
+    section("Where it is", table("Brokers", [
+      ["broker", (one) => one.broker], ["topic", (one) => one.topic], ["state", (one) => one.state], ["partition", (one) => one.partition], ["offset", (one) => one.offset],
+      ["tries", (one) => one.tries], ["delivered (UTC)", (one) => moment(one.delivered)], ["without", (one) => one.left_out], ["reason", (one) => one.reason]], found.brokers)),
+    section("Where its time went", bars(found.parts, `Where the time of ${found.name} went`), table("Parts", [
+      ["part", (one) => one.name], ["began (UTC)", (one) => moment(one.begin)], ["took", (one) => seconds(one.end - one.begin)]], found.parts)),
+    section("What it says", make("pre", { tabindex: "0" }, JSON.stringify(found.record, null, 1))),
     section("To do something", ...found.commands.map(copyable)),
   ];
 }

@@ -67,3 +67,20 @@ function sparkline(values, label) {
   svg.append(line);
   return svg;
 }
+
+// parts: [{name, begin, end}] in Unix seconds, drawn as bars below each other on one scale of time
+function bars(parts, label) {
+  if (!parts.length) return make("p", { class: "none" }, "nothing yet");
+  const svg = (tag, attributes) => { const made = document.createElementNS("http://www.w3.org/2000/svg", tag); for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value); return made; };
+  const left = 230, width = 720, row = 22, begin = Math.min(...parts.map((one) => one.begin)), whole = Math.max(...parts.map((one) => one.end)) - begin || 1;
+  const words = parts.map((one) => `${one.name} ${(one.end - one.begin).toFixed(2)} s`).join(", ");
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${row * parts.length}`, class: "bars", role: "img", "aria-label": `${label}: ${words}` });
+  parts.forEach((one, number) => {
+    const x = left + ((width - left - 80) * (one.begin - begin)) / whole, length = Math.max(2, ((width - left - 80) * (one.end - one.begin)) / whole);
+    const name = svg("text", { x: 0, y: row * number + 15 }), took = svg("text", { x: x + length + 4, y: row * number + 15 });
+    name.textContent = one.name;
+    took.textContent = seconds(one.end - one.begin);
+    picture.append(name, svg("rect", { x, y: row * number + 3, width: length, height: row - 6 }), took);
+  });
+  return make("figure", {}, picture, make("figcaption", {}, label));
+}
