@@ -39,13 +39,13 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return not {product, f"{kind}:{product}"} & set(self.not_without)
 
 
-class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One broker that gets notices.
 
     Attributes
     ----------
     bootstrap : str
-        Kafka brokers, ``host:port[,host:port]``.
+        Kafka brokers, ``host:port[,host:port]``; may be empty for ``oidc``: GCN's own, of `domain`.
     topic : str
         Where the notices go.
     format : str
@@ -70,8 +70,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Further librdkafka properties.
     """
 
-    bootstrap: str
     topic: str
+    bootstrap: str = ""
     format: Literal["avro", "json"]
     categories: list[Category]
     auth: Literal["none", "scram", "oidc"] = "none"
@@ -84,10 +84,15 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kafka: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        if not self.bootstrap or not self.topic:
-            raise ValueError("a broker needs 'bootstrap' and 'topic'")
+        if not self.topic or not (self.bootstrap or self.auth == "oidc"):
+            raise ValueError("a broker needs 'topic' and 'bootstrap'")
         if not 0 < self.delivery_timeout < float("inf") or self.max_bytes < 10_000:
             raise ValueError("delivery_timeout must be positive and finite, max_bytes at least 10000")
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return self.bootstrap or f"kafka.{self.domain}"
 
     @property
     def is_loopback(self) -> bool:

@@ -49,7 +49,7 @@ def obstacle(tx: Transaction, broker: BrokerSettings) -> str | None:
 
 def place(broker: BrokerSettings) -> str:
     """Name a broker's topic for people: ``kafka.scimma.org:9092/igwn.gwalert``."""
-    return f"{broker.bootstrap}/{broker.topic}"
+    return f"{broker.address}/{broker.topic}"
 
 
 def _put(tx: Transaction, name: str, value: dict[str, Any], now: float) -> None:

@@ -21,7 +21,10 @@ def overview(ledger: Ledger, limit: int = 10) -> dict[str, Any]:
         "mode": settings.get("mode", "off"),
         "dry_run": bool(settings.get("dry_run")),
         "brokers": {
-            name: {key: broker[key] for key in ("bootstrap", "topic", "format", "categories")}
+            name: {
+                "bootstrap": broker["bootstrap"] or f"kafka.{broker['domain']}",
+                **{key: broker[key] for key in ("topic", "format", "categories")},
+            }
             for name, broker in settings.get("brokers", {}).items()
         },
         "stopped": alert_switch.stopped(connection),

@@ -118,7 +118,12 @@ class AlertRig(Rig):
         """Another ``[alerts]`` table of the profile."""
         made = {
             name: BrokerSettings(
-                broker.bootstrap, self.topic, form, ["production", "mdc"], delivery_timeout=1.0, kafka=dict(QUICK)
+                bootstrap=broker.bootstrap,
+                topic=self.topic,
+                format=form,
+                categories=["production", "mdc"],
+                delivery_timeout=1.0,
+                kafka=dict(QUICK),
             )
             for name, form in (("scimma", "avro"), ("gcn", "json"))
             if (broker := self.brokers.get(name)) is not None

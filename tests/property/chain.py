@@ -33,7 +33,7 @@ class Chain:
 
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock(1.8e9)
-        broker = BrokerSettings("127.0.0.1:9", "igwn.gwalert", "json", ["production"])
+        broker = BrokerSettings(bootstrap="127.0.0.1:9", topic="igwn.gwalert", format="json", categories=["production"])
         self.profile = Profile(alerts=AlertSettings(mode="all", brokers={"gcn": broker}))
         registry = load_handlers(POLICY, self.profile)
         self.ledger = Ledger(folder / "ledger.sqlite", create=True)

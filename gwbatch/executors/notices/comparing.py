@@ -104,7 +104,7 @@ def _theirs(settings: BrokerSettings, since: float) -> list[Notice]:
         for partition in consumer.list_topics(settings.topic, timeout=ANSWER).topics[settings.topic].partitions:
             found += _partition(consumer, settings.topic, partition, since)
     except KafkaException as error:
-        raise TransientError(f"Cannot read {settings.topic} of {settings.bootstrap}: {error.args[0].str()}.") from error
+        raise TransientError(f"Cannot read {settings.topic} of {settings.address}: {error.args[0].str()}.") from error
     finally:
         consumer.close()
     return found

@@ -208,7 +208,7 @@ class Publisher:
 
 def topic_of(settings: BrokerSettings) -> str:
     """Name the topic and its broker for people."""
-    return f"{settings.topic} of {settings.bootstrap}"
+    return f"{settings.topic} of {settings.address}"
 
 
 _publishers: dict[tuple[str, str], Publisher] = {}

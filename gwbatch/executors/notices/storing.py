@@ -97,7 +97,7 @@ def upload(claim: Claim[UploadNotice], runtime: Runtime) -> EffectResult:
 
 
 def _comment(notice: PublicNotice, brokers: list[BrokerSettings]) -> str:
-    places = ", ".join(f"kafka://{broker.bootstrap}/{broker.topic}" for broker in brokers)
+    places = ", ".join(f"kafka://{broker.address}/{broker.topic}" for broker in brokers)
     return f"Public {notice.name} notice" + (f" sent to {places}" if places else "")
 
 
