@@ -112,6 +112,8 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Freeze and check every notice, and send none: a shadow beside another system.
     expose : bool
         Make production superevents public in GraceDB before their first notice goes out.
+    mdc_every : float
+        Seconds between two mock events that we upload ourselves, as a sign of life; 0: never. The field's are hourly.
     brokers : dict
         Name to broker.
     """
@@ -119,7 +121,12 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Literal["off", "mdc", "all"] = "off"
     dry_run: bool = False
     expose: bool = True
+    mdc_every: float = 0.0
     brokers: dict[str, BrokerSettings] = {}
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.mdc_every < float("inf") or 0 < self.mdc_every < 60:
+            raise ValueError("mdc_every must be 0 or at least 60 s")
 
     def covers(self, category: str) -> bool:
         """Whether superevents of a category get notices at all."""

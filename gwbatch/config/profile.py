@@ -264,6 +264,7 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "disk",
             "clock",
             "alert",
+            "mock data",
         ]
     )
     after: float = 30.0

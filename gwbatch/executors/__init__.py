@@ -6,7 +6,7 @@ public notices and notifications.
 
 from __future__ import annotations
 
-from gwbatch.executors import external, gracedb, jobs, notices, notify
+from gwbatch.executors import external, gracedb, jobs, mdc, notices, notify
 from gwbatch.executors.registry import Claim, EffectResult, executor
 
-__all__ = ["Claim", "EffectResult", "executor", "external", "gracedb", "jobs", "notices", "notify"]
+__all__ = ["Claim", "EffectResult", "executor", "external", "gracedb", "jobs", "mdc", "notices", "notify"]

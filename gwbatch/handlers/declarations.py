@@ -17,6 +17,7 @@ LANES = ("superevent", "exttrig", "general")
 SERIAL_LANES = ("superevent", "exttrig")
 
 Resolver = Callable[["Policy", "Profile"], Iterable[str]]
+Interval = Callable[["Policy", "Profile"], float]
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Declaration:
         and the function's.
     lane : str
         ``superevent`` and ``exttrig`` are strictly serial, ``general`` is concurrent.
-    interval : float or None
-        For `every`: seconds between two calls.
+    interval : float, function of policy and profile, or None
+        For `every`: seconds between two calls, or what finds them out; 0 for never.
     message : type of Message or None
         The class that the payload is read as.
     """
@@ -42,7 +43,7 @@ class Declaration:
     topics: tuple[str | Resolver, ...]
     lane: str
     name: str = ""
-    interval: float | None = None
+    interval: float | Interval | None = None
     message: type[Message] | None = None
 
 

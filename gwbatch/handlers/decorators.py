@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gwbatch.handlers.declarations import Declaration, declare
+from gwbatch.handlers.declarations import Declaration, Interval, declare
 from gwbatch.handlers.notice_types import NoticeType
 
 if TYPE_CHECKING:
@@ -68,9 +68,15 @@ lvalert = igwn_alert
 """Yesterday's name of `igwn_alert`."""
 
 
-def every(seconds: float, *, queue: str = "general", name: str = "") -> Callable[[Function], Function]:
-    """Call the function every so many seconds, by a timer that survives restarts."""
-    if seconds <= 0:
+def every(seconds: float | Interval, *, queue: str = "general", name: str = "") -> Callable[[Function], Function]:
+    """Call the function every so many seconds, by a timer that survives restarts.
+
+    Parameters
+    ----------
+    seconds : float or function of policy and site profile
+        0 from the function means never.
+    """
+    if isinstance(seconds, int | float) and seconds <= 0:
         raise ValueError("the interval must be positive")
 
     def register(function: Function) -> Function:

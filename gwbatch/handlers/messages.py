@@ -107,6 +107,14 @@ class RequestDataQuality(Message, frozen=True):
     superevent: str
 
 
+class SignMockOff(Message, frozen=True):
+    """The time has come to sign a mock superevent off."""
+
+    topic = "lane.sign_mock_off"
+    lanes = ("superevent",)
+    superevent: str
+
+
 class SendNotice(Message, frozen=True):
     """Somebody wants a notice about a superevent: ``ordered-preliminary`` or ``update``.
 

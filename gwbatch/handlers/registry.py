@@ -68,13 +68,18 @@ class Registry:
 
     def add(self, declaration: Declaration, policy: Policy, profile: Profile) -> None:
         """Resolve one declaration; one of the same function replaces an earlier one."""
+        interval = declaration.interval
+        if callable(interval):
+            interval = interval(policy, profile)
+            if not interval:
+                return
         topics: set[str] = set()
         for topic in declaration.topics:
             topics.update([topic] if isinstance(topic, str) else topic(policy, profile))
         name = self._name(declaration)
         self._forget(name)
         handler = Handler(
-            name, frozenset(topics), declaration.lane, declaration.function, declaration.interval, declaration.message
+            name, frozenset(topics), declaration.lane, declaration.function, interval, declaration.message
         )
         self._handlers[name] = handler
         for topic in handler.topics:

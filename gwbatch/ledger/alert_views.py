@@ -20,6 +20,7 @@ def overview(ledger: Ledger, limit: int = 10) -> dict[str, Any]:
     return {
         "mode": settings.get("mode", "off"),
         "dry_run": bool(settings.get("dry_run")),
+        "mdc_every": float(settings.get("mdc_every") or 0.0),
         "brokers": {
             name: {
                 "bootstrap": broker["bootstrap"] or f"kafka.{broker['domain']}",

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from gwbatch.ledger import in_force, mdc_views
 from gwbatch.ledger.database import Ledger, query
 
 GIB = 2**30
+LATE = 600.0  # s by which a mock superevent may be late
 
 
 class Level(IntEnum):
@@ -170,6 +172,24 @@ def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
         yield Finding(Level.CRITICAL, "alerts stopped", text)
     for row in ledger.read(query("unfinished_notices")):
         yield from _unfinished(row, report["time"], limits)
+    yield from _mock_data(ledger, report)
+
+
+def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
+    """Whether mock superevents come as often as they should, and go all the way."""
+    every = report["alerts"]["mdc_every"]
+    found = in_force.recorded_policy(ledger) if every else None
+    if found is None:
+        return
+    policy, since = found
+    newest = ledger.read("SELECT max(created) AS at FROM superevents WHERE category = 'mdc'")[0]["at"]
+    age = report["time"] - max(newest or 0.0, since)
+    if age > every + LATE:
+        yield Finding(Level.CRITICAL, "mock data", f"no mock superevent for {age / 60:.0f} min (one every {every:g} s)")
+    for one in mdc_views.sequences(ledger, policy, report["time"]):
+        if one["missing"]:
+            text = f"mock superevent {one['superevent_id']} lacks: {', '.join(one['missing'])}"
+            yield Finding(Level.CRITICAL, f"mock data {one['superevent_id']}", text)
 
 
 def _unfinished(row: Any, now: float, limits: Limits) -> Iterator[Finding]:

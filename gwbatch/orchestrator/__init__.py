@@ -18,6 +18,7 @@ def load_handlers(policy: Policy, profile: Profile) -> Registry:
         commands,
         external,
         housekeeping,
+        mdc,
         superevent_products,
         superevents,
     )

@@ -91,6 +91,7 @@ def test_topics_are_stored_and_never_change() -> None:
         "ExternalFound": "lane.external_found",
         "SecondNotice": "lane.second_notice",
         "RequestDataQuality": "lane.request_data_quality",
+        "SignMockOff": "lane.sign_mock_off",
         "SendNotice": "lane.order_send_notice",
         "ReleaseNotice": "lane.order_release_notice",
         "Annotate": "lane.order_annotate",

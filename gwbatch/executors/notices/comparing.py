@@ -88,6 +88,11 @@ def _ours(ledger: Ledger, since: float) -> list[Notice]:
     return [json.loads(row["record"]) for row in rows]
 
 
+def published(settings: BrokerSettings, since: float) -> list[tuple[str, str]]:
+    """Return superevent and type of every notice on a topic since a Unix time (s)."""
+    return [(str(one.get("superevent_id")), str(one.get("alert_type"))) for one in _theirs(settings, since)]
+
+
 def _theirs(settings: BrokerSettings, since: float) -> list[Notice]:
     """What was published on the topic since a Unix time (s), maps as their sizes."""
     consumer = Consumer(

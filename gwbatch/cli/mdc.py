@@ -1,0 +1,89 @@
+"""``gwbatch mdc``: mock data, and whether it goes all the way."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gwbatch.cli import listing
+from gwbatch.cli.options import (
+    json_option,
+    ledger_path,
+    policy_in_force,
+    profile_in_force,
+    profile_options,
+    state_option,
+)
+
+
+@click.group("mdc")
+def command() -> None:
+    """Mock data: upload a simulated event as if it had just been detected, and see whether it goes all the way.
+
+    \b
+    Examples:
+      gwbatch mdc upload
+      gwbatch mdc upload --event 2 --site my-site.toml
+      gwbatch mdc check --hours 6
+    """
+
+
+@command.command()
+@click.option("--event", default=1, show_default=True, help="Which one; the simulated events take turns.")
+@click.option("--site", help="Site profile that names the GraceDB server.  [default: the dispatcher's own]")
+@profile_options
+@state_option
+@json_option
+def upload(event: int, site: str | None, settings: tuple[str, ...], state: Path | None, as_json: bool) -> None:
+    """Upload a mock event to GraceDB, with the search MDC and the time of now."""
+    from gwbatch import mdc
+    from gwbatch.errors import ConfigError
+    from gwbatch.gpstime import unix_to_utc, utc_to_gps
+    from gwbatch.gracedb import make_client, translate_errors
+
+    profile = profile_in_force(ledger_path(state), site, settings)
+    if not profile.gracedb.url:
+        raise ConfigError("Cannot upload a mock event: the site profile names no GraceDB server (gracedb.url).")
+    with translate_errors("upload a mock event"):
+        graceid = mdc.upload(make_client(profile.gracedb), event, utc_to_gps(unix_to_utc(time.time())))
+    click.echo(json.dumps({"graceid": graceid}) if as_json else f"Uploaded {graceid}.")
+
+
+@command.command()
+@click.option("--hours", default=6.0, show_default=True, help="How far to look back.")
+@click.option("--no-topic", is_flag=True, help="Do not read our own topic back.")
+@state_option
+@json_option
+def check(hours: float, no_topic: bool, state: Path | None, as_json: bool) -> None:
+    """Say of each mock superevent which notices went out and when, by our ledger and by the topics read back.
+
+    Exit code 0 if none is missing, 2 if one is.
+    """
+    from gwbatch.executors.notices.comparing import published
+    from gwbatch.ledger import Ledger
+    from gwbatch.ledger.mdc_views import sequences
+
+    ledger, now = Ledger(ledger_path(state)), time.time()
+    policy, _ = policy_in_force(ledger, ())
+    profile = profile_in_force(ledger_path(state), None, ())
+    found = sequences(ledger, policy, now, hours)
+    for broker, settings in ({} if no_topic else profile.alerts.brokers_for("mdc")).items():
+        there = published(settings, now - hours * 3600)
+        for one in found:
+            seen = sorted(kind for name, kind in there if name == one["superevent_id"])
+            one.setdefault("topics", {})[broker] = seen
+            if len(seen) < len(one["notices"]):
+                one["missing"].append(f"{len(one['notices']) - len(seen)} on the topic of {broker}")
+    listing.show(found, as_json, _line, f"mock superevents in the last {hours:g} h")
+    raise click.exceptions.Exit(2 if any(one["missing"] for one in found) else 0)
+
+
+def _line(one: dict[str, Any]) -> str:
+    sent = ", ".join(f"{name} after {after:.0f} s" for name, after in one["notices"].items()) or "no notice"
+    topics = "; ".join(f"{broker}: {', '.join(seen) or 'nothing'}" for broker, seen in one.get("topics", {}).items())
+    missing = f"  MISSING: {', '.join(one['missing'])}" if one["missing"] else ""
+    return f"{one['superevent_id']}  {sent}{'  [' + topics + ']' if topics else ''}{missing}"

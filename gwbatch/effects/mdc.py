@@ -1,0 +1,27 @@
+"""The effects of the heartbeat of mock data: a mock event every so often, and a signoff of its superevent."""
+
+from __future__ import annotations
+
+from gwbatch.effects.base import Effect
+
+
+class UploadMock(Effect, frozen=True):
+    """Upload a mock event, detected at the Unix time `at` (s)."""
+
+    kind = "mdc.upload"
+    needs_gracedb = True
+    key_format = "mdc/upload/{number}"
+    subject_format = "mdc/upload"
+    number: int
+    at: float
+
+
+class SignOff(Effect, frozen=True):
+    """Sign a mock superevent off, ``OK`` or ``NO``, as an advocate would."""
+
+    kind = "mdc.signoff"
+    needs_gracedb = True
+    key_format = "{superevent}/signoff"
+    subject_format = "{superevent}/signoff"
+    superevent: str
+    status: str

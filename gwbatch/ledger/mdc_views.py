@@ -1,0 +1,48 @@
+"""Whether mock superevents go all the way: which notices each should have had by now, and had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gwbatch.config.policy import Policy
+from gwbatch.ledger import public_notices
+from gwbatch.ledger.database import Ledger
+
+GRACE = 120.0  # s for one notice on top of when it is due
+SIGNOFF_AFTER = 600.0  # s
+SEQUENCE = ("preliminary", "second-preliminary")
+DONE = ("delivered", "stored")
+
+
+def sequences(ledger: Ledger, policy: Policy, now: float, hours: float = 6.0) -> list[dict[str, Any]]:
+    """Return the mock superevents of the last hours, newest first, each with its notices and what is missing.
+
+    Returns
+    -------
+    list of dict
+        ``superevent_id``, ``created`` (Unix s), ``notices`` (name to s from ``created`` to the first broker) and
+        ``missing`` (names).
+    """
+    rows = ledger.read(
+        "SELECT key, graceid, created, labels FROM superevents WHERE category = 'mdc' AND created > ? ORDER BY id DESC",
+        (now - hours * 3600,),
+    )
+    return [_sequence(ledger, row, policy, now) for row in rows]
+
+
+def _sequence(ledger: Ledger, row: Any, policy: Policy, now: float) -> dict[str, Any]:
+    notices = public_notices.about(ledger.connection, row["key"])
+    sent = {one.name: one.delivered - row["created"] for one in notices if one.delivered is not None}
+    refused = {one.name for one in notices if one.state == "refused"}
+    second = policy.alerts.second_after
+    due = {"preliminary": GRACE, "second-preliminary": second + 2 * GRACE}
+    missing = [name for name, after in due.items() if now - row["created"] > after and name not in sent]
+    if now - row["created"] > SIGNOFF_AFTER + 2 * GRACE and not {"initial", "retraction"} & sent.keys():
+        missing.append("initial or retraction")
+    return {
+        "superevent_id": row["graceid"] or row["key"],
+        "created": row["created"],
+        "notices": sent,
+        "refused": sorted(refused),
+        "missing": [name for name in missing if name not in refused],
+    }

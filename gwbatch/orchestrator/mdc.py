@@ -1,0 +1,65 @@
+"""The heartbeat of mock data: every so often a mock event goes all the way from upload to signoff."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from gwbatch.alerts.kinds import ADVNO, ADVOK
+from gwbatch.config.policy import Policy
+from gwbatch.config.profile import Profile
+from gwbatch.effects import Effect
+from gwbatch.effects.mdc import SignOff, UploadMock
+from gwbatch.handlers.context import Context
+from gwbatch.handlers.decorators import every, igwn_alert, on
+from gwbatch.handlers.messages import SignMockOff
+from gwbatch.orchestrator import superevents  # noqa: F401  its handlers see an alert before ours
+from gwbatch.superevents.admission import added_label
+from gwbatch.superevents.manager import ADVREQ
+
+UPLOADED = "mdc_uploaded"
+SIGNOFF_AFTER = 600.0  # s, as in the field
+TOPIC = "mdc_superevent"
+
+
+def mock_interval(policy: Policy, profile: Profile) -> float:
+    """Return how often a mock event is wanted, in s; 0 for never."""
+    return profile.alerts.mdc_every if profile.alerts.mode != "off" and not profile.alerts.dry_run else 0.0
+
+
+def mock_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
+    """Return the topic of mock superevents, where we make them."""
+    return (TOPIC,) if mock_interval(policy, profile) else ()
+
+
+@every(mock_interval, name="gwbatch.mdc.upload")
+def upload(_tick: dict[str, Any], context: Context) -> UploadMock:
+    """Upload the next mock event."""
+    row = context.tx.execute("SELECT value FROM settings WHERE name = ?", (UPLOADED,)).fetchone()
+    number = 1 + (json.loads(row["value"]) if row is not None else 0)
+    context.tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (UPLOADED, json.dumps(number), context.now))
+    return UploadMock(number, context.now)
+
+
+@igwn_alert.handler(mock_topics, queue="superevent", name="gwbatch.mdc.handle_superevent")
+def handle_superevent(alert: dict[str, Any], context: Context) -> None:
+    """A mock superevent asks for an advocate: one signs it off after a while."""
+    data = alert.get("object")
+    name = data.get("superevent_id") if isinstance(data, dict) else None
+    asked = alert.get("alert_type") == "label_added" and added_label(alert) == ADVREQ
+    superevent = context.mirror.superevent_named(name) if asked and isinstance(name, str) else None
+    if superevent is not None and superevent.category == "mdc" and not context.foreign_server(alert):
+        context.schedule(SignMockOff(superevent.key), context.now + SIGNOFF_AFTER, superevent.key)
+
+
+@on(SignMockOff, name="gwbatch.mdc.handle_signoff")
+def handle_signoff(message: SignMockOff, context: Context) -> Iterator[Effect]:
+    """Sign a mock superevent off: every other one is taken back."""
+    superevent = context.mirror.superevent(message.superevent)
+    if superevent is None or superevent.category != "mdc" or {ADVOK, ADVNO} & set(superevent.labels):
+        return
+    number = context.tx.execute(
+        "SELECT count(*) FROM superevents WHERE category = 'mdc' AND t_0 <= ?", (superevent.t_0,)
+    ).fetchone()[0]
+    yield SignOff(superevent.key, "OK" if number % 2 else "NO")

@@ -1,0 +1,132 @@
+"""The heartbeat: a mock event every so often, all the way to the signoff; and what is said where one does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gwbatch import circulars, mdc
+from gwbatch.cli import cli
+from gwbatch.config.resources import demo_event
+from gwbatch.dispatcher.service import _arm
+from gwbatch.errors import BadInput
+from gwbatch.ledger import in_force
+from gwbatch.ledger.report import report
+from tests.integration.alert_rig import AlertRig, draft_quickly, open_brokers
+from tests.integration.brokers import BrokerProcess
+from tests.integration.rig import Server
+
+
+@pytest.fixture(name="brokers", scope="module")
+def _brokers() -> Iterator[dict[str, BrokerProcess]]:
+    yield from open_brokers()
+
+
+@pytest.fixture(name="rig")
+def _rig(
+    tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AlertRig]:
+    monkeypatch.setattr(circulars, "draft", draft_quickly)
+    made = AlertRig(tmp_path / "state", server, brokers)
+    made.set_alerts(mode="mdc", mdc_every=3600.0)
+    with made.ledger.transaction() as tx:
+        in_force.record(tx, made.policy, made.profile, made.clock.now())
+        _arm(tx, made.registry, made.clock.now())
+    yield made
+    made.ledger.close()
+
+
+def bring_p_astro(rig: AlertRig) -> None:
+    """The rig's jobs write no probabilities: bring them as a pipeline would."""
+    for event in rig.server.client.events("search: MDC"):
+        for name, value in (("gstlal.p_astro.json", {"BNS": 1.0}), ("em_bright.json", {"HasNS": 1.0})):
+            rig.server.client.write_log(event["graceid"], name, filename=name, filecontents=json.dumps(value))
+
+
+def test_every_hour_a_mock_event_goes_all_the_way(rig: AlertRig) -> None:
+    rig.settle(3605)
+    (event,) = rig.server.client.events("search: MDC")
+    assert event["far"] == mdc.FAR
+    bring_p_astro(rig)
+    rig.settle(310)
+    rig.settle(700)
+    assert [kind for kind, _ in rig.kinds()] == ["PRELIMINARY", "PRELIMINARY", "INITIAL"]
+    assert {one.notice["superevent_id"][:2] for one in rig.received()} == {"MS"}
+    found = report(rig.ledger, rig.clock.now())["findings"]
+    assert not [one for one in found if one["key"].startswith("mock data")]
+    result = CliRunner().invoke(cli, ["mdc", "check", "--hours", "10000", "--state", str(rig.folder), "--json"])
+    (one,) = json.loads(result.output)
+    assert set(one["notices"]) == {"preliminary", "second-preliminary", "initial"}
+    assert one["topics"]["gcn"] == ["INITIAL", "PRELIMINARY", "PRELIMINARY"]
+    assert (result.exit_code, one["missing"]) == (0, [])
+    rig.settle(3600)
+    assert len(list(rig.server.client.events("search: MDC"))) == 2
+
+
+def test_a_missing_notice_and_a_missing_mock_event_are_critical(rig: AlertRig) -> None:
+    rig.settle(1.0)
+    found = {one["key"]: one for one in report(rig.ledger, rig.clock.now() + 5000)["findings"]}
+    assert found["mock data"]["level"] == "CRITICAL"
+    rig.settle(3605)  # and nobody brings what completes it
+    late = {one["key"]: one for one in report(rig.ledger, rig.clock.now() + 2000)["findings"]}
+    (key,) = [name for name in late if name.startswith("mock data MS")]
+    assert "lacks: second-preliminary, initial or retraction" in late[key]["text"]
+    result = CliRunner().invoke(cli, ["mdc", "check", "--no-topic", "--state", str(rig.folder)])
+    assert result.exit_code in (0, 2)
+
+
+def test_nothing_is_uploaded_unless_the_profile_says_so(rig: AlertRig) -> None:
+    rig.set_alerts(mode="mdc")
+    assert "every.gwbatch.mdc.upload" not in rig.registry.topics()
+    rig.set_alerts(mode="off", mdc_every=3600.0)
+    assert "every.gwbatch.mdc.upload" not in rig.registry.topics()
+
+
+def test_a_person_uploads_one(rig: AlertRig) -> None:
+    result = CliRunner().invoke(cli, ["mdc", "upload", "--event", "2", "--state", str(rig.folder), "--json"])
+    graceid = json.loads(result.output)["graceid"]
+    assert rig.server.client.event(graceid).json()["search"] == "MDC"
+
+
+@pytest.mark.parametrize("number", range(len(mdc.EVENTS)))
+def test_a_shifted_event_is_the_same_event_at_another_time(number: int) -> None:
+    from gwbatch.sandbox.eventfile import read_event_file
+
+    before = read_event_file("gstlal", demo_event(mdc.EVENTS[number]).read_bytes())
+    after = read_event_file("gstlal", mdc.mock_event(number, 1.4e9))
+    assert int(after["gpstime"]) == 1_400_000_000
+    assert after["gpstime"] % 1 == pytest.approx(before["gpstime"] % 1, abs=1e-6)
+    assert after["far"] == mdc.FAR
+    for one, other in zip(
+        before["extra_attributes"]["SingleInspiral"], after["extra_attributes"]["SingleInspiral"], strict=True
+    ):
+        moved = {"end_time", "impulse_time"}
+        assert {key: value for key, value in one.items() if key not in moved} == {
+            key: value for key, value in other.items() if key not in moved
+        }
+
+
+def test_shifting_there_and_back_changes_nothing() -> None:
+    content = demo_event("bns_hlv").read_bytes()
+    assert mdc.shifted(mdc.shifted(content, 1.4e9), 1029975254.0) == content
+
+
+def test_only_simulated_coincidences_are_shifted() -> None:
+    with pytest.raises(BadInput, match="not one of the simulated"):
+        mdc.shifted(b"<LIGO_LW/>", 1e9)
+
+
+def test_bayestar_localizes_a_shifted_event(tmp_path: Path) -> None:
+    """Trigger times and the epochs of the SNR series have moved together."""
+    from ligo.skymap.io import events
+
+    path = tmp_path / "coinc.xml"
+    path.write_bytes(mdc.mock_event(0, 1.4e9))
+    (event,) = events.ligolw.open(str(path), psd_file=str(path), coinc_def=None).values()
+    for single in event.singles:
+        assert abs(single.snr_series.epoch - single.time) < 1.0
+        assert abs(float(single.time) - 1.4e9) < 2.0
