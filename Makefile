@@ -24,7 +24,7 @@ lint: $(READY)
 	$(BIN)/mypy --strict gwbatch
 
 bench: $(READY)
-	for script in replay startup message large_ledger products light_products volume_plot; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in replay startup message large_ledger products light_products volume_plot alert_latency; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	for which in htcondor slurm; do tests/clusters/within $$which python benchmarks/first_instruction.py $$which || exit 1; done
 
 soak: $(READY)

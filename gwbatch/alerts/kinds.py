@@ -45,6 +45,8 @@ class AlertKind:
         Label set on the superevent once a broker has the notice.
     second : str or None
         The kind that follows, ``alerts.second_after`` seconds after the first delivery of this one.
+    checks_data : bool
+        Look at the quality of the data first; the notice waits for the verdict, a bounded time.
     has_event : bool
         Whether the notice describes the event; a retraction does not.
     circular : str or None
@@ -60,6 +62,7 @@ class AlertKind:
     reselects: bool = False
     sent_label: str | None = None
     second: str | None = None
+    checks_data: bool = False
     has_event: bool = True
     circular: str | None = None
 
@@ -124,6 +127,7 @@ declare(
         threshold=Threshold.LESS_SIGNIFICANT,
         sent_label="LOW_SIGNIF_PRELIM_SENT",
         second="second-less-significant",
+        checks_data=True,
     )
 )
 declare(
@@ -158,6 +162,7 @@ declare(
         reselects=True,
         sent_label="GCN_PRELIM_SENT",
         second="second-preliminary",
+        checks_data=True,
         circular="preliminary",
     )
 )

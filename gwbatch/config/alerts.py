@@ -17,6 +17,30 @@ class HighProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     area: float
 
 
+class DataQuality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the data around a superevent are judged; see ``policy.toml``."""
+
+    margin: float
+    margins: dict[str, float]
+    wait: float
+    ungated: list[str]
+    idq_threshold: float
+    idq_veto: list[str]
+    idq_ok: str
+    idq_fap: str
+    bits: dict[str, dict[str, int]]
+    ungated_bits: dict[str, dict[str, int]]
+
+    def window(self, pipeline: str, t_start: float, t_end: float) -> tuple[float, float]:
+        """Return the GPS times (s) between which data are looked at."""
+        margin = self.margins.get(pipeline, self.margin)
+        return t_start - margin, t_end + margin
+
+    def tables(self, pipeline: str) -> dict[str, dict[str, int]]:
+        """Return the state vectors that count for a pipeline, and their bits."""
+        return {**self.bits, **(self.ungated_bits if pipeline in self.ungated else {})}
+
+
 class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every number that the chain of public alerts goes by; see ``policy.toml`` for what each means."""
 
@@ -29,6 +53,7 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blocked_also: dict[str, list[str]]
     retract_unannounced: bool
     high_profile: HighProfile
+    data_quality: DataQuality
 
     def product_wait(self, kind: str, product: str) -> float:
         """Return how long (s) a notice waits for a product: by kind and product, by product, or not at all."""
@@ -114,6 +139,9 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Make production superevents public in GraceDB before their first notice goes out.
     mdc_every : float
         Seconds between two mock events that we upload ourselves, as a sign of life; 0: never. The field's are hourly.
+    frames : dict
+        Detector to the pattern of its low-latency frame files (``H1 = "/kafka/H1/*.gwf"``); empty: the quality of the
+        data is not looked at.
     brokers : dict
         Name to broker.
     """
@@ -122,6 +150,7 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: bool = False
     expose: bool = True
     mdc_every: float = 0.0
+    frames: dict[str, str] = {}
     brokers: dict[str, BrokerSettings] = {}
 
     def __post_init__(self) -> None:

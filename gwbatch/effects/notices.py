@@ -140,3 +140,15 @@ class PreferPipelineEvent(Effect, frozen=True):
     superevent: str
     event: str
     occasion: str = ""
+
+
+class CheckData(Effect, frozen=True):
+    """Look at the quality of the data around a superevent, and label it; `occasion` tells one check from the next."""
+
+    kind = "notice.check_data"
+    base_priority = MOST_URGENT
+    max_delay = 2.0
+    key_format = "{superevent}/data-quality/{occasion}"
+    subject_format = "{superevent}/data-quality"
+    superevent: str
+    occasion: str

@@ -34,12 +34,31 @@ def localize(work: Work) -> dict[str, Any]:
         "has_coherence": "log_bci" in skymap.meta,
         "waveform": waveform,
         "inference_seconds": skymap.meta.get("runtime"),
+        "area_90": credible_area(skymap["UNIQ"], skymap["PROBDENSITY"], 0.9),
     }
     return (
         facts
         if waveform != PHENOMENOLOGICAL or work.parameters.get("waveform") == waveform
         else {**facts, "note": NOTE}
     )
+
+
+def credible_area(uniq: Any, density: Any, level: float) -> float:
+    """Return the area in deg² of the smallest region that holds a probability.
+
+    Parameters
+    ----------
+    uniq, density : array of shape (pixels,)
+        NUNIQ indices, and probability per steradian.
+    level : float
+        Between 0 and 1.
+    """
+    import numpy as np
+
+    area = np.pi / 3 / 4.0 ** (np.log2(np.asarray(uniq) / 4) // 2)
+    likely = np.argsort(-np.asarray(density))
+    inside = np.cumsum((np.asarray(density) * area)[likely])
+    return float(np.interp(level, inside, np.cumsum(area[likely])) * (180 / np.pi) ** 2)
 
 
 def read_event(coinc: Path, psd: Path) -> Any:

@@ -7,12 +7,12 @@ from typing import Any
 
 from gwbatch.alerts import AlertKind, kind_named
 from gwbatch.alerts.judgement import refusal_at_start
-from gwbatch.alerts.kinds import DQOK, VETOES, kind_asked_for_by
+from gwbatch.alerts.kinds import DQOK, DQV, VETOES, kind_asked_for_by
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Label, Log
-from gwbatch.effects.notices import Expose, FreezeNotice, PreferPipelineEvent, PublishNotice
+from gwbatch.effects.notices import CheckData, Expose, FreezeNotice, PreferPipelineEvent, PublishNotice
 from gwbatch.errors import BadInput
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import every, igwn_alert, on
@@ -47,6 +47,10 @@ def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effec
     if superevent is None:
         return
     label, alert_type = added_label(alert), alert.get("alert_type")
+    if alert_type == "new":
+        yield from _check_data(superevent, "new", context)
+    elif alert_type == "event_added" and DQV in superevent.labels:
+        yield from _check_data(superevent, f"event added, {context.message_id}", context)
     if alert_type == "label_added":
         kind = kind_asked_for_by(label)
         if kind is not None:
@@ -114,8 +118,16 @@ def plan(
     context.record(Decision("notice", superevent.key, {"notice": notice.name}, why))
     if context.profile.alerts.expose and superevent.category == "production" and _writes(context) and kind.has_event:
         yield Expose(superevent.key, after=creation_of(superevent.key))
+    if kind.checks_data:
+        yield from _check_data(superevent, notice.name, context)
     yield FreezeNotice(superevent.key, notice.id, notice.name, str(context.message_id))
     effects.wake(context.tx, FreezeNotice(superevent.key, notice.id, notice.name).subject)
+
+
+def _check_data(superevent: Superevent, occasion: str, context: Context) -> Iterator[Effect]:
+    """Have the data around a superevent looked at, where we know where frames are; mock data have none."""
+    if context.profile.alerts.frames and superevent.category == "production":
+        yield CheckData(superevent.key, occasion)
 
 
 def _nothing_to_retract(kind: AlertKind, superevent: Superevent, context: Context) -> str | None:

@@ -23,7 +23,7 @@ DISTRIBUTIONS = {
 }  # fmt: skip
 # Where each extra may be imported; everything else is what every installation has.
 PLACES = {
-    "science": ("jobs/", "demo/"), "alerts": ("alerts/", "circulars.py"),
+    "science": ("jobs/", "demo/"), "alerts": ("alerts/", "circulars.py", "detchar/", "demo/"),
     "sandbox": ("sandbox/", "demo/"), "console": ("console/", "metrics/"),
     "htcondor": ("schedulers/htcondor/",), "slurm": ("schedulers/slurm/",),
 }  # fmt: skip

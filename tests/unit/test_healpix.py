@@ -37,3 +37,14 @@ def test_areas_and_children_fill_their_parents() -> None:
     assert list(parents) == [0] * 16 + [1] * 16
     assert list(finer >> 4) == [5] * 16 + [7] * 16
     assert len(set(finer)) == 32
+
+
+def test_the_area_that_holds_a_probability() -> None:
+    """Half of the sky holds everything, evenly: nine tenths of it hold nine tenths."""
+    from gwbatch.jobs.localize import credible_area
+
+    order = 3
+    pixels = 12 * 4**order
+    density = np.where(np.arange(pixels) < pixels // 2, 2.0, 0.0) / (4 * np.pi)
+    found = credible_area(np.arange(pixels) + 4 * 4**order, density, 0.9)
+    assert found == pytest.approx(0.9 * 0.5 * 41252.96, rel=0.01)

@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parents[2] / "gwbatch"
 ROOMS = [
     "cli", "console", "metrics", "demo", "sandbox", "dispatcher", "listeners", "orchestrator", "executors", "runtime",
     "handlers", "files", "circulars", "mdc", "gracedb", "brokers", "schedulers",
-    "ledger", "alerts", "annotation", "superevents", "external", "jobs", "effects", "model", "plugins", "config",
-    "private", "children", "logs", "failpoints", "keys", "gpstime", "clock", "voevent", "errors",
+    "ledger", "alerts", "detchar", "annotation", "superevents", "external", "jobs", "effects", "model", "plugins",
+    "config", "private", "children", "logs", "failpoints", "keys", "gpstime", "clock", "voevent", "errors",
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from gwbatch.annotation.graph import MAP
 from gwbatch.config.alerts import BrokerSettings
 from gwbatch.config.profile import Profile
 from gwbatch.effects.kinds import Label, Log
-from gwbatch.effects.notices import Expose, FreezeNotice, PublishNotice, TagFile
+from gwbatch.effects.notices import CheckData, Expose, FreezeNotice, PublishNotice, TagFile
 from gwbatch.errors import BadInput, NotThereYet, TransientError
 from gwbatch.executors.gracedb import files_of
 from gwbatch.executors.notices.collecting import Collected, collect
@@ -67,6 +67,8 @@ def freeze(claim: Claim[FreezeNotice], runtime: Runtime) -> EffectResult:
     if without:
         lacks = f"it must not go without {', '.join(without)}"
         return EffectResult({"refused": lacks}, lambda tx: _refuse(tx, notice, seen, lacks, runtime))
+    if kind.checks_data:
+        _wait_for_data_quality(notice, runtime, now)
     if kind.has_event:
         _wait_for_gracedb(notice, seen, runtime, now)
     try:
@@ -116,6 +118,18 @@ def _wait_for_products(notice: PublicNotice, collected: Collected, runtime: Runt
             raise NotThereYet(f"The notice {notice.name} waits for {name}: {reason}.", LOOK_AGAIN, end)
 
 
+def _wait_for_data_quality(notice: PublicNotice, runtime: Runtime, now: float) -> None:
+    """Wait until the data around the superevent are judged; the check itself takes a bounded time."""
+    end = notice.planned + runtime.policy.alerts.data_quality.wait + LOOK_AGAIN
+    check = CheckData(notice.superevent, notice.name).key
+    if now < end and _is_under_way(check, runtime):
+        raise NotThereYet(f"The notice {notice.name} waits for the check of the data.", LOOK_AGAIN, end)
+
+
+def _is_under_way(key: str, runtime: Runtime) -> bool:
+    return bool(runtime.ledger.read("SELECT 1 FROM effects WHERE key = ? AND state IN ('ready', 'running')", (key,)))
+
+
 def _goes_without(notice: PublicNotice, name: str, runtime: Runtime) -> bool:
     return runtime.policy.alerts.goes_without(notice.kind, name)
 
@@ -128,8 +142,7 @@ def _wait_for_gracedb(notice: PublicNotice, seen: Seen, runtime: Runtime, now: f
     if MAP in seen.products and map_file(seen) is None:
         raise NotThereYet(f"The notice {notice.name} waits for the sky map to be in GraceDB.", LOOK_AGAIN, end)
     expose = Expose(seen.superevent.key).key
-    rows = runtime.ledger.read("SELECT 1 FROM effects WHERE key = ? AND state IN ('ready', 'running')", (expose,))
-    if rows:
+    if _is_under_way(expose, runtime):
         raise NotThereYet(f"The notice {notice.name} waits for the superevent to be public.", LOOK_AGAIN, end)
 
 

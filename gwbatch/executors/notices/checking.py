@@ -1,0 +1,93 @@
+"""Checking the quality of the data around a superevent: frames to bits to labels, in bounded time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from gwbatch.config.alerts import DataQuality
+from gwbatch.detchar import Report, judge
+from gwbatch.detchar.bits import Bit, Glitch, evaluate, least_probability
+from gwbatch.detchar.frames import covering, read
+from gwbatch.effects.kinds import Label, Log, Unlabel, Upload
+from gwbatch.effects.notices import CheckData
+from gwbatch.errors import NotThereYet
+from gwbatch.executors.registry import Claim, EffectResult, executor
+from gwbatch.ledger import Transaction, effects
+from gwbatch.ledger.mirror import Mirror
+from gwbatch.runtime import Runtime
+from gwbatch.superevents import Event, Superevent
+
+LOOK_AGAIN = 1.0  # s while frames are missing
+TAGS = ("data_quality",)
+
+
+@executor(CheckData)
+def check(claim: Claim[CheckData], runtime: Runtime) -> EffectResult:
+    """Judge the data around a superevent; what is missing after a while is unknown."""
+    mirror = Mirror(runtime.ledger.connection)
+    superevent = mirror.superevent(claim.effect.superevent)
+    event = None if superevent is None else mirror.event(superevent.preferred)
+    if superevent is None or event is None:
+        return EffectResult.skipped("nothing is known of the superevent's preferred event")
+    settings = runtime.policy.alerts.data_quality
+    start, end = settings.window(event.pipeline, superevent.t_start, superevent.t_end)
+    files = {name: covering(pattern, start, end) for name, pattern in runtime.profile.alerts.frames.items()}
+    missing = sorted(name for name in event.instruments & files.keys() if files[name] is None)
+    deadline = claim.created + settings.wait
+    if missing and runtime.clock.now() < deadline:
+        raise NotThereYet(f"The frames of {', '.join(missing)} are not there yet.", LOOK_AGAIN, deadline)
+    report = _judge(event, files, start, end, settings)
+
+    def commit(tx: Transaction) -> None:
+        _write_down(tx, superevent, report, claim.effect.occasion, runtime)
+
+    return EffectResult({"quality": report.quality, "injections": report.injections}, commit)
+
+
+def _judge(event: Event, files: dict[str, Any], start: float, end: float, settings: DataQuality) -> Report:
+    bits: list[Bit] = []
+    glitches: list[Glitch] = []
+    tables = settings.tables(event.pipeline)
+    for detector, found in files.items():
+        ours = {channel: names for channel, names in tables.items() if channel.startswith(f"{detector}:")}
+        ok, fap = (name.format(detector=detector) for name in (settings.idq_ok, settings.idq_fap))
+        samples = read(found, [*ours, ok, fap], start, end) if found is not None else {}
+        for channel, names in ours.items():
+            bits += evaluate(channel, names, samples.get(channel))
+        glitches.append(least_probability(detector, samples.get(ok), samples.get(fap)))
+    veto = event.pipeline in settings.idq_veto
+    return judge(bits, glitches, event.instruments, settings.idq_threshold, veto_glitches=veto)
+
+
+def _write_down(tx: Transaction, seen: Superevent, report: Report, occasion: str, runtime: Runtime) -> None:
+    """Labels count at once, for the notice that waits; GraceDB gets them, and what was found."""
+    mirror, now, key = Mirror(tx), runtime.clock.now(), seen.key
+    superevent = mirror.superevent(key) or seen
+    gone, come = report.remove & set(superevent.labels), sorted(report.add - set(superevent.labels))
+    labels = tuple(label for label in superevent.labels if label not in gone)
+    mirror.put_superevent(replace(superevent, labels=(*labels, *come)), now)
+    effects.wake(tx, f"{key}/notices")
+    if runtime.profile.alerts.dry_run:
+        return
+    for label in sorted(gone):
+        effects.ask_for(tx, Unlabel(key, label, occasion), now)
+    for label in come:
+        effects.ask_for(tx, Label(key, label, occasion, in_order=False), now)
+    for name, text in (("glitches", report.glitches), ("injections", report.injections), ("table", _long(report))):
+        effects.ask_for(tx, Log(key, text, TAGS, f"data-quality/{occasion}/{name}"), now)
+    content = {
+        "state": "fail" if "DQV" in report.add else "pass" if "DQOK" in report.add else "error",
+        "summary": report.quality,
+        "bits": [{"channel": bit.channel, "bit": bit.name, "on": bit.on} for bit in report.bits],
+    }
+    filename = "gwbatch-detchar.json"
+    upload = Upload(
+        key, filename, text=json.dumps(content, indent=1), comment=report.quality, tags=TAGS, version=occasion
+    )  # fmt: skip
+    effects.ask_for(tx, upload, now)
+
+
+def _long(report: Report) -> str:
+    return f"{report.quality} {report.table}"
