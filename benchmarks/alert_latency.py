@@ -32,7 +32,14 @@ from gwbatch.gracedb import make_client  # noqa: E402
 from gwbatch.ledger import Ledger, public_notices  # noqa: E402
 from gwbatch.mdc import shifted  # noqa: E402
 
-POLICY = '[annotation]\nleave_out = ["bayestar.coherence.png"]\n[annotation.made_for]\n"em_bright.json" = ["cbc"]\n'
+# Pictures are made by nodes; here they would take the dispatcher's own two cores.
+POLICY = """[annotation]
+leave_out = ["bayestar.coherence.png", "bayestar.png", "bayestar.html", "bayestar.fits.gz", "bayestar.volume.png",
+             "p_astro.png", "em_bright.png"]
+[annotation.made_for]
+"em_bright.json" = ["cbc"]
+"mchirp_source.json" = []
+"""
 LARGE = "benchmarks.large_maps"
 READY = """SELECT max(created) AS at FROM products WHERE subject = ?
     AND name IN ('bayestar.multiorder.fits', 'em_bright.json', 'p_astro.json')"""

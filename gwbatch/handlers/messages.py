@@ -79,6 +79,31 @@ class SupereventChanged(Message, frozen=True):
     superevent: str
 
 
+class EventLabelled(Message, frozen=True):
+    """We are about to label an event, since we have made one of its products: it counts at once.
+
+    Attributes
+    ----------
+    effect : str
+        Key of the effect that sets the label in GraceDB.
+    """
+
+    topic = "lane.event_labelled"
+    lanes = ("superevent",)
+    event: str
+    label: str
+    effect: str
+
+
+class LabelDecided(Message, frozen=True):
+    """We have decided to set a label on a superevent: it counts before GraceDB has it."""
+
+    topic = "lane.label_decided"
+    lanes = ("superevent",)
+    superevent: str
+    label: str
+
+
 class ExternalFound(Message, frozen=True):
     """An external event of GraceDB that no notice of ours made, as the server describes it, with its file in base64."""
 

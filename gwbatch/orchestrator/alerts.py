@@ -16,7 +16,7 @@ from gwbatch.effects.notices import CheckData, Expose, FreezeNotice, PreferPipel
 from gwbatch.errors import BadInput
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import every, igwn_alert, on
-from gwbatch.handlers.messages import ReleaseNotice, RequestDataQuality, SecondNotice, SendNotice
+from gwbatch.handlers.messages import LabelDecided, ReleaseNotice, RequestDataQuality, SecondNotice, SendNotice
 from gwbatch.keys import creation_of
 from gwbatch.ledger import effects, messages, public_notices
 from gwbatch.model import Decision
@@ -60,6 +60,16 @@ def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effec
             context.schedule(RequestDataQuality(superevent.key), due, superevent.key)
     if (alert_type == "label_added" and label == DQOK) or (alert_type == "label_removed" and label in VETOES):
         yield from _plan_again(superevent, context)
+
+
+@on(LabelDecided, name="gwbatch.alerts.handle_own_label")
+def handle_own_label(message: LabelDecided, context: Context) -> Iterator[Effect]:
+    """A label that we have decided on asks for its notice at once; GraceDB's alert about it asks for nothing more."""
+    superevent, kind = context.mirror.superevent(message.superevent), kind_asked_for_by(message.label)
+    if superevent is None or kind is None or not kind.is_automatic:
+        return
+    if context.profile.alerts.covers(superevent.category):
+        yield from plan(kind, superevent, f"we set the label {message.label}", context)
 
 
 def _followed(alert: Mapping[str, Any], context: Context) -> Superevent | None:

@@ -13,7 +13,7 @@ from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import igwn_alert, on
-from gwbatch.handlers.messages import JobEnded, SupereventChanged
+from gwbatch.handlers.messages import EventLabelled, JobEnded, SupereventChanged
 from gwbatch.keys import creation_of, is_external
 from gwbatch.ledger import mirror
 from gwbatch.ledger.jobs import Job
@@ -164,7 +164,10 @@ def _take_result(job: Job, context: Context) -> Iterator[Effect]:
     upload = jobs.upload(made)
     yield upload
     if product.label is not None:
-        yield effects.label(job.subject, product.label, after=upload.key)
+        label = effects.label(job.subject, product.label, after=upload.key)
+        yield label
+        if product.scope is Scope.EVENT and context.profile.alerts.mode != "off":
+            context.send(EventLabelled(job.subject, product.label, label.key))
     if product.scope is Scope.EVENT:
         yield from _plan_from(job.subject, product.name, context)
         yield from _annotate_superevent_of(job.subject, context)

@@ -14,8 +14,8 @@ from gwbatch.effects import Effect
 from gwbatch.effects.kinds import AddEvent, CreateSuperevent, Label, UpdateSuperevent
 from gwbatch.errors import BadInput
 from gwbatch.handlers.context import Context
-from gwbatch.handlers.decorators import igwn_alert
-from gwbatch.handlers.messages import SupereventChanged
+from gwbatch.handlers.decorators import igwn_alert, on
+from gwbatch.handlers.messages import EventLabelled, LabelDecided, SupereventChanged
 from gwbatch.keys import is_our_superevent
 from gwbatch.model import Decision
 from gwbatch.orchestrator.snapshots import mirror_superevent
@@ -34,6 +34,20 @@ log = logging.getLogger(__name__)
 def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about an event of a search pipeline."""
     yield from carry_out(decide(alert, context), context)
+
+
+@on(EventLabelled, name="gwbatch.superevents.handle_own_label")
+def handle_own_label(message: EventLabelled, context: Context) -> Iterator[Effect]:
+    """One of our own labels on an event counts at once: a notice need not wait for GraceDB to tell us of it.
+
+    What it leads to on the superevent is still written after it, for others take our labels at their word.
+    """
+    data = context.mirror.event_data(message.event)
+    if data is None:
+        return
+    alert = {"alert_type": "label_added", "data": {"name": message.label}, "object": data}
+    for effect in carry_out(decide(alert, context), context):
+        yield msgspec.structs.replace(effect, after=message.effect) if isinstance(effect, Label) else effect
 
 
 def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
@@ -78,6 +92,8 @@ def record(decisions: list[Decision], context: Context) -> None:
         context.record(decision)
         if decision.superevent and decision.action in ("create", "update"):
             context.send(SupereventChanged(decision.superevent))
+        if decision.superevent and decision.action == "label" and context.profile.alerts.mode != "off":
+            context.send(LabelDecided(decision.superevent, decision.detail["label"]))
 
 
 def _not_worth_reading(

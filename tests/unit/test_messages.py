@@ -88,6 +88,8 @@ def test_topics_are_stored_and_never_change() -> None:
     assert {name: one.topic for name, one in ours.items() if name != "Message"} == {
         "JobEnded": "job.ended",
         "SupereventChanged": "lane.superevent_changed",
+        "EventLabelled": "lane.event_labelled",
+        "LabelDecided": "lane.label_decided",
         "ExternalFound": "lane.external_found",
         "SecondNotice": "lane.second_notice",
         "RequestDataQuality": "lane.request_data_quality",

@@ -118,7 +118,7 @@ def expose(claim: Claim[Expose], runtime: Runtime) -> EffectResult:
     with translate_errors(f"make {target} public"):
         runtime.gracedb().client.modify_permissions(target, "expose")
         hit("gracedb.after_expose")
-    return EffectResult({"target": target})
+    return EffectResult({"target": target}, lambda tx: effects.wake(tx, f"{claim.effect.superevent}/notices"))
 
 
 @executor(TagFile)
