@@ -84,7 +84,8 @@ def refusal(kind: AlertKind, seen: Seen, policy: Policy) -> str | None:
 
 def refusal_at_start(kind: AlertKind, labels: frozenset[str]) -> str | None:
     """Return why a notice is not even planned, or None if it is."""
-    found = kind.refused_when & labels
+    sent = {kind.sent_label} if kind.is_automatic and kind.sent_label else set[str]()  # another instance, perhaps
+    found = (kind.refused_when | sent) & labels
     return f"not planned: the superevent bears {', '.join(sorted(found))}" if found else None
 
 

@@ -43,6 +43,8 @@ class AlertKind:
         Choose the preferred event again before the notice is planned.
     sent_label : str or None
         Label set on the superevent once a broker has the notice.
+    ordered : bool
+        A person asks for the notice, and not a label or a timer.
     second : str or None
         The kind that follows, ``alerts.second_after`` seconds after the first delivery of this one.
     checks_data : bool
@@ -61,6 +63,7 @@ class AlertKind:
     threshold: Threshold = Threshold.NONE
     reselects: bool = False
     sent_label: str | None = None
+    ordered: bool = False
     second: str | None = None
     checks_data: bool = False
     has_event: bool = True
@@ -73,8 +76,8 @@ class AlertKind:
 
     @property
     def is_automatic(self) -> bool:
-        """Whether no person has asked for the notice: then it must pass a threshold, and must not come late."""
-        return self.threshold is not Threshold.NONE
+        """Whether no person has asked for the notice: it goes out once, and not when it is hours late."""
+        return self.threshold is not Threshold.NONE and not self.ordered
 
 
 KINDS: dict[str, AlertKind] = {}
@@ -180,6 +183,7 @@ declare(
     AlertKind(
         "ordered-preliminary",
         "PRELIMINARY",
+        ordered=True,
         blocked_by=_SETTLED | VETOES,
         threshold=Threshold.SIGNIFICANT,
         sent_label="GCN_PRELIM_SENT",
@@ -187,7 +191,7 @@ declare(
     )
 )
 declare(AlertKind("initial", "INITIAL", label=ADVOK, circular="initial"))
-declare(AlertKind("update", "UPDATE"))
+declare(AlertKind("update", "UPDATE", ordered=True))
 declare(
     AlertKind("retraction", "RETRACTION", label=ADVNO, blocked_by=frozenset(), has_event=False, circular="retraction")
 )

@@ -89,12 +89,20 @@ def plan(
     now: float,
     occasion: str = "",
     orders: Mapping[str, Any] | None = None,
+    *,
+    again: bool = False,
 ) -> PublicNotice | None:
-    """Write a notice down; None if the occasion has asked for it already, and it was not refused."""
+    """Write a notice down; None if the occasion has asked for it already.
+
+    Parameters
+    ----------
+    again : bool
+        Plan it once more if it was refused.
+    """
     values = {"superevent": superevent, "kind": kind, "occasion": occasion, "category": category, "now": now}
     values["orders"] = json.dumps(dict(orders or {}))
     row = tx.execute(query("plan_notice"), values).fetchone()
-    if row is None:
+    if row is None and again:
         row = tx.execute(query("plan_notice_again"), values).fetchone()
     return None if row is None else get(tx, row["id"])
 
@@ -103,6 +111,11 @@ def get(tx: Transaction, notice: int) -> PublicNotice | None:
     """Return a notice by its number."""
     row = tx.execute("SELECT * FROM public_notices WHERE id = ?", (notice,)).fetchone()
     return None if row is None else _notice(row)
+
+
+def asked_for_by(tx: Transaction, notice: int) -> str:
+    """Return the occasion that asked for a notice."""
+    return str(tx.execute("SELECT occasion FROM public_notices WHERE id = ?", (notice,)).fetchone()["occasion"])
 
 
 def about(tx: Transaction, superevent: str) -> list[PublicNotice]:
@@ -264,6 +277,11 @@ def drafted(tx: Transaction, notice: int, now: float) -> None:
 def merge(tx: Transaction, gone: str, kept: str) -> None:
     """Two descriptions of one superevent are one now."""
     tx.execute("UPDATE OR IGNORE public_notices SET superevent = ? WHERE superevent = ?", (kept, gone))
+    tx.execute(
+        "UPDATE public_notices SET state = 'refused', reason = 'asked for twice' "
+        "WHERE superevent = ? AND state = 'planned'",
+        (gone,),
+    )
 
 
 def _notice(row: Any) -> PublicNotice:

@@ -97,7 +97,9 @@ def _plan_again(superevent: Superevent, context: Context) -> Iterator[Effect]:
     for notice in public_notices.about(context.tx, superevent.key):
         young = context.now - notice.planned < context.policy.alerts.oldest
         if notice.state == "refused" and young and (notice.reason or "").startswith("blocked"):
-            yield from plan(kind_named(notice.kind), superevent, "what blocked it has gone", context)
+            occasion, orders = public_notices.asked_for_by(context.tx, notice.id), notice.orders
+            kind = kind_named(notice.kind)
+            yield from plan(kind, superevent, "what blocked it has gone", context, occasion, orders, again=True)
 
 
 # ---- planning ----------------------------------------------------------------------------------------------
@@ -110,8 +112,16 @@ def plan(
     context: Context,
     occasion: str = "",
     orders: Mapping[str, Any] | None = None,
+    *,
+    again: bool = False,
 ) -> Iterator[Effect]:
-    """Plan a notice, once for each occasion: it is judged, frozen and sent as soon as its files are there."""
+    """Plan a notice, once for each occasion: it is judged, frozen and sent as soon as its files are there.
+
+    Parameters
+    ----------
+    again : bool
+        Plan it once more if it was refused.
+    """
     reason = refusal_at_start(kind, frozenset(superevent.labels)) or _nothing_to_retract(kind, superevent, context)
     if reason is not None:
         context.record(Decision("no_notice", superevent.key, {"notice": kind.name}, reason))
@@ -121,7 +131,7 @@ def plan(
         record(decisions, context)
         yield from carry_out(decisions, context)
     notice = public_notices.plan(
-        context.tx, superevent.key, superevent.category, kind.name, context.now, occasion, orders
+        context.tx, superevent.key, superevent.category, kind.name, context.now, occasion, orders, again=again
     )
     if notice is None:
         return

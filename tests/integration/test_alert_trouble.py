@@ -234,3 +234,41 @@ def _refused(broker: Publisher) -> str:
             return ""
     except TransientError as error:
         return f"{error} ({error.retry_after:g} s)"
+
+
+def test_a_notice_that_another_instance_has_sent_is_not_sent_again(rig: AlertRig) -> None:
+    """The ledger was lost, or somebody else runs beside us: the label of the first one tells."""
+    graceid = rig.upload(nature=False)
+    rig.settle(2)
+    rig.server.client.write_label(rig.sid, "GCN_PRELIM_SENT")
+    rig.settle(1)
+    for name, value in (("gstlal.p_astro.json", "{}"), ("em_bright.json", "{}")):
+        rig.server.client.write_log(graceid, name, filename=name, filecontents=value)
+    rig.settle(5)
+    assert "SIGNIF_LOCKED" in rig.superevent()["labels"]
+    assert rig.kinds() == []
+    rows = rig.ledger.read("SELECT reason FROM decisions WHERE action = 'no_notice' ORDER BY id")
+    assert rows[0]["reason"] == "not planned: the superevent bears GCN_PRELIM_SENT"
+
+
+def test_a_veto_that_goes_while_a_refusal_is_written_down_refuses_nothing(
+    rig: AlertRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from gwbatch.executors.notices import freezing
+
+    real, stale = freezing.look, []
+
+    def look(*args: Any) -> Any:
+        seen = real(*args)
+        if stale or seen is None:
+            return seen
+        stale.append(seen)
+        return replace(seen, superevent=replace(seen.superevent, labels=("DQV",)))
+
+    monkeypatch.setattr(freezing, "look", look)
+    rig.upload()
+    rig.settle(5)
+    assert stale
+    assert rig.kinds() == [PRELIMINARY]

@@ -1,8 +1,8 @@
 """From a planned notice to astronomers: check the data, look, collect, freeze, publish, store, draft.
 
 `checking` judges the data around the event, `looking` takes a picture of what the ledger knows, `collecting` reads the
-files, `freezing` judges and fixes the notice, `publishing` sends it, `storing` tells GraceDB, `drafting` writes the
-circular.
+files, `waiting` says what is worth waiting for, `freezing` judges the notice and `fixing` fixes it, `publishing` sends
+it, `storing` tells GraceDB, `drafting` writes the circular.
 """
 
 from __future__ import annotations

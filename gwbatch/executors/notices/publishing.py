@@ -10,7 +10,7 @@ from gwbatch.alerts import kind_named
 from gwbatch.config.alerts import BrokerSettings
 from gwbatch.effects.notices import LabelSent, PublishNotice, StoreNotice, UploadNotice
 from gwbatch.errors import BadInput
-from gwbatch.executors.notices.freezing import schedule_second
+from gwbatch.executors.notices.fixing import schedule_second
 from gwbatch.executors.notices.producer import Delivered, Publisher, publisher
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit

@@ -1,0 +1,53 @@
+"""What a notice waits for before it is frozen, each for a bounded time."""
+
+from __future__ import annotations
+
+from gwbatch.alerts import Seen, kind_named
+from gwbatch.annotation.graph import MAP
+from gwbatch.effects.notices import CheckData, Expose
+from gwbatch.errors import NotThereYet
+from gwbatch.executors.notices.collecting import Collected
+from gwbatch.executors.notices.looking import map_file
+from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.runtime import Runtime
+
+LOOK_AGAIN = 0.1  # s while something is missing that is expected any moment
+
+
+def too_old(notice: PublicNotice, runtime: Runtime, now: float) -> str | None:
+    """Return why an automatic notice that could not be written for long is for a person to decide on, or None."""
+    waited = now - notice.planned
+    if kind_named(notice.kind).is_automatic and waited > runtime.policy.alerts.oldest:
+        return f"it could not be written for {waited:.0f} s; if it shall still go out, order it: gwbatch alerts send"
+    return None
+
+
+def wait_for_products(notice: PublicNotice, collected: Collected, runtime: Runtime, now: float) -> None:
+    """Raise `NotThereYet` while a product is missing that is worth waiting for."""
+    for name, reason in collected.missing.items():
+        end = notice.planned + runtime.policy.alerts.product_wait(notice.kind, name)
+        if now < end:
+            raise NotThereYet(f"The notice {notice.name} waits for {name}: {reason}.", LOOK_AGAIN, end)
+
+
+def wait_for_data_quality(notice: PublicNotice, runtime: Runtime, now: float) -> None:
+    """Raise `NotThereYet` while the data around the superevent are being judged."""
+    end = notice.planned + runtime.policy.alerts.data_quality.wait + LOOK_AGAIN
+    check = CheckData(notice.superevent, notice.name).key
+    if now < end and _is_under_way(check, runtime):
+        raise NotThereYet(f"The notice {notice.name} waits for the check of the data.", LOOK_AGAIN, end)
+
+
+def wait_for_gracedb(notice: PublicNotice, seen: Seen, runtime: Runtime, now: float) -> None:
+    """Raise `NotThereYet` while the links of a notice lead nowhere."""
+    end = notice.planned + runtime.policy.alerts.url_wait
+    if not runtime.profile.gracedb.url or runtime.profile.alerts.dry_run or now >= end:
+        return
+    if MAP in seen.products and map_file(seen) is None:
+        raise NotThereYet(f"The notice {notice.name} waits for the sky map to be in GraceDB.", LOOK_AGAIN, end)
+    if _is_under_way(Expose(seen.superevent.key).key, runtime):
+        raise NotThereYet(f"The notice {notice.name} waits for the superevent to be public.", LOOK_AGAIN, end)
+
+
+def _is_under_way(key: str, runtime: Runtime) -> bool:
+    return bool(runtime.ledger.read("SELECT 1 FROM effects WHERE key = ? AND state IN ('ready', 'running')", (key,)))
