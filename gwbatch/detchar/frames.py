@@ -31,6 +31,11 @@ def covering(pattern: str, start: float, end: float) -> list[Path] | None:
     return used if reached >= end else None
 
 
+def warm_up() -> None:
+    """Import what reads frame files."""
+    import gwframe  # noqa: F401
+
+
 def read(files: Iterable[Path], channels: Iterable[str], start: float, end: float) -> dict[str, list[float] | None]:
     """Return the samples of channels over a window; None for a channel that a file lacks, or that cannot be read."""
     pieces: dict[str, list[float] | None] = {channel: [] for channel in channels}

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from gwbatch.alerts import encoding
 from gwbatch.annotation import check_names, not_made
 from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
+from gwbatch.detchar import frames
 from gwbatch.dispatcher.cleaning import Cleaner
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.notifier import Notifier
@@ -88,7 +90,12 @@ class Dispatcher:
         listeners: Mapping[str, Sequence[str]],
         clock: Clock | None = None,
     ) -> None:
-        computations()  # before any thread runs: those that import at the same time trip over each other
+        # Before any thread runs: those that import at the same time trip over each other.
+        computations()
+        if profile.alerts.mode != "off":
+            encoding.warm_up()
+        if profile.alerts.frames:
+            frames.warm_up()
         for job in policy.annotation.made_by.values():
             computation(job)
         check_names(policy.annotation)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gwbatch.alerts.encoding import warm_up as warm_up_encoding
 from gwbatch.annotation.graph import FAR_FILE
 from gwbatch.effects.kinds import (
     AddEvent,
@@ -260,9 +259,7 @@ def write_log(claim: Claim[Log], runtime: Runtime) -> EffectResult:
 
 
 def warm_up(runtime: Runtime) -> None:
-    """Import the client and read the server's root before the first alert needs them, and what writes notices."""
-    if runtime.profile.alerts.mode != "off":
-        warm_up_encoding()
+    """Import the client and read the server's root before the first alert needs them."""
     if runtime.profile.gracedb.url:
         try:
             runtime.gracedb().client.service_info  # noqa: B018

@@ -113,6 +113,12 @@ def get(tx: Transaction, notice: int) -> PublicNotice | None:
     return None if row is None else _notice(row)
 
 
+def is_known(tx: Transaction, superevent: str, kind: str, occasion: str) -> bool:
+    """Whether an occasion has asked for a notice before."""
+    sql = "SELECT 1 FROM public_notices WHERE superevent = ? AND kind = ? AND occasion = ?"
+    return tx.execute(sql, (superevent, kind, occasion)).fetchone() is not None
+
+
 def asked_for_by(tx: Transaction, notice: int) -> str:
     """Return the occasion that asked for a notice."""
     return str(tx.execute("SELECT occasion FROM public_notices WHERE id = ?", (notice,)).fetchone()["occasion"])

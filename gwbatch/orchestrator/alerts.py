@@ -18,7 +18,7 @@ from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import every, igwn_alert, on
 from gwbatch.handlers.messages import LabelDecided, ReleaseNotice, RequestDataQuality, SecondNotice, SendNotice
 from gwbatch.keys import creation_of
-from gwbatch.ledger import effects, messages, public_notices
+from gwbatch.ledger import decisions, effects, messages, public_notices
 from gwbatch.model import Decision
 from gwbatch.orchestrator.superevents import carry_out, record  # its handlers see an alert before ours
 from gwbatch.orchestrator.topics import SUPEREVENT_TOPICS
@@ -122,14 +122,18 @@ def plan(
     again : bool
         Plan it once more if it was refused.
     """
+    if not again and public_notices.is_known(context.tx, superevent.key, kind.name, occasion):
+        return
     reason = refusal_at_start(kind, frozenset(superevent.labels)) or _nothing_to_retract(kind, superevent, context)
     if reason is not None:
-        context.record(Decision("no_notice", superevent.key, {"notice": kind.name}, reason))
+        decision = Decision("no_notice", superevent.key, {"notice": kind.name}, reason)
+        if not decisions.is_recorded(context.tx, decision):  # our own label asks first, then GraceDB's alert about it
+            context.record(decision)
         return
     if kind.reselects:
-        decisions = Manager(context.policy).reselect(superevent, context.mirror)
-        record(decisions, context)
-        yield from carry_out(decisions, context)
+        selected = Manager(context.policy).reselect(superevent, context.mirror)
+        record(selected, context)
+        yield from carry_out(selected, context)
     notice = public_notices.plan(
         context.tx, superevent.key, superevent.category, kind.name, context.now, occasion, orders, again=again
     )
@@ -226,9 +230,9 @@ def handle_order(order: SendNotice, context: Context) -> Iterator[Effect]:
         text = f"User {order.by} queued a preferred event change to {event.graceid}."
         yield Log(superevent.key, text, ("em_follow",), f"order/{order.at}/prefer")
         detail = {"preferred": event.graceid, "t_0": event.gpstime}
-        decisions = [Decision("update", superevent.key, detail, f"ordered by {order.by}")]
-        record(decisions, context)
-        yield from carry_out(decisions, context)
+        chosen = [Decision("update", superevent.key, detail, f"ordered by {order.by}")]
+        record(chosen, context)
+        yield from carry_out(chosen, context)
     orders = {"by": order.by, "why": order.why, "files": order.files}
     yield from plan(kind, superevent, f"ordered by {order.by}{because}", context, f"{order.by} {order.at}", orders)
 
