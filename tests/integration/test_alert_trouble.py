@@ -272,3 +272,24 @@ def test_a_veto_that_goes_while_a_refusal_is_written_down_refuses_nothing(
     rig.settle(5)
     assert stale
     assert rig.kinds() == [PRELIMINARY]
+
+
+def test_a_stop_while_a_notice_is_in_doubt_does_not_hide_that_it_was_sent(
+    rig: AlertRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gwbatch.ledger import alert_switch
+
+    real = Publisher.send
+
+    def send(self: Publisher, *args: Any) -> Any:
+        real(self, *args)
+        with rig.ledger.transaction() as tx:
+            alert_switch.stop(tx, "me", "", rig.clock.now())
+        raise TransientError("the answer is lost")
+
+    monkeypatch.setattr(Publisher, "send", send)
+    rig.upload()
+    rig.settle(5)
+    states = {row["broker"]: row["state"] for row in rig.ledger.read("SELECT broker, state FROM public_sends")}
+    assert sorted(states.values()) == ["delivered", "withheld"]  # the first was in doubt, the second never begun
+    assert len(rig.kinds()) + len(rig.kinds("scimma")) == 1

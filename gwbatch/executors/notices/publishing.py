@@ -23,65 +23,68 @@ from gwbatch.runtime import Runtime
 def publish(claim: Claim[PublishNotice], runtime: Runtime) -> EffectResult:
     """Send a notice to one broker, unless the topic shows that it is there already."""
     effect, connection = claim.effect, runtime.ledger.connection
-    notice, send = (
-        public_notices.get(connection, effect.notice),
-        public_notices.send(connection, effect.notice, effect.broker),
-    )
+    notice = public_notices.get(connection, effect.notice)
+    send = public_notices.send(connection, effect.notice, effect.broker)
     if notice is None or send is None or send.state in ("delivered", "withheld"):
         return EffectResult.skipped("delivered or withheld before")
     settings = runtime.profile.alerts.brokers.get(effect.broker)
-    obstacle = _obstacle(connection, notice, settings, effect.broker)
+    if settings is None:
+        return _withheld(f"the site profile has no broker {effect.broker} any more", send)
     body = public_notices.body(connection, notice.id, send.form, send.variant)
-    if obstacle is not None or settings is None:
-        reason = obstacle or f"the site profile has no broker {effect.broker} any more"
-        return EffectResult(
-            {"withheld": reason}, lambda tx: public_notices.withhold(tx, notice.id, effect.broker, reason)
-        )
     if body is None:
         raise BadInput(f"Cannot send the notice {effect.name} about {effect.superevent}: its bytes are gone.")
-    place, again = _send(notice, send, body, settings, runtime)
+    if not send.tries:
+        reason = _obstacle(connection, notice, settings, effect.broker)
+        if reason is not None:
+            return _withheld(reason, send)
+    broker = publisher(effect.broker, settings)
+    with broker.turn():
+        place = _find(broker, notice, send, body, settings)
+        found = place is not None
+        if place is None:
+            reason = _obstacle(connection, notice, settings, effect.broker)
+            if reason is not None:
+                return _withheld(reason, send)
+            place = _send(broker, notice, send, body, settings, runtime)
 
     def commit(tx: Transaction) -> None:
         now = runtime.clock.now()
         if public_notices.delivered(tx, notice.id, effect.broker, place.partition, place.offset, now):
             _follow_up(tx, notice, now, runtime)
 
-    detail = {"partition": place.partition, "offset": place.offset, "bytes": len(body)}
-    return EffectResult({**detail, **({"found": True} if again else {})}, commit)
+    return EffectResult(
+        {"partition": place.partition, "offset": place.offset, "bytes": len(body), "found": found}, commit
+    )  # fmt: skip
 
 
-def _obstacle(connection: Any, notice: PublicNotice, settings: BrokerSettings | None, name: str) -> str | None:
+def _withheld(reason: str, send: Send) -> EffectResult:
+    """The broker does not get the notice until somebody orders it."""
+    return EffectResult(
+        {"withheld": reason}, lambda tx: public_notices.withhold(tx, send.notice, send.broker, reason)
+    )  # fmt: skip
+
+
+def _obstacle(connection: Any, notice: PublicNotice, settings: BrokerSettings, name: str) -> str | None:
     """Return why a notice must not be sent at this very moment, or None."""
-    if settings is None:
-        return f"the site profile has no broker {name} any more"
     if notice.category not in settings.categories:
         return f"the broker {name} is for {', '.join(settings.categories)} superevents only"
     return alert_switch.obstacle(connection, settings)
 
 
+def _find(
+    broker: Publisher, notice: PublicNotice, send: Send, body: bytes, settings: BrokerSettings
+) -> Delivered | None:
+    """Return where the notice is on the topic, if an earlier attempt has brought it there."""
+    if not send.tries or send.partition is None or send.mark is None or not settings.read_back:
+        return None
+    return broker.find(send.partition, send.mark, _recognise(notice, body))
+
+
 def _send(
-    notice: PublicNotice, send: Send, body: bytes, settings: BrokerSettings, runtime: Runtime
-) -> tuple[Delivered, bool]:
-    """Return where the notice is, and whether it was there before."""
-    broker, key = publisher(send.broker, settings), str(notice.record and notice.record["superevent_id"])
-    with broker.turn():
-        return _find_or_send(broker, key, notice, send, body, settings, runtime)
-
-
-def _find_or_send(
-    broker: Publisher,
-    key: str,
-    notice: PublicNotice,
-    send: Send,
-    body: bytes,
-    settings: BrokerSettings,
-    runtime: Runtime,
-) -> tuple[Delivered, bool]:
-    """Send a notice, unless the topic shows that an earlier attempt has succeeded."""
-    if send.tries and send.partition is not None and send.mark is not None and settings.read_back:
-        found = broker.find(send.partition, send.mark, _recognise(notice, body, send.form))
-        if found is not None:
-            return found, True
+    broker: Publisher, notice: PublicNotice, send: Send, body: bytes, settings: BrokerSettings, runtime: Runtime
+) -> Delivered:
+    """Note where the notice will be, send it, and return where it is."""
+    key = str((notice.record or {})["superevent_id"])
     partition = broker.partition_of(key) if send.partition is None else send.partition
     mark = broker.end_of(partition) if send.mark is None and settings.read_back else send.mark or 0
     with runtime.ledger.transaction() as tx:
@@ -90,7 +93,7 @@ def _find_or_send(
     hit("notice.before_send")
     place = broker.send(key, body, headers_of(notice, send.form, settings), partition)
     hit("notice.after_send")
-    return place, False
+    return place
 
 
 def headers_of(notice: PublicNotice, form: str, settings: BrokerSettings) -> dict[str, bytes]:
@@ -103,7 +106,7 @@ def headers_of(notice: PublicNotice, form: str, settings: BrokerSettings) -> dic
     return headers
 
 
-def _recognise(notice: PublicNotice, body: bytes, form: str) -> Callable[[Any], bool]:
+def _recognise(notice: PublicNotice, body: bytes) -> Callable[[Any], bool]:
     """Return what tells our message from others: its identity, or the very same bytes."""
     identity = uuid.UUID(str(notice.uid)).bytes
 
