@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gwbatch.config.alerts import BrokerSettings
 from gwbatch.ledger.database import Transaction
+
+if TYPE_CHECKING:
+    from gwbatch.config.alerts import BrokerSettings
 
 STOPPED, ENABLED = "alerts_stopped", "alerts_enabled"
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from gwbatch.ledger import in_force, mdc_views
 from gwbatch.ledger.database import Ledger, query
 
 GIB = 2**30
@@ -178,7 +177,11 @@ def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
 def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
     """Whether mock superevents come as often as they should, and go all the way."""
     every = report["alerts"]["mdc_every"]
-    found = in_force.recorded_policy(ledger) if every else None
+    if not every:
+        return
+    from gwbatch.ledger import in_force, mdc_views  # the policy takes a moment to import
+
+    found = in_force.recorded_policy(ledger)
     if found is None:
         return
     policy, since = found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gwbatch.config.policy import Policy
 from gwbatch.ledger import public_notices
 from gwbatch.ledger.database import Ledger
+
+if TYPE_CHECKING:
+    from gwbatch.config.policy import Policy
 
 GRACE = 120.0  # s for one notice on top of when it is due
 SIGNOFF_AFTER = 600.0  # s

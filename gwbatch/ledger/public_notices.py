@@ -10,7 +10,7 @@ from typing import Any
 
 from gwbatch.ledger.database import Transaction, query
 
-OPEN = ("planned", "frozen")
+STATES = ("planned", "refused", "frozen", "dry-run", "withheld", "delivered", "stored")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from gwbatch.ledger import Ledger, query
+from gwbatch.ledger.public_notices import STATES
 from gwbatch.ledger.report import report
 from gwbatch.metrics.schema import METRICS, Metric
 
@@ -84,11 +85,13 @@ def _samples(ledger: Ledger, now: float) -> Iterator[tuple[str, list[Sample]]]:
         [((row["use"],), row["seconds"]) for row in ledger.read("SELECT * FROM node_seconds ORDER BY use")],
     )
     yield "gwbatch_alerts_stopped", [((), float(found["alerts"]["stopped"] is not None))]
-    for name, label, sql in (
-        ("gwbatch_notices", "state", "SELECT state, count(*) AS n FROM public_notices GROUP BY state"),
-        ("gwbatch_notices_undelivered", "broker", query("undelivered_notices")),
-    ):
-        yield name, [((row[label],), float(row["n"])) for row in ledger.read(sql)]
+    states = {
+        row["state"]: row["n"] for row in ledger.read("SELECT state, count(*) AS n FROM public_notices GROUP BY 1")
+    }
+    yield "gwbatch_notices", [((state,), float(states.get(state, 0))) for state in STATES]
+    lacking = {row["broker"]: row["n"] for row in ledger.read(query("undelivered_notices"))}
+    brokers = {**dict.fromkeys(found["alerts"]["brokers"], 0), **lacking}
+    yield "gwbatch_notices_undelivered", [((name,), float(count)) for name, count in brokers.items()]
     waiting = one("SELECT min(planned) FROM public_notices WHERE state IN ('planned', 'frozen')")
     yield "gwbatch_notice_oldest_seconds", [((), now - waiting if waiting else 0.0)]
     yield "gwbatch_superevents_total", [((), one("SELECT max(id) FROM superevents"))]
