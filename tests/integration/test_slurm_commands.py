@@ -23,7 +23,7 @@ from gwbatch.schedulers.slurm.scheduler import SlurmScheduler
 from tests.fakes.slurm import FakeSlurm
 
 KEY = "G1/localize/1"
-PATIENCE = 2.0
+PATIENCE = 4.0  # s; beside other tests a helper takes two to start
 DOUBLE = Path(__file__).parents[1] / "fakes" / "pyslurm_double"
 
 Make = Callable[..., SlurmScheduler]
