@@ -13,6 +13,7 @@ from typing import Any
 import fastavro
 import jsonschema
 import msgspec
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from gwbatch import circulars
@@ -189,9 +190,21 @@ def draft_quickly(request: circulars.Request) -> str:
     return f"Draft about {request.superevent}"
 
 
-def open_brokers() -> Iterator[dict[str, BrokerProcess]]:
+@pytest.fixture(name="brokers", scope="module")
+def broker_processes() -> Iterator[dict[str, BrokerProcess]]:
     """Both brokers; each rig has a topic of its own there, with four partitions."""
     brokers = {name: BrokerProcess(group="") for name in ("scimma", "gcn")}
     yield brokers
     for broker in brokers.values():
         broker.stop()
+
+
+@pytest.fixture(name="alerting")
+def alert_rig(
+    tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AlertRig]:
+    """A rig that sends notices, and whose circulars are drafted quickly."""
+    monkeypatch.setattr(circulars, "draft", draft_quickly)
+    made = AlertRig(tmp_path / "state", server, brokers)
+    yield made
+    made.ledger.close()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.alert_rig import alert_rig, broker_processes  # noqa: F401  fixtures
 from tests.integration.rig import Rig, Server
 
 

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gwbatch import circulars
 from gwbatch.ledger import alert_switch
-from tests.integration.alert_rig import FITS, REAL_DRAFT, AlertRig, draft_quickly, open_brokers
+from tests.integration.alert_rig import FITS, REAL_DRAFT, AlertRig
 from tests.integration.brokers import BrokerProcess
-from tests.integration.rig import Server
 
 PRELIMINARY, LESS = ("PRELIMINARY", True), ("PRELIMINARY", False)
 INITIAL, UPDATE, RETRACTION = ("INITIAL", True), ("UPDATE", True), ("RETRACTION", None)
 LESS_SIGNIFICANT = 2e-6  # Hz
 
 
-@pytest.fixture(name="brokers", scope="module")
-def _brokers() -> Iterator[dict[str, BrokerProcess]]:
-    yield from open_brokers()
-
-
 @pytest.fixture(name="rig")
-def _rig(
-    tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[AlertRig]:
-    monkeypatch.setattr(circulars, "draft", draft_quickly)
-    made = AlertRig(tmp_path / "state", server, brokers)
-    yield made
-    made.ledger.close()
+def _rig(alerting: AlertRig) -> AlertRig:
+    return alerting
 
 
 def signoff(rig: AlertRig, status: str, *, change: bool = False) -> None:

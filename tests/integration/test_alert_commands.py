@@ -14,16 +14,13 @@ from click.testing import CliRunner, Result
 from gwbatch import circulars
 from gwbatch.cli import cli
 from gwbatch.ledger import in_force
-from tests.integration.alert_rig import AlertRig, draft_quickly, open_brokers
+from gwbatch.metrics.collect import exposition
+from tests.integration.alert_rig import AlertRig, draft_quickly
 from tests.integration.brokers import BrokerProcess
 from tests.integration.rig import Server
+from tests.integration.test_metrics import samples
 
 PRELIMINARY, UPDATE = ("PRELIMINARY", True), ("UPDATE", True)
-
-
-@pytest.fixture(name="brokers", scope="module")
-def _brokers() -> Iterator[dict[str, BrokerProcess]]:
-    yield from open_brokers()
 
 
 @pytest.fixture(name="rig")
@@ -196,5 +193,7 @@ def test_status_and_check_know_of_every_notice_that_has_not_arrived(
         assert late["level"] == "CRITICAL"
         assert "retraction has not reached the broker scimma" in late["text"]
         assert [one["name"] for one in found["alerts"]["notices"]] == ["retraction", "preliminary"]
+        counted = samples(exposition(rig.ledger, rig.clock.now()))
+        assert counted["gwbatch_notices_undelivered"] == {("gcn",): 0, ("scimma",): 1}
     finally:
         brokers["scimma"].do(b"!up")

@@ -6,35 +6,21 @@ say what is not so. Label races are in `test_alert_trouble`, vetoes in `test_ale
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from gwbatch import circulars
-from tests.integration.alert_rig import AlertRig, draft_quickly, open_brokers
+from tests.integration.alert_rig import AlertRig
 from tests.integration.brokers import BrokerProcess
-from tests.integration.rig import Server
 from tests.integration.test_way_of_a_notice import burst
 
 PRELIMINARY, INITIAL, RETRACTION = ("PRELIMINARY", True), ("INITIAL", True), ("RETRACTION", None)
 
 
-@pytest.fixture(name="brokers", scope="module")
-def _brokers() -> Iterator[dict[str, BrokerProcess]]:
-    yield from open_brokers()
-
-
 @pytest.fixture(name="rig")
-def _rig(
-    tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[AlertRig]:
-    monkeypatch.setattr(circulars, "draft", draft_quickly)
-    made = AlertRig(tmp_path / "state", server, brokers)
-    yield made
-    made.ledger.close()
+def _rig(alerting: AlertRig) -> AlertRig:
+    return alerting
 
 
 def labels(rig: AlertRig) -> set[str]:

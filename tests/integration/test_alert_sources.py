@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gwbatch import circulars
 from gwbatch.config.resources import demo_event
 from gwbatch.demo.pipelines import with_far
-from tests.integration.alert_rig import FITS, AlertRig, draft_quickly, open_brokers
-from tests.integration.brokers import BrokerProcess
-from tests.integration.rig import Server
+from tests.integration.alert_rig import FITS, AlertRig
 from tests.integration.test_event_products import CWB
 
 COINC = with_far(demo_event("bns_hlv").read_bytes(), 1e-10)
@@ -75,19 +70,9 @@ SOURCES = {
 }  # fmt: skip
 
 
-@pytest.fixture(name="brokers", scope="module")
-def _brokers() -> Iterator[dict[str, BrokerProcess]]:
-    yield from open_brokers()
-
-
 @pytest.fixture(name="rig")
-def _rig(
-    tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[AlertRig]:
-    monkeypatch.setattr(circulars, "draft", draft_quickly)
-    made = AlertRig(tmp_path / "state", server, brokers)
-    yield made
-    made.ledger.close()
+def _rig(alerting: AlertRig) -> AlertRig:
+    return alerting
 
 
 def bring(rig: AlertRig, source: Source, *leave_out: str) -> str:

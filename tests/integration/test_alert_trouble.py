@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from gwbatch import circulars, gracedb
+from gwbatch import gracedb
 from gwbatch.errors import TransientError
 from gwbatch.executors.notices.producer import Publisher
 from gwbatch.failpoints import hit
-from tests.integration.alert_rig import AlertRig, draft_quickly, open_brokers
+from tests.integration.alert_rig import AlertRig
 from tests.integration.brokers import BrokerProcess
-from tests.integration.rig import Server
 
 PRELIMINARY, INITIAL, RETRACTION = ("PRELIMINARY", True), ("INITIAL", True), ("RETRACTION", None)
 
 
-@pytest.fixture(name="brokers", scope="module")
-def _brokers() -> Iterator[dict[str, BrokerProcess]]:
-    yield from open_brokers()
-
-
 @pytest.fixture(name="rig")
-def _rig(
-    tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[AlertRig]:
-    monkeypatch.setattr(circulars, "draft", draft_quickly)
-    made = AlertRig(tmp_path / "state", server, brokers)
-    yield made
-    made.ledger.close()
+def _rig(alerting: AlertRig) -> AlertRig:
+    return alerting
 
 
 def once_per_identity(rig: AlertRig) -> None:

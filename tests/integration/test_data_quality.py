@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gwbatch import circulars
-from tests.integration.alert_rig import AlertRig, draft_quickly, open_brokers
+from tests.integration.alert_rig import AlertRig, draft_quickly
 from tests.integration.brokers import BrokerProcess
 from tests.integration.rig import Server
 
@@ -19,11 +19,6 @@ GPS = 1029975254  # the simulated events' second
 GOOD, BAD, INJECTED = 0b11111100011, 0b11111100010, 0b11110100011
 PRELIMINARY = ("PRELIMINARY", True)
 STATE = {"H1": "H1:GDS-CALIB_STATE_VECTOR", "L1": "L1:GDS-CALIB_STATE_VECTOR", "V1": "V1:DQ_ANALYSIS_STATE_VECTOR"}
-
-
-@pytest.fixture(name="brokers", scope="module")
-def _brokers() -> Iterator[dict[str, BrokerProcess]]:
-    yield from open_brokers()
 
 
 @pytest.fixture(name="rig")
