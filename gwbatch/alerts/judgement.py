@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gwbatch.alerts.kinds import DQV, INJ, AlertKind, Threshold
+from gwbatch.alerts.kinds import VETOES, AlertKind, Threshold
 from gwbatch.config.policy import Policy
 from gwbatch.superevents import Event, Superevent
 from gwbatch.superevents.manager import EARLY_WARNING, SIGNIF_LOCKED
@@ -99,6 +99,6 @@ def is_announced_as_significant(kind: AlertKind, seen: Seen, policy: Policy) -> 
 
 
 def _blocking(kind: AlertKind, seen: Seen, policy: Policy) -> frozenset[str]:
-    vetoes = frozenset({DQV, INJ}) & (seen.event.labels if seen.event is not None else frozenset())
+    vetoes = VETOES & (seen.event.labels if seen.event is not None else frozenset())
     blocked_by = kind.blocked_by | frozenset(policy.alerts.blocked_also.get(kind.name, ()))
     return blocked_by & (seen.labels | vetoes)

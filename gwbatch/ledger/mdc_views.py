@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from gwbatch.config.policy import Policy
 
 GRACE = 120.0  # s for one notice on top of when it is due
-SIGNOFF_AFTER = 600.0  # s
-SEQUENCE = ("preliminary", "second-preliminary")
-DONE = ("delivered", "stored")
+SIGNOFF_AFTER = 600.0  # s after which a mock superevent is signed off, as in the field
 
 
 def sequences(ledger: Ledger, policy: Policy, now: float, hours: float = 6.0) -> list[dict[str, Any]]:

@@ -14,12 +14,12 @@ from gwbatch.effects.mdc import SignOff, UploadMock
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import every, igwn_alert, on
 from gwbatch.handlers.messages import SignMockOff
+from gwbatch.ledger.mdc_views import SIGNOFF_AFTER
 from gwbatch.orchestrator import superevents  # noqa: F401  its handlers see an alert before ours
 from gwbatch.superevents.admission import added_label
 from gwbatch.superevents.manager import ADVREQ
 
 UPLOADED = "mdc_uploaded"
-SIGNOFF_AFTER = 600.0  # s, as in the field
 TOPIC = "mdc_superevent"
 
 
