@@ -17,6 +17,7 @@ from gwbatch.errors import ConfigError
 from gwbatch.jobs.result import write_json
 from gwbatch.model import JobReport, JobRequest, JobState, Remedy
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
+from gwbatch.schedulers.slurm import bound
 from gwbatch.schedulers.slurm.bound import BoundController
 from gwbatch.schedulers.slurm.controller import CommandController, Controller, open_controller
 from gwbatch.schedulers.slurm.scheduler import SlurmScheduler
@@ -389,6 +390,37 @@ def test_a_pyslurm_of_another_release_is_not_used(cluster: FakeSlurm, monkeypatc
     monkeypatch.setenv("PYSLURM_DOUBLE_VERSION", "25.11.2")
     assert isinstance(open_controller("auto", PATIENCE), CommandController)
     with pytest.raises(ConfigError, match=r"pyslurm 25\.11 does not fit Slurm 22\.5"):
+        open_controller("pyslurm", PATIENCE)
+
+
+def test_pyslurm_may_take_longer_to_start_than_slurmctld_to_answer(
+    cluster: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(DOUBLE))
+    monkeypatch.setenv("PYSLURM_DOUBLE_LOADS", "2.5")
+    controller = open_controller("pyslurm", 1.0)
+    assert isinstance(controller, BoundController)
+    assert controller.jobs() == []
+    controller._end()
+    with pytest.raises(SchedulerBusy, match="still starting"):
+        controller.jobs()
+    starting = controller._helper
+    end = time.monotonic() + 25
+    while True:
+        try:
+            assert controller.jobs() == []
+            break
+        except SchedulerBusy:
+            assert time.monotonic() < end
+    assert controller._helper is starting  # it was waited for, not started anew by each question
+
+
+def test_a_pyslurm_that_never_starts_is_given_up(cluster: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOUBLE))
+    monkeypatch.setenv("PYSLURM_DOUBLE_LOADS", "600")
+    monkeypatch.setattr(bound, "STARTING", 0.5)
+    assert isinstance(open_controller("auto", PATIENCE), CommandController)
+    with pytest.raises(ConfigError, match=r"pyslurm cannot be used \(pyslurm did not start\.\)"):
         open_controller("pyslurm", PATIENCE)
 
 

@@ -11,6 +11,7 @@ import json
 import re
 import selectors
 import threading
+import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,8 @@ from gwbatch.errors import ConfigError
 from gwbatch.schedulers.base import SchedulerBusy
 from gwbatch.schedulers.slurm.controller import CommandController
 from gwbatch.schedulers.slurm.states import Row
+
+STARTING = 30.0  # s that Python and pyslurm may take to load on a busy machine; no question waits for it so long
 
 _KNOWS_NOT = re.compile(r"invalid job id", re.IGNORECASE)
 
@@ -40,7 +43,9 @@ class BoundController:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._helper: Popen[str] | None = None
-        ours, theirs = self._version(), _release(commands.version())
+        self._started = 0.0
+        self._ready = False
+        ours, theirs = _release(self._version()), _release(commands.version())
         if ours != theirs:
             raise ConfigError(f"pyslurm {ours} does not fit Slurm {theirs}")
 
@@ -67,7 +72,8 @@ class BoundController:
 
     def _version(self) -> str:
         try:
-            return _release(str(self._ask("version")))
+            with self._lock:
+                return self._start(STARTING)
         except SchedulerBusy as error:
             raise ConfigError(f"pyslurm cannot be used ({error})") from error
 
@@ -80,45 +86,67 @@ class BoundController:
     def _ask(self, what: str, argument: str = "") -> Any:
         """One question to the helper, which is killed and begun anew when it does not answer."""
         with self._lock:
-            helper = self._running()
-            assert helper.stdin is not None
-            assert helper.stdout is not None
+            if self._helper is None or self._helper.poll() is not None or not self._ready:
+                self._start(self._seconds)
+            assert self._helper is not None
+            assert self._helper.stdin is not None
             try:
-                helper.stdin.write(json.dumps([what, argument]) + "\n")
-                helper.stdin.flush()
-                with selectors.DefaultSelector() as selector:
-                    selector.register(helper.stdout, selectors.EVENT_READ)
-                    line = helper.stdout.readline() if selector.select(self._seconds) else None
+                self._helper.stdin.write(json.dumps([what, argument]) + "\n")
+                self._helper.stdin.flush()
             except OSError as error:
                 self._end()
                 raise SchedulerBusy(f"pyslurm's process has ended: {error}.") from error
+            line = self._line(self._seconds)
             if not line:
                 self._end()
                 words = f"did not answer within {self._seconds:g} s" if line is None else "ended without an answer"
                 raise SchedulerBusy(f"slurmctld, asked through pyslurm, {words}.")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise (
-                _Unknown(answer["error"])
-                if _KNOWS_NOT.search(answer["error"])
-                else SchedulerBusy(f"pyslurm: {answer['error']}.")
-            )
-        return answer["answer"]
+        return _answer(line)
 
-    def _running(self) -> Popen[str]:
+    def _start(self, seconds: float) -> str:
+        """Start the helper, or wait on for one that is starting; returns pyslurm's release."""
         if self._helper is None or self._helper.poll() is not None:
             command = children.python("gwbatch.schedulers.slurm.helper", *_folder_of_pyslurm())
             self._helper = Popen(
                 command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True, start_new_session=True,
                 env=children.environment(),
             )  # fmt: skip
-        return self._helper
+            self._started, self._ready = time.monotonic(), False
+        line = self._line(seconds)
+        if line is None and time.monotonic() - self._started < STARTING:
+            raise SchedulerBusy("pyslurm is still starting.")
+        try:
+            if not line:
+                raise SchedulerBusy("pyslurm did not start.")
+            release = str(_answer(line))
+        except SchedulerBusy:
+            self._end()
+            raise
+        self._ready = True
+        return release
+
+    def _line(self, seconds: float) -> str | None:
+        """What the helper says next; None when it says nothing in time, empty when it has ended."""
+        assert self._helper is not None
+        assert self._helper.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._helper.stdout, selectors.EVENT_READ)
+            return self._helper.stdout.readline() if selector.select(seconds) else None
 
     def _end(self) -> None:
         if self._helper is not None:
             self._helper.kill()
             self._helper.wait()
             self._helper = None
+
+
+def _answer(line: str) -> Any:
+    told = json.loads(line)
+    if "error" not in told:
+        return told["answer"]
+    if _KNOWS_NOT.search(told["error"]):
+        raise _Unknown(told["error"])
+    raise SchedulerBusy(f"pyslurm: {told['error']}.")
 
 
 def _folder_of_pyslurm() -> list[str]:

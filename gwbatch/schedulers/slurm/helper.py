@@ -1,9 +1,14 @@
-"""The process that has pyslurm: a JSON list ``[what, argument]`` a line in, an answer or an error a line out."""
+"""The process that has pyslurm: a JSON list ``[what, argument]`` a line in, an answer or an error a line out.
+
+The first line out, for which nobody asks, is pyslurm's release: from then on the time counts as slurmctld's.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 
@@ -12,8 +17,6 @@ def answer(what: str, argument: str) -> Any:
     import pyslurm
 
     match what:
-        case "version":
-            return str(pyslurm.__version__)
         case "jobs":
             return [_row(job) for job in pyslurm.Jobs.load().values() if str(job.comment or "").startswith("gwbatch")]
         case "job":
@@ -45,12 +48,27 @@ def main() -> None:
     The argument is the folder in which the dispatcher finds pyslurm.
     """
     sys.path.extend(sys.argv[1:])
+    _tell(_release)
     for line in sys.stdin:
-        try:
-            told = {"answer": answer(*json.loads(line))}
-        except Exception as error:
-            told = {"error": f"{error or type(error).__name__}"}
-        print(json.dumps(told), flush=True)
+        _tell(partial(_reply, line))
+
+
+def _release() -> str:
+    import pyslurm
+
+    return str(pyslurm.__version__)
+
+
+def _reply(line: str) -> Any:
+    return answer(*json.loads(line))
+
+
+def _tell(find: Callable[[], Any]) -> None:
+    try:
+        told = {"answer": find()}
+    except Exception as error:
+        told = {"error": f"{error or type(error).__name__}"}
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
