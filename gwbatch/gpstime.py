@@ -55,6 +55,17 @@ def gps_to_utc(gps: float) -> datetime:
     return _EPOCH + timedelta(seconds=gps - leaps)
 
 
+def unix_of(text: str) -> float:
+    """Unix time (s) of a UTC time in ISO 8601, with or without ``Z``.
+
+    Raises
+    ------
+    BadInput
+        When it is none.
+    """
+    return gps_to_utc(gps_of(text)).timestamp()
+
+
 def unix_to_utc(seconds: float) -> datetime:
     """UTC moment of a Unix time in seconds."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gwbatch.alerts.judgement import Seen, refusal
-from gwbatch.alerts.kinds import KINDS, AlertKind, declare, kind_named
+from gwbatch.alerts.kinds import KINDS, AlertKind, declare, kind_named, kind_of
 from gwbatch.alerts.products import EXPECTED, Contents, expected_products
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "declare",
     "expected_products",
     "kind_named",
+    "kind_of",
     "refusal",
 ]

@@ -118,6 +118,30 @@ def kind_asked_for_by(label: str) -> AlertKind | None:
     return next((kind for kind in KINDS.values() if kind.label == label), None)
 
 
+def kind_of(alert_type: str, significant: bool | None, before: int) -> AlertKind:
+    """Return the kind of a notice that somebody has sent, from what it says.
+
+    Parameters
+    ----------
+    before : int
+        How many notices about the superevent said the same before this one: the first PRELIMINARY is followed by the
+        second one, and what comes after that was ordered.
+
+    Raises
+    ------
+    ConfigError
+        If no kind has that `alert_type`.
+    """
+    found = [
+        kind
+        for kind in KINDS.values()
+        if kind.alert_type == alert_type and (kind.significant is None or kind.significant == significant)
+    ]
+    if not found:
+        raise ConfigError(f"No alert kind has the alert_type {alert_type!r}.")
+    return found[min(before, len(found) - 1)]
+
+
 _SETTLED = frozenset({ADVOK, ADVNO})  # a person has decided
 
 declare(

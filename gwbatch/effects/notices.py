@@ -51,6 +51,18 @@ class PublishNotice(Effect, frozen=True):
         return f"{self.superevent}/notice/{self.name}/publish/{self.broker}" + (f"/{self.round}" if self.round else "")
 
 
+class RecallNotices(Effect, frozen=True):
+    """Ask GraceDB which notices about a superevent have been sent that this ledger does not know of."""
+
+    kind = "notice.recall"
+    base_priority = MOST_URGENT
+    max_delay = 2.0
+    needs_gracedb = True
+    key_format = "{superevent}/notices/recall"
+    subject_format = "{superevent}/notices/recall"
+    superevent: str
+
+
 class StoreNotice(Effect, frozen=True):
     """Have GraceDB keep a notice that a broker has."""
 

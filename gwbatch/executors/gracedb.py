@@ -18,6 +18,7 @@ from gwbatch.effects.kinds import (
     UpdateSuperevent,
     Upload,
 )
+from gwbatch.effects.notices import RecallNotices
 from gwbatch.errors import BadInput
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
@@ -51,6 +52,10 @@ def create_superevent(claim: Claim[CreateSuperevent], runtime: Runtime) -> Effec
         if not ours:
             mirror.expect(effect.superevent, {})  # GraceDB will never show our window: its own counts
         known = mirror.superevent(effect.superevent)
+        alerts = runtime.profile.alerts
+        effects.wake(tx, f"{effect.superevent if known is None else known.key}/notices")
+        if known is not None and not ours and alerts.mode != "off" and not alerts.dry_run:
+            effects.ask_for(tx, RecallNotices(known.key), now)
         if known is not None and known.key != effect.superevent:  # merged with another, which external events may know
             send_message(tx, SupereventChanged(known.key), now, because=claim.key)
 

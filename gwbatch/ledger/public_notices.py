@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gwbatch.alerts import kind_named
 from gwbatch.ledger.database import Transaction, query
 
 STATES = ("planned", "refused", "frozen", "dry-run", "withheld", "delivered", "stored")
@@ -54,6 +55,11 @@ class PublicNotice:
     time_created: str | None
     record: dict[str, Any] | None
     decision: dict[str, Any] | None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another dispatcher sent it, or this one before its ledger was lost."""
+        return self.state == "stored" and self.frozen is None
 
     @property
     def name(self) -> str:
@@ -104,6 +110,19 @@ def plan(
     row = tx.execute(query("plan_notice"), values).fetchone()
     if row is None and again:
         row = tx.execute(query("plan_notice_again"), values).fetchone()
+    return None if row is None else get(tx, row["id"])
+
+
+def remember(
+    tx: Transaction, superevent: str, category: str, kind: str, number: int, time_created: str, sent: float
+) -> PublicNotice | None:
+    """Write down a notice that GraceDB has under `number` and this ledger did not send; None if it is known.
+
+    An automatic notice of that kind that is planned counts as sent.
+    """
+    occasion = "" if kind_named(kind).is_automatic else f"{time_created} {number} in GraceDB"
+    values = {"superevent": superevent, "kind": kind, "occasion": occasion, "category": category, "sent": sent}
+    row = tx.execute(query("remember_notice"), {**values, "time_created": time_created, "number": number}).fetchone()
     return None if row is None else get(tx, row["id"])
 
 

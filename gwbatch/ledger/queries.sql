@@ -174,6 +174,18 @@ UPDATE public_notices SET state = 'planned', reason = NULL, planned = :now
 WHERE superevent = :superevent AND kind = :kind AND occasion = :occasion AND state = 'refused'
 RETURNING id;
 
+-- name: remember_notice
+-- A notice that somebody else has sent; one of the same occasion that is planned here need not be sent any more.
+INSERT INTO public_notices (superevent, kind, ordinal, occasion, state, reason, category, planned, delivered, stored,
+    time_created)
+SELECT :superevent, :kind, 1 + count(*), :occasion, 'stored', 'found in GraceDB as notice ' || :number, :category,
+    :sent, :sent, :sent, :time_created
+FROM public_notices WHERE superevent = :superevent AND kind = :kind
+ON CONFLICT (superevent, kind, occasion) DO UPDATE SET state = 'stored', reason = excluded.reason,
+    delivered = :sent, stored = :sent, time_created = :time_created
+WHERE state IN ('planned', 'refused')
+RETURNING id;
+
 -- name: freeze_notice
 UPDATE public_notices SET state = :state, reason = NULL, frozen = :now, uid = :uid, time_created = :time_created,
     record = :record, decision = :decision

@@ -12,12 +12,12 @@ from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Label, Log
-from gwbatch.effects.notices import CheckData, Expose, FreezeNotice, PreferPipelineEvent, PublishNotice
+from gwbatch.effects.notices import CheckData, Expose, FreezeNotice, PreferPipelineEvent, PublishNotice, RecallNotices
 from gwbatch.errors import BadInput
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import every, igwn_alert, on
 from gwbatch.handlers.messages import LabelDecided, ReleaseNotice, RequestDataQuality, SecondNotice, SendNotice
-from gwbatch.keys import creation_of
+from gwbatch.keys import creation_of, is_our_superevent
 from gwbatch.ledger import decisions, effects, messages, public_notices
 from gwbatch.model import Decision
 from gwbatch.orchestrator.superevents import carry_out, record  # its handlers see an alert before ours
@@ -142,6 +142,8 @@ def plan(
     context.record(Decision("notice", superevent.key, {"notice": notice.name}, why))
     if context.profile.alerts.expose and superevent.category == "production" and _writes(context) and kind.has_event:
         yield Expose(superevent.key, after=creation_of(superevent.key))
+    if _writes(context) and not is_our_superevent(superevent.key):
+        yield RecallNotices(superevent.key)
     if kind.checks_data:
         yield from _check_data(superevent, notice.name, context)
     yield FreezeNotice(superevent.key, notice.id, notice.name, str(context.message_id))

@@ -280,3 +280,67 @@ def test_a_stop_while_a_notice_is_in_doubt_does_not_hide_that_it_was_sent(
     states = {row["broker"]: row["state"] for row in rig.ledger.read("SELECT broker, state FROM public_sends")}
     assert sorted(states.values()) == ["delivered", "withheld"]  # the first was in doubt, the second never begun
     assert len(rig.kinds()) + len(rig.kinds("scimma")) == 1
+
+
+# ---- a lost ledger -----------------------------------------------------------------------------------------
+
+
+def lose_the_ledger(rig: AlertRig) -> AlertRig:
+    """A dispatcher begins with nothing but what GraceDB and the topics of the alerts hold, from their beginning."""
+    rig.ledger.close()
+    again = AlertRig(rig.folder.with_name("again"), rig.server, rig.brokers)
+    again.topic = rig.topic
+    again.set_alerts()
+    again.clock.advance(rig.clock.now() - again.clock.now())
+    return again
+
+
+def test_after_a_lost_ledger_nothing_is_sent_again(rig: AlertRig) -> None:
+    rig.upload()
+    rig.settle(300)
+    rig.server.client.create_signoff(rig.sid, "ADV", "OK", "")
+    rig.settle(5)
+    sent = [PRELIMINARY, PRELIMINARY, INITIAL]
+    assert rig.kinds() == sent
+    again = lose_the_ledger(rig)
+    again.settle(400)
+    assert again.kinds() == again.kinds("scimma") == sent
+    known = ["preliminary", "second-preliminary", "initial-2"]
+    assert again.notices() == [("initial", "refused"), *((name, "stored") for name in known)]
+    assert again.reasons()[0] == "GraceDB has it already, found in GraceDB as notice 3"
+    assert not again.dead()
+    stored = [one["notice_type"] for one in again.server.client.notices(again.sid).json()["notices"]]
+    assert stored == ["PR", "PR", "IN"]
+    # What comes next goes out as ever.
+    again.server.client.update_signoff(again.sid, "ADV", "NO", "")
+    again.settle(5)
+    assert again.kinds() == [*sent, RETRACTION]
+    again.ledger.close()
+
+
+def test_a_ledger_lost_between_the_two_notices_still_brings_the_second(rig: AlertRig) -> None:
+    rig.upload()
+    rig.settle(20)
+    assert rig.kinds() == [PRELIMINARY]
+    again = lose_the_ledger(rig)
+    again.settle(400)
+    assert again.kinds() == again.kinds("scimma") == [PRELIMINARY, PRELIMINARY]
+    assert ("second-preliminary", "stored") in again.notices()
+    again.ledger.close()
+
+
+def test_a_server_that_cannot_say_what_was_sent_stops_no_notice(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A superevent that somebody else made, and notices that GraceDB does not tell us: after a while ours goes out."""
+    rig.settle(0.5)
+    client = rig.runtime.gracedb().client
+
+    def away(*args: Any, **kwargs: Any) -> Any:
+        raise requests.ConnectionError("nobody answers")
+
+    monkeypatch.setattr(client, "notices", away)
+    graceid = rig.upload()
+    event = rig.server.client.event(graceid).json()
+    time = event["gpstime"]
+    rig.server.client.create_superevent(time - 1, time, time + 1, graceid)
+    rig.settle(30)
+    assert rig.kinds() == [PRELIMINARY]

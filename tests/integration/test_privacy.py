@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from starlette.testclient import TestClient
 
@@ -114,15 +115,23 @@ def test_guesses_are_limited_over_all_connections(tmp_path: Path, monkeypatch: p
         assert client.get("/", headers={"Authorization": f"Bearer guess{number}"}).status_code == 401
         # What is right in between buys no further guesses.
         assert client.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    waits: list[float] = []
+    real = anyio.sleep
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        await real(seconds)
+
+    monkeypatch.setattr(access.anyio, "sleep", wait)
     began = time.monotonic()
     for _ in range(2):
         assert client.get("/", headers={"Authorization": "Bearer again"}).status_code == 401
         assert client.post("/enter", data={"token": "again"}).status_code == 401
     assert time.monotonic() - began >= 0.2  # each waited for its turn
-    began = time.monotonic()
+    assert waits == [0.05] * 4
     for _ in range(5):
-        assert client.get("/", headers=owner).status_code == 200  # who is in does not wait
-    assert time.monotonic() - began < 0.2
+        assert client.get("/", headers=owner).status_code == 200
+    assert waits == [0.05] * 4  # who is in does not wait, not even once
     assert client.post("/enter", data={"token": token}).status_code == 303  # who knows it still gets in
 
 

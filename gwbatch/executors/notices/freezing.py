@@ -16,7 +16,14 @@ from gwbatch.executors.gracedb import files_of
 from gwbatch.executors.notices.collecting import Collected, collect
 from gwbatch.executors.notices.fixing import Body, Written, fix, refuse
 from gwbatch.executors.notices.looking import look, map_file
-from gwbatch.executors.notices.waiting import too_old, wait_for_data_quality, wait_for_gracedb, wait_for_products
+from gwbatch.executors.notices.recalling import already_sent
+from gwbatch.executors.notices.waiting import (
+    too_old,
+    wait_for_data_quality,
+    wait_for_gracedb,
+    wait_for_products,
+    wait_for_what_gracedb_has,
+)
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
 from gwbatch.ledger import Transaction, public_notices
@@ -45,7 +52,8 @@ def freeze(claim: Claim[FreezeNotice], runtime: Runtime) -> EffectResult:
         """What was judged holds only if the ledger still shows the same."""
 
         def commit(tx: Transaction) -> None:
-            if look(tx, effect.superevent, notice) != seen:
+            known = public_notices.get(tx, notice.id)
+            if look(tx, effect.superevent, notice) != seen or known is None or known.state != "planned":
                 raise Changed(f"The notice {effect.name} about {effect.superevent} is written anew: something changed.")
             write(tx)
             hit("notice.frozen")
@@ -56,6 +64,10 @@ def freeze(claim: Claim[FreezeNotice], runtime: Runtime) -> EffectResult:
         return EffectResult({"refused": reason}, unless_changed(lambda tx: refuse(tx, notice, reason, runtime)))
 
     reason = refusal(kind, seen, runtime.policy) or too_old(notice, runtime, now)
+    if reason is not None:
+        return refused(reason)
+    wait_for_what_gracedb_has(notice, runtime, now)
+    reason = already_sent(notice, connection)
     if reason is not None:
         return refused(reason)
     collected = collect(seen, files_of(runtime)) if kind.has_event else Collected(Contents())

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from gwbatch.alerts import Seen, kind_named
 from gwbatch.annotation.graph import MAP
-from gwbatch.effects.notices import CheckData, Expose
+from gwbatch.effects.notices import CheckData, Expose, RecallNotices
 from gwbatch.errors import NotThereYet
 from gwbatch.executors.notices.collecting import Collected
 from gwbatch.executors.notices.looking import map_file
+from gwbatch.keys import creation_of
 from gwbatch.ledger.public_notices import PublicNotice
 from gwbatch.runtime import Runtime
 
 LOOK_AGAIN = 0.1  # s while something is missing that is expected any moment
+WOKEN = 2.0  # s where what is waited for wakes the notice
 
 
 def too_old(notice: PublicNotice, runtime: Runtime, now: float) -> str | None:
@@ -20,6 +22,17 @@ def too_old(notice: PublicNotice, runtime: Runtime, now: float) -> str | None:
     if kind_named(notice.kind).is_automatic and waited > runtime.policy.alerts.oldest:
         return f"it could not be written for {waited:.0f} s; if it shall still go out, order it: gwbatch alerts send"
     return None
+
+
+def wait_for_what_gracedb_has(notice: PublicNotice, runtime: Runtime, now: float) -> None:
+    """Raise `NotThereYet` while GraceDB is being asked whether the notice has been sent already."""
+    wait, creation = runtime.policy.alerts.url_wait, creation_of(notice.superevent)
+    if creation is not None and _is_under_way(creation, runtime):  # who has created it decides whether to ask
+        raise NotThereYet(f"The notice {notice.name} waits for its superevent.", WOKEN, notice.planned + wait)
+    asked = _under_way_since(RecallNotices(notice.superevent).key, runtime)
+    if asked is not None and now < asked + wait:
+        text = f"The notice {notice.name} waits for GraceDB to say what has been sent."
+        raise NotThereYet(text, WOKEN, asked + wait)
 
 
 def wait_for_products(notice: PublicNotice, collected: Collected, runtime: Runtime, now: float) -> None:
@@ -50,4 +63,9 @@ def wait_for_gracedb(notice: PublicNotice, seen: Seen, runtime: Runtime, now: fl
 
 
 def _is_under_way(key: str, runtime: Runtime) -> bool:
-    return bool(runtime.ledger.read("SELECT 1 FROM effects WHERE key = ? AND state IN ('ready', 'running')", (key,)))
+    return _under_way_since(key, runtime) is not None
+
+
+def _under_way_since(key: str, runtime: Runtime) -> float | None:
+    rows = runtime.ledger.read("SELECT created FROM effects WHERE key = ? AND state IN ('ready', 'running')", (key,))
+    return rows[0]["created"] if rows else None
