@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,13 +30,15 @@ class Request:
     Attributes
     ----------
     superevent : str
-        GraceDB ID.
+        GraceDB ID; of an external event for ``medium-latency``.
     circular : str
-        ``preliminary``, ``initial``, ``earlywarning`` or ``retraction``.
+        ``preliminary``, ``initial``, ``earlywarning``, ``retraction``, ``update`` or ``medium-latency``.
     raven : bool
         The notice tells of an external trigger.
     subthreshold : bool
         Without the external trigger the event would not have been announced as significant.
+    changed : tuple of str
+        What an update has changed.
     """
 
     url: str
@@ -45,6 +48,7 @@ class Request:
     circular: str
     raven: bool = False
     subthreshold: bool = False
+    changed: tuple[str, ...] = ()
 
     @property
     def filename(self) -> str:
@@ -80,8 +84,22 @@ def draft(request: Request) -> str:
 
 def compose(request: Request, client: Any) -> str:
     """Return the text that the field's tool writes."""
-    from ligo.followup_advocate import compose, compose_raven, compose_retraction
+    from ligo.followup_advocate import (
+        compose,
+        compose_grb_medium_latency,
+        compose_raven,
+        compose_retraction,
+        compose_update,
+    )
 
+    if request.circular == "medium-latency":
+        return str(compose_grb_medium_latency(request.superevent, client=client))
+    if request.circular == "update":
+        return str(
+            compose_update(
+                request.superevent, update_types=list(request.changed), remove_text_wrap=True, client=client
+            )
+        )  # fmt: skip
     if request.circular == "retraction":
         return str(compose_retraction(request.superevent, remove_text_wrap=True, client=client))
     if request.raven:
@@ -99,7 +117,9 @@ def main() -> int:
     request = Request(**json.load(sys.stdin))
     try:
         client = make_client(GraceDBSettings(request.url, request.auth, request.timeout))  # type: ignore[arg-type]
-        print(compose(request, client), end="")
+        with redirect_stdout(sys.stderr):  # libraries print warnings
+            text = compose(request, client)
+        print(text, end="")
     except ModuleNotFoundError as error:
         print(f"{error.name} is not installed (pip install 'gwbatch[alerts]')", file=sys.stderr)
         return MISSING

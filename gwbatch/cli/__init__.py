@@ -26,6 +26,7 @@ COMMANDS = {
     "alerts": ("alerts", "List and show public notices; send, withhold, stop them."),
     "mdc": ("mdc", "Upload mock events, and see whether they go all the way."),
     "superevent": ("superevent", "List and show superevents; annotate again, choose the preferred event."),
+    "external": ("external", "List and show external events; announce one, give one a sky map."),
     "jobs": ("jobs", "List and show jobs; release, cancel or retry one."),
     "deadletter": ("deadletter", "List, show and retry what could not be processed."),
     "site": ("site", "List and show site profiles and the policy."),

@@ -19,10 +19,14 @@ from gwbatch.cli.options import (
     state_directory,
     state_option,
 )
+from gwbatch.cli.orders import hand_over, why_option, yes_option
 
 if TYPE_CHECKING:
-    from gwbatch.handlers.messages import Message
     from gwbatch.ledger import Ledger
+
+LOOK = "gwbatch alerts list"
+ABOUT = ("sky_localization", "em_bright", "p_astro", "raven", "cgmi")
+"""What the circular of an update can be about, as the field's tool names it."""
 
 FILES = {
     "map_file": "bayestar.multiorder.fits",
@@ -44,6 +48,7 @@ def command() -> None:
       gwbatch alerts show S240601a/preliminary
       gwbatch alerts preview S240601a --kind update
       gwbatch alerts update S240601a --map Bilby.multiorder.fits,0 --why "samples are there"
+      gwbatch alerts circular S240601a --update sky_localization
       gwbatch alerts stop --why "wrong calibration at L1"
       gwbatch alerts enable
     """
@@ -175,6 +180,39 @@ def _print_preview(found: dict[str, Any]) -> None:
 
 
 @command.command()
+@click.argument("about", metavar="SUPEREVENT|EXTERNAL")
+@click.option(
+    "--update", "changed", multiple=True, type=click.Choice(ABOUT), help="What an update has changed; may be repeated."
+)
+@state_option
+def circular(about: str, changed: tuple[str, ...], state: Path | None) -> None:
+    """Print the draft of a circular; nothing is uploaded or sent.
+
+    Of a superevent: about what its last notice says, or with --update about what has changed since the first. Of an
+    external event (GraceDB ID): about the search around it, in medium latency.
+    """
+    from gwbatch import circulars
+    from gwbatch.errors import ConfigError
+    from gwbatch.ledger.external import Externals
+    from gwbatch.ledger.mirror import Mirror
+
+    ledger = _ledger(state)
+    gracedb = profile_in_force(ledger_path(state), None, ()).gracedb
+    if not gracedb.url:
+        raise ConfigError("Cannot draft a circular: the dispatcher's site profile names no GraceDB server.")
+    if Externals(ledger.connection).named(about) is not None:
+        if changed:
+            raise ConfigError(f"Cannot draft the circular about {about}: --update is about a superevent.")
+        target, what = about, "medium-latency"
+    else:
+        superevent = Mirror(ledger.connection).superevent(_key(ledger, about))
+        target = (superevent.superevent_id if superevent is not None else None) or about
+        what = "update" if changed else "preliminary"
+    request = circulars.Request(gracedb.url, gracedb.auth, gracedb.timeout, target, what, changed=changed)
+    click.echo(circulars.draft(request))
+
+
+@command.command()
 @click.option("--hours", default=24.0, show_default=True, help="How far to look back.")
 @click.option("--broker", help="Broker of the site profile whose topic to read.  [default: the first one]")
 @state_option
@@ -207,9 +245,6 @@ def compare(hours: float, broker: str | None, state: Path | None, as_json: bool)
 
 # ---- orders -------------------------------------------------------------------------------------------------
 
-why_option = click.option("--why", default="", help="A reason, for the ledger and for GraceDB's log.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-
 
 @command.command()
 @click.argument("superevent")
@@ -228,7 +263,8 @@ def send(superevent: str, event: str, why: str, yes: bool, state: Path | None) -
         if event:
             click.echo(f"{event} becomes the preferred event first: the notice will be about that one.")
         click.confirm("Send it?", abort=True)
-    _order(ledger, SendNotice(key, "ordered-preliminary", event, {}, why, getpass.getuser(), time.time()))
+    order = {"superevent": key, "kind": "ordered-preliminary", "event": event, "why": why}
+    hand_over(ledger, SendNotice, LOOK, **order)
 
 
 @command.command()
@@ -249,7 +285,7 @@ def update(superevent: str, why: str, yes: bool, state: Path | None, **files: st
     if not yes:
         _print_preview(_preview(superevent, "update", files, state))
         click.confirm("Send it?", abort=True)
-    _order(ledger, SendNotice(key, "update", "", _chosen(files), why, getpass.getuser(), time.time()))
+    hand_over(ledger, SendNotice, LOOK, superevent=key, kind="update", files=_chosen(files), why=why)
 
 
 @command.command()
@@ -268,7 +304,7 @@ def release(notice: str, why: str, state: Path | None) -> None:
         raise _missing(notice)
     if not any(send["state"] == "withheld" for send in found["brokers"]):
         raise ConfigError(f"Cannot release {notice}: it is {found['state']}, and withheld from no broker.")
-    _order(ledger, ReleaseNotice(found["id"], getpass.getuser(), why, time.time()))
+    hand_over(ledger, ReleaseNotice, LOOK, notice=found["id"], why=why)
 
 
 @command.command()
@@ -345,14 +381,6 @@ def _chosen(files: dict[str, str | None]) -> dict[str, str]:
             raise ConfigError(f"Cannot tell which version of {name or file!r} is meant: write NAME,VERSION.")
         chosen[product] = file
     return chosen
-
-
-def _order(ledger: Ledger, message: Message) -> None:
-    from gwbatch.ledger import messages
-
-    with ledger.transaction() as tx:
-        messages.send_message(tx, message, time.time())
-    click.echo("Handed over to the dispatcher; see 'gwbatch alerts list'.")
 
 
 def _missing(notice: str) -> Exception:

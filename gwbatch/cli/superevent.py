@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from gwbatch.cli import listing
 from gwbatch.cli.options import json_option, ledger_path, policy_in_force, policy_option, state_option
+from gwbatch.cli.orders import hand_over, why_option
 
 if TYPE_CHECKING:
     from gwbatch.handlers.messages import Message
@@ -30,6 +30,8 @@ def command() -> None:
       gwbatch superevent show S240601a --picture where-time-went.png
       gwbatch superevent annotate S240601a
       gwbatch superevent prefer S240601a G456
+      gwbatch superevent prefer S240601a G456 --pipeline --why "longer template"
+      gwbatch superevent copy-map G456 bayestar.multiorder.fits,1 S240601a
     """
 
 
@@ -98,26 +100,50 @@ def annotate(superevent: str, state: Path | None) -> None:
 @command.command()
 @click.argument("superevent")
 @click.argument("event")
+@click.option("--pipeline", is_flag=True, help="Only as the event that its pipeline shows; no notice follows.")
+@why_option
 @state_option
-def prefer(superevent: str, event: str, state: Path | None) -> None:
-    """Make EVENT, one of its members, the preferred event."""
+def prefer(superevent: str, event: str, pipeline: bool, why: str, state: Path | None) -> None:
+    """Make EVENT, one of its members, the preferred event, or with --pipeline that of its pipeline."""
     from gwbatch.errors import ConfigError
-    from gwbatch.handlers.messages import Prefer
+    from gwbatch.handlers.messages import Prefer, PreferForPipeline
 
     members = [member["graceid"] for member in _find(superevent, state)["members"]]
     if event not in members:
         raise ConfigError(f"{event} is no member of {superevent}; its members: {', '.join(members)}.")
-    _order(superevent, state, Prefer, event=event)
+    if pipeline:
+        _order(superevent, state, PreferForPipeline, event=event, why=why)
+    else:
+        _order(superevent, state, Prefer, event=event, why=why)
+
+
+@command.command("copy-map")
+@click.argument("source")
+@click.argument("file", metavar="FILE[,VERSION]")
+@click.argument("target")
+@why_option
+@state_option
+def copy_map(source: str, file: str, target: str, why: str, state: Path | None) -> None:
+    """Copy the sky map FILE of SOURCE to TARGET: any two events or superevents, by their GraceDB IDs.
+
+    On a superevent it counts for the initial notice, for updates and for combined maps; on an event it takes the
+    place of the map that was made for it.
+    """
+    from gwbatch.errors import ConfigError
+    from gwbatch.handlers.messages import CopyMap
+    from gwbatch.ledger import Ledger
+
+    if not file.partition(",")[0].endswith((".fits", ".fits.gz")):
+        raise ConfigError(f"Cannot copy {file} as a sky map: it is no FITS file.")
+    ledger = Ledger(ledger_path(state))
+    hand_over(ledger, CopyMap, f"gwbatch superevent show {target}", source=source, file=file, target=target, why=why)
 
 
 def _order(superevent: str, state: Path | None, kind: type[Message], **more: Any) -> None:
-    """Hand an order over to the dispatcher, which carries it out like any other message."""
-    from gwbatch.ledger import Ledger, messages
+    from gwbatch.ledger import Ledger
 
-    key, now = _find(superevent, state)["key"], time.time()
-    with Ledger(ledger_path(state)).transaction() as tx:
-        messages.send_message(tx, kind(superevent=key, by=getpass.getuser(), at=now, **more), now)
-    click.echo(f"Handed over; see 'gwbatch superevent show {superevent}'.")
+    key, look = _find(superevent, state)["key"], f"gwbatch superevent show {superevent}"
+    hand_over(Ledger(ledger_path(state)), kind, look, superevent=key, **more)
 
 
 def _find(superevent: str, state: Path | None, policies: tuple[Path, ...] = ()) -> dict[str, Any]:

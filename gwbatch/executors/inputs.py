@@ -76,10 +76,19 @@ def fetch(source: Mapping[str, Any], place: Path, since: float, tries: int, runt
     elif "gracedb" in source:
         graceid, filename = source["gracedb"]
         temporary.write_bytes(runtime.gracedb().download(runtime.graceid(graceid), filename))
+    elif "ordered" in source:
+        temporary.write_bytes(_ordered_map(source["ordered"], since, tries, runtime))
     else:
         temporary.write_bytes(_map_of_notice(source, since, tries, runtime))
     sync(temporary)
     temporary.replace(place)
+
+
+def _ordered_map(url: str, since: float, tries: int, runtime: Runtime) -> bytes:
+    """Download a map that a person has chosen, which may lie anywhere."""
+    settings = runtime.policy.external
+    patience = Patience(since, since + settings.map_wait, tries, settings.map_tries)
+    return fetch_map(url, ["https://", *settings.map_sources], settings.largest_map, patience, runtime.clock.now())
 
 
 def _map_of_notice(source: Mapping[str, Any], since: float, tries: int, runtime: Runtime) -> bytes:

@@ -189,5 +189,63 @@ class Prefer(Message, frozen=True):
     lanes = ("superevent",)
     superevent: str
     event: str
+    why: str = ""
+    by: str = ""
+    at: float = 0.0
+
+
+class PreferForPipeline(Message, frozen=True):
+    """Somebody chose the event that a pipeline shows of a superevent; the superevent's own preferred event stays."""
+
+    topic = "lane.order_prefer_for_pipeline"
+    lanes = ("superevent",)
+    superevent: str
+    event: str
+    why: str = ""
+    by: str = ""
+    at: float = 0.0
+
+
+class CopyMap(Message, frozen=True):
+    """Somebody wants a sky map copied from one GraceDB object to another.
+
+    Attributes
+    ----------
+    source, target : str
+        GraceDB IDs, or keys of superevents.
+    file : str
+        ``NAME,VERSION``, or ``NAME`` for the newest version.
+    """
+
+    topic = "lane.order_copy_map"
+    lanes = ("superevent",)
+    source: str
+    file: str
+    target: str
+    why: str = ""
+    by: str = ""
+    at: float = 0.0
+
+
+class Announce(Message, frozen=True):
+    """Somebody wants a superevent announced together with an external event that it coincides with."""
+
+    topic = "lane.order_announce"
+    lanes = ("exttrig",)
+    superevent: str
+    external: str
+    why: str = ""
+    by: str = ""
+    at: float = 0.0
+
+
+class UseMap(Message, frozen=True):
+    """Somebody gives an external event the sky map at an address."""
+
+    topic = "lane.order_use_map"
+    lanes = ("exttrig",)
+    external: str
+    url: str
+    why: str = ""
     by: str = ""
     at: float = 0.0

@@ -17,6 +17,7 @@ def load_handlers(policy: Policy, profile: Profile) -> Registry:
         alerts,
         commands,
         external,
+        external_orders,
         housekeeping,
         mdc,
         superevent_products,

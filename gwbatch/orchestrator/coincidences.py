@@ -247,7 +247,7 @@ def _far_text(event: External, match: Match, context: Context) -> str:
 
 
 def _announce(match: Match, context: Context) -> Iterator[Effect]:
-    """RAVEN_ALERT on the superevent, the external event, and last the preferred event, which is then judged again."""
+    """Announce a coincidence if the policy allows it; the preferred event is then judged again."""
     event, superevent = context.externals.get(match.external), context.mirror.superevent(match.superevent)
     partner = None if superevent is None else partner_of(superevent, context)
     if event is None or superevent is None or partner is None or RAVEN_ALERT in superevent.labels:
@@ -255,10 +255,18 @@ def _announce(match: Match, context: Context) -> Iterator[Effect]:
     reason = raven_alert(_with_fresh_overlap(match, superevent, context), partner, event.seen, context.policy)
     if reason is not None:
         return
+    yield from announce(match, f"{_in_words(match)}: may be announced", context)
+
+
+def announce(match: Match, why: str, context: Context) -> Iterator[Effect]:
+    """Announce a coincidence: RAVEN_ALERT on the superevent, the external event, and last the preferred event."""
+    event, superevent = context.externals.get(match.external), context.mirror.superevent(match.superevent)
+    assert event is not None
+    assert superevent is not None
     found = context.externals.coincidences(external=event.key)
     context.externals.put_coincidences(event.key, [replace(one, announced=one.chosen) for one in found])
     detail = {"external": event.key, "event": superevent.preferred}
-    context.record(Decision("raven_alert", superevent.key, detail, f"{_in_words(match)}: may be announced"))
+    context.record(Decision("raven_alert", superevent.key, detail, why))
     (first,) = _label_superevent(superevent, RAVEN_ALERT, context, on=True)
     labelled = context.mirror.superevent(superevent.key)
     second = relabel(event.key, RAVEN_ALERT, context, on=True, after=first.key)

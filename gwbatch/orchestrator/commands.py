@@ -1,19 +1,24 @@
-"""What people order by command: another preferred event, another try at the annotation."""
+"""What people order by command: another preferred event, a copy of a map, another try at the annotation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gwbatch.effects import Effect
+from gwbatch.effects import Effect, copy_file
+from gwbatch.effects.kinds import Log
+from gwbatch.effects.notices import PreferPipelineEvent
 from gwbatch.errors import BadInput
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import on
-from gwbatch.handlers.messages import Annotate, Prefer
+from gwbatch.handlers.messages import Annotate, CopyMap, Prefer, PreferForPipeline
+from gwbatch.keys import creation_of
 from gwbatch.ledger import jobs, views
 from gwbatch.model import Decision
 from gwbatch.orchestrator.superevent_products import annotate_superevent
 from gwbatch.orchestrator.superevents import carry_out, record
 from gwbatch.superevents import Superevent
+
+TAGS = ("em_follow",)
 
 
 @on(Prefer, name="gwbatch.orders.handle_prefer")
@@ -26,9 +31,36 @@ def handle_prefer(order: Prefer, context: Context) -> Iterator[Effect]:
     if event.graceid == superevent.preferred:
         return
     detail = {"preferred": event.graceid, "t_0": event.gpstime}
-    decisions = [Decision("update", superevent.key, detail, f"ordered by {order.by}")]
+    decisions = [Decision("update", superevent.key, detail, ordered(order.by, order.why))]
     record(decisions, context)
     yield from carry_out(decisions, context)
+
+
+@on(PreferForPipeline, name="gwbatch.orders.handle_prefer_for_pipeline")
+def handle_prefer_for_pipeline(order: PreferForPipeline, context: Context) -> Iterator[Effect]:
+    """Somebody chose the event that a pipeline shows; that is no reason for a notice."""
+    superevent = _superevent(order.superevent, context)
+    event = context.mirror.event(order.event)
+    if event is None or event.graceid not in superevent.events:
+        raise BadInput(f"{order.event} is no member of {superevent.key}.")
+    detail = {"event": event.graceid, "pipeline": event.pipeline}
+    context.record(Decision("pipeline_preferred", superevent.key, detail, ordered(order.by, order.why)))
+    text = f"User {order.by} chose {event.graceid} as the event of {event.pipeline}{because(order.why)}."
+    yield Log(superevent.key, text, TAGS, f"order/{order.at}")
+    yield PreferPipelineEvent(superevent.key, event.graceid, f"order/{order.at}")
+
+
+@on(CopyMap, name="gwbatch.orders.handle_copy_map")
+def handle_copy_map(order: CopyMap, context: Context) -> Iterator[Effect]:
+    """Somebody wants a map of one event or superevent on another; GraceDB's alert about it has it taken over."""
+    name = order.file.partition(",")[0]
+    if not name.endswith((".fits", ".fits.gz")):
+        raise BadInput(f"Cannot copy {name} as a sky map: it is no FITS file.")
+    comment = f"Sky map copied from {order.source}, as user {order.by} ordered{because(order.why)}"
+    yield copy_file(
+        order.source, order.target, name, source_name=order.file, version=f"order/{order.at}", comment=comment,
+        tags=("sky_loc", "public"), after=creation_of(order.target),
+    )  # fmt: skip
 
 
 @on(Annotate, name="gwbatch.orders.handle_annotate")
@@ -40,6 +72,16 @@ def handle_annotate(order: Annotate, context: Context) -> Iterator[Effect]:
         if job is not None:
             jobs.try_again(context.tx, job, context.now)
     yield from annotate_superevent(superevent.key, context)
+
+
+def ordered(by: str, why: str) -> str:
+    """Return the reason of a decision that somebody ordered."""
+    return f"ordered by {by}{because(why)}"
+
+
+def because(why: str) -> str:
+    """Return a reason as the end of a sentence."""
+    return f" ({why})" if why else ""
 
 
 def _superevent(key: str, context: Context) -> Superevent:

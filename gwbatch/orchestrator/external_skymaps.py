@@ -24,6 +24,8 @@ from gwbatch.orchestrator.event_products import locate
 from gwbatch.orchestrator.external_labels import relabel
 from gwbatch.superevents import Superevent
 
+ORDERED = "ordered"
+KINDS_OF_MAP = ("", "given", "official", ORDERED)  # of one notice: made here, the observatory's, a person's choice
 SHORT = 12  # characters of a content's hash that tell versions apart
 
 
@@ -127,7 +129,9 @@ def _take_map(made: mirror.Product, product: Product, context: Context) -> Itera
         return  # of a notice that does not count any more
     if current is not None and _is_map_of(current.version, event) and _rank(current.version) > _rank(made.version):
         return  # a better one is there
-    if event.adopted and product.label in event.labels and (current is None or "kept" in current.facts):
+    chosen = _rank(made.version) == KINDS_OF_MAP.index(ORDERED)
+    has_one = event.adopted and product.label in event.labels and (current is None or "kept" in current.facts)
+    if has_one and not chosen:
         # Whoever made the event gave it a map; ours serves the coincidences.
         context.mirror.put_product(replace(made, facts={**made.facts, "kept": True}), context.now)
         return
@@ -143,8 +147,8 @@ def _take_map(made: mirror.Product, product: Product, context: Context) -> Itera
 
 
 def _rank(version: str) -> int:
-    """Of the maps of one notice the observatory's official one counts most, and the one made here least."""
-    return ("given", "official").index(version.partition(".")[2]) + 1 if "." in version else 0
+    """How much a map counts among those of one notice: what a person has chosen most, and one made here least."""
+    return KINDS_OF_MAP.index(version.partition(".")[2].partition("-")[0])
 
 
 def _is_map_of(version: str, event: External) -> bool:

@@ -98,6 +98,10 @@ def test_topics_are_stored_and_never_change() -> None:
         "ReleaseNotice": "lane.order_release_notice",
         "Annotate": "lane.order_annotate",
         "Prefer": "lane.order_prefer",
+        "PreferForPipeline": "lane.order_prefer_for_pipeline",
+        "CopyMap": "lane.order_copy_map",
+        "Announce": "lane.order_announce",
+        "UseMap": "lane.order_use_map",
     }
     assert JobEnded("G1/localize", 1, "DONE").source == "job"
 

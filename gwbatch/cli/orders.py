@@ -1,0 +1,26 @@
+"""Handing an order over to the dispatcher, which carries it out like any other message."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from gwbatch.handlers.messages import Message
+    from gwbatch.ledger import Ledger
+
+why_option = click.option("--why", default="", help="A reason, for the ledger and for GraceDB's log.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def hand_over(ledger: Ledger, order: type[Message], look: str, **fields: Any) -> None:
+    """Write an order of this user down, and say with which command (`look`) to see what becomes of it."""
+    from gwbatch.ledger import messages
+
+    now = time.time()
+    with ledger.transaction() as tx:
+        messages.send_message(tx, order(by=getpass.getuser(), at=now, **fields), now)
+    click.echo(f"Handed over to the dispatcher; see '{look}'.")

@@ -1,0 +1,63 @@
+"""External events for people: triggers, what they coincide with, and how rarely by chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gwbatch.gpstime import gps_to_utc
+from gwbatch.ledger.database import Ledger
+from gwbatch.ledger.external import Coincidence, External, Externals
+from gwbatch.ledger.mirror import Mirror
+from gwbatch.superevents.candidate import finite
+
+
+def externals(ledger: Ledger, limit: int) -> list[dict[str, Any]]:
+    """Return the newest external events, each with the superevent that it coincides with, if any."""
+    rows = ledger.read("SELECT key FROM external_events ORDER BY time DESC LIMIT ?", (limit,))
+    return [found for row in rows if (found := external(ledger, row["key"])) is not None]
+
+
+def external(ledger: Ledger, name: str) -> dict[str, Any] | None:
+    """Return one external event by GraceDB's ID or the local key; None if there is none.
+
+    Its ``superevent`` and ``far_time`` (Hz) are those of the coincidence that counts; ``coincidences`` has all.
+    """
+    known = Externals(ledger.connection)
+    event = known.get(name) or known.named(name)
+    if event is None:
+        return None
+    found = [_coincidence(ledger, one) for one in known.coincidences(external=event.key)]
+    chosen: dict[str, Any] = next((one for one in found if one["chosen"]), {})
+    counts = {"superevent": chosen.get("superevent"), "far_time": chosen.get("far_time")}
+    return {**_described(event), **counts, "coincidences": found}
+
+
+def _described(event: External) -> dict[str, Any]:
+    return {
+        "key": event.key,
+        "graceid": event.graceid,
+        "observatory": event.observatory,
+        "trigger_id": event.trigger_id,
+        "search": event.search,
+        "gps": event.time,
+        "utc": gps_to_utc(event.time).timestamp(),
+        "far": event.far,
+        "test": event.test,
+        "grb": event.grb,
+        "reasons": list(event.reasons),
+        "labels": sorted(event.labels),
+    }
+
+
+def _coincidence(ledger: Ledger, one: Coincidence) -> dict[str, Any]:
+    superevent = Mirror(ledger.connection).superevent(one.match.superevent)
+    return {
+        "key": one.match.superevent,
+        "superevent": one.match.superevent if superevent is None else superevent.superevent_id or superevent.key,
+        "dt": one.match.dt,
+        "far_time": one.match.far_time,
+        "overlap": one.match.overlap,
+        "far_spacetime": finite(one.match.far_spacetime),
+        "chosen": one.chosen,
+        "announced": one.announced,
+    }
