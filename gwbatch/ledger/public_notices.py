@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gwbatch.alerts import kind_named
 from gwbatch.ledger.database import Transaction, query
 
 STATES = ("planned", "refused", "frozen", "dry-run", "withheld", "delivered", "stored")
@@ -114,13 +113,19 @@ def plan(
 
 
 def remember(
-    tx: Transaction, superevent: str, category: str, kind: str, number: int, time_created: str, sent: float
+    tx: Transaction,
+    superevent: str,
+    category: str,
+    kind: str,
+    occasion: str,
+    number: int,
+    time_created: str,
+    sent: float,
 ) -> PublicNotice | None:
     """Write down a notice that GraceDB has under `number` and this ledger did not send; None if it is known.
 
-    An automatic notice of that kind that is planned counts as sent.
+    One of the same occasion that is planned counts as sent.
     """
-    occasion = "" if kind_named(kind).is_automatic else f"{time_created} {number} in GraceDB"
     values = {"superevent": superevent, "kind": kind, "occasion": occasion, "category": category, "sent": sent}
     row = tx.execute(query("remember_notice"), {**values, "time_created": time_created, "number": number}).fetchone()
     return None if row is None else get(tx, row["id"])

@@ -45,8 +45,9 @@ def recall(claim: Claim[RecallNotices], runtime: Runtime) -> EffectResult:
             if one.created in ours:
                 continue
             sent = min(unix_of(one.created), now)
+            occasion = "" if kind_named(one.kind).is_automatic else f"{one.created} {one.number} in GraceDB"
             notice = public_notices.remember(
-                tx, superevent.key, superevent.category, one.kind, one.number, one.created, sent
+                tx, superevent.key, superevent.category, one.kind, occasion, one.number, one.created, sent
             )
             if notice is not None and sent + runtime.policy.alerts.oldest > now:
                 schedule_second(tx, notice, sent, runtime)
