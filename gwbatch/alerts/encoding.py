@@ -13,6 +13,13 @@ from typing import Any
 from gwbatch.errors import BadInput
 
 FORMATS = ("avro", "json")
+SHARES = {
+    1.0: "the distances in the sky map",
+    0.5: "the distances and half of the pixels of the sky map",
+    0.2: "the distances and four fifths of the pixels of the sky map",
+}
+"""How much of a sky map's pixels is left in ever smaller versions of a notice, and how that is said."""
+
 MAPS = (("event", "skymap"), ("external_coinc", "combined_skymap"))
 
 
@@ -81,14 +88,34 @@ def warm_up() -> None:
 
 
 def smaller(record: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield ever smaller versions of a notice that is too large for a broker, each with what was left out."""
+    """Yield ever smaller versions of a notice that is too large for a broker, each with what was left out.
+
+    First the combined map goes, then the distances of the map, then its resolution where little of the probability
+    is, and last the map itself.
+    """
     external, event = record.get("external_coinc"), record.get("event")
     if external is not None and external.get("combined_skymap") is not None:
         urls = {name: url for name, url in record["urls"].items() if name != "combined_skymap"}
         record = {**record, "urls": urls, "external_coinc": {**external, "combined_skymap": None}}
         yield dict(record), "the combined sky map"
     if event is not None and event.get("skymap") is not None:
+        for content, left_out in _smaller_maps(event["skymap"]):
+            yield {**record, "event": {**event, "skymap": content}}, left_out
         yield {**record, "event": {**event, "skymap": None}}, "the sky maps; the notice tells where to find them"
+
+
+def _smaller_maps(skymap: bytes) -> Iterator[tuple[bytes, str]]:
+    from gwbatch.jobs.multi_order import smaller_map
+
+    size = len(skymap)
+    for share, left_out in SHARES.items():
+        try:
+            content = smaller_map(skymap, share)
+        except BadInput:
+            return  # some other map than a multi-order one
+        if len(content) < size:
+            size = len(content)
+            yield content, left_out
 
 
 def with_maps(record: Mapping[str, Any], change: Any) -> dict[str, Any]:

@@ -53,6 +53,8 @@ class AlertKind:
         Whether the notice describes the event; a retraction does not.
     circular : str or None
         The circular that is drafted afterwards.
+    calls_people : bool
+        Set HIGH_PROFILE on the superevent where the notice deserves it.
     """
 
     name: str
@@ -68,6 +70,7 @@ class AlertKind:
     checks_data: bool = False
     has_event: bool = True
     circular: str | None = None
+    calls_people: bool = False
 
     @property
     def significant(self) -> bool | None:
@@ -191,6 +194,7 @@ declare(
         second="second-preliminary",
         checks_data=True,
         circular="preliminary",
+        calls_people=True,
     )
 )
 declare(

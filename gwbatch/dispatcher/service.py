@@ -29,6 +29,7 @@ from gwbatch.failpoints import hit
 from gwbatch.gracedb import GraceDB, make_client
 from gwbatch.handlers.declarations import SERIAL_LANES
 from gwbatch.handlers.registry import Registry
+from gwbatch.jobs import multi_order
 from gwbatch.jobs.catalogue import computation, computations
 from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA, has_rom_data
 from gwbatch.ledger import Ledger, Transaction, effects, in_force, leases, timers
@@ -94,6 +95,7 @@ class Dispatcher:
         computations()
         if profile.alerts.mode != "off":
             encoding.warm_up()
+            multi_order.warm_up()
         if profile.alerts.frames:
             frames.warm_up()
         for job in policy.annotation.made_by.values():

@@ -9,7 +9,6 @@ from typing import Any
 from gwbatch.alerts import Seen, kind_named
 from gwbatch.alerts.encoding import with_maps
 from gwbatch.alerts.profile import high_profile
-from gwbatch.annotation.graph import MAP
 from gwbatch.effects.kinds import Label, Log
 from gwbatch.effects.notices import PublishNotice, TagFile
 from gwbatch.executors.notices.collecting import Collected
@@ -44,11 +43,14 @@ class Written:
         As JSON, for GraceDB.
     bodies : dict
         Broker to what it gets.
+    area : float or None
+        Of the 90 % credible region of its map in deg², where that matters and is known.
     """
 
     record: dict[str, Any]
     whole: bytes
     bodies: dict[str, Body]
+    area: float | None = None
 
 
 def fix(
@@ -75,8 +77,8 @@ def fix(
     if not written.bodies:
         nowhere = f"the site profile names no broker for {notice.category} superevents"
         public_notices.withhold(tx, notice.id, "", nowhere)
-    if kind_named(notice.kind).name == "preliminary":
-        _call_people(tx, notice, seen, collected, runtime)
+    if kind_named(notice.kind).calls_people:
+        _call_people(tx, notice, seen, collected, written.area, runtime)
     for product in collected.used:
         if "file" in seen.products[product]:
             effects.ask_for(tx, TagFile(notice.superevent, seen.products[product]["file"], "public"), now)
@@ -109,14 +111,14 @@ def refuse(tx: Transaction, notice: PublicNotice, reason: str, runtime: Runtime)
         effects.ask_for(tx, Log(notice.superevent, text, TAG, occasion), runtime.clock.now())
 
 
-def _call_people(tx: Transaction, notice: PublicNotice, seen: Seen, collected: Collected, runtime: Runtime) -> None:
+def _call_people(
+    tx: Transaction, notice: PublicNotice, seen: Seen, collected: Collected, area: float | None, runtime: Runtime
+) -> None:
     """Set HIGH_PROFILE where the first preliminary notice deserves it; with a combined map that is judged elsewhere."""
     if HIGH_PROFILE in seen.labels or seen.external is not None or seen.event is None:
         return
     mirror, contents = Mirror(tx), collected.contents
     members = [event for graceid in seen.superevent.events if (event := mirror.event(graceid)) is not None]
-    shown = mirror.product(seen.superevent.preferred, MAP)
-    area = None if shown is None else shown.facts.get("area_90")
     reason = high_profile(
         members, seen.event, contents.classification or {}, contents.properties or {}, area,
         runtime.policy.alerts.high_profile,

@@ -107,7 +107,17 @@ def _write(
     check(record)
     brokers = runtime.profile.alerts.brokers_for(notice.category)
     bodies = {name: body_for(record, broker) for name, broker in brokers.items()}
-    return Written(record, encode(record, "json"), bodies)
+    area = _area(collected.contents.skymap) if kind.calls_people else None
+    return Written(record, encode(record, "json"), bodies, area)
+
+
+def _area(skymap: bytes | None) -> float | None:
+    from gwbatch.jobs.multi_order import area_within
+
+    try:
+        return None if skymap is None else area_within(skymap, 0.9)
+    except BadInput:
+        return None
 
 
 def urls_of(superevent_id: str, seen: Seen, collected: Collected, profile: Profile) -> dict[str, str]:
