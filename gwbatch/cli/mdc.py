@@ -27,6 +27,7 @@ def command() -> None:
     \b
     Examples:
       gwbatch mdc upload
+      gwbatch mdc upload --burst
       gwbatch mdc upload --event 2 --site my-site.toml
       gwbatch mdc check --hours 6
     """
@@ -34,11 +35,14 @@ def command() -> None:
 
 @command.command()
 @click.option("--event", default=1, show_default=True, help="Which one; the simulated events take turns.")
+@click.option("--burst", is_flag=True, help="Upload a burst of Fermi beside it, too.")
 @click.option("--site", help="Site profile that names the GraceDB server.  [default: the dispatcher's own]")
 @profile_options
 @state_option
 @json_option
-def upload(event: int, site: str | None, settings: tuple[str, ...], state: Path | None, as_json: bool) -> None:
+def upload(
+    event: int, burst: bool, site: str | None, settings: tuple[str, ...], state: Path | None, as_json: bool
+) -> None:
     """Upload a mock event to GraceDB, with the search MDC and the time of now."""
     from gwbatch import mdc
     from gwbatch.errors import ConfigError
@@ -49,8 +53,11 @@ def upload(event: int, site: str | None, settings: tuple[str, ...], state: Path 
     if not profile.gracedb.url:
         raise ConfigError("Cannot upload a mock event: the site profile names no GraceDB server (gracedb.url).")
     with translate_errors("upload a mock event"):
-        graceid = mdc.upload(make_client(profile.gracedb), event, utc_to_gps(unix_to_utc(time.time())))
-    click.echo(json.dumps({"graceid": graceid}) if as_json else f"Uploaded {graceid}.")
+        client, gps = make_client(profile.gracedb), utc_to_gps(unix_to_utc(time.time()))
+        made = {"graceid": mdc.upload(client, event, gps)}
+        if burst:
+            made["burst"] = mdc.upload_burst(client, event, gps)
+    click.echo(json.dumps(made) if as_json else f"Uploaded {' and '.join(made.values())}.")
 
 
 @command.command()

@@ -16,6 +16,17 @@ class UploadMock(Effect, frozen=True):
     at: float
 
 
+class UploadMockBurst(Effect, frozen=True):
+    """Upload the burst that goes with a mock event, detected at the Unix time `at` (s)."""
+
+    kind = "mdc.upload_burst"
+    needs_gracedb = True
+    key_format = "mdc/upload/{number}/burst"
+    subject_format = "mdc/upload/burst"
+    number: int
+    at: float
+
+
 class SignOff(Effect, frozen=True):
     """Sign a mock superevent off, ``OK`` or ``NO``, as an advocate would."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from gwbatch import mdc
-from gwbatch.effects.mdc import SignOff, UploadMock
+from gwbatch.effects.mdc import SignOff, UploadMock, UploadMockBurst
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
 from gwbatch.gpstime import unix_to_utc, utc_to_gps
@@ -16,11 +19,26 @@ TOO_LATE = 600.0  # s: a mock event that could not be uploaded for so long is le
 @executor(UploadMock)
 def upload(claim: Claim[UploadMock], runtime: Runtime) -> EffectResult:
     """Upload a mock event. If an earlier attempt may have succeeded it is not repeated: the next one comes anyway."""
+    return _once(claim, mdc.upload, "a mock event", runtime)
+
+
+@executor(UploadMockBurst)
+def upload_burst(claim: Claim[UploadMockBurst], runtime: Runtime) -> EffectResult:
+    """Upload the burst of a mock event, in the same way."""
+    return _once(claim, mdc.upload_burst, "a mock burst", runtime)
+
+
+def _once(
+    claim: Claim[UploadMock] | Claim[UploadMockBurst],
+    send: Callable[[Any, int, float], str],
+    what: str,
+    runtime: Runtime,
+) -> EffectResult:
     if claim.repeated or runtime.clock.now() - claim.created > TOO_LATE:
         return EffectResult.skipped("an earlier attempt may have succeeded, or it is too late")
-    with translate_errors("upload a mock event"):
+    with translate_errors(f"upload {what}"):
         gps = utc_to_gps(unix_to_utc(claim.effect.at))
-        graceid = mdc.upload(runtime.gracedb().client, claim.effect.number, gps)
+        graceid = send(runtime.gracedb().client, claim.effect.number, gps)
         hit("mdc.after_upload")
     return EffectResult({"graceid": graceid})
 

@@ -10,7 +10,7 @@ from gwbatch.alerts.kinds import ADVNO, ADVOK
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.effects import Effect
-from gwbatch.effects.mdc import SignOff, UploadMock
+from gwbatch.effects.mdc import SignOff, UploadMock, UploadMockBurst
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import every, igwn_alert, on
 from gwbatch.handlers.messages import SignMockOff
@@ -34,12 +34,14 @@ def mock_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
 
 
 @every(mock_interval, name="gwbatch.mdc.upload")
-def upload(_tick: dict[str, Any], context: Context) -> UploadMock:
-    """Upload the next mock event."""
+def upload(_tick: dict[str, Any], context: Context) -> Iterator[Effect]:
+    """Upload the next mock event, every other one with a burst beside it."""
     row = context.tx.execute("SELECT value FROM settings WHERE name = ?", (UPLOADED,)).fetchone()
     number = 1 + (json.loads(row["value"]) if row is not None else 0)
     context.tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (UPLOADED, json.dumps(number), context.now))
-    return UploadMock(number, context.now)
+    yield UploadMock(number, context.now)
+    if number % 2 == 0:
+        yield UploadMockBurst(number, context.now)
 
 
 @igwn_alert.handler(mock_topics, queue="superevent", name="gwbatch.mdc.handle_superevent")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from gwbatch.cli import cli
 from gwbatch.config.resources import demo_event
 from gwbatch.dispatcher.service import _arm
 from gwbatch.errors import BadInput
+from gwbatch.external import parse_notice
 from gwbatch.ledger import in_force
 from gwbatch.ledger.report import report
 from tests.integration.alert_rig import AlertRig, draft_quickly
@@ -60,7 +62,21 @@ def test_every_hour_a_mock_event_goes_all_the_way(rig: AlertRig) -> None:
     assert one["topics"]["gcn"] == ["INITIAL", "PRELIMINARY", "PRELIMINARY"]
     assert (result.exit_code, one["missing"]) == (0, [])
     rig.settle(3600)
-    assert len(list(rig.server.client.events("search: MDC"))) == 2
+    found = list(rig.server.client.events("search: MDC"))
+    assert sorted(event["group"] for event in found) == ["CBC", "CBC", "External"]
+    (burst,) = (event for event in found if event["group"] == "External")
+    assert "EM_COINC" in burst["labels"], "every other mock event has a burst beside it"
+
+
+def test_a_mock_burst_is_beside_its_event_on_the_sky_of_today() -> None:
+    gps = 1.45e9
+    turned = mdc.mock_burst(0, gps)
+    day = mdc.mock_burst(0, gps + 86164.0905)  # a sidereal day later the same stars stand above
+    places = [re.findall(rb"<C[12]>(.*?)</C", notice) for notice in (turned, day)]
+    assert [float(number) for number in places[0]] == pytest.approx([float(number) for number in places[1]], abs=0.01)
+    notice = parse_notice("gcn.classic.voevent.FERMI_GBM_FIN_POS", turned)
+    assert (notice.search, notice.observatory) == ("MDC", "Fermi")
+    assert notice.time == pytest.approx(gps + mdc.AFTER_MERGER, abs=1e-3)
 
 
 def test_a_missing_notice_and_a_missing_mock_event_are_critical(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
