@@ -83,7 +83,7 @@ class NetworkFileSystem(ConfigError):
 
 _EXTRAS = {
     "science": ("ligo", "astropy", "healpy", "numpy", "scipy", "matplotlib", "lal", "lalsimulation"),
-    "alerts": ("fastavro", "jsonschema", "igwn_gwalert_schema", "gwframe"),
+    "alerts": ("fastavro", "jsonschema", "igwn_gwalert_schema", "gwframe", "gwdatafind"),
     "sandbox": ("starlette", "uvicorn", "multipart", "python_multipart"),
     "console": ("prometheus_client", "anyio"),
     "htcondor": ("htcondor2", "classad2"),

@@ -30,6 +30,7 @@ class DataQuality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idq_fap: str
     bits: dict[str, dict[str, int]]
     ungated_bits: dict[str, dict[str, int]]
+    frame_types: dict[str, list[str]] = {}
 
     def window(self, pipeline: str, t_start: float, t_end: float) -> tuple[float, float]:
         """Return the GPS times (s) between which data are looked at."""
@@ -140,8 +141,10 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mdc_every : float
         Seconds between two mock events that we upload ourselves, as a sign of life; 0: never. The field's are hourly.
     frames : dict
-        Detector to the pattern of its low-latency frame files (``H1 = "/kafka/H1/*.gwf"``); empty: the quality of the
-        data is not looked at.
+        Detector to the pattern of its low-latency frame files (``H1 = "/kafka/H1/*.gwf"``).
+    frame_server : str
+        GWDataFind server (``host[:port]``) that is asked for what is not there.  Without both, the quality of the data
+        is not looked at.
     brokers : dict
         Name to broker.
     """
@@ -151,11 +154,17 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expose: bool = True
     mdc_every: float = 0.0
     frames: dict[str, str] = {}
+    frame_server: str = ""
     brokers: dict[str, BrokerSettings] = {}
 
     def __post_init__(self) -> None:
         if not 0 <= self.mdc_every < float("inf") or 0 < self.mdc_every < 60:
             raise ValueError("mdc_every must be 0 or at least 60 s")
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether we know where data are."""
+        return bool(self.frames or self.frame_server)
 
     def covers(self, category: str) -> bool:
         """Whether superevents of a category get notices at all."""

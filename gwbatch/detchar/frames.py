@@ -16,17 +16,25 @@ def covering(pattern: str, start: float, end: float) -> list[Path] | None:
 
     Files are named ``H-H1_llhoft-GPS-DURATION.gwf``; where several hold the same second any of them will do.
     """
+    # Patterns are absolute, and come from the profile.
+    return complete(map(Path, iglob(pattern)), start, end)  # noqa: PTH207
+
+
+def complete(paths: Iterable[Path], start: float, end: float) -> list[Path] | None:
+    """Return those files that are needed for the GPS times from `start` to `end` (s); None if some are missing."""
     found = sorted(
         (int(match[1]), int(match[1]) + int(match[2]), path)
-        for path in iglob(pattern)  # noqa: PTH207  patterns are absolute, and come from the profile
-        if (match := _NAME.search(path)) is not None and int(match[1]) < end and int(match[1]) + int(match[2]) > start
+        for path in paths
+        if (match := _NAME.search(path.name)) is not None
+        and int(match[1]) < end
+        and int(match[1]) + int(match[2]) > start
     )
     reached, used = start, []
     for begin, stop, path in found:
         if begin > reached:
             return None
         if stop > reached:
-            used.append(Path(path))
+            used.append(path)
             reached = float(stop)
     return used if reached >= end else None
 

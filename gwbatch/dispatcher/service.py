@@ -96,7 +96,7 @@ class Dispatcher:
         if profile.alerts.mode != "off":
             encoding.warm_up()
             multi_order.warm_up()
-        if profile.alerts.frames:
+        if profile.alerts.has_frames:
             frames.warm_up()
         for job in policy.annotation.made_by.values():
             computation(job)

@@ -152,7 +152,7 @@ def plan(
 
 def _check_data(superevent: Superevent, occasion: str, context: Context) -> Iterator[Effect]:
     """Have the data around a superevent looked at, where we know where frames are; mock data have none."""
-    if context.profile.alerts.frames and superevent.category == "production":
+    if context.profile.alerts.has_frames and superevent.category == "production":
         yield CheckData(superevent.key, occasion)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import gwframe
 import numpy as np
@@ -123,3 +127,56 @@ def test_a_dry_run_looks_and_writes_nothing(rig: AlertRig, tmp_path: Path) -> No
     rig.settle(5)
     assert rig.reasons() == ["blocked by the label DQV"]
     assert "DQV" not in labels(rig)
+
+
+# ---- an archive --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="archive")
+def _archive(tmp_path: Path) -> Iterator[Any]:
+    """A server that speaks as GWDataFind does, about the files below a folder."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.server.asked.append(self.path)  # type: ignore[attr-defined]
+            found = re.match(r"/api/v1/gwf/(\w)/(\w+)/(\d+),(\d+)/file\.json", self.path)
+            listed = sorted(tmp_path.glob("archive/*.gwf")) if found is not None else []
+            names = [f"file://localhost{path}" for path in listed if path.name.startswith(f"{found[1]}-{found[2]}-")]  # type: ignore[index]
+            body = json.dumps(names).encode()
+            self.send_response(200 if found is not None else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    server.asked = []  # type: ignore[attr-defined]
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+def test_data_that_have_left_the_folders_are_found_in_the_archive(rig: AlertRig, tmp_path: Path, archive: Any) -> None:
+    frames(tmp_path, "V1", H1=BAD)
+    (tmp_path / "archive").mkdir()
+    for path in sorted(tmp_path.glob("frames/*/*.gwf")):
+        detector = path.parent.name
+        path.rename(tmp_path / "archive" / path.name.replace(f"{detector}_llhoft", f"{detector}_HOFT_C00"))
+    rig.set_alerts(frame_server=f"http://127.0.0.1:{archive.server_port}")
+    rig.upload()
+    rig.settle(30)
+    assert "DQV" in labels(rig)
+    assert rig.kinds() == []
+    assert any("/gwf/H/H1_HOFT_C00/" in path for path in archive.asked)
+    assert not rig.dead()
+
+
+def test_a_server_that_is_away_leaves_the_state_unknown(rig: AlertRig) -> None:
+    rig.set_alerts(frame_server="http://127.0.0.1:9")
+    rig.upload()
+    rig.settle(40)
+    assert rig.kinds() == [PRELIMINARY]
+    assert not {"DQV", "DQOK"} & labels(rig)
+    assert not rig.dead()

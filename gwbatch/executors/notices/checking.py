@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from gwbatch.config.alerts import DataQuality
+from gwbatch.config.alerts import AlertSettings, DataQuality
 from gwbatch.detchar import Report, judge
+from gwbatch.detchar.archive import archived
 from gwbatch.detchar.bits import Bit, Glitch, evaluate, least_probability
 from gwbatch.detchar.frames import covering, read
 from gwbatch.effects.kinds import Label, Log, Unlabel, Upload
@@ -33,7 +35,7 @@ def check(claim: Claim[CheckData], runtime: Runtime) -> EffectResult:
         return EffectResult.skipped("nothing is known of the superevent's preferred event")
     settings = runtime.policy.alerts.data_quality
     start, end = settings.window(event.pipeline, superevent.t_start, superevent.t_end)
-    files = {name: covering(pattern, start, end) for name, pattern in runtime.profile.alerts.frames.items()}
+    files = _files(start, end, settings, runtime.profile.alerts)
     missing = sorted(name for name in event.instruments & files.keys() if files[name] is None)
     deadline = claim.created + settings.wait
     if missing and runtime.clock.now() < deadline:
@@ -44,6 +46,16 @@ def check(claim: Claim[CheckData], runtime: Runtime) -> EffectResult:
         _write_down(tx, superevent, report, claim.effect.occasion, runtime)
 
     return EffectResult({"quality": report.quality, "injections": report.injections}, commit)
+
+
+def _files(start: float, end: float, settings: DataQuality, profile: AlertSettings) -> dict[str, list[Path] | None]:
+    """Find the frames of every detector: in the folders of low latency, else where the archive's server says."""
+    found = {name: covering(pattern, start, end) for name, pattern in profile.frames.items()}
+    if profile.frame_server:
+        for name, frame_types in settings.frame_types.items():
+            if found.get(name) is None:
+                found[name] = archived(profile.frame_server, name, frame_types, start, end)
+    return found
 
 
 def _judge(event: Event, files: dict[str, Any], start: float, end: float, settings: DataQuality) -> Report:
