@@ -82,17 +82,18 @@ class EffectWorker:
 
     def _failed(self, tx: Transaction, claimed: Claimed, error: BaseException) -> None:
         reason, now = describe(error), self._clock.now()
-        if is_transient(error):
-            longest = KINDS[claimed.kind].max_delay  # an effect of an unknown kind fails for good
+        kind = KINDS.get(claimed.kind)  # an effect of an unknown kind fails for good
+        unexpected = not isinstance(error, GwbatchError | SystemExit)
+        if kind is not None and (is_transient(error) or (kind.stubborn and unexpected)):
+            longest = kind.max_delay
             wait = getattr(error, "retry_after", None) or backoff(claimed.attempts, longest=longest)
             expected = getattr(error, "expected", None)
             level = logging.DEBUG if expected is not None and now < expected else logging.WARNING
-            log.log(level, "effect %s: %s (try %d, again in %.1f s)", claimed.key, reason, claimed.attempts, wait)
+            words = "effect %s: %s (try %d, again in %.1f s)"
+            log.log(level, words, claimed.key, reason, claimed.attempts, wait, exc_info=not is_transient(error))
             effects.postpone(tx, claimed, now + wait, reason, expected)
         else:
-            log.error(
-                "effect %s failed for good: %s", claimed.key, reason, exc_info=not isinstance(error, GwbatchError)
-            )
+            log.error("effect %s failed for good: %s", claimed.key, reason, exc_info=unexpected)
             self._mark_dead(tx, claimed, reason, now)
 
     def _mark_dead(self, tx: Transaction, claimed: Claimed, reason: str, now: float) -> None:

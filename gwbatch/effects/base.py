@@ -32,6 +32,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key_format, subject_format : str
         `key` and `subject`, with fields in braces: ``"{target}/log/{name}"``. Define the properties instead where that
         does not suffice.
+    stubborn : bool
+        Try again even after an error that nobody has expected, loudly. Others of that sort fail for good.
     needs_gracedb : bool
         Skip the effect where the site profile names no GraceDB server.
     after : str or None
@@ -42,6 +44,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     aliases: ClassVar[tuple[str, ...]] = ()
     base_priority: ClassVar[int] = 0
     max_delay: ClassVar[float] = 60.0
+    stubborn: ClassVar[bool] = False
     needs_gracedb: ClassVar[bool] = False
     key_format: ClassVar[str] = ""
     subject_format: ClassVar[str] = ""

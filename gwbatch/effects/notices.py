@@ -20,6 +20,7 @@ class FreezeNotice(Effect, frozen=True):
     """
 
     kind = "notice.freeze"
+    stubborn = True
     base_priority = URGENT + 5  # behind what it waits for
     max_delay = 5.0
     subject_format = "{superevent}/notices"
@@ -37,6 +38,7 @@ class PublishNotice(Effect, frozen=True):
     """Send a frozen notice to one broker; `round` tells one order to send it from the next."""
 
     kind = "notice.publish"
+    stubborn = True  # sending again is safe: what is in doubt is looked for first
     base_priority = MOST_URGENT
     max_delay = 30.0
     subject_format = "{superevent}/notices/{broker}"

@@ -344,3 +344,40 @@ def test_a_server_that_cannot_say_what_was_sent_stops_no_notice(rig: AlertRig, m
     rig.server.client.create_superevent(time - 1, time, time + 1, graceid)
     rig.settle(30)
     assert rig.kinds() == [PRELIMINARY]
+
+
+# ---- what nobody expects -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["freezing.collect", "publishing.publisher"])
+def test_an_error_that_nobody_expects_loses_no_notice(
+    rig: AlertRig, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    from importlib import import_module
+
+    module, _, name = step.partition(".")
+    place = import_module(f"gwbatch.executors.notices.{module}")
+    real, tries = getattr(place, name), []
+
+    def strange(*args: Any, **kwargs: Any) -> Any:
+        tries.append(name)
+        if len(tries) <= 3:
+            raise ImportError("Module not found")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(place, name, strange)
+    rig.upload()
+    rig.settle(60)
+    assert rig.kinds() == rig.kinds("scimma") == [PRELIMINARY]
+    once_per_identity(rig)
+    assert not rig.dead()
+
+
+def test_threads_that_ask_a_broker_first_at_the_same_time_do_not_trip() -> None:
+    """What asking for metadata imports is there before any thread asks."""
+    import subprocess
+    import sys
+
+    program = "import sys, gwbatch.executors.notices.producer; print('confluent_kafka.admin' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "True"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import confluent_kafka.admin  # noqa: F401  the first metadata would import it, in two threads at once in vain
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from gwbatch.brokers import connection_properties
