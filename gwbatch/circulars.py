@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -114,6 +115,7 @@ def compose(request: Request, client: Any) -> str:
 
 def main() -> int:
     """Draft what standard input asks for."""
+    os.nice(10)  # a draft is for people; the next notice is not to wait for it
     request = Request(**json.load(sys.stdin))
     try:
         client = make_client(GraceDBSettings(request.url, request.auth, request.timeout))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -77,16 +78,24 @@ def read_units(stream: IO[bytes]) -> list[Unit]:
     BadInput
         When it is no FITS file, or is cut off.
     """
-    found: list[Unit] = []
+    return list(each_unit(stream))
+
+
+def each_unit(stream: IO[bytes]) -> Iterator[Unit]:
+    """Read one header after the other, as far as somebody wants to know; raises like `read_units`."""
+    after, first = 0, True
     try:
-        while cards := _read_header(stream, first=not found):
+        while True:
+            stream.seek(after)
+            cards = _read_header(stream, first=first)
+            if not cards:
+                return
             offset = stream.tell()
             unit = Unit(tuple(cards), offset, _data_size(cards))
-            stream.seek(offset + -(-unit.size // BLOCK) * BLOCK)
-            found.append(unit)
+            after, first = offset + -(-unit.size // BLOCK) * BLOCK, False
+            yield unit
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise BadInput(f"Cannot read the FITS file: {error}.") from error
-    return found
 
 
 def read_table(stream: IO[bytes], unit: Unit) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from gwbatch.errors import BadInput
-from gwbatch.jobs.fits_file import BLOCK, Card, Unit, card, header_block, read_table, read_units
+from gwbatch.jobs.fits_file import BLOCK, Card, Unit, card, each_unit, header_block, read_table
 from gwbatch.jobs.healpix import Floats, Integers, pixel_area, split_uniq
 from gwbatch.jobs.skymap import credible_area
 
@@ -49,7 +49,7 @@ def smaller_map(content: bytes, share: float = 1.0) -> bytes:
 
 def _read(content: bytes) -> tuple[Unit, Integers, Floats]:
     stream = io.BytesIO(content)
-    for unit in read_units(stream):
+    for unit in each_unit(stream):
         if str(unit.header.get("ORDERING", "")).strip() == "NUNIQ":
             columns = read_table(stream, unit)
             if {"UNIQ", "PROBDENSITY"} <= columns.keys() and len(columns["UNIQ"]):

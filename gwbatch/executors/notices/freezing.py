@@ -136,8 +136,10 @@ def urls_of(superevent_id: str, seen: Seen, collected: Collected, profile: Profi
 def body_for(record: dict[str, Any], broker: BrokerSettings) -> Body:
     """Return the largest form of a notice that a broker takes."""
     body = Body(0, None, encode(record, broker.format))
-    for number, (reduced, left_out) in enumerate(smaller(record), start=1):
-        if len(body.content) <= broker.max_bytes:
+    ever_smaller = enumerate(smaller(record), start=1)
+    while len(body.content) > broker.max_bytes:
+        number, (reduced, left_out) = next(ever_smaller, (0, (None, "")))
+        if reduced is None:
             break
         body = Body(number, left_out, encode(reduced, broker.format))
     return body
