@@ -1,4 +1,4 @@
-"""A web page over the ledger: read-only, its own process, on loopback.
+"""A web page over the ledger: its own process, on loopback.
 
 `app` answers requests, `static/` is what the browser gets: no build step, nothing from the network.
 """

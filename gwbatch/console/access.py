@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import hmac
 import secrets
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import anyio
 from starlette.requests import Request
@@ -27,6 +28,7 @@ WRONG_TOKEN = 0.5  # s that a wrong guess costs everybody who guesses
 FREE_GUESSES = 20  # wrong ones, until they cost time
 FORGIVEN_AFTER = 30.0  # s after which one wrong guess is forgotten
 WAITING = 8  # guesses that may wait for their turn; more are turned away
+ORDER_HEADER = "x-gwbatch-order"
 SHORTEST = 16  # characters of a token
 OWN_TOKEN = "console-token"  # in the state directory
 
@@ -44,6 +46,10 @@ Next = Callable[[Request], Awaitable[Response]]
 
 class TooManyGuesses(Exception):
     """So many are guessing that this one is turned away unheard."""
+
+
+class NotAllowed(Exception):
+    """Who sends this request may not order anything."""
 
 
 class Guesses:
@@ -109,6 +115,27 @@ class Access:
     def is_open(self) -> bool:
         """Whether everybody who reaches it may look: a loopback address that the profile opens, or a Unix socket."""
         return not (self.token or self.user_header)
+
+    def who_orders(self, request: Request) -> str:
+        """Return who may order something with this request.
+
+        Another site's page cannot send such a request in a visitor's name: it would need the header and the type of
+        content that no form has, and the cookie is not sent along.
+
+        Raises
+        ------
+        NotAllowed
+            With the reason.
+        """
+        if self.is_open:
+            raise NotAllowed("Orders need a token: set console.loopback = 'token' in the site profile.")
+        origin = request.headers.get("origin")
+        ours = origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
+        plain = request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
+        if not (ours and plain and request.headers.get(ORDER_HEADER)):
+            raise NotAllowed(f"Orders are JSON, with the header {ORDER_HEADER}, from the console's own page.")
+        named = request.headers.get(self.user_header, "").strip() if self.user_header else ""
+        return f"{named or getpass.getuser()} (console)"
 
     async def check(self, request: Request, call_next: Next) -> Response:
         """Answer the request, or ask who it is."""

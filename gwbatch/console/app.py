@@ -24,8 +24,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gwbatch.config.policy import Policy, load_policy
-from gwbatch.console.access import Access
-from gwbatch.errors import GwbatchError
+from gwbatch.console import orders
+from gwbatch.console.access import Access, NotAllowed
+from gwbatch.errors import BadInput, GwbatchError
 from gwbatch.ledger import Ledger, alert_views, in_force, views
 from gwbatch.ledger.report import dead_letters, report
 from gwbatch.metrics.collect import exposition
@@ -33,6 +34,7 @@ from gwbatch.metrics.collect import exposition
 STATIC = Path(__file__).parent / "static"
 REFRESH = 1.0  # s between two looks at the ledger for pages that are open
 MOST = 1000  # rows of a table
+LONGEST_ORDER = 10_000  # bytes
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -138,6 +140,29 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
 
         return await answer(look, "There is no such notice.")
 
+    async def may_order(_: Request) -> Response:
+        return JSONResponse({"may": not access.is_open})
+
+    async def order(request: Request) -> Response:
+        def carry_out() -> str:
+            ledger = Ledger(path)
+            try:
+                return orders.hand_over(ledger, json.loads(content), by, time.time())
+            finally:
+                ledger.close()
+
+        try:
+            by, content = access.who_orders(request), await request.body()
+            if len(content) > LONGEST_ORDER:
+                raise BadInput("Cannot take the order: it is too long.")
+            return JSONResponse({"done": await anyio.to_thread.run_sync(carry_out)})
+        except NotAllowed as error:
+            return JSONResponse({"error": str(error)}, 403)
+        except (BadInput, ValueError, RecursionError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+        except GwbatchError as error:
+            return JSONResponse({"error": str(error)}, 503)
+
     async def picture(request: Request) -> Response:
         subject, name = request.query_params.get("subject", ""), request.query_params.get("name", "")
         place = await anyio.to_thread.run_sync(read, lambda ledger: views.picture(ledger, subject, name))
@@ -171,6 +196,8 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             Route("/deadletter.json", dead),
             Route("/alerts.json", alerts),
             Route("/alert.json", alert),
+            Route("/order.json", may_order),
+            Route("/order.json", order, methods=["POST"]),
             Route("/picture.png", picture),
             Route("/metrics", metrics),
             Route("/events", events),

@@ -74,7 +74,12 @@ function oneSuperevent(found) {
     section("Effects", table("Effects", [
       ["effect", (one) => one.key], ["kind", (one) => one.kind], ["state", (one) => one.state], ["tries", (one) => one.attempts],
       ["error", (one) => one.error], ["done", (one) => moment(one.finished)]], found.effects)),
-    section("To do something", ...found.commands.map(copyable)),
+    section("To do something",
+      giveOrder("Send a preliminary notice", `Send a preliminary notice about ${name}? Thresholds and blocking labels still count.`, { order: "send-preliminary", superevent: found.key }),
+      giveOrder("Try the annotation again", `Try again what failed for ${name}?`, { order: "annotate", superevent: found.key }),
+      ...found.members.filter((one) => one.graceid !== found.preferred).map((one) => giveOrder(`Prefer ${one.graceid}`, `Make ${one.graceid} the preferred event of ${name}?`, { order: "prefer", superevent: found.key, event: one.graceid })),
+      ...found.coincidences.filter((one) => one.chosen && !one.announced).map((one) => giveOrder(`Announce with ${one.graceid || one.external}`, `Set RAVEN_ALERT on ${name}, on ${one.graceid || one.external} and on the preferred event?`, { order: "announce", superevent: found.key, external: one.external })),
+      ...found.commands.map(copyable)),
   ];
 }
 
@@ -83,7 +88,8 @@ const stoppedText = (alerts) => `ALERTS ARE STOPPED by ${alerts.stopped.by} sinc
 function alertSwitch(found) {
   if (found.stopped) return make("p", { class: "bad" }, stoppedText(found));
   const brokers = Object.entries(found.brokers).map(([name, one]) => `${name} (${one.bootstrap}/${one.topic}, ${one.categories.join(" and ")})`);
-  return make("p", {}, found.mode === "off" ? "Alerts are off." : `Mode ${found.mode}${found.dry_run ? ", a dry run: nothing is sent" : ""}; brokers: ${brokers.join(", ") || "none"}.`);
+  const now = make("p", {}, found.mode === "off" ? "Alerts are off." : `Mode ${found.mode}${found.dry_run ? ", a dry run: nothing is sent" : ""}; brokers: ${brokers.join(", ") || "none"}.`);
+  return make("div", {}, now, found.mode === "off" ? null : giveOrder("Stop all alerts", "Let no notice leave from now on?", { order: "stop-alerts" }));
 }
 
 const arrival = (one, send) => (send.delivered ? `${send.broker} +${seconds(send.delivered - one.frozen)}` : `${send.broker} ${send.state}`);
@@ -110,7 +116,7 @@ function oneAlert(found) {
     section("Where its time went", bars(found.parts, `Where the time of ${found.name} went`), table("Parts", [
       ["part", (one) => one.name], ["began (UTC)", (one) => moment(one.begin)], ["took", (one) => seconds(one.end - one.begin)]], found.parts)),
     section("What it says", make("pre", { tabindex: "0" }, JSON.stringify(found.record, null, 1))),
-    section("To do something", ...found.commands.map(copyable)),
+    section("To do something", found.brokers.some((one) => one.state === "withheld") ? giveOrder("Release it", `Send ${found.name} after all?`, { order: "release-notice", notice: found.id }) : null, ...found.commands.map(copyable)),
   ];
 }
 

@@ -21,12 +21,31 @@ function section(title, ...children) {
   return make("section", { "aria-labelledby": id }, make("h2", { id }, title), ...children);
 }
 
-// A command that does what the page, which only reads, does not do.
+// A command that does what the page does not do.
 function copyable(command) {
   const button = make("button", { type: "button", "aria-label": "Copy the command " + command }, "Copy");
   if (!navigator.clipboard) return make("p", { class: "command" }, make("code", {}, command)); // plain http from elsewhere
   button.addEventListener("click", () => navigator.clipboard.writeText(command).then(() => { button.textContent = "Copied"; }));
   return make("p", { class: "command" }, make("code", {}, command), " ", button);
+}
+
+// An order to the dispatcher: asked for with a reason, and only where the console takes orders.
+let mayOrder = false;
+fetch("/order.json").then((answer) => answer.json()).then((found) => { mayOrder = found.may; }).catch(() => {});
+
+function giveOrder(label, question, fields) {
+  if (!mayOrder) return null;
+  const button = make("button", { type: "button" }, label);
+  button.addEventListener("click", async () => {
+    const why = prompt(`${question}\n\nWhy? (for the ledger and for GraceDB's log)`);
+    if (why === null) return;
+    const answer = await fetch("/order.json", {
+      method: "POST", headers: { "Content-Type": "application/json", "X-Gwbatch-Order": "1" }, body: JSON.stringify({ ...fields, why }),
+    });
+    const said = await answer.json().catch(() => ({ error: "The console does not answer." }));
+    window.alert(said.done || said.error);
+  });
+  return make("p", { class: "command" }, button);
 }
 
 // columns: [title, row => text or node, row => value to sort by]

@@ -1,0 +1,152 @@
+"""Orders from the console: who may give one, what becomes of it, and how it looks in a real browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from gwbatch.config.profile import ConsoleSettings
+from gwbatch.console.access import OWN_TOKEN, access_of
+from gwbatch.console.app import make_app
+from gwbatch.console.orders import ORDERS
+from gwbatch.ledger import Ledger, alert_switch
+from tests.integration.consoles import running_console
+from tests.integration.test_console_browser import browser, chromium, fill  # noqa: F401  fixtures
+
+HEADERS = {"X-Gwbatch-Order": "1", "Content-Type": "application/json"}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(tmp_path / "ledger.sqlite", create=True)
+    yield opened
+    opened.close()
+
+
+def console(folder: Path, **settings: Any) -> TestClient:
+    app = make_app(folder / "ledger.sqlite", access_of(ConsoleSettings(**settings), folder))
+    return TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50000))
+
+
+def entered(folder: Path) -> TestClient:
+    client = console(folder)
+    token = (folder / OWN_TOKEN).read_text().strip()
+    client.post("/enter", data={"token": token})
+    return client
+
+
+def give(client: TestClient, headers: dict[str, str] = HEADERS, **fields: Any) -> Any:
+    return client.post("/order.json", content=json.dumps(fields), headers=headers)
+
+
+def messages(ledger: Ledger) -> list[dict[str, Any]]:
+    return [{"topic": row["topic"], **json.loads(row["payload"])} for row in ledger.read("SELECT * FROM messages WHERE source = 'lane'")]
+
+
+def test_an_order_is_a_message_with_who_and_why(tmp_path: Path, ledger: Ledger) -> None:
+    client = entered(tmp_path)
+    assert client.get("/order.json").json() == {"may": True}
+    answer = give(client, order="prefer", superevent="S@G1", event="G2", why="longer template")
+    assert (answer.status_code, answer.json()) == (200, {"done": "Handed over to the dispatcher."})
+    (one,) = messages(ledger)
+    assert (one["topic"], one["superevent"], one["event"]) == ("lane.order_prefer", "S@G1", "G2")
+    assert one["why"] == "longer template"
+    assert one["by"].endswith(" (console)")
+
+
+def test_alerts_are_stopped_at_once(tmp_path: Path, ledger: Ledger) -> None:
+    assert give(entered(tmp_path), order="stop-alerts", why="wrong calibration").status_code == 200
+    off = alert_switch.stopped(ledger.connection)
+    assert off is not None
+    assert off["why"] == "wrong calibration"
+
+
+def test_every_order_names_fields_of_its_message() -> None:
+    for name, order in ORDERS.items():
+        assert {*order.fields, *order.fixed} <= set(order.message.__struct_fields__), name
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/json"},
+        {"X-Gwbatch-Order": "1", "Content-Type": "text/plain"},
+        {**HEADERS, "Origin": "https://evil.example.org"},
+        {**HEADERS, "Origin": "null"},
+    ],
+)
+def test_another_sites_page_orders_nothing(tmp_path: Path, ledger: Ledger, headers: dict[str, str]) -> None:
+    answer = give(entered(tmp_path), headers, order="stop-alerts")
+    assert answer.status_code == 403
+    assert alert_switch.stopped(ledger.connection) is None
+
+
+def test_without_a_token_nobody_orders_anything(tmp_path: Path, ledger: Ledger) -> None:
+    assert give(console(tmp_path), order="stop-alerts").status_code == 401
+    opened = console(tmp_path, loopback="open")
+    assert opened.get("/order.json").json() == {"may": False}
+    answer = give(opened, order="stop-alerts")
+    assert answer.status_code == 403
+    assert "need a token" in answer.json()["error"]
+    assert alert_switch.stopped(ledger.connection) is None
+    assert messages(ledger) == []
+
+
+def test_behind_a_proxy_the_order_bears_its_users_name(tmp_path: Path, ledger: Ledger) -> None:
+    client = console(tmp_path, user_header="X-Remote-User", proxies=["127.0.0.1"])
+    give(client, {**HEADERS, "X-Remote-User": "albert.einstein"}, order="annotate", superevent="S@G1")
+    assert messages(ledger)[0]["by"] == "albert.einstein (console)"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "[]", "{}", '{"order": 1}', '{"order": "format"}', '{"order": "prefer"}', "\x00", "[" * 5000, "x" * 20000,
+        '{"order": "prefer", "superevent": 1, "event": "G2"}', '{"order": "release-notice", "notice": "1"}',
+        '{"order": "annotate", "superevent": "S1", "why": 1}',
+    ],
+)  # fmt: skip
+def test_a_bad_order_is_refused_in_words(tmp_path: Path, ledger: Ledger, content: str) -> None:
+    answer = entered(tmp_path).post("/order.json", content=content, headers=HEADERS)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]
+    assert messages(ledger) == []
+
+
+def test_an_order_without_a_ledger_says_so(tmp_path: Path) -> None:
+    answer = give(entered(tmp_path), order="stop-alerts")
+    assert answer.status_code == 503
+    assert answer.json()["error"]
+
+
+@pytest.mark.timeout(180)
+def test_a_click_and_a_reason_send_a_withheld_notice(tmp_path: Path, browser: Any) -> None:  # noqa: F811
+    fill(tmp_path)
+    with running_console(tmp_path, "token") as address:
+        token = (tmp_path / OWN_TOKEN).read_text().strip()
+        page, said = browser.new_page(), []
+
+        def answer(dialog: Any) -> None:
+            said.append((dialog.type, dialog.message))
+            dialog.accept("it was right" if dialog.type == "prompt" else "")
+
+        page.on("dialog", answer)
+        page.goto(f"{address}/#token={token}")
+        page.get_by_text("What is wrong right now").wait_for(timeout=10_000)
+        page.goto(f"{address}/#/alert/1")
+        with page.expect_response("**/order.json") as response:
+            page.get_by_role("button", name="Release it").click()
+        assert response.value.status == 200
+        page.wait_for_timeout(500)
+        assert [kind for kind, _ in said] == ["prompt", "alert"]
+        assert said[1][1] == "Handed over to the dispatcher."
+        page.close()
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    found = [one for one in messages(ledger) if one["topic"] == "lane.order_release_notice"]
+    assert [(one["notice"], one["why"]) for one in found] == [(1, "it was right")]
+    ledger.close()
