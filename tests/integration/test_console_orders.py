@@ -45,7 +45,8 @@ def give(client: TestClient, headers: dict[str, str] = HEADERS, **fields: Any) -
 
 
 def messages(ledger: Ledger) -> list[dict[str, Any]]:
-    return [{"topic": row["topic"], **json.loads(row["payload"])} for row in ledger.read("SELECT * FROM messages WHERE source = 'lane'")]
+    rows = ledger.read("SELECT topic, payload FROM messages WHERE source = 'lane'")
+    return [{"topic": row["topic"], **json.loads(row["payload"])} for row in rows]
 
 
 def test_an_order_is_a_message_with_who_and_why(tmp_path: Path, ledger: Ledger) -> None:
