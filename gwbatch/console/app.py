@@ -143,6 +143,15 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
     async def may_order(_: Request) -> Response:
         return JSONResponse({"may": not access.is_open})
 
+    async def preview(request: Request) -> Response:
+        if access.is_open:
+            return JSONResponse({"error": "Previews need a token, for they read files of GraceDB."}, 403)
+        said = {name: request.query_params.get(name, "") for name in ("superevent", "kind", "files")}
+        try:
+            return await answer(lambda ledger: orders.notice_now(ledger, **said, state=path.parent), "")
+        except (ValueError, RecursionError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+
     async def order(request: Request) -> Response:
         def carry_out() -> str:
             ledger = Ledger(path)
@@ -198,6 +207,7 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             Route("/alert.json", alert),
             Route("/order.json", may_order),
             Route("/order.json", order, methods=["POST"]),
+            Route("/preview.json", preview),
             Route("/picture.png", picture),
             Route("/metrics", metrics),
             Route("/events", events),

@@ -5,16 +5,34 @@ An order is a message to the dispatcher, as the command line sends it; stopping 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from gwbatch.alerts import EXPECTED
+from gwbatch.config.policy import load_policy
+from gwbatch.config.profile import Profile
 from gwbatch.errors import BadInput
-from gwbatch.handlers.messages import Annotate, Announce, Message, Prefer, PreferForPipeline, ReleaseNotice, SendNotice
-from gwbatch.ledger import Ledger, alert_switch, messages
+from gwbatch.handlers.messages import (
+    Annotate,
+    Announce,
+    CopyMap,
+    Message,
+    Prefer,
+    PreferForPipeline,
+    ReleaseNotice,
+    SendNotice,
+    UseMap,
+)
+from gwbatch.ledger import Ledger, alert_switch, in_force, messages
 
 STOP = "stop-alerts"
 LONGEST = 1000  # characters of a reason
+
+_FILE = re.compile(r"[^,/]+,\d+")
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,9 @@ ORDERS = {
     "prefer-for-pipeline": Order(PreferForPipeline, ("superevent", "event", "why")),
     "announce": Order(Announce, ("superevent", "external", "why")),
     "annotate": Order(Annotate, ("superevent",)),
+    "send-update": Order(SendNotice, ("superevent", "files", "why"), {"kind": "update"}),
+    "copy-map": Order(CopyMap, ("source", "file", "target", "why")),
+    "use-map": Order(UseMap, ("external", "url", "why")),
 }
 """Every order by its name."""
 
@@ -71,7 +92,48 @@ def hand_over(ledger: Ledger, wanted: Any, by: str, now: float) -> str:
     if order is None:
         raise BadInput(f"There is no order {wanted['order'][:60]!r}. Known: {', '.join((STOP, *sorted(ORDERS)))}.")
     said = {name: wanted[name] for name in order.fields if name in wanted}
+    if "files" in said:
+        said["files"] = chosen_files(said["files"])
     message = order.message.read({**said, **order.fixed, "by": by, "at": now})
     with ledger.transaction() as tx:
         messages.send_message(tx, message, now)
     return "Handed over to the dispatcher."
+
+
+def notice_now(ledger: Ledger, superevent: str, kind: str, files: str, state: Path) -> dict[str, Any]:
+    """Return a notice as it would go out now, by the policy and the profile of the dispatcher.
+
+    Parameters
+    ----------
+    files : str
+        JSON: product to ``NAME,VERSION`` of the superevent, for those that were chosen by hand.
+
+    Raises
+    ------
+    BadInput
+        If `files` is none.
+    """
+    from gwbatch.executors.notices.preview import preview  # with Kafka and all: only who asks for one waits for that
+
+    policy, profile = in_force.recorded_policy(ledger), in_force.recorded_profile(ledger)
+    chosen = chosen_files(json.loads(files or "{}"))
+    in_use = load_policy() if policy is None else policy[0]
+    return preview(ledger, superevent, kind, chosen, in_use, profile or Profile(), state)
+
+
+def chosen_files(value: Any) -> dict[str, str]:
+    """Return products and the files that somebody has chosen for them.
+
+    Raises
+    ------
+    BadInput
+        If a product is unknown, or a file is not given as ``NAME,VERSION``.
+    """
+    if not isinstance(value, dict):
+        raise BadInput("Cannot read which files were chosen: they must be a JSON object.")
+    for product, file in value.items():
+        if product not in EXPECTED:
+            raise BadInput(f"A notice holds no {product[:60]!r}. It holds: {', '.join(EXPECTED)}.")
+        if not isinstance(file, str) or not _FILE.fullmatch(file):
+            raise BadInput(f"Cannot tell which version of {str(file)[:60]!r} is meant: write NAME,VERSION.")
+    return dict(value)

@@ -14,7 +14,8 @@ from gwbatch.config.profile import ConsoleSettings
 from gwbatch.console.access import OWN_TOKEN, access_of
 from gwbatch.console.app import make_app
 from gwbatch.console.orders import ORDERS
-from gwbatch.ledger import Ledger, alert_switch
+from gwbatch.ledger import Ledger, alert_switch, in_force
+from tests.integration.alert_rig import FITS, AlertRig
 from tests.integration.consoles import running_console
 from tests.integration.test_console_browser import browser, chromium, fill  # noqa: F401  fixtures
 
@@ -125,8 +126,55 @@ def test_an_order_without_a_ledger_says_so(tmp_path: Path) -> None:
     assert answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        ('{"bayestar.multiorder.fits": "Bilby.multiorder.fits"}', "write NAME,VERSION"),
+        ('{"bayestar.multiorder.fits": "../x,1"}', "write NAME,VERSION"), ('{"coinc.xml": "coinc.xml,0"}', "It holds:"),
+        ("[]", "must be a JSON object"), ("{", "Expecting"),
+    ],
+)  # fmt: skip
+def test_files_that_nobody_can_have_meant_are_refused(tmp_path: Path, ledger: Ledger, files: str, text: str) -> None:
+    client = entered(tmp_path)
+    answer = client.get("/preview.json", params={"superevent": "S@G1", "kind": "update", "files": files})
+    assert answer.status_code in (400, 503)
+    assert text in answer.json()["error"]
+
+
+def test_a_preview_needs_a_token_too(tmp_path: Path, ledger: Ledger) -> None:
+    assert console(tmp_path, loopback="open").get("/preview.json?superevent=S1&kind=update").status_code == 403
+    answer = entered(tmp_path).get("/preview.json", params={"superevent": "S1", "kind": "update"})
+    assert (answer.status_code, answer.json()["error"][:19]) == (503, "There is no superev")
+
+
+def test_an_update_is_previewed_and_ordered(alerting: AlertRig) -> None:
+    """All the way: what the preview shows is what goes out."""
+    with alerting.ledger.transaction() as tx:
+        in_force.record(tx, alerting.policy, alerting.profile, alerting.clock.now())
+    alerting.upload()
+    alerting.settle(5)
+    alerting.server.client.write_log(
+        alerting.sid, "better", filename="Bilby.multiorder.fits", filecontents=FITS, tag_name=["sky_loc", "public"]
+    )
+    alerting.settle(1)
+    key = alerting.ledger.read("SELECT key FROM superevents")[0]["key"]
+    client, chosen = entered(alerting.folder), {"bayestar.multiorder.fits": "Bilby.multiorder.fits,0"}
+    asked = {"superevent": key, "kind": "update", "files": json.dumps(chosen)}
+    shown = client.get("/preview.json", params=asked).json()
+    assert shown["refused"] is None
+    assert set(shown["brokers"]) == {"gcn", "scimma"}
+    assert give(client, order="send-update", superevent=key, files=chosen, why="samples").status_code == 200
+    alerting.settle(5)
+    last = alerting.received()[-1].notice
+    assert (last["alert_type"], last["urls"]["skymap"]) == ("UPDATE", shown["record"]["urls"]["skymap"])
+    assert last["urls"]["skymap"].endswith("Bilby.multiorder.fits,0")
+    assert not alerting.dead()
+
+
 @pytest.mark.timeout(180)
 def test_a_click_and_a_reason_send_a_withheld_notice(tmp_path: Path, browser: Any) -> None:  # noqa: F811
+    from axe_playwright_python.sync_playwright import Axe
+
     fill(tmp_path)
     with running_console(tmp_path, "token") as address:
         token = (tmp_path / OWN_TOKEN).read_text().strip()
@@ -144,6 +192,12 @@ def test_a_click_and_a_reason_send_a_withheld_notice(tmp_path: Path, browser: An
             page.get_by_role("button", name="Release it").click()
         assert response.value.status == 200
         page.wait_for_timeout(500)
+        page.goto(f"{address}/#/superevent/S%40G1")
+        page.get_by_role("link", name="Preview a notice, send an update, copy a map").click()
+        page.get_by_label("Sky map (NAME,VERSION; empty: the newest)").fill("no version")
+        page.get_by_role("button", name="Preview").click()
+        page.get_by_text("write NAME,VERSION").wait_for()
+        assert Axe().run(page).response["violations"] == []
         assert [kind for kind, _ in said] == ["prompt", "alert"]
         assert said[1][1] == "Handed over to the dispatcher."
         page.close()

@@ -7,10 +7,12 @@ const headline = document.getElementById("headline");
 const states = {};
 let timer = null, shownRoute = null, pushed = null;
 
+// What is asked for, how it is drawn, and whether it stays as it is, for people type into it.
 const pages = {
   "": [null, overview],
   superevents: [() => "/superevents.json?limit=500", superevents],
   superevent: [(name) => "/superevent.json?" + new URLSearchParams({ name }), oneSuperevent],
+  orders: [(name) => "/superevent.json?" + new URLSearchParams({ name }), orders, true],
   alerts: [() => "/alerts.json?limit=500", alerts],
   alert: [(id) => "/alert.json?" + new URLSearchParams({ id }), oneAlert],
   jobs: [() => "/jobs.json?limit=500", jobs],
@@ -47,7 +49,7 @@ async function refresh() {
     const now = route();
     if (now.page !== page || now.argument !== argument) return;
     // Text somebody is selecting or typing stays.
-    if (answer.ok) { if (shownRoute !== location.hash || String(getSelection()) === "") draw(page, found); }
+    if (answer.ok) { if (shownRoute !== location.hash || (!pages[page][2] && String(getSelection()) === "")) draw(page, found); }
     else content.replaceChildren(section("Not found", make("p", {}, found.error)));
     shownRoute = location.hash;
   } catch {
@@ -89,4 +91,4 @@ function listen() {
 listen();
 pushed = undefined;
 addEventListener("hashchange", () => { open(); content.focus(); });
-open();
+askedWhetherWeMay.then(open);

@@ -75,11 +75,57 @@ function oneSuperevent(found) {
       ["effect", (one) => one.key], ["kind", (one) => one.kind], ["state", (one) => one.state], ["tries", (one) => one.attempts],
       ["error", (one) => one.error], ["done", (one) => moment(one.finished)]], found.effects)),
     section("To do something",
+      mayOrder ? make("p", {}, link("Preview a notice, send an update, copy a map", "/orders/" + encodeURIComponent(found.key))) : null,
       giveOrder("Send a preliminary notice", `Send a preliminary notice about ${name}? Thresholds and blocking labels still count.`, { order: "send-preliminary", superevent: found.key }),
       giveOrder("Try the annotation again", `Try again what failed for ${name}?`, { order: "annotate", superevent: found.key }),
       ...found.members.filter((one) => one.graceid !== found.preferred).map((one) => giveOrder(`Prefer ${one.graceid}`, `Make ${one.graceid} the preferred event of ${name}?`, { order: "prefer", superevent: found.key, event: one.graceid })),
       ...found.coincidences.filter((one) => one.chosen && !one.announced).map((one) => giveOrder(`Announce with ${one.graceid || one.external}`, `Set RAVEN_ALERT on ${name}, on ${one.graceid || one.external} and on the preferred event?`, { order: "announce", superevent: found.key, external: one.external })),
       ...found.commands.map(copyable)),
+  ];
+}
+
+const PRODUCTS = [["bayestar.multiorder.fits", "Sky map"], ["em_bright.json", "Source properties"], ["p_astro.json", "Source classification"], ["mchirp_source.json", "Chirp mass"]];
+
+function previewed(found) {
+  const lacks = Object.entries({ ...found.missing, ...found.unusable });
+  return [
+    make("p", { class: found.refused ? "bad" : "good" }, found.refused ? `It would NOT go out: ${found.refused}.` : "It would go out."),
+    ...lacks.map(([name, why]) => make("p", { class: "bad" }, `without ${name}: ${why}`)),
+    table("Who would get it", [
+      ["broker", ([name]) => name], ["topic", ([, one]) => one.topic], ["bytes", ([, one]) => one.bytes], ["without", ([, one]) => one.left_out], ["withheld", ([, one]) => one.obstacle]], Object.entries(found.brokers)),
+    make("pre", { tabindex: "0" }, JSON.stringify(found.record, null, 1)),
+  ];
+}
+
+function noticeForm(found) {
+  const kind = make("select", { id: "kind" }, ...["ordered-preliminary", "update"].map((name) => make("option", { value: name }, name)));
+  const files = PRODUCTS.map(([product, label]) => [product, field("file-" + product, `${label} (NAME,VERSION; empty: the newest)`)]);
+  const chosen = () => Object.fromEntries(files.map(([product, [, input]]) => [product, input.value.trim()]).filter(([, file]) => file));
+  const shown = make("div", { "aria-live": "polite" });
+  const look = make("button", { type: "button" }, "Preview");
+  look.addEventListener("click", async () => {
+    const answer = await fetch("/preview.json?" + new URLSearchParams({ superevent: found.key, kind: kind.value, files: JSON.stringify(chosen()) }));
+    const said = await answer.json().catch(() => ({ error: "The console does not answer." }));
+    shown.replaceChildren(...(answer.ok ? previewed(said) : [make("p", { class: "bad" }, said.error)]));
+  });
+  const send = giveOrder("Send", `Send this notice about ${nameOf(found)}?`, () => (kind.value === "update"
+    ? { order: "send-update", superevent: found.key, files: chosen() } : { order: "send-preliminary", superevent: found.key }));
+  return section("A notice", make("p", {}, make("label", { for: "kind" }, "Kind "), kind), make("p", {}, "A preliminary notice takes the preferred event's own files."), ...files.map(([, [line]]) => line), make("p", {}, look), send, shown);
+}
+
+function orders(found) {
+  const name = nameOf(found);
+  if (!mayOrder) return [section("Orders about " + name, make("p", { class: "none" }, "This console takes no orders: it asks nobody for a token."))];
+  const [sourceLine, source] = field("source", "Event or superevent", found.preferred), [fileLine, file] = field("file", "File (NAME,VERSION)");
+  return [
+    section("Orders about " + name, make("p", {}, superevent(found))),
+    noticeForm(found),
+    section("A sky map of another event", sourceLine, fileLine, giveOrder("Copy it", `Copy this map to ${name}?`, () => ({ order: "copy-map", source: source.value.trim(), file: file.value.trim(), target: found.superevent_id }))),
+    ...found.coincidences.map((one) => {
+      const [line, input] = field("url-" + one.external, "Address (https://)"), whom = one.graceid || one.external;
+      return section(`A sky map for ${whom}`, line, giveOrder("Use it", `Use this map for ${whom}?`, () => ({ order: "use-map", external: one.external, url: input.value.trim() })));
+    }),
+    section("The event that a pipeline shows", ...found.members.map((one) => giveOrder(`${one.graceid} for ${one.pipeline}`, `Let ${one.pipeline} show ${one.graceid}? No notice follows.`, { order: "prefer-for-pipeline", superevent: found.key, event: one.graceid }))),
   ];
 }
 

@@ -31,21 +31,28 @@ function copyable(command) {
 
 // An order to the dispatcher: asked for with a reason, and only where the console takes orders.
 let mayOrder = false;
-fetch("/order.json").then((answer) => answer.json()).then((found) => { mayOrder = found.may; }).catch(() => {});
+const askedWhetherWeMay = fetch("/order.json").then((answer) => answer.json()).then((found) => { mayOrder = found.may; }).catch(() => {});
 
+// fields: what is ordered, or a function that says it at the time of the click
 function giveOrder(label, question, fields) {
   if (!mayOrder) return null;
   const button = make("button", { type: "button" }, label);
   button.addEventListener("click", async () => {
+    const wanted = typeof fields === "function" ? fields() : fields;
     const why = prompt(`${question}\n\nWhy? (for the ledger and for GraceDB's log)`);
     if (why === null) return;
     const answer = await fetch("/order.json", {
-      method: "POST", headers: { "Content-Type": "application/json", "X-Gwbatch-Order": "1" }, body: JSON.stringify({ ...fields, why }),
+      method: "POST", headers: { "Content-Type": "application/json", "X-Gwbatch-Order": "1" }, body: JSON.stringify({ ...wanted, why }),
     });
     const said = await answer.json().catch(() => ({ error: "The console does not answer." }));
     window.alert(said.done || said.error);
   });
   return make("p", { class: "command" }, button);
+}
+
+function field(id, label, value) {
+  const input = make("input", { id, value: value || "", autocomplete: "off", size: "40" });
+  return [make("p", {}, make("label", { for: id }, label + " "), input), input];
 }
 
 // columns: [title, row => text or node, row => value to sort by]
