@@ -63,14 +63,17 @@ def upload(
 @command.command()
 @click.option("--hours", default=6.0, show_default=True, help="How far to look back.")
 @click.option("--no-topic", is_flag=True, help="Do not read our own topic back.")
+@click.option("--no-gracedb", is_flag=True, help="Do not ask GraceDB.")
 @state_option
 @json_option
-def check(hours: float, no_topic: bool, state: Path | None, as_json: bool) -> None:
-    """Say of each mock superevent which notices went out and when, by our ledger and by the topics read back.
+def check(hours: float, no_topic: bool, no_gracedb: bool, state: Path | None, as_json: bool) -> None:
+    """Say of each mock superevent which notices went out and when: by the ledger, the topics read back, and GraceDB.
 
     Exit code 0 if none is missing, 2 if one is.
     """
     from gwbatch.executors.notices.comparing import published
+    from gwbatch.executors.notices.recalling import notices_in_gracedb
+    from gwbatch.gracedb import GraceDB, make_client
     from gwbatch.ledger import Ledger
     from gwbatch.ledger.mdc_views import sequences
 
@@ -85,6 +88,14 @@ def check(hours: float, no_topic: bool, state: Path | None, as_json: bool) -> No
             one.setdefault("topics", {})[broker] = seen
             if len(seen) < len(one["notices"]):
                 one["missing"].append(f"{len(one['notices']) - len(seen)} on the topic of {broker}")
+    if profile.gracedb.url and not no_gracedb:
+        server = GraceDB(make_client(profile.gracedb))
+        for one in found:
+            stored = notices_in_gracedb(one["superevent_id"], server)
+            if stored is not None:
+                one["gracedb"] = [notice["notice_type"] for notice in stored]
+                if len(stored) < len(one["notices"]):
+                    one["missing"].append(f"{len(one['notices']) - len(stored)} in GraceDB")
     listing.show(found, as_json, _line, f"mock superevents in the last {hours:g} h")
     raise click.exceptions.Exit(2 if any(one["missing"] for one in found) else 0)
 
@@ -92,5 +103,6 @@ def check(hours: float, no_topic: bool, state: Path | None, as_json: bool) -> No
 def _line(one: dict[str, Any]) -> str:
     sent = ", ".join(f"{name} after {after:.0f} s" for name, after in one["notices"].items()) or "no notice"
     topics = "; ".join(f"{broker}: {', '.join(seen) or 'nothing'}" for broker, seen in one.get("topics", {}).items())
+    stored = f"  [GraceDB: {', '.join(one['gracedb']) or 'nothing'}]" if "gracedb" in one else ""
     missing = f"  MISSING: {', '.join(one['missing'])}" if one["missing"] else ""
-    return f"{one['superevent_id']}  {sent}{'  [' + topics + ']' if topics else ''}{missing}"
+    return f"{one['superevent_id']}  {sent}{'  [' + topics + ']' if topics else ''}{stored}{missing}"

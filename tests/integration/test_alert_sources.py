@@ -109,7 +109,7 @@ def test_a_preliminary_says_what_is_known_of_its_source(rig: AlertRig, name: str
     assert not rig.dead()
 
 
-@pytest.mark.parametrize("name", ["CBC", "BBH", "cWB", "MDC"])
+@pytest.mark.parametrize("name", SOURCES)
 def test_an_initial_and_a_retraction_follow_whatever_the_source(rig: AlertRig, name: str) -> None:
     source = SOURCES[name]
     bring(rig, source)

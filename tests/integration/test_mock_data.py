@@ -60,6 +60,7 @@ def test_every_hour_a_mock_event_goes_all_the_way(rig: AlertRig) -> None:
     (one,) = json.loads(result.output)
     assert set(one["notices"]) == {"preliminary", "second-preliminary", "initial"}
     assert one["topics"]["gcn"] == ["INITIAL", "PRELIMINARY", "PRELIMINARY"]
+    assert one["gracedb"] == ["PR", "PR", "IN"]
     assert (result.exit_code, one["missing"]) == (0, [])
     rig.settle(3600)
     found = list(rig.server.client.events("search: MDC"))
@@ -89,7 +90,7 @@ def test_a_missing_notice_and_a_missing_mock_event_are_critical(rig: AlertRig, m
     assert "lacks: second-preliminary, initial or retraction" in late[key]["text"]
     later = rig.clock.now() + 2000
     monkeypatch.setattr(time, "time", lambda: later)
-    result = CliRunner().invoke(cli, ["mdc", "check", "--no-topic", "--state", str(rig.folder)])
+    result = CliRunner().invoke(cli, ["mdc", "check", "--no-topic", "--no-gracedb", "--state", str(rig.folder)])
     assert result.exit_code == 2
     assert "MISSING: second-preliminary, initial or retraction" in result.output
 

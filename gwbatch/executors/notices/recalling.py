@@ -73,22 +73,27 @@ def already_sent(notice: PublicNotice, connection: Transaction) -> str | None:
     return f"GraceDB has it already, {younger[-1].reason}" if younger else None
 
 
-def _stored(target: str, server: GraceDB) -> list[Stored]:
+def notices_in_gracedb(target: str, server: GraceDB) -> list[dict[str, Any]] | None:
+    """Return the notices about a superevent that GraceDB lists, in order; None if the server keeps none."""
     try:
         with translate_errors(f"ask for the notices of {target}"):
-            listed = server.client.notices(target).json()["notices"]
-            contents = [
-                json.loads(server.download(target, f"{one['filename']},{one.get('file_version') or 0}"))
-                for one in listed
-            ]
+            return list(server.client.notices(target).json()["notices"])
     except GraceDBError as error:
         if error.status in NOT_OFFERED:
-            return []
+            return None
         raise
     except RuntimeError as error:  # what the client raises where a server does not offer notices
         if "notice" not in str(error):
             raise
-        return []
+        return None
+
+
+def _stored(target: str, server: GraceDB) -> list[Stored]:
+    listed = notices_in_gracedb(target, server) or []
+    try:
+        contents = [
+            json.loads(server.download(target, f"{one['filename']},{one.get('file_version') or 0}")) for one in listed
+        ]
     except ValueError as error:
         raise BadInput(f"Cannot read a notice that {target} has in GraceDB: {error}.") from error
     seen: Counter[tuple[str, bool | None]] = Counter()
