@@ -6,6 +6,7 @@ import fcntl
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -82,7 +83,7 @@ class Ledger:
     def _connect(self, name: str) -> sqlite3.Connection:
         connection = sqlite3.connect(name, timeout=self._timeout, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection, self._timeout)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         with self._lock:
@@ -157,6 +158,19 @@ def _migrate(connection: sqlite3.Connection) -> None:
     from gwbatch.ledger.migrations import migrations
 
     migrations.apply(Database(connection, execute_plugins=False))
+
+
+def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
+    """Switch to a write-ahead log; here SQLite does not wait for who looks at a new ledger at the same moment."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def _require_current(connection: sqlite3.Connection, path: Path) -> None:

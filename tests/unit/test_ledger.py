@@ -65,6 +65,21 @@ def test_writers_wait_for_each_other_and_then_say_so(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN; SELECT count(*) FROM sqlite_master"])
+def test_who_looks_at_a_new_ledger_does_not_end_the_dispatcher_that_makes_it(tmp_path: Path, begin: str) -> None:
+    """Before it has its write-ahead log, SQLite says at once that it is locked."""
+    path = tmp_path / "ledger.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE something (it)")
+    for statement in begin.split("; "):
+        other.execute(statement).fetchall()
+    threading.Timer(0.5, other.execute, ["ROLLBACK"]).start()
+    opened = Ledger(path, create=True)
+    assert opened.read("PRAGMA journal_mode")[0][0] == "wal"
+    opened.close()
+    other.close()
+
+
 def test_a_network_file_system_is_refused_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filesystem, "filesystem_type", lambda path: "nfs4")
     with pytest.raises(NetworkFileSystem, match="local disk, for example --state"):
