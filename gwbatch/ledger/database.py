@@ -59,11 +59,11 @@ class Ledger:
         elif create:
             refuse_network_filesystem(path.parent)
             private_folder(path.parent)
-            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-                if name == path.name or (path.parent / name).exists():
-                    private_file(path.parent / name)
             with (path.parent / "ledger.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                fcntl.flock(lock, fcntl.LOCK_EX)  # before there is a ledger: who sees one waits for its tables
+                for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                    if name == path.name or (path.parent / name).exists():
+                        private_file(path.parent / name)
                 _migrate(self.connection)
         elif not path.exists():
             raise ConfigError(

@@ -38,13 +38,15 @@ class Doorbell:
             except FileExistsError:
                 pass
             self._in = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
-        rung, _, _ = select.select([self._in], [], [], seconds)
+        bell = select.poll()  # select() knows no descriptor above 1023
+        bell.register(self._in, select.POLLIN)
+        rung = bool(bell.poll(seconds * 1000))
         if rung:
             try:
                 os.read(self._in, 65536)
             except BlockingIOError:
                 pass  # somebody else heard it first
-        return bool(rung)
+        return rung
 
     def close(self) -> None:
         """Let go of both ends."""

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from gwbatch import circulars
 from gwbatch.config.alerts import AlertSettings, BrokerSettings
 from gwbatch.config.policy import Policy
+from gwbatch.executors.notices.producer import forget_publishers
 from gwbatch.ledger import timers
 from gwbatch.model import JobRequest
 from gwbatch.orchestrator import load_handlers
@@ -208,3 +209,4 @@ def alert_rig(
     made = AlertRig(tmp_path / "state", server, brokers)
     yield made
     made.ledger.close()
+    forget_publishers()  # each rig has a topic, and so a connection, of its own

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from gwbatch import circulars
 from gwbatch.cli import cli
+from gwbatch.executors.notices.producer import forget_publishers
 from gwbatch.ledger import in_force
 from gwbatch.metrics.collect import exposition
 from tests.integration.alert_rig import AlertRig, draft_quickly
@@ -34,6 +35,7 @@ def _rig(
     made.settle(3)
     yield made
     made.ledger.close()
+    forget_publishers()
 
 
 def record(rig: AlertRig) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from gwbatch import circulars
+from gwbatch.executors.notices.producer import forget_publishers
 from tests.integration.alert_rig import AlertRig, draft_quickly
 from tests.integration.brokers import BrokerProcess
 from tests.integration.rig import Server
@@ -34,6 +35,7 @@ def _rig(
     made.set_alerts(frames={detector: f"{tmp_path}/frames/{detector}/*.gwf" for detector in STATE})
     yield made
     made.ledger.close()
+    forget_publishers()
 
 
 def frames(folder: Path, *leave_out: str, fap: float = 0.9, **states: int) -> None:

@@ -16,6 +16,7 @@ from gwbatch.cli import cli
 from gwbatch.config.resources import demo_event
 from gwbatch.dispatcher.service import _arm
 from gwbatch.errors import BadInput
+from gwbatch.executors.notices.producer import forget_publishers
 from gwbatch.external import parse_notice
 from gwbatch.ledger import in_force
 from gwbatch.ledger.report import report
@@ -36,6 +37,7 @@ def _rig(
         _arm(tx, made.registry, made.clock.now())
     yield made
     made.ledger.close()
+    forget_publishers()
 
 
 def bring_p_astro(rig: AlertRig) -> None:

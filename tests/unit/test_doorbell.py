@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 from pathlib import Path
 
@@ -45,3 +47,20 @@ def test_a_commit_of_anybody_wakes_the_dispatcher(ledger: Ledger) -> None:
     assert pulse.wait(seen, 5) != seen
     stop.set()
     thread.join()
+
+
+def test_it_hears_with_more_files_open_than_select_knows(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        listener, ringer = Doorbell(tmp_path / "doorbell"), Doorbell(tmp_path / "doorbell")
+        assert not listener.wait(0)
+        ringer.ring()
+        assert listener.wait(1)
+        listener.close()
+        ringer.close()
+    finally:
+        for number in opened:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -217,9 +217,15 @@ _making = threading.Lock()
 
 
 def publisher(name: str, settings: BrokerSettings) -> Publisher:
-    """Return the publisher of a broker; its connection stays open as long as the process lives."""
+    """Return the publisher of a broker; its connection stays open until `forget_publishers`."""
     key = (name, repr(settings))
     with _making:
         if key not in _publishers:
             _publishers[key] = Publisher(name, settings)
         return _publishers[key]
+
+
+def forget_publishers() -> None:
+    """Close all connections; whoever publishes next opens them anew."""
+    with _making:
+        _publishers.clear()
