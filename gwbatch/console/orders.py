@@ -67,7 +67,7 @@ ORDERS = {
 
 
 def hand_over(ledger: Ledger, wanted: Any, by: str, now: float) -> str:
-    """Carry out an order, or hand it over to the dispatcher; return what was done, in words.
+    """Carry out an order, or hand it over to the dispatcher; return a sentence that says which.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def hand_over(ledger: Ledger, wanted: Any, by: str, now: float) -> str:
     Raises
     ------
     BadInput
-        If it is none.
+        If `wanted` is not an order.
     """
     if not isinstance(wanted, dict) or not isinstance(wanted.get("order"), str):
         raise BadInput("Cannot read the order: it must be a JSON object with 'order'.")
@@ -111,7 +111,7 @@ def notice_now(ledger: Ledger, superevent: str, kind: str, files: str, state: Pa
     Raises
     ------
     BadInput
-        If `files` is none.
+        If `files` is not such an object.
     """
     from gwbatch.executors.notices.preview import preview  # with Kafka and all: only who asks for one waits for that
 
