@@ -9,8 +9,11 @@ flock -n 9 || { echo "another workflow.sh is submitting just now" >&2; exit 4; }
 
 # Nodes get a plain environment: no tokens of yours.
 slurm() { env -i PATH="$PATH" HOME="$HOME" USER="${USER:-$(id -un)}" ${SLURM_CONF:+SLURM_CONF="$SLURM_CONF"} "$@"; }
-if [ -n "$(slurm squeue -h -n {{ job_name }} -o %i)" ]; then
-    echo "nodes of this workflow are in the queue; wait for them, or: scancel -n {{ job_name }}" >&2
+queued() { slurm squeue -h -n "$1" -o %i; }
+# summary.json is there a moment before the job that wrote it has ended: that one is waited for.
+for second in $(seq 30); do [ -z "$(queued {{ job_name }}-end)" ] || [ -n "$(queued {{ job_name }})" ] && break; sleep 1; done
+if [ -n "$(queued {{ job_name }},{{ job_name }}-end)" ]; then
+    echo "jobs of this workflow are in the queue; wait for them, or: scancel -n {{ job_name }},{{ job_name }}-end" >&2
     exit 4
 fi
 submitted=
