@@ -14,6 +14,7 @@ import msgspec
 from gwbatch.config.alerts import Alerts
 from gwbatch.config.external import External
 from gwbatch.config.merge import Origins, merge
+from gwbatch.config.standby import StandbyPolicy
 from gwbatch.errors import ConfigError
 
 
@@ -71,6 +72,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
     annotation: Annotation
     external: External
     alerts: Alerts
+    standby: dict[str, StandbyPolicy] = {}
 
     @property
     def ranking_instruments_only(self) -> bool:

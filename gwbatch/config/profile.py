@@ -17,6 +17,7 @@ from gwbatch.config.alerts import AlertSettings
 from gwbatch.config.merge import Origins, merge, note
 from gwbatch.config.policy import read_toml
 from gwbatch.config.resources import resource_directory
+from gwbatch.config.standby import StandbySettings
 from gwbatch.errors import ConfigError
 
 QUEUES = ("openmp", "general")
@@ -301,6 +302,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
+    standby : dict
+        Queues whose jobs may go to pilots, and how those are run; how many there are, the policy says.
     plugins : list of str
         Modules that declare handlers and jobs.
     plugin_folders : list of str
@@ -318,6 +321,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notify: NotifySettings = NotifySettings()
     alerts: AlertSettings = AlertSettings()
     queues: dict[str, Resources] = {}
+    standby: dict[str, StandbySettings] = {}
     effect_workers: int = 8
     general_workers: int = 2
     keep_days: float = 7.0

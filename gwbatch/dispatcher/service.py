@@ -20,6 +20,7 @@ from gwbatch.dispatcher.cleaning import Cleaner
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.notifier import Notifier
 from gwbatch.dispatcher.pulse import Pulse
+from gwbatch.dispatcher.standby import StandbyKeeper
 from gwbatch.dispatcher.supervisor import Supervisor
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
@@ -37,6 +38,7 @@ from gwbatch.private import private_folder
 from gwbatch.runtime import Once, Runtime
 from gwbatch.schedulers import Scheduler
 from gwbatch.schedulers.environment import job_environment
+from gwbatch.schedulers.standby import StandbyScheduler
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +148,8 @@ class Dispatcher:
         threads += [(f"effects-{n}", stepping(worker.step)) for n in range(profile.effect_workers)]
         threads += [("jobs", self._watch), ("warm-up", partial(warm_up, self.runtime))]
         threads.append(("cleaning", lambda: self._cleaner.run(self._stop)))
+        if isinstance(self.scheduler, StandbyScheduler):
+            threads.append(("standby", stepping(StandbyKeeper(self.runtime, self.scheduler).step)))
         if self.notifier.wanted:
             threads.append(("notifier", stepping(self.notifier.step)))
         return threads

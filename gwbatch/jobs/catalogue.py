@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -42,6 +42,7 @@ class Computation:
     name: str
     queue: str
     function: Callable[[Work], Any]
+    preload: tuple[str, ...] = ()
 
 
 _CATALOGUE: dict[str, Computation] = {}
@@ -49,23 +50,24 @@ _LOADING = RLock()  # lanes ask at the same time
 _BUILTIN = [  # modules that are still to be imported
     "site_check", "localize", "flatten", "fits_header", "plot_allsky", "plot_volume", "plot_coherence",
     "external_skymap", "combine_skymaps", "plot_overlap", "plot_classification",
-    "em_bright", "p_astro", "mchirp_source",
+    "em_bright", "p_astro", "mchirp_source", "standby.pilot",
 ]  # fmt: skip
 
 
-def job(*, queue: str, name: str | None = None) -> Callable[[Function], Function]:
+def job(*, queue: str, name: str | None = None, preload: Sequence[str] = ()) -> Callable[[Function], Function]:
     """Declare a computation: ``queue='openmp'`` runs on a whole node, ``'general'`` on one core.
 
     The function takes a `Work`, writes ``work.output`` and may return a JSON-ready mapping of facts about it.
-    Imports of the science stack belong inside the function.  A later declaration of a name replaces an
-    earlier one, so a plug-in can bring its own ``localize``.
+    Imports of the science stack belong inside the function; `preload` names the modules that take their time, for
+    pilots that have them imported before the work comes (none may start a thread or a parallel region).  A later
+    declaration of a name replaces an earlier one, so a plug-in can bring its own ``localize``.
     """
     if queue not in QUEUES:
         raise ConfigError(f"There is no queue {queue!r}: choose one of {', '.join(QUEUES)}.")
 
     def register(function: Function) -> Function:
         known = name or function.__name__.replace("_", "-")
-        _CATALOGUE[known] = Computation(known, queue, function)
+        _CATALOGUE[known] = Computation(known, queue, function, tuple(preload))
         return function
 
     return register

@@ -11,7 +11,10 @@ from gwbatch.jobs.science import offline_astropy
 from gwbatch.jobs.waveforms import NOTE, PHENOMENOLOGICAL, choose_waveform
 
 
-@job(queue="openmp")
+@job(
+    queue="openmp",
+    preload=["gwbatch.jobs.waveforms", "ligo.skymap.bayestar", "ligo.skymap.io.fits", "ligo.skymap.io.events"],
+)
 def localize(work: Work) -> dict[str, Any]:
     """Localize the event of a ``coinc.xml`` (PSD inside, or in ``psd.xml.gz`` beside it).
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gwbatch.config.profile import Profile
+from gwbatch.config.profile import QUEUES, Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
 from gwbatch.schedulers.base import Scheduler
@@ -17,7 +17,7 @@ from gwbatch.schedulers.environment import job_environment
 
 
 def make_scheduler(profile: Profile, state: Path) -> Scheduler:
-    """The scheduler that the site profile names.
+    """The scheduler that the site profile names, and around it a standby where the profile has one.
 
     Raises
     ------
@@ -25,6 +25,11 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
         When the profile is not filled in, or the scheduler cannot be reached in the way that it asks for.
     """
     profile.require_complete("scheduler.")
+    scheduler = _batch_system(profile, state)
+    return _with_standby(scheduler, profile, state) if profile.standby else scheduler
+
+
+def _batch_system(profile: Profile, state: Path) -> Scheduler:
     if profile.scheduler.kind == "htcondor":
         from gwbatch.schedulers.htcondor import HTCondorScheduler
         from gwbatch.schedulers.htcondor.schedd import open_schedd
@@ -41,6 +46,39 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
 
     settings = profile.scheduler
     return LocalScheduler(state / "local-jobs", settings.cores, settings.python, job_environment(settings))
+
+
+def _with_standby(scheduler: Scheduler, profile: Profile, state: Path) -> Scheduler:
+    from gwbatch.schedulers.local import LocalScheduler
+    from gwbatch.schedulers.standby import Bell, Crew, SocketBell, SrunBell, StandbyFolder, StandbyScheduler
+
+    for queue in profile.standby:
+        if queue not in QUEUES:
+            raise ConfigError(f"Cannot have pilots for {queue!r}: there is no such queue. Take {' or '.join(QUEUES)}.")
+    settings, pilots = profile.scheduler, scheduler
+    bell: Bell | None = SocketBell()
+    channel, hedge, silence = "folder", 0.5, 5.0
+    if settings.kind == "htcondor":
+        channel, bell, silence = "chirp", None, 20.0  # its own reconnection takes 10 s
+    elif settings.kind == "slurm":
+        bell, hedge = SrunBell(settings), 1.0
+    else:
+        # Beside the jobs of this machine: a pilot that waits must not take their cores.
+        pilots = LocalScheduler(state / "local-pilots", settings.cores, settings.python, job_environment(settings))
+    crews = [
+        Crew(
+            queue,
+            StandbyFolder(profile.job_folder(state) / "standby" / queue / "desk"),
+            channel,
+            bell,
+            frozenset(wish.kinds),
+            wish.hedge or hedge,
+            wish.silence or silence,
+            pilots,
+        )
+        for queue, wish in profile.standby.items()
+    ]
+    return StandbyScheduler(scheduler, crews)
 
 
 def describe(profile: Profile, state: Path, request: JobRequest) -> str:

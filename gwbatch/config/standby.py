@@ -1,0 +1,154 @@
+"""Warm standby: how pilots are run at a site (profile), and how many there shall be (policy)."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+DAY = 86400.0
+
+
+class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The pilots of one queue.
+
+    Attributes
+    ----------
+    kinds : list of str
+        Computations whose jobs go to a pilot that is free; the pilot imports what they need before any comes.
+    room : int
+        Tasks that a pilot works at, at a time.
+    hedge : float
+        Seconds after which a task that no pilot has taken is submitted as without standby; 0: 0.5 s where pilots look
+        for themselves (HTCondor, this machine), 1 s where they are told (Slurm).
+    silence : float
+        Seconds without a heartbeat after which a pilot loses its tasks; 0: 20 s on HTCondor, whose own reconnection
+        takes 10 s, else 5 s.
+    idle_limit : float
+        Seconds without a task after which a pilot leaves; 0: never.
+    lifetime : float
+        Seconds after which a pilot leaves and another one takes its place.
+    lead : float
+        Seconds before that at which the other one is asked for.
+    orphaned_after : float
+        Seconds without a sign of the dispatcher after which a pilot leaves.
+    tasks_limit : int
+        Tasks after which a pilot leaves.
+    observing_file : str
+        A file that the site keeps up to date, with the detectors that observe now (``H1 L1``).
+    """
+
+    kinds: list[str] = msgspec.field(default_factory=lambda: ["localize"])
+    room: int = 1
+    hedge: float = 0.0
+    silence: float = 0.0
+    idle_limit: float = 0.0
+    lifetime: float = 21600.0
+    lead: float = 120.0
+    orphaned_after: float = 180.0
+    tasks_limit: int = 500
+    observing_file: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.kinds or self.room < 1 or self.tasks_limit < 1:
+            raise ValueError("kinds, room and tasks_limit of a standby cannot be empty or 0")
+        for name in ("hedge", "silence", "idle_limit", "lead"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} = {getattr(self, name)} cannot be meant")
+        for name in ("lifetime", "orphaned_after"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} = {getattr(self, name)} cannot be meant")
+
+
+class StandbyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many pilots a queue shall have.  The largest of the rules counts; an operator's order counts instead of all.
+
+    Attributes
+    ----------
+    pilots : int
+        Always.
+    observing, detectors : int
+        That many pilots while at least `detectors` detectors observe.
+    after_alert : int
+        That many for `after_alert_for` seconds after a job that pilots take was planned.
+    backlog : int
+        That many while such jobs wait in the batch system.
+    hours : dict
+        That many at a time of day (UTC): ``"22:00-06:00" = 1``.
+    at_most : int
+        Never more.
+    node_hours_per_day : float
+        None at all once pilots have held nodes for so long within 24 hours; 0: no such limit.
+    """
+
+    pilots: int = 0
+    observing: int = 0
+    detectors: int = 2
+    after_alert: int = 0
+    after_alert_for: float = 1800.0
+    backlog: int = 0
+    hours: dict[str, int] = {}
+    at_most: int = 4
+    node_hours_per_day: float = 0.0
+
+    def __post_init__(self) -> None:
+        for span in self.hours:
+            if not _HOURS.fullmatch(span):
+                raise ValueError(f'hours: {span!r} is no time of day; write "22:00-06:00" (UTC)')
+        counts = (self.pilots, self.observing, self.after_alert, self.backlog, self.at_most, *self.hours.values())
+        if min(counts) < 0 or self.node_hours_per_day < 0:
+            raise ValueError("a number of pilots or node-hours cannot be negative")
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the number of pilots depends on.
+
+    Attributes
+    ----------
+    now : float
+        Unix time in s.
+    ordered : int or None
+        What an operator has ordered.
+    observing : int
+        Detectors that observe.
+    last_planned : float or None
+        Unix time (s) at which a job that pilots take was last planned.
+    waiting : int
+        Such jobs that wait in the batch system.
+    node_hours : float
+        Held by pilots within 24 hours.
+    """
+
+    now: float
+    ordered: int | None = None
+    observing: int = 0
+    last_planned: float | None = None
+    waiting: int = 0
+    node_hours: float = 0.0
+
+
+def wanted(policy: StandbyPolicy, facts: Facts) -> tuple[int, str]:
+    """Return how many pilots there shall be, and why."""
+    if policy.node_hours_per_day and facts.node_hours >= policy.node_hours_per_day:
+        return 0, f"{facts.node_hours:.1f} node-hours were held within a day, and the policy allows no more"
+    if facts.ordered is not None:
+        return min(facts.ordered, policy.at_most), "ordered by hand"
+    rules = [(policy.pilots, "the policy always wants them")]
+    if facts.observing >= policy.detectors:
+        rules.append((policy.observing, f"{facts.observing} detectors observe"))
+    if facts.last_planned is not None and facts.now - facts.last_planned < policy.after_alert_for:
+        rules.append((policy.after_alert, f"an alert came {facts.now - facts.last_planned:.0f} s ago"))
+    if facts.waiting:
+        rules.append((policy.backlog, f"{facts.waiting} jobs wait"))
+    rules += [(count, f"it is between {span} UTC") for span, count in policy.hours.items() if _within(span, facts.now)]
+    count, why = max(rules, key=lambda rule: rule[0])
+    return (min(count, policy.at_most), why) if count else (0, "no rule of the policy wants any")
+
+
+def _within(span: str, now: float) -> bool:
+    found = _HOURS.fullmatch(span)
+    assert found is not None
+    begin, end = (int(found[n]) * 3600 + int(found[n + 1]) * 60 for n in (1, 3))
+    second = now % DAY
+    return begin <= second < end if begin <= end else second >= begin or second < end

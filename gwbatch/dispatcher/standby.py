@@ -1,0 +1,189 @@
+"""Keeping as many pilots as the policy wants, neither more nor fewer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from gwbatch.config.profile import Profile
+from gwbatch.config.standby import Facts, StandbyPolicy, StandbySettings, wanted
+from gwbatch.errors import GwbatchError, backoff
+from gwbatch.failpoints import hit
+from gwbatch.jobs.directory import REQUEST, write_request
+from gwbatch.jobs.result import NAME
+from gwbatch.jobs.standby.layout import PilotSettings
+from gwbatch.jobs.standby.pilot import KIND, parameters
+from gwbatch.ledger import leases, standby
+from gwbatch.ledger.standby import PilotJob
+from gwbatch.model import JobReport, JobRequest
+from gwbatch.private import private_folder
+from gwbatch.runtime import Runtime
+from gwbatch.schedulers.standby import Crew, StandbyScheduler
+
+STEP_EVERY = 1.0  # s
+OUTPUT = "pilot.json"
+PRIORITY = -100  # a pilot that waits must not stand before a job of an alert
+UNREADY = 10.0  # s before the next try after a pilot that never was ready; doubled each time
+TAKES_LONG = 600.0  # s at most between two of those
+
+log = logging.getLogger(__name__)
+
+
+class StandbyKeeper:
+    """Asks for pilots, lets those go that are not wanted any more, and keeps their accounts."""
+
+    def __init__(self, runtime: Runtime, scheduler: StandbyScheduler) -> None:
+        self._runtime, self._scheduler = runtime, scheduler
+        self._next = float("-inf")
+
+    def step(self) -> bool:
+        """Look once; always False, for there is nothing to hurry for."""
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + STEP_EVERY
+        pilots = standby.open_pilots(self._runtime.ledger.connection)
+        reports = self._scheduler.poll_pilots([pilot.key for pilot in pilots if pilot.native_id])
+        self._take(pilots, reports)
+        for crew in self._scheduler.crews.values():
+            try:
+                self._keep(crew)
+            except GwbatchError as error:
+                log.warning("standby for %s jobs: %s", crew.queue, error)
+        return False
+
+    def _keep(self, crew: Crew) -> None:
+        connection = self._runtime.ledger.connection
+        count, why = self.wanted(crew.queue)
+        pilots = standby.open_pilots(connection, crew.queue)
+        for pilot in pilots:
+            if not pilot.native_id:
+                self._submit(crew, pilot)
+        leave, missing = balance(pilots, count, self._settings(crew.queue), self._runtime.clock.now())
+        crew.folder.order(leave)
+        if missing and self._may_ask(crew.queue):
+            log.info("asking for a pilot for %s jobs: %s", crew.queue, why)
+            self._ask(crew)
+
+    def wanted(self, queue: str) -> tuple[int, str]:
+        """How many pilots a queue shall have now, and why."""
+        runtime = self._runtime
+        return wanted(runtime.policy.standby.get(queue, StandbyPolicy()), facts(runtime, queue))
+
+    def _settings(self, queue: str) -> StandbySettings:
+        return self._runtime.profile.standby[queue]
+
+    def _may_ask(self, queue: str) -> bool:
+        """Pilots that end before they are ready are not asked for again at once."""
+        failures, last = standby.failures_in_a_row(self._runtime.ledger.connection, queue)
+        pause = backoff(failures, first=UNREADY, longest=TAKES_LONG) if failures else 0.0
+        return self._runtime.clock.now() - last >= pause
+
+    def _ask(self, crew: Crew) -> None:
+        runtime = self._runtime
+        with runtime.ledger.transaction() as tx:
+            leases.check(tx, runtime.lease)
+            key = standby.ask_for(tx, crew.queue, str(runtime.profile.job_folder(runtime.state)), runtime.clock.now())
+        hit("standby.pilot_planned")
+        pilot = next(one for one in standby.open_pilots(runtime.ledger.connection, crew.queue) if one.key == key)
+        self._submit(crew, pilot)
+
+    def _submit(self, crew: Crew, pilot: PilotJob) -> None:
+        """Submit a pilot, unless the batch system has it already."""
+        known = crew.pilots.find([pilot.key])
+        native_id = known[pilot.key].native_id if pilot.key in known else crew.pilots.submit(self._request(crew, pilot))
+        hit("standby.pilot_submitted")
+        with self._runtime.ledger.transaction() as tx:
+            leases.check(tx, self._runtime.lease)
+            standby.submitted(tx, pilot.key, native_id)
+
+    def _request(self, crew: Crew, pilot: PilotJob) -> JobRequest:
+        return pilot_request(crew, self._settings(crew.queue), pilot.key, Path(pilot.directory), self._runtime.profile)
+
+    def _take(self, pilots: list[PilotJob], reports: Mapping[str, JobReport]) -> None:
+        """Write down what is new about the pilots."""
+        beats = {beat.job: beat for crew in self._scheduler.crews.values() for beat in crew.folder.look()}
+        for pilot in pilots:
+            seen, beat = reports.get(pilot.key), beats.get(pilot.key)
+            changed = seen is not None and (seen.state, seen.reason or None) != (pilot.state, pilot.reason)
+            told = beat is not None and (pilot.ready is None or beat.idle + beat.busy - pilot.idle - pilot.busy > 30.0)
+            if not changed and not told and not (seen is not None and seen.state.final):
+                continue
+            with self._runtime.ledger.transaction() as tx:
+                leases.check(tx, self._runtime.lease)
+                if beat is not None:
+                    standby.heartbeat(tx, pilot.key, beat.ready, beat.idle, beat.busy, beat.done)
+                if seen is not None:
+                    standby.report(tx, pilot.key, _timed(pilot, seen), self._runtime.clock.now())
+            if seen is not None and seen.state.final:
+                log.info("pilot %s has ended (%s)", pilot.key, seen.reason or seen.state.lower())
+                self._bury(pilot)
+
+    def _bury(self, pilot: PilotJob) -> None:
+        folder = self._scheduler.crews[pilot.queue].folder
+        for beat in folder.look():
+            if beat.job == pilot.key:
+                folder.bury(beat.pilot)
+
+
+def balance(pilots: list[PilotJob], count: int, settings: StandbySettings, now: float) -> tuple[list[str], int]:
+    """Which pilots shall leave (keys), and how many are missing.
+
+    One whose time is nearly over is replaced before it leaves; of too many the youngest leave, which have done least.
+    """
+
+    def leaves_soon(pilot: PilotJob) -> bool:
+        return pilot.started is not None and now - pilot.started > settings.lifetime - settings.lead
+
+    lasting = [pilot for pilot in pilots if not leaves_soon(pilot)]
+    surplus = [pilot.key for pilot in lasting[count:]]
+    ready = sum(pilot.ready is not None for pilot in lasting[:count])
+    # The one that goes stays until the one that comes is ready.
+    ending = [pilot for pilot in pilots if leaves_soon(pilot)]
+    surplus += [pilot.key for pilot in ending[: max(0, len(ending) - max(0, count - ready))]]
+    return surplus, max(0, count - len(lasting))
+
+
+def facts(runtime: Runtime, queue: str) -> Facts:
+    """What the number of a queue's pilots depends on, at this moment."""
+    connection, now = runtime.ledger.connection, runtime.clock.now()
+    settings = runtime.profile.standby[queue]
+    order = standby.ordered(connection, queue, now)
+    last, waiting = standby.demand(connection, queue, settings.kinds)
+    return Facts(
+        now, None if order is None else int(order["pilots"]), observing(settings.observing_file), last, waiting,
+        standby.node_hours(connection, queue, now),
+    )  # fmt: skip
+
+
+def observing(file: str) -> int:
+    """How many detectors observe, as the site's file says; none when it says nothing."""
+    try:
+        return len(Path(file).read_text().replace(",", " ").split()) if file else 0
+    except OSError:
+        return 0
+
+
+def pilot_request(crew: Crew, settings: StandbySettings, key: str, directory: Path, profile: Profile) -> JobRequest:
+    """The batch job that a pilot is: like any other of its queue, but as long as its lifetime."""
+    private_folder(directory)
+    resources = profile.resources(crew.queue)
+    told = PilotSettings(
+        str(crew.folder.path), crew.channel, settings.kinds, settings.room, settings.idle_limit, settings.lifetime,
+        settings.orphaned_after, settings.tasks_limit,
+    )  # fmt: skip
+    write_request(directory, key, KIND, [], OUTPUT, parameters(key, told), profile)
+    limit = settings.lifetime + resources.run_deadline
+    return JobRequest(
+        key, KIND, crew.queue, directory, (REQUEST,), (OUTPUT, NAME),
+        msgspec.structs.replace(resources, time_limit=limit), PRIORITY,
+    )  # fmt: skip
+
+
+def _timed(pilot: PilotJob, seen: JobReport) -> JobReport:
+    """A pilot's start is that of its process: a scheduler that has lost sight of it says none."""
+    return seen if seen.started is not None or pilot.started is None else replace(seen, started=pilot.started)

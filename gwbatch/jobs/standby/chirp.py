@@ -1,0 +1,165 @@
+"""HTCondor's chirp: files of the submit node from inside a running job, carried by starter and shadow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from gwbatch.jobs.result import NAME
+from gwbatch.jobs.standby.channel import ChannelDown
+from gwbatch.jobs.standby.layout import INBOX, ORDERS, PILOTS, TAKEN, Beat, Orders, Task, decoded, is_task
+
+LOOK_EVERY = 0.05  # s between two looks into the inbox
+ANSWER = 20.0  # s for one call: the client itself waits for ever on a connection that was closed
+MODE = 0o600
+
+T = TypeVar("T")
+
+
+class ChirpChannel:
+    """The standby folder on the submit node.
+
+    Raises
+    ------
+    ChannelDown
+        From every method: when starter, shadow or schedd do not answer just now.
+    """
+
+    socket = ""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._client: Any = None
+        self._scratch = Path(os.environ.get("_CONDOR_SCRATCH_DIR", ".")).resolve()
+        self._work = self._scratch / "tasks"
+        self._work.mkdir(exist_ok=True)
+
+    def offers(self, seconds: float) -> Iterator[str]:
+        end = time.monotonic() + seconds
+        while True:
+            names = [name for name in self._call(lambda chirp: chirp.getdir(self._at(INBOX))) if is_task(name)]
+            yield from names
+            if names or time.monotonic() + LOOK_EVERY > end:
+                return
+            time.sleep(LOOK_EVERY)
+
+    def claim(self, name: str, pilot: str) -> Task | None:
+        from htcondor2.htchirp import HTChirp
+
+        mine = self._claim(name, pilot)
+        try:
+            self._call(lambda chirp: chirp.rename(self._at(INBOX, name), mine))
+        except HTChirp.DoesntExist:
+            return None
+        except ChannelDown:
+            if not self.holds(name, pilot):  # the answer was lost, or the question
+                return None
+        return decoded(self._read(mine), Task)
+
+    def holds(self, name: str, pilot: str) -> bool:
+        from htcondor2.htchirp import HTChirp
+
+        try:
+            self._call(lambda chirp: chirp.stat(self._claim(name, pilot)))
+        except HTChirp.DoesntExist:
+            return False
+        return True
+
+    def fetch(self, name: str, task: Task) -> Path:
+        folder = self._work / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for file in task.inputs:
+            self._fetch(f"{task.directory}/{file}", folder / file)
+        return folder
+
+    def deliver(self, name: str, task: Task, pilot: str) -> None:
+        folder = self._work / name
+        if self.holds(name, pilot):
+            # The result comes last, and says the checksums of the others.
+            for file in ("stdout", "stderr", "started.json", *(one for one in task.outputs if one != NAME), NAME):
+                if (folder / file).is_file():
+                    self._bring(folder / file, f"{task.directory}/{file}")
+            self._write(self._claim(name, pilot), msgspec.json.encode(task))
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def beat(self, beat: Beat) -> None:
+        self._write(self._at(PILOTS, f"{beat.pilot}.json"), msgspec.json.encode(beat))
+
+    def orders(self) -> Orders | None:
+        from htcondor2.htchirp import HTChirp
+
+        try:
+            return decoded(self._read(self._at(ORDERS)), Orders)
+        except HTChirp.DoesntExist:
+            return None
+
+    def close(self, pilot: str) -> None:
+        from htcondor2.htchirp import HTChirp
+
+        with contextlib.suppress(HTChirp.ChirpError, ChannelDown):
+            self._call(lambda chirp: chirp.unlink(self._at(PILOTS, f"{pilot}.json")))
+
+    def _at(self, *parts: str) -> str:
+        return "/".join((self._folder, *parts))
+
+    def _claim(self, name: str, pilot: str) -> str:
+        return self._at(TAKEN, f"{name}.{pilot}")
+
+    def _read(self, path: str) -> bytes:
+        local = self._scratch / ".read"
+        self._fetch(path, local)
+        return local.read_bytes()
+
+    def _fetch(self, path: str, local: Path) -> None:
+        self._call(lambda chirp: chirp.fetch(path, str(local)))
+
+    def _write(self, path: str, data: bytes) -> None:
+        local = self._scratch / ".write"
+        local.write_bytes(data)
+        self._bring(local, path)
+
+    def _bring(self, local: Path, path: str) -> None:
+        """Put a file in its place whole: the transfer itself is not atomic."""
+
+        def bring(chirp: Any) -> None:
+            chirp.put(str(local), f"{path}.part", mode=MODE)
+            chirp.rename(f"{path}.part", path)
+
+        self._call(bring)
+
+    def _call(self, ask: Callable[[Any], T]) -> T:
+        """Ask once; the connection is made anew after any failure but a plain no."""
+        from htcondor2.htchirp import HTChirp
+
+        before = signal.signal(signal.SIGALRM, _too_late)
+        signal.setitimer(signal.ITIMER_REAL, ANSWER)
+        try:
+            if self._client is None:
+                client = HTChirp()
+                client.connect()
+                self._client = client
+            return ask(self._client)
+        except HTChirp.DoesntExist:
+            raise
+        except (HTChirp.ChirpError, OSError, RuntimeError, ValueError, RuntimeWarning) as error:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            client, self._client = self._client, None
+            if client is not None:
+                client.disconnect()
+            raise ChannelDown(f"Cannot reach the submit node by chirp: {error or type(error).__name__}.") from error
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, before)
+
+
+def _too_late(*_: object) -> None:
+    raise TimeoutError(f"no answer in {ANSWER:g} s")

@@ -1,0 +1,276 @@
+"""The pilot: a batch job that has imported the science and never computes.  Each task is a forked child.
+
+The parent opens no parallel region, for a child that is forked after one hangs with GNU's OpenMP.  BLAS gets one
+thread in it; OpenMP's own number of threads is set before its Python starts, as for every job.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gwbatch.errors import GwbatchError
+from gwbatch.failpoints import hit
+from gwbatch.jobs.catalogue import Work, computation, job
+from gwbatch.jobs.runner import run_directory
+from gwbatch.jobs.standby.channel import Channel, ChannelDown, FolderChannel
+from gwbatch.jobs.standby.chirp import ChirpChannel
+from gwbatch.jobs.standby.layout import Beat, PilotSettings, Task, pilot_name
+
+KIND = "standby"
+BEAT_EVERY = 1.0  # s between two heartbeats
+ORDERS_EVERY = 2.0  # s between two looks at the orders
+IDLE_WAIT, BUSY_WAIT = 0.5, 0.01  # s to wait for a task, and while a child may end
+RETRY = 0.5  # s after which a channel that was down is tried again
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Child:
+    task: Task
+    started: float
+    folder: Path
+    ended: Task | None = None
+
+
+@job(queue="openmp", name=KIND)
+def standby(work: Work) -> dict[str, Any]:
+    """Wait for tasks until told to leave; `Work.output` says how the time was spent."""
+    settings = msgspec.convert(work.parameters["pilot"], PilotSettings)
+    channel: Channel
+    channel = ChirpChannel(settings.folder) if settings.channel == "chirp" else FolderChannel(Path(settings.folder))
+    pilot = Pilot(str(work.parameters["job"]), settings, channel)
+    facts = pilot.serve()
+    work.output.write_bytes(msgspec.json.format(msgspec.json.encode(facts)))
+    return facts
+
+
+def preload(kinds: Iterable[str]) -> None:
+    """Import what these computations need, and read nothing that could start a thread."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    sys.modules.setdefault("mpi4py", None)  # type: ignore[arg-type]  # BAYESTAR would start MPI, if it is there
+    for kind in kinds:
+        for module in computation(kind).preload:
+            import_module(module)
+
+
+class Pilot:
+    """Takes tasks, forks a child for each, and brings home what it leaves.
+
+    Parameters
+    ----------
+    job : str
+        Key of the batch job that this process is.
+    """
+
+    def __init__(self, job: str, settings: PilotSettings, channel: Channel) -> None:
+        self._job, self._settings, self._channel = job, settings, channel
+        self.name = pilot_name(job, time.time())
+        self._children: dict[int, _Child] = {}
+        self._by_name: dict[str, int] = {}
+        self._leaving = ""
+        self._beat = self._done = 0
+        self._idle = self._busy = 0.0
+        self._last_order_beat = -1
+        self._next_beat = self._next_orders = float("-inf")
+        self._ready = 0.0
+
+    def serve(self) -> dict[str, Any]:
+        """Serve until it is time to leave; returns how the time was spent."""
+        signal.signal(signal.SIGTERM, lambda *_: self._leave("told to end by the batch system"))
+        preload(self._settings.kinds)
+        self._ready = time.time()
+        begun = self._heard = self._accounted = self._last_task = time.monotonic()
+        while not (self._leaving and not self._children):
+            try:
+                self._account()
+                self._reap()
+                self._report()
+                self._look_at_orders()
+                self._leave_if_due(begun)
+                self._take_what_is_offered()
+            except ChannelDown as error:
+                log.warning("%s", error)
+                self._look_again_later()
+        self._channel.close(self.name)
+        return {"left_because": self._leaving, "idle": self._idle, "busy": self._busy, "tasks": self._done}
+
+    # ---- tasks ----------------------------------------------------------------------------------------------------
+
+    def _room(self) -> int:
+        return 0 if self._leaving else max(0, self._settings.room - len(self._children))
+
+    def _take_what_is_offered(self) -> None:
+        wait = BUSY_WAIT if self._children else IDLE_WAIT
+        if not self._room() and not self._channel.socket:
+            time.sleep(wait)  # nobody calls: there is nothing to say no to
+            return
+        for name in self._channel.offers(wait):
+            if self._room():
+                self._take(name)
+
+    def _take(self, name: str) -> None:
+        task = self._channel.claim(name, self.name)
+        if task is None:
+            return
+        hit("pilot.claimed")
+        try:
+            folder = self._channel.fetch(name, task)
+        except OSError as error:
+            self._channel.deliver(name, _ended(task, f"its inputs did not come: {error}"), self.name)
+            return
+        process = os.fork()
+        if process == 0:
+            _be_child(folder)
+        hit("pilot.forked")
+        self._children[process] = _Child(task, time.time(), folder)
+        self._by_name[name] = process
+        self._next_beat = float("-inf")
+
+    def _reap(self) -> None:
+        for name, process in list(self._by_name.items()):
+            child = self._children[process]
+            if child.ended is None:
+                ended, status = os.waitpid(process, os.WNOHANG)
+                if not ended:
+                    continue
+                code = os.waitstatus_to_exitcode(status)
+                child.ended = _ended(child.task, _in_words(code), code)
+                hit("pilot.child_ended")
+            self._channel.deliver(name, child.ended, self.name)  # tried again until it is home
+            hit("pilot.delivered")
+            del self._children[process], self._by_name[name]
+            self._done += 1
+            self._last_task = time.monotonic()
+            self._next_beat = float("-inf")
+
+    # ---- signs of life ----------------------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now < self._next_beat:
+            return
+        self._next_beat = now + BEAT_EVERY
+        for name, process in self._by_name.items():
+            if self._children[process].ended is None and not self._channel.holds(name, self.name):
+                log.warning("task %s was taken away from this pilot", name)
+                os.kill(process, signal.SIGKILL)
+        self._beat += 1
+        started = {name: self._children[process].started for name, process in self._by_name.items()}
+        self._channel.beat(
+            Beat(
+                self.name, self._job, self._beat, started, self._room(), socket.gethostname(),
+                len(os.sched_getaffinity(0)), self._ready, self._idle, self._busy, self._done, self._channel.socket,
+                os.environ.get("SLURM_JOB_ID", ""),
+            )
+        )  # fmt: skip
+
+    def _look_at_orders(self) -> None:
+        now = time.monotonic()
+        if now < self._next_orders:
+            return
+        self._next_orders = now + ORDERS_EVERY
+        orders = self._channel.orders()
+        if orders is not None and orders.beat != self._last_order_beat:
+            self._last_order_beat, self._heard = orders.beat, now
+        if orders is not None and self._job in orders.leave:
+            self._leave("not wanted any more")
+
+    def _leave_if_due(self, begun: float) -> None:
+        now, settings = time.monotonic(), self._settings
+        idle = 0.0 if self._children else now - self._last_task
+        for limit, spent, why in (
+            (settings.idle_limit, idle, "nothing to do"),
+            (settings.lifetime, now - begun, "its time is over"),
+            (settings.orphaned_after, now - self._heard, "the dispatcher is gone"),
+            (settings.tasks_limit, self._done, "it has done enough tasks"),
+        ):
+            if limit and spent >= limit:
+                self._leave(why)
+
+    def _leave(self, why: str) -> None:
+        self._leaving = self._leaving or why
+        self._next_beat = float("-inf")
+
+    def _look_again_later(self) -> None:
+        """The channel is down: children go on, and so does the time after which an orphan leaves."""
+        time.sleep(RETRY)
+        if self._settings.orphaned_after and time.monotonic() - self._heard >= self._settings.orphaned_after:
+            self._leave("the dispatcher is gone")
+            for child in self._children:
+                os.kill(child, signal.SIGKILL)
+            self._children.clear()
+            self._by_name.clear()
+
+    def _account(self) -> None:
+        now = time.monotonic()
+        passed, self._accounted = now - self._accounted, now
+        if self._children:
+            self._busy += passed
+        else:
+            self._idle += passed
+
+
+def _be_child(folder: Path) -> None:
+    """Do a task as the job that it is, and end without anything of the parent's."""
+    code = 1
+    try:
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.chdir(folder)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            file = os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+            os.dup2(file, number)
+            os.close(file)
+        _forget_randomness()
+        code = run_directory(folder)
+    except GwbatchError as error:
+        print(error, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
+
+def _forget_randomness() -> None:
+    """Two children of one parent must not draw the same numbers."""
+    random.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+
+
+def _ended(task: Task, how: str, code: int | None = None) -> Task:
+    return msgspec.structs.replace(task, ended=how, exit_code=code)
+
+
+def _in_words(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def parameters(job: str, settings: PilotSettings) -> Mapping[str, Any]:
+    """Return the parameters of a pilot's job."""
+    return {"job": job, "pilot": msgspec.to_builtins(settings)}

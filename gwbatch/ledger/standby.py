@@ -1,0 +1,176 @@
+"""Pilots of the warm standby: which there are, what they cost, and what operators have ordered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gwbatch.ledger.database import Transaction
+from gwbatch.model import FINAL_STATES, JobReport, JobState
+
+DAY = 86400.0
+_ORDER = "standby_order"
+
+
+@dataclass(frozen=True)
+class PilotJob:
+    """A pilot as the batch job that it is; times are Unix seconds, `idle` and `busy` are s."""
+
+    key: str
+    queue: str
+    directory: str
+    native_id: str | None
+    state: JobState
+    reason: str | None
+    host: str | None
+    cores: int | None
+    asked: float
+    started: float | None
+    ready: float | None
+    finished: float | None
+    idle: float
+    busy: float
+    tasks: int
+
+
+_COLUMNS = ", ".join(PilotJob.__dataclass_fields__)
+
+
+def ask_for(tx: Transaction, queue: str, directory: str, now: float) -> str:
+    """Write down that a pilot is asked for; returns its key.  `directory` is that of all pilots."""
+    (number,) = tx.execute("SELECT count(*) + 1 FROM pilots WHERE queue = ?", (queue,)).fetchone()
+    key = f"standby/{queue}/{number}"
+    values = (key, queue, f"{directory}/{key}", JobState.WAITING, now)
+    tx.execute("INSERT INTO pilots (key, queue, directory, state, asked) VALUES (?, ?, ?, ?, ?)", values)
+    return key
+
+
+def submitted(tx: Transaction, key: str, native_id: str) -> None:
+    """The batch system has a pilot."""
+    tx.execute("UPDATE pilots SET native_id = ?, state = ? WHERE key = ?", (native_id, JobState.QUEUED, key))
+
+
+def report(tx: Transaction, key: str, seen: JobReport, now: float) -> None:
+    """What the batch system says of a pilot."""
+    finished = (seen.finished or now) if seen.state in FINAL_STATES else None
+    tx.execute(
+        "UPDATE pilots SET state = ?, reason = ?, host = coalesce(nullif(?, ''), host), cores = coalesce(?, cores), "
+        "started = coalesce(?, started), finished = ? WHERE key = ? AND finished IS NULL",
+        (seen.state, seen.reason or None, seen.host, seen.cores, seen.started, finished, key),
+    )
+
+
+def heartbeat(tx: Transaction, key: str, ready: float, idle: float, busy: float, tasks: int) -> None:
+    """What a pilot says of itself."""
+    tx.execute(
+        "UPDATE pilots SET ready = coalesce(ready, ?), idle = max(idle, ?), busy = max(busy, ?), tasks = max(tasks, ?) "
+        "WHERE key = ?",
+        (ready, idle, busy, tasks, key),
+    )
+
+
+def open_pilots(tx: Transaction, queue: str = "") -> list[PilotJob]:
+    """Pilots that have not ended, the oldest first."""
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM pilots WHERE finished IS NULL AND (? = '' OR queue = ?) ORDER BY asked, key",
+        (queue, queue),
+    ).fetchall()
+    return [_pilot(row) for row in rows]
+
+
+def newest(tx: Transaction, limit: int = 50, since: float = 0.0) -> list[PilotJob]:
+    """The newest pilots, those that have ended too."""
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM pilots WHERE coalesce(finished, ?) > ? ORDER BY asked DESC LIMIT ?",
+        (float("inf"), since, limit),
+    ).fetchall()
+    return [_pilot(row) for row in rows]
+
+
+def failures_in_a_row(tx: Transaction, queue: str) -> tuple[int, float]:
+    """Return how many of the last pilots have ended before they were ready, and when the last one did (Unix s)."""
+    count, last = 0, 0.0
+    for row in tx.execute(
+        "SELECT ready, finished FROM pilots WHERE queue = ? AND finished IS NOT NULL ORDER BY finished DESC LIMIT 20",
+        (queue,),
+    ):
+        if row["ready"] is not None:
+            break
+        count, last = count + 1, max(last, row["finished"])
+    return count, last
+
+
+def node_hours(tx: Transaction, queue: str, now: float) -> float:
+    """Hours for which pilots have held nodes within a day."""
+    (seconds,) = tx.execute(
+        "SELECT coalesce(sum(coalesce(finished, ?) - max(started, ?)), 0) FROM pilots "
+        "WHERE queue = ? AND started IS NOT NULL AND coalesce(finished, ?) > ?",
+        (now, now - DAY, queue, now, now - DAY),
+    ).fetchone()
+    return float(seconds) / 3600.0
+
+
+def demand(tx: Transaction, queue: str, kinds: list[str]) -> tuple[float | None, int]:
+    """Return when a job that pilots take was last planned (Unix s), and how many wait in the batch system."""
+    marks = ", ".join("?" * len(kinds))
+    row = tx.execute(
+        "SELECT max(created) AS last, coalesce(sum(state IN ('WAITING', 'QUEUED')), 0) AS waiting FROM jobs "
+        f"WHERE queue = ? AND kind IN ({marks})",
+        (queue, *kinds),
+    ).fetchone()
+    return row["last"], int(row["waiting"])
+
+
+def order(tx: Transaction, queue: str, pilots: int, until: float | None, by: str, now: float) -> None:
+    """An operator orders a number of pilots, until then (Unix s) or until it is taken back."""
+    orders = {**_orders(tx), queue: {"pilots": pilots, "until": until, "by": by, "at": now}}
+    tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (_ORDER, json.dumps(orders), now))
+
+
+def take_back_order(tx: Transaction, queue: str, now: float) -> bool:
+    """The policy decides again; False when nothing was ordered."""
+    orders = _orders(tx)
+    had = orders.pop(queue, None) is not None
+    tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (_ORDER, json.dumps(orders), now))
+    return had
+
+
+def ordered(tx: Transaction, queue: str, now: float) -> dict[str, Any] | None:
+    """The order in force (``pilots``, ``until``, ``by``, ``at``), or None."""
+    found = _orders(tx).get(queue)
+    return None if found is None or (found["until"] is not None and now >= found["until"]) else found
+
+
+def saved(tx: Transaction, since: float) -> dict[str, Any]:
+    """What standby was worth: seconds from submission to the first instruction, cold and warm.
+
+    Returns
+    -------
+    dict
+        ``cold`` and ``warm``: each ``n`` and ``median_start`` (s, None without any), and ``saved`` (s): the warm jobs'
+        number times the difference.
+    """
+    rows = tx.execute(
+        "SELECT native_id LIKE 'standby %' AS warm, started - submitted AS delay FROM jobs "
+        "WHERE queue = 'openmp' AND started IS NOT NULL AND submitted IS NOT NULL AND submitted > ?",
+        (since,),
+    ).fetchall()
+    found: dict[str, Any] = {}
+    for name, warm in (("cold", 0), ("warm", 1)):
+        delays = sorted(max(0.0, row["delay"]) for row in rows if (row["warm"] or 0) == warm)
+        found[name] = {"n": len(delays), "median_start": delays[len(delays) // 2] if delays else None}
+    cold, quick = found["cold"]["median_start"], found["warm"]["median_start"]
+    found["saved"] = None if cold is None or quick is None else (cold - quick) * found["warm"]["n"]
+    return found
+
+
+def _orders(tx: Transaction) -> dict[str, Any]:
+    row = tx.execute("SELECT value FROM settings WHERE name = ?", (_ORDER,)).fetchone()
+    return {} if row is None else dict(json.loads(row["value"]))
+
+
+def _pilot(row: Mapping[str, Any]) -> PilotJob:
+    values = dict(row)
+    return PilotJob(**{**values, "state": JobState(values["state"])})

@@ -1,0 +1,318 @@
+"""A scheduler around another one, which hands jobs to pilots that are free."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gwbatch.failpoints import hit
+from gwbatch.jobs.result import read_result
+from gwbatch.jobs.standby.layout import Beat, Task, task_name
+from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.schedulers.base import Scheduler
+from gwbatch.schedulers.standby.bells import Bell
+from gwbatch.schedulers.standby.folder import StandbyFolder
+
+GLANCE = 0.005  # s between two looks at a task that is offered
+LOOK_EVERY = 0.25  # s between two readings of the heartbeats
+UNSAID = 15.0  # s for which a pilot may live and not name a task that it has claimed
+RESULT_LATE = 60.0  # s for which the result of a child that has ended may not be seen yet
+FORGET = 600.0  # s after which a task that has ended, and that nobody asks about, is forgotten
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The pilots of one queue.
+
+    Attributes
+    ----------
+    channel : str
+        ``folder`` or ``chirp``: how a pilot reaches the folder.
+    bell : Bell or None
+        How it is told of a task; None when it looks itself.
+    kinds : frozenset of str
+        Computations whose jobs go to pilots.
+    hedge : float
+        Seconds after which a task that nobody has claimed is submitted cold.
+    silence : float
+        Seconds without a heartbeat after which a pilot loses its tasks.
+    pilots : Scheduler
+        Where the pilots themselves are jobs.
+    """
+
+    queue: str
+    folder: StandbyFolder
+    channel: str
+    bell: Bell | None
+    kinds: frozenset[str]
+    hedge: float
+    silence: float
+    pilots: Scheduler
+
+
+@dataclass
+class _Warm:
+    """A job that a pilot has, or had."""
+
+    key: str
+    crew: Crew
+    name: str
+    pilot: str
+    directory: Path
+    since: float  # monotonic
+    outcome: JobReport | None = None
+    exit_seen: float | None = None
+    asked: float = field(default_factory=time.monotonic)
+
+
+class StandbyScheduler:
+    """Hands jobs to free pilots, and everything else to the scheduler that it wraps.
+
+    Parameters
+    ----------
+    inner : Scheduler
+        The one that runs what no pilot takes.
+    crews : sequence of Crew
+        One for each queue that has pilots.
+    """
+
+    def __init__(self, inner: Scheduler, crews: Sequence[Crew]) -> None:
+        self.name = inner.name
+        self.crews = {crew.queue: crew for crew in crews}
+        self._inner = inner
+        self._lock = threading.RLock()
+        self._warm: dict[str, _Warm] = {}
+        self._cold: list[str] = []
+        self._pilot_keys: list[str] = []
+        self._pilot_reports: dict[str, JobReport] = {}
+        self._looked = float("-inf")
+        for crew in crews:
+            for name, pilot, task in crew.folder.claims():
+                self._adopt(crew, name, pilot, task)
+
+    # ---- as any scheduler -------------------------------------------------------------------------------------------
+
+    def submit(self, request: JobRequest) -> str:
+        crew = self.crews.get(request.queue)
+        if crew is not None and request.kind in crew.kinds:
+            warm = self._hand_over(crew, request)
+            if warm is not None:
+                return f"standby {warm.pilot}"
+        return self._inner.submit(request)
+
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        for key in keys:
+            self._look_for(key)
+        warm = {key: self._report(self._warm[key]) for key in keys if key in self._warm}
+        rest = [key for key in keys if key not in warm]
+        return {**(self._inner.find(rest) if rest else {}), **warm}
+
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        self._look()
+        with self._lock:
+            warm = {key: self._warm[key] for key in keys if key in self._warm}
+            self._cold = [key for key in keys if key not in warm]
+        cold = self._poll_inner() if self._cold or self._shared_pilots() else {}
+        told = {key: self._report(one) for key, one in warm.items()}
+        self._forget(keys)
+        return {**{key: cold[key] for key in self._cold if key in cold}, **told}
+
+    def cancel(self, key: str) -> None:
+        self._look_for(key)
+        warm = self._warm.get(key)
+        if warm is None:
+            self._inner.cancel(key)
+        elif warm.outcome is None:
+            warm.crew.folder.revoke(warm.name, warm.pilot)
+            warm.outcome = JobReport(key, JobState.FAILED, reason="cancelled", native_id=f"standby {warm.pilot}")
+
+    def release(self, key: str) -> None:
+        if key not in self._warm:
+            self._inner.release(key)
+
+    def describe(self, request: JobRequest) -> str:
+        return self._inner.describe(request)
+
+    def close(self) -> None:
+        for scheduler in self._schedulers():
+            scheduler.close()
+
+    # ---- pilots as jobs ---------------------------------------------------------------------------------------------
+
+    def poll_pilots(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        """What is known of the pilots' own jobs.  The inner scheduler is asked for them and all others at once."""
+        with self._lock:
+            self._pilot_keys = list(keys)
+        self._look()
+        self._poll_inner()
+        for crew in self.crews.values():
+            if crew.pilots is not self._inner:
+                self._pilot_reports.update(crew.pilots.poll(keys))
+        return {key: self._pilot_reports[key] for key in keys if key in self._pilot_reports}
+
+    def _poll_inner(self) -> Mapping[str, JobReport]:
+        with self._lock:
+            pilots = self._pilot_keys if self._shared_pilots() else []
+            asked = [*self._cold, *pilots]
+        reports = self._inner.poll(asked) if asked else {}
+        self._pilot_reports.update({key: reports[key] for key in pilots if key in reports})
+        return reports
+
+    def _shared_pilots(self) -> bool:
+        return any(crew.pilots is self._inner for crew in self.crews.values()) and bool(self._pilot_keys)
+
+    def _schedulers(self) -> list[Scheduler]:
+        found = [self._inner]
+        found += [crew.pilots for crew in self.crews.values() if all(crew.pilots is not one for one in found)]
+        return found
+
+    # ---- handing over -----------------------------------------------------------------------------------------------
+
+    def _hand_over(self, crew: Crew, request: JobRequest) -> _Warm | None:
+        """Offer a job to the free pilots; None when none has taken it in time."""
+        with self._lock:
+            known = self._warm.get(request.key)
+        if known is not None:
+            return known
+        free = self._free(crew)
+        if not free:
+            return None
+        name = task_name(request.key)
+        task = Task(request.key, request.kind, str(request.directory), list(request.inputs), list(request.outputs))
+        hit("standby.before_offer")
+        crew.folder.offer(name, task)
+        hit("standby.offered")
+        self._tell(crew, free, name)
+        if crew.folder.withdraw(name):
+            log.warning("job %s: no pilot took it within %g s, so it is submitted", request.key, crew.hedge)
+            return None
+        hit("standby.claimed")
+        pilot = next((beat.pilot for beat in free if crew.folder.has_claimed(name, beat.pilot)), None)
+        return self._adopt(crew, name, pilot, task) if pilot else self._look_for(request.key)
+
+    def _free(self, crew: Crew) -> list[Beat]:
+        """Pilots that live and have room, those with the most of it first."""
+        with self._lock:
+            beats = crew.folder.look()
+            fresh = [beat for beat in beats if (crew.folder.silence(beat.pilot) or 0.0) <= crew.silence]
+        return sorted((beat for beat in fresh if beat.room > 0), key=lambda beat: -beat.room)
+
+    @staticmethod
+    def _tell(crew: Crew, free: Sequence[Beat], name: str) -> None:
+        end = time.monotonic() + crew.hedge
+        if crew.bell is not None:
+            for beat in free:
+                left = end - time.monotonic()
+                if left <= 0 or not crew.folder.offered(name):
+                    return
+                crew.bell.ring(beat, name, left)
+        else:
+            while crew.folder.offered(name) and time.monotonic() < end:
+                time.sleep(GLANCE)
+
+    def _look_for(self, key: str) -> _Warm | None:
+        """Learn whether a pilot has a job; one that is still in the inbox is withdrawn."""
+        with self._lock:
+            if key in self._warm:
+                return self._warm[key]
+        name = task_name(key)
+        for crew in self.crews.values():
+            if crew.folder.withdraw(name):
+                return None
+            for other, pilot, task in crew.folder.claims():
+                if other == name and task.key == key:
+                    return self._adopt(crew, name, pilot, task)
+        return None
+
+    def _adopt(self, crew: Crew, name: str, pilot: str, task: Task) -> _Warm:
+        with self._lock:
+            warm = _Warm(task.key, crew, name, pilot, Path(task.directory), time.monotonic())
+            return self._warm.setdefault(task.key, warm)
+
+    # ---- what becomes of a task -------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if now - self._looked >= LOOK_EVERY:
+                self._looked = now
+                for crew in self.crews.values():
+                    crew.folder.look()
+
+    def _report(self, warm: _Warm) -> JobReport:
+        warm.asked = time.monotonic()
+        if warm.outcome is None:
+            told = self._judged(warm)
+            if not told.state.final:
+                return told
+            warm.outcome = told
+        return warm.outcome
+
+    def _judged(self, warm: _Warm) -> JobReport:
+        folder = warm.crew.folder
+        beat = folder.last_beat(warm.pilot)
+        if read_result(warm.directory, warm.key) is not None:
+            return _told(warm, beat, JobState.DONE)
+        claim = folder.claim(warm.name, warm.pilot)
+        if claim is None and not folder.has_claimed(warm.name, warm.pilot):
+            return _told(warm, beat, JobState.FAILED, "it was taken away from its pilot")
+        if claim is not None and claim.ended:
+            return self._without_result(warm, beat, claim)
+        silence = folder.silence(warm.pilot)
+        if silence is not None and silence <= warm.crew.silence:
+            started = beat is not None and warm.name in beat.tasks
+            if started or time.monotonic() - warm.since <= UNSAID:
+                return _told(warm, beat, JobState.RUNNING)
+            return self._revoked(warm, beat, "its pilot does not know of it")
+        return self._of_silent_pilot(warm, beat, silence)
+
+    def _without_result(self, warm: _Warm, beat: Beat | None, claim: Task) -> JobReport:
+        """The child has ended: one that ended by itself has written a result, which a file system may show late."""
+        now = time.monotonic()
+        warm.exit_seen = warm.exit_seen or now
+        by_itself = claim.exit_code is not None and claim.exit_code >= 0
+        if by_itself and now - warm.exit_seen < RESULT_LATE:
+            return _told(warm, beat, JobState.RUNNING, "ended; its result.json is not seen yet")
+        return _told(warm, beat, JobState.FAILED, f"in a pilot: {claim.ended}")
+
+    def _of_silent_pilot(self, warm: _Warm, beat: Beat | None, silence: float | None) -> JobReport:
+        """Silence is no answer: the batch system is asked first, and waited for as long as the channel may be down."""
+        job = self._pilot_reports.get(beat.job) if beat is not None else None
+        if silence is None:
+            return self._revoked(warm, beat, "its pilot has left")
+        if job is not None and job.state.final:
+            return self._revoked(warm, beat, f"its pilot has ended ({job.reason or job.state})")
+        return self._revoked(warm, beat, f"its pilot has been silent for {silence:.0f} s")
+
+    @staticmethod
+    def _revoked(warm: _Warm, beat: Beat | None, why: str) -> JobReport:
+        log.error("job %s is taken away from pilot %s: %s", warm.key, warm.pilot, why)
+        warm.crew.folder.revoke(warm.name, warm.pilot)
+        hit("standby.revoked")
+        return _told(warm, beat, JobState.FAILED, why)
+
+    def _forget(self, keys: Sequence[str]) -> None:
+        wanted, now = set(keys), time.monotonic()
+        with self._lock:
+            for key, warm in list(self._warm.items()):
+                if key not in wanted and warm.outcome is not None and now - warm.asked > FORGET:
+                    warm.crew.folder.forget(warm.name, warm.pilot)
+                    del self._warm[key]
+
+    def warm_keys(self) -> Iterator[str]:
+        """Keys of the jobs that pilots have."""
+        with self._lock:
+            return iter([key for key, warm in self._warm.items() if warm.outcome is None])
+
+
+def _told(warm: _Warm, beat: Beat | None, state: JobState, reason: str = "") -> JobReport:
+    return JobReport(
+        warm.key, state, native_id=f"standby {warm.pilot}", reason=reason, host=beat.host if beat else "",
+        cores=beat.cores if beat else None, started=beat.tasks.get(warm.name) if beat else None,
+    )  # fmt: skip
