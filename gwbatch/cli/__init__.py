@@ -28,6 +28,7 @@ COMMANDS = {
     "superevent": ("superevent", "List and show superevents; annotate again, choose the preferred event."),
     "external": ("external", "List and show external events; announce one, give one a sky map."),
     "jobs": ("jobs", "List and show jobs; release, cancel or retry one."),
+    "standby": ("standby", "List, order and account for pilots that wait for work."),
     "deadletter": ("deadletter", "List, show and retry what could not be processed."),
     "site": ("site", "List and show site profiles and the policy."),
     "sandbox": ("sandbox", "Serve a GraceDB-compatible API and a loopback Kafka broker."),

@@ -58,7 +58,7 @@ class StandbyKeeper:
 
     def _keep(self, crew: Crew) -> None:
         connection = self._runtime.ledger.connection
-        count, why = self.wanted(crew.queue)
+        count, why = self._wanted(crew.queue)
         pilots = standby.open_pilots(connection, crew.queue)
         for pilot in pilots:
             if not pilot.native_id:
@@ -69,10 +69,17 @@ class StandbyKeeper:
             log.info("asking for a pilot for %s jobs: %s", crew.queue, why)
             self._ask(crew)
 
-    def wanted(self, queue: str) -> tuple[int, str]:
-        """How many pilots a queue shall have now, and why."""
+    def _wanted(self, queue: str) -> tuple[int, str]:
+        """How many pilots a queue shall have now, and why; written down when the number changes."""
         runtime = self._runtime
-        return wanted(runtime.policy.standby.get(queue, StandbyPolicy()), facts(runtime, queue))
+        count, why = wanted(runtime.policy.standby.get(queue, StandbyPolicy()), facts(runtime, queue))
+        known = standby.wanted(runtime.ledger.connection).get(queue)
+        if known is None or known["count"] != count:
+            log.info("%d pilots are wanted for %s jobs: %s", count, queue, why)
+            with runtime.ledger.transaction() as tx:
+                leases.check(tx, runtime.lease)
+                standby.note_wanted(tx, queue, count, why, runtime.clock.now())
+        return count, why
 
     def _settings(self, queue: str) -> StandbySettings:
         return self._runtime.profile.standby[queue]

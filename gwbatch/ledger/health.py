@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from gwbatch.ledger import standby
 from gwbatch.ledger.database import Ledger, query
 
 GIB = 2**30
@@ -51,6 +52,7 @@ class Limits:
     disk_free: tuple[float, float] = (5 * GIB, 1 * GIB)
     clock_behind: tuple[float, float] = (1.0, 30.0)
     notice_age: tuple[float, float] = (10.0, 90.0)
+    standby_age: float = 900.0
     silence: float = 0.0
     recent: float = 86400.0
 
@@ -67,6 +69,7 @@ def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Fin
         *_waveforms(ledger),
         *_completeness(ledger, report, limits),
         *_alerts(ledger, report, limits),
+        *_standby(ledger, report, limits),
     ]
     return sorted(found, key=lambda finding: -finding.level)
 
@@ -172,6 +175,25 @@ def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
     for row in ledger.read(query("unfinished_notices")):
         yield from _unfinished(row, report["time"], limits)
     yield from _mock_data(ledger, report)
+
+
+def _standby(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    """Whether there are the pilots that are wanted; jobs start without them, only later."""
+    for queue, told in standby.wanted(ledger.connection).items():
+        if not told["count"]:
+            continue
+        ready = sum(pilot.ready is not None for pilot in standby.open_pilots(ledger.connection, queue))
+        failures, _ = standby.failures_in_a_row(ledger.connection, queue)
+        key = f"standby {queue}"
+        if failures:
+            (last,) = standby.ended(ledger.connection, queue, 1)
+            text = (
+                f"the last {failures} pilots for {queue} jobs ended before they were ready: {last.reason or last.state}"
+            )
+            yield Finding(Level.WARNING, key, f"{text}; their words are in {last.directory}/stderr")
+        elif ready < told["count"] and report["time"] - told["since"] > limits.standby_age:
+            text = f"{ready} of {told['count']} pilots for {queue} jobs are ready"
+            yield Finding(Level.WARNING, key, f"{text} after {report['time'] - told['since']:.0f} s")
 
 
 def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from gwbatch.ledger.database import Transaction
 from gwbatch.model import FINAL_STATES, JobReport, JobState
 
 DAY = 86400.0
-_ORDER = "standby_order"
+_ORDER, _WANTED = "standby_order", "standby_wanted"
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ def open_pilots(tx: Transaction, queue: str = "") -> list[PilotJob]:
     return [_pilot(row) for row in rows]
 
 
-def newest(tx: Transaction, limit: int = 50, since: float = 0.0) -> list[PilotJob]:
-    """The newest pilots, those that have ended too."""
+def ended(tx: Transaction, queue: str, limit: int) -> list[PilotJob]:
+    """The pilots of a queue that ended last, the last one first."""
     rows = tx.execute(
-        f"SELECT {_COLUMNS} FROM pilots WHERE coalesce(finished, ?) > ? ORDER BY asked DESC LIMIT ?",
-        (float("inf"), since, limit),
+        f"SELECT {_COLUMNS} FROM pilots WHERE finished IS NOT NULL AND queue = ? ORDER BY finished DESC LIMIT ?",
+        (queue, limit),
     ).fetchall()
     return [_pilot(row) for row in rows]
 
@@ -110,6 +110,32 @@ def node_hours(tx: Transaction, queue: str, now: float) -> float:
         (now, now - DAY, queue, now, now - DAY),
     ).fetchone()
     return float(seconds) / 3600.0
+
+
+def note_wanted(tx: Transaction, queue: str, count: int, why: str, now: float) -> None:
+    """Write down how many pilots the dispatcher wants, and why; `since` (Unix s) is that of the number."""
+    before = wanted(tx)
+    known = before.get(queue)
+    since = known["since"] if known is not None and known["count"] == count else now
+    found = {**before, queue: {"count": count, "why": why, "since": since}}
+    tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (_WANTED, json.dumps(found), now))
+
+
+def wanted(tx: Transaction) -> dict[str, dict[str, Any]]:
+    """Return what the dispatcher wants: queue to ``count``, ``why`` and ``since``."""
+    row = tx.execute("SELECT value FROM settings WHERE name = ?", (_WANTED,)).fetchone()
+    return {} if row is None else dict(json.loads(row["value"]))
+
+
+def costs(tx: Transaction, since: float, now: float) -> dict[str, Any]:
+    """Seconds for which pilots have ``held`` nodes, and were ``busy`` and ``idle``, of those that ran after `since`."""
+    row = tx.execute(
+        "SELECT count(*) AS pilots, coalesce(sum(coalesce(finished, ?) - started), 0.0) AS held, "
+        "coalesce(sum(busy), 0.0) AS busy, coalesce(sum(idle), 0.0) AS idle FROM pilots "
+        "WHERE started IS NOT NULL AND coalesce(finished, ?) > ?",
+        (now, now, since),
+    ).fetchone()
+    return dict(row)
 
 
 def demand(tx: Transaction, queue: str, kinds: list[str]) -> tuple[float | None, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +32,26 @@ def play(
     site: str = "local",
     settings: Sequence[str] = (),
     patience: float = 120.0,
+    policy: str = "",
+    before: Callable[[Ledger], object] = lambda _: None,
 ) -> dict[str, Any]:
-    """Upload everything, start the dispatcher again whenever it was killed, and describe what GraceDB holds."""
+    """Upload everything, start the dispatcher again whenever it was killed, and describe what GraceDB holds.
+
+    `policy` is added to the play's own, and `before` waits for what must be there before the first trigger.
+    """
     settings = ['plugins=["tests.acceptance.fast_jobs"]', f'plugin_folders=["{ROOT}"]', *settings]
     fast = folder / "policy.toml"
     folder.mkdir()
     fast.write_text(
         '[annotation]\nleave_out = ["bayestar.coherence.png"]\n[annotation.made_for]\n"em_bright.json" = ["cbc"]\n'
+        + policy
     )
     with Stage(folder, site=site, policies=[fast], settings=settings, environment=environment) as stage:
         client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
+        ledger = Ledger(stage.state / "ledger.sqlite")
+        before(ledger)
         for trigger in TRIGGERS:
             upload(client, trigger)
-        ledger = Ledger(stage.state / "ledger.sqlite")
         while stage.dispatcher.poll() is None and len(ledger.read("SELECT 1 FROM events")) < len(TRIGGERS):
             time.sleep(0.02)  # what is preferred shall not depend on the notice
         observatories.send(stage.addresses["kafka"], observatories.burst(client.event("G0001").json()["gpstime"]))

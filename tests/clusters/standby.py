@@ -1,24 +1,37 @@
-"""A real scheduler with pilots on a workbench."""
+"""Pilots on a real scheduler: what every one of them must show."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
+import pytest
 
 from gwbatch.dispatcher.standby import pilot_request
 from gwbatch.jobs.standby.layout import Beat
-from gwbatch.model import JobReport, JobRequest
+from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.schedulers.standby import Crew, StandbyScheduler
 from tests.clusters.bench import Bench
 from tests.clusters.waiting import until
 
 STANDBY = ['standby.openmp.kinds=["nap"]', "standby.openmp.orphaned_after=600"]
+# Where one node is all there is: a core for each pilot, and room for other jobs beside.
+SMALL = ['standby.general.kinds=["small-nap"]', "standby.general.orphaned_after=600"]
 
 
 class StandbyBench(Bench):
     """Jobs, and pilots that take them."""
+
+    def nap(self, seconds: float = 0.0, kind: str = "", priority: int = 0) -> JobRequest:
+        return super().nap(seconds, kind or min(self.crew.kinds), priority)
+
+    def submit(self, seconds: float = 0.0, kind: str = "", priority: int = 0) -> JobRequest:
+        return super().submit(seconds, kind, priority)
 
     @property
     def standby(self) -> StandbyScheduler:
@@ -27,64 +40,206 @@ class StandbyBench(Bench):
 
     @property
     def crew(self) -> Crew:
-        return self.standby.crews["openmp"]
+        (crew,) = self.standby.crews.values()
+        return crew
 
-    def submit_pilot(self, number: int = 1) -> str:
-        """Ask for a pilot; returns the key of its job."""
-        key = f"standby/openmp/{number}"
-        directory = self.folder / "pilots" / str(number)
-        settings = self.profile.standby["openmp"]
-        self.crew.pilots.submit(pilot_request(self.crew, settings, key, directory, self.profile))
-        return key
-
-    def pilot(self, number: int = 1, seconds: float = 90.0) -> Beat:
+    def pilot(self, number: int = 1, seconds: float = 120.0) -> Beat:
         """A pilot that is ready."""
-        key = self.submit_pilot(number)
+        key = f"standby/{self.crew.queue}/{number}"
+        directory = self.folder / "pilots" / str(number)
+        settings = self.profile.standby[self.crew.queue]
+        self.crew.pilots.submit(pilot_request(self.crew, settings, key, directory, self.profile))
         return self.ready(key, seconds)
 
-    def ready(self, key: str, seconds: float = 90.0, after: float = 0.0) -> Beat:
+    def ready(self, key: str, seconds: float = 120.0, after: float = 0.0) -> Beat:
+        """The pilot that this job is, once it is there; one that has begun later than `after` (Unix s)."""
         found: list[Beat] = []
 
         def there() -> bool:
-            reports = self.standby.poll_pilots([key])
-            assert key not in reports or not reports[key].state.final, self.words(reports[key])
+            report = self.pilot_report(key)
+            assert not report.state.final, self.words(report)
             found[:] = [beat for beat in self.crew.folder.look() if beat.job == key and beat.ready > after]
             return bool(found)
 
-        until(there, seconds)
+        until(there, seconds, lambda: self.words(self.pilot_report(key)))
         return found[-1]
+
+    def pilot_report(self, key: str) -> JobReport:
+        return self.standby.poll_pilots([key]).get(key) or JobReport(key, JobState.UNKNOWN)
 
     def words(self, report: JobReport) -> str:
         said = [file.read_text() for file in (self.folder / "pilots").glob("*/std*") if file.is_file()]
         return "\n".join([str(report), *said])
 
-    def leave(self, *keys: str) -> None:
-        self.crew.folder.order(list(keys))
-
     def is_warm(self, request: JobRequest) -> bool:
-        return request.key in set(self.standby.warm_keys()) or self.report(request).native_id.startswith("standby ")
+        return self.report(request).native_id.startswith("standby ")
 
-    @contextmanager
-    def timed(self, *, size: int = 0) -> Iterator[list[float]]:
-        """Seconds from the submission of a job to its first instruction, as the node's clock has it."""
-        taken: list[float] = []
-        yield taken
+    def claims(self) -> list[str]:
+        return [task.key for _, _, task in self.crew.folder.claims()]
 
-    def first_instruction(self, request: JobRequest) -> float:
-        """Submit a job, wait for its end, and return the seconds to its first instruction."""
-        began = time.time()
-        self.scheduler.submit(request)
-        from gwbatch.model import JobState
+    def end_pilots(self) -> None:
+        """Kill what is left of them: one that is busy would take its time."""
+        for beat in self.crew.folder.look():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(beat.pid, signal.SIGKILL)
+            until(lambda job=beat.job: self.pilot_report(job).state.final, 60)  # type: ignore[misc]
 
-        self.until(request, JobState.DONE)
-        return float(self.facts(request)["began"]) - began
-
-
-def given(request: JobRequest, bytes_in: int) -> JobRequest:
-    """The same job with an input of that many bytes."""
-    raise NotImplementedError(request, bytes_in)
+    def leave(self, *keys: str) -> None:
+        """Order pilots to leave, and wait until they have."""
+        self.crew.folder.order(list(keys))
+        for key in keys:
+            until(lambda key=key: self.pilot_report(key).state.final, 90)
 
 
-def folders(path: Path) -> list[str]:
-    """What lies in the standby folder, but for heartbeats."""
-    return sorted(str(file.relative_to(path)) for file in path.rglob("*") if "pilots/" not in str(file))
+def child_of(pilot: Beat) -> psutil.Process:
+    """The process that does a pilot's task."""
+    found: list[psutil.Process] = []
+
+    def there() -> bool:
+        found[:] = [one for one in psutil.Process(pilot.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
+        return bool(found)
+
+    until(there, 30)
+    return found[0]
+
+
+class StandbyPlays:
+    """What a pilot must show wherever it runs; the fixture ``stage`` is a `StandbyBench`."""
+
+    def test_a_job_of_a_pilot_is_a_job_like_any_other(self, stage: StandbyBench) -> None:
+        cold = stage.submit()
+        stage.until(cold, JobState.DONE, seconds=120)
+        pilot = stage.pilot()
+        warm = stage.submit()
+        assert stage.is_warm(warm)
+        report = stage.until(warm, JobState.DONE)
+        assert report.host == pilot.host
+        assert not stage.is_warm(cold)
+        left = [sorted(one.name for one in request.directory.iterdir() if one.is_file()) for request in (cold, warm)]
+        left = [[name for name in names if not name.startswith(("_condor", "."))] for names in left]
+        assert set(left[0]) == set(left[1]) - {"started.json"} | (set(left[0]) & {"started.json"})
+        told = [json.loads((request.directory / "result.json").read_text()) for request in (cold, warm)]
+        assert list(told[0]) == list(told[1])
+        for name in ("kind", "error", "versions", "outputs", "omp_num_threads"):
+            assert told[0][name] == told[1][name]
+        assert told[1]["facts"]["threads"] == told[0]["facts"]["threads"]
+
+    def test_each_task_is_claimed_once_by_two_pilots(self, stage: StandbyBench) -> None:
+        pilots = [stage.pilot(number) for number in (1, 2)]
+        requests = [stage.submit() for _ in range(20)]
+        warm = [request for request in requests if stage.is_warm(request)]
+        for request in warm:
+            stage.until(request, JobState.DONE)
+        assert sorted(stage.claims()) == sorted(request.key for request in warm)
+        assert len(warm) >= 2
+        time.sleep(1.5)
+        assert sum(beat.done for beat in stage.crew.folder.look()) == len(warm)
+        assert {beat.pilot for beat in stage.crew.folder.look()} == {pilot.pilot for pilot in pilots}
+        for request in requests:
+            stage.scheduler.cancel(request.key)
+
+    def test_a_child_that_is_killed_is_a_failed_attempt(self, stage: StandbyBench) -> None:
+        pilot = stage.pilot()
+        request = stage.submit(60)
+        child_of(pilot).kill()
+        report = stage.until(request, JobState.FAILED)
+        assert "killed by SIGKILL" in report.reason
+        assert report.retryable
+        again = stage.submit()
+        assert stage.is_warm(again)  # the pilot goes on
+        stage.until(again, JobState.DONE)
+
+    def test_a_pilot_that_hangs_delays_a_job_by_the_hedge_only(self, stage: StandbyBench) -> None:
+        pilot = stage.pilot()
+        os.kill(pilot.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        request = stage.submit()
+        assert not stage.is_warm(request)
+        assert time.monotonic() - began >= stage.crew.hedge
+        assert not list((stage.crew.folder.path / "inbox").iterdir())
+        os.kill(pilot.pid, signal.SIGCONT)
+        stage.scheduler.cancel(request.key)
+
+    def test_what_a_silent_pilot_delivers_late_does_not_count(self, stage: StandbyBench) -> None:
+        pilot = stage.pilot()
+        request = stage.submit(600)
+        child = child_of(pilot)
+        for pid in (child.pid, pilot.pid):
+            os.kill(pid, signal.SIGSTOP)
+        report = stage.until(request, JobState.FAILED, seconds=90)
+        assert "silent" in report.reason
+        for pid in (child.pid, pilot.pid):
+            os.kill(pid, signal.SIGCONT)
+        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 30)  # it was for nothing
+        assert not (request.directory / "result.json").exists()
+        assert stage.report(request).state is JobState.FAILED
+        after = stage.submit()
+        assert stage.is_warm(after)
+        stage.until(after, JobState.DONE)
+
+    def test_a_pilot_that_is_killed_loses_its_task(self, stage: StandbyBench) -> None:
+        pilot = stage.pilot()
+        request = stage.submit(600)
+        child = child_of(pilot)
+        os.kill(pilot.pid, signal.SIGKILL)
+        report = stage.until(request, JobState.FAILED, seconds=90)
+        assert "pilot" in report.reason
+        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 30)
+
+    def test_a_dispatcher_that_starts_again_finds_what_it_had(self, stage: StandbyBench) -> None:
+        stage.pilot()
+        request = stage.submit(4)
+        stage.again()
+        assert stage.scheduler.find([request.key])[request.key].native_id.startswith("standby ")
+        stage.until(request, JobState.DONE)
+        stage.again()
+        assert stage.scheduler.find([request.key])[request.key].state is JobState.DONE
+        assert stage.claims() == [request.key]
+
+    def test_a_task_that_nobody_took_is_withdrawn_by_the_next_dispatcher(self, stage: StandbyBench) -> None:
+        pilot = stage.pilot()
+        os.kill(pilot.pid, signal.SIGSTOP)
+        request = stage.nap()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stage.crew.folder, "withdraw", _killed)
+            with pytest.raises(InterruptedError):
+                stage.scheduler.submit(request)
+        assert len(list((stage.crew.folder.path / "inbox").iterdir())) == 1
+        stage.again()
+        os.kill(pilot.pid, signal.SIGCONT)
+        assert stage.scheduler.find([request.key]) == {}
+        assert not list((stage.crew.folder.path / "inbox").iterdir())
+
+    def test_a_cancelled_task_ends_and_the_pilot_goes_on(self, stage: StandbyBench) -> None:
+        pilot = stage.pilot()
+        request = stage.submit(600)
+        child = child_of(pilot)
+        stage.scheduler.cancel(request.key)
+        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 30)
+        assert stage.report(request).state is JobState.FAILED
+        until(lambda: any(beat.room for beat in stage.crew.folder.look()), 30)
+        after = stage.submit()
+        assert stage.is_warm(after)
+        stage.until(after, JobState.DONE)
+
+    def test_an_idle_pilot_leaves_when_it_is_told(self, stage: StandbyBench) -> None:
+        pilot = stage.pilot()
+        stage.leave(pilot.job)
+        told = json.loads((stage.folder / "pilots" / "1" / "pilot.json").read_text())
+        assert told["left_because"] == "not wanted any more"
+        assert not stage.is_warm(stage.submit())
+
+    def test_an_idle_inbox_leaves_all_folders_in_place(self, stage: StandbyBench) -> None:
+        stage.pilot()
+        time.sleep(10)
+        assert {one.name for one in stage.crew.folder.path.iterdir()} == {
+            "inbox", "taken", "revoked", "pilots", *({"orders.json"} & _names(stage.crew.folder.path)),
+        }  # fmt: skip
+
+
+def _names(folder: Path) -> set[str]:
+    return {one.name for one in folder.iterdir()}
+
+
+def _killed(name: str) -> bool:
+    raise InterruptedError(name)

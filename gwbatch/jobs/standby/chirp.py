@@ -131,7 +131,12 @@ class ChirpChannel:
         """Put a file in its place whole: the transfer itself is not atomic."""
 
         def bring(chirp: Any) -> None:
+            empty = not local.stat().st_size
+            if empty:  # the server does not answer to the transfer of an empty file
+                local.write_bytes(b"\n")
             chirp.put(str(local), f"{path}.part", mode=MODE)
+            if empty:
+                chirp.truncate(f"{path}.part", 0)
             chirp.rename(f"{path}.part", path)
 
         self._call(bring)

@@ -73,6 +73,8 @@ class Beat(msgspec.Struct, frozen=True):
         What it works at: task name to Unix time (s) of the start of its child.
     room : int
         How many tasks more it takes now; 0 while it leaves.
+    host, pid : str, int
+        Where it runs, and as which process.
     socket : str
         Unix socket on its node at which it is told of a task; empty: it looks into the inbox itself.
     batch_id : str
@@ -91,6 +93,7 @@ class Beat(msgspec.Struct, frozen=True):
     tasks: dict[str, float]
     room: int
     host: str
+    pid: int
     cores: int
     ready: float
     idle: float

@@ -175,7 +175,7 @@ class Pilot:
         started = {name: self._children[process].started for name, process in self._by_name.items()}
         self._channel.beat(
             Beat(
-                self.name, self._job, self._beat, started, self._room(), socket.gethostname(),
+                self.name, self._job, self._beat, started, self._room(), socket.gethostname(), os.getpid(),
                 len(os.sched_getaffinity(0)), self._ready, self._idle, self._busy, self._done, self._channel.socket,
                 os.environ.get("SLURM_JOB_ID", ""),
             )

@@ -107,6 +107,7 @@ class StandbyScheduler:
         return self._inner.submit(request)
 
     def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        self._look()
         for key in keys:
             self._look_for(key)
         warm = {key: self._report(self._warm[key]) for key in keys if key in self._warm}
