@@ -9,10 +9,12 @@ import signal
 import time
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from gwbatch.dispatcher.standby import pilot_request
+from gwbatch.jobs.result import read_result
 from gwbatch.jobs.standby.layout import Beat
 from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.schedulers.standby import Crew, StandbyScheduler
@@ -25,7 +27,15 @@ SMALL = ['standby.general.kinds=["small-nap"]', "standby.general.orphaned_after=
 
 
 class StandbyBench(Bench):
-    """Jobs, and pilots that take them."""
+    """Jobs, and pilots that take them.
+
+    Attributes
+    ----------
+    ends_gently : bool
+        Whether the batch system lets a job that is cancelled end by itself.
+    """
+
+    ends_gently = True
 
     def nap(self, seconds: float = 0.0, kind: str = "", priority: int = 0) -> JobRequest:
         return super().nap(seconds, kind or min(self.crew.kinds), priority)
@@ -82,7 +92,8 @@ class StandbyBench(Bench):
         for beat in self.crew.folder.look():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(beat.pid, signal.SIGKILL)
-            until(lambda job=beat.job: self.pilot_report(job).state.final, 60)  # type: ignore[misc]
+        for job in {beat.job for beat in self.crew.folder.look()}:
+            until(lambda job=job: self.pilot_report(job).state.final, 60)  # type: ignore[misc]
 
     def leave(self, *keys: str) -> None:
         """Order pilots to leave, and wait until they have."""
@@ -228,6 +239,27 @@ class StandbyPlays:
         told = json.loads((stage.folder / "pilots" / "1" / "pilot.json").read_text())
         assert told["left_because"] == "not wanted any more"
         assert not stage.is_warm(stage.submit())
+
+    def test_a_pilot_that_must_go_is_never_silent(self, stage: StandbyBench) -> None:
+        """It brings home what it has begun, or says why not; after that nothing goes to it."""
+        pilot = stage.pilot()
+        request = stage.submit(4)
+        child_of(pilot)
+        stage.crew.pilots.cancel(pilot.job) if stage.ends_gently else os.kill(pilot.pid, signal.SIGTERM)
+        report = stage.until(request, JobState.DONE, JobState.FAILED)
+        result = read_result(request.directory, request.key)
+        assert result is not None, report
+        assert result["error"] is None or "told the job to end" in result["error"]["message"]
+        until(lambda: stage.pilot_report(pilot.job).state.final, 90)
+        assert not stage.is_warm(stage.submit())
+
+    def test_a_pilot_without_a_dispatcher_leaves(self, stage: StandbyBench) -> None:
+        quick = msgspec.structs.replace(stage.profile.standby[stage.crew.queue], orphaned_after=4.0)
+        stage.profile.standby[stage.crew.queue] = quick
+        pilot = stage.pilot()
+        until(lambda: stage.pilot_report(pilot.job).state.final, 90)
+        told = json.loads((stage.folder / "pilots" / "1" / "pilot.json").read_text())
+        assert told["left_because"] == "the dispatcher is gone"
 
     def test_an_idle_inbox_leaves_all_folders_in_place(self, stage: StandbyBench) -> None:
         stage.pilot()

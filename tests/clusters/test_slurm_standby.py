@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from gwbatch.config.profile import load_site
+from gwbatch.model import JobState
 from tests.clusters.bench import PLUGIN
 from tests.clusters.cluster import Cluster
 from tests.clusters.standby import STANDBY, StandbyBench, StandbyPlays
+from tests.clusters.waiting import until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 
-QUICK = ["scheduler.ask_soonest=0.5", "scheduler.ask_every=3"]
+QUICK = ["scheduler.ask_soonest=0.5", "scheduler.ask_every=3", "scheduler.result_late=2"]
 
 
 @pytest.fixture
@@ -28,3 +30,17 @@ def stage(tmp_path: Path, cluster: Cluster) -> Iterator[StandbyBench]:
 
 class TestOnSlurm(StandbyPlays):
     """Pilots are batch jobs with a node for themselves."""
+
+    def test_a_node_that_does_not_answer_costs_the_hedge_only(self, stage: StandbyBench, cluster: Cluster) -> None:
+        pilot = stage.pilot()
+        node = cluster.command("squeue", "-h", "-j", pilot.batch_id, "-o", "%N").strip()
+        daemon = cluster.daemon(f"slurmd-{node}")
+        daemon.suspend()
+        try:
+            request = stage.submit()
+            assert not stage.is_warm(request)
+            stage.until(request, JobState.DONE)
+        finally:
+            daemon.resume()
+        assert stage.claims() == []
+        until(lambda: stage.is_warm(stage.submit()), 60)

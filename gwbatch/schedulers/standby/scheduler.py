@@ -19,7 +19,7 @@ from gwbatch.schedulers.standby.folder import StandbyFolder
 
 GLANCE = 0.005  # s between two looks at a task that is offered
 LOOK_EVERY = 0.25  # s between two readings of the heartbeats
-UNSAID = 15.0  # s for which a pilot may live and not name a task that it has claimed
+UNSAID = 5.0  # s after which the heartbeat of a pilot must name a task that it has claimed
 RESULT_LATE = 60.0  # s for which the result of a child that has ended may not be seen yet
 FORGET = 600.0  # s after which a task that has ended, and that nobody asks about, is forgotten
 
@@ -268,7 +268,7 @@ class StandbyScheduler:
         silence = folder.silence(warm.pilot)
         if silence is not None and silence <= warm.crew.silence:
             started = beat is not None and warm.name in beat.tasks
-            if started or time.monotonic() - warm.since <= UNSAID:
+            if started or time.monotonic() - silence - warm.since <= UNSAID:
                 return _told(warm, beat, JobState.RUNNING)
             return self._revoked(warm, beat, "its pilot does not know of it")
         return self._of_silent_pilot(warm, beat, silence)
