@@ -42,7 +42,7 @@ SETTINGS = [
 SITES = {
     "local": ("local", []),
     "htcondor": ("htcondor-generic", ["scheduler.ask_every=3", "queues.openmp.memory_mb=500"]),
-    "slurm": ("slurm-generic", ["scheduler.ask_soonest=0.5", "scheduler.ask_every=3"]),
+    "slurm": ("slurm-generic", ["scheduler.ask_soonest=0.5", "scheduler.ask_every=3", "scheduler.result_late=2"]),
 }
 
 

@@ -110,6 +110,9 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         HTCondor: further attributes of the job ad (``+Name = value``).
     partition, qos, constraint, reservation : str
         Slurm: where these jobs go.
+    run_on : str
+        ``batch`` or ``local``: the dispatcher's own machine, beside the batch system, so that short jobs do not wait
+        behind whole-node ones (``scheduler.local_cores``, ``scheduler.local_memory_mb``).
     time_limit : float
         Slurm: seconds after which the cluster ends the job; 0 takes `run_deadline`.
     queue_deadline, run_deadline, held_deadline : float
@@ -127,6 +130,7 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     qos: str = ""
     constraint: str = ""
     reservation: str = ""
+    run_on: Literal["batch", "local"] = "batch"
     time_limit: float = 0.0
     queue_deadline: float = 3600.0
     run_deadline: float = 3600.0
@@ -157,6 +161,9 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         the bindings where they work, else the commands.
     cores : int
         Local: how many cores jobs may take together; 0 takes all.
+    local_cores, local_memory_mb : int
+        How many cores, and how much memory (MiB, as the queues ask for it), the jobs of queues with
+        ``run_on = "local"`` may take together beside a batch system; 0 memory: no limit.
     python : str
         The interpreter that has gwbatch, on the nodes; empty takes this one's path.
     accounting_group, accounting_user : str
@@ -203,6 +210,8 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     kind: Literal["local", "htcondor", "slurm"] = "local"
     bindings: Literal["auto", "python", "pyslurm", "cli"] = "auto"
     cores: int = 0
+    local_cores: int = 2
+    local_memory_mb: int = 0
     python: str = ""
     accounting_group: str = ""
     accounting_user: str = ""

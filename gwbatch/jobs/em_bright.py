@@ -19,7 +19,7 @@ SUBSOLAR = 1.0  # solar masses
 MASS_STEPS, SPIN_STEPS = 41, 9
 
 
-@job(queue="general", name="em-bright")
+@job(queue="general", name="em-bright", preload=["numpy", "lalsimulation", "igwn_ligolw.utils"])
 def em_bright(work: Work) -> dict[str, Any]:
     """Write HasNS, HasRemnant and HasMassGap; for sub-solar-mass searches HasSSM, HasNS and HasMassGap.
 

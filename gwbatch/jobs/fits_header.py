@@ -17,7 +17,7 @@ td,th{{border:1px solid #999;padding:.2em .6em;text-align:left}}td:first-child{{
 """
 
 
-@job(queue="general")
+@job(queue="general", preload=["numpy"])
 def fits_header(work: Work) -> dict[str, bool]:
     """Write one table of keyword, value and comment for each header of the file; say what the map holds."""
     (source,) = work.inputs.values()

@@ -10,7 +10,7 @@ from gwbatch.jobs.fits_file import Unsupported
 from gwbatch.jobs.science import offline_astropy
 
 
-@job(queue="general")
+@job(queue="general", preload=["numpy", "astropy.utils.iers"])
 def flatten(work: Work) -> None:
     """Write the map at one resolution (``nside``; 0 keeps the finest), gzipped by its name."""
     from gwbatch.jobs.flat_map import FlatMap

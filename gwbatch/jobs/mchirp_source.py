@@ -12,7 +12,11 @@ from gwbatch.jobs.science import offline_astropy
 from gwbatch.jobs.template import COINC, read_template
 
 
-@job(queue="general", name="mchirp-source")
+@job(
+    queue="general",
+    name="mchirp-source",
+    preload=["ligo_cgmi.chirp_probabilities", "ligo.skymap.io"],
+)
 def mchirp_source(work: Work) -> dict[str, Any]:
     """Write the probabilities of the field's 18 bins of chirp mass, in solar masses, with the bins' 19 edges.
 

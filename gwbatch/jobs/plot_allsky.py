@@ -8,7 +8,7 @@ from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.science import offline_astropy
 
 
-@job(queue="general")
+@job(queue="general", preload=["gwbatch.jobs.skymap", "ligo.skymap.tool.ligo_skymap_plot"])
 def plot_allsky(work: Work) -> dict[str, Any]:
     """Draw the map with credible contours (``contours``, in per cent) and annotations."""
     from gwbatch.jobs.skymap import describe_sky

@@ -9,14 +9,16 @@ from typing import Any
 from gwbatch.errors import BadInput
 from gwbatch.jobs.catalogue import Work, job
 
+PRELOAD = ["matplotlib.figure", "matplotlib.backends.backend_agg"]
 
-@job(queue="general", name="plot-p-astro")
+
+@job(queue="general", name="plot-p-astro", preload=PRELOAD)
 def plot_p_astro(work: Work) -> dict[str, Any]:
     """Draw the probability of each class of source, terrestrial noise in grey."""
     return _draw(work, "Classification", faded=("Terrestrial",))
 
 
-@job(queue="general", name="plot-em-bright")
+@job(queue="general", name="plot-em-bright", preload=PRELOAD)
 def plot_em_bright(work: Work) -> dict[str, Any]:
     """Draw the probabilities that there is a neutron star, matter left outside, and so on."""
     return _draw(work, "If astrophysical")

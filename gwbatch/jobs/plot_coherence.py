@@ -9,7 +9,7 @@ from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.fits_file import open_fits, read_units
 
 
-@job(queue="general")
+@job(queue="general", preload=["numpy", "matplotlib.figure", "matplotlib.backends.backend_agg"])
 def plot_coherence(work: Work) -> dict[str, Any]:
     """Draw the Bayes factor that the map carries in its header (LOGBCI, a natural logarithm)."""
     from gwbatch.jobs.charts import bullet, plain

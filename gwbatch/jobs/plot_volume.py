@@ -11,7 +11,7 @@ from gwbatch.jobs.science import offline_astropy
 ALIGN_TO, CHAIN = "align-to.fits", "chain.hdf5"
 
 
-@job(queue="general")
+@job(queue="general", preload=["gwbatch.jobs.volume_picture", "matplotlib.figure", "astropy.utils.iers"])
 def plot_volume(work: Work) -> dict[str, Any]:
     """Draw the probability per volume on one core, in a second or two.
 

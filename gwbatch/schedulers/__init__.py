@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gwbatch.config.profile import QUEUES, Profile
 from gwbatch.errors import ConfigError
@@ -14,6 +15,9 @@ from gwbatch.model import JobRequest
 from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.deployment import Deployment
 from gwbatch.schedulers.environment import job_environment
+
+if TYPE_CHECKING:
+    from gwbatch.schedulers.standby import Crew
 
 
 def make_scheduler(profile: Profile, state: Path) -> Scheduler:
@@ -25,7 +29,7 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
         When the profile is not filled in, or the scheduler cannot be reached in the way that it asks for.
     """
     profile.require_complete("scheduler.")
-    scheduler = _batch_system(profile, state)
+    scheduler = _routed(_batch_system(profile, state), profile, state)
     return _with_standby(scheduler, profile, state) if profile.standby else scheduler
 
 
@@ -48,37 +52,54 @@ def _batch_system(profile: Profile, state: Path) -> Scheduler:
     return LocalScheduler(state / "local-jobs", settings.cores, settings.python, job_environment(settings))
 
 
+def _on_this_machine(profile: Profile, queue: str) -> bool:
+    return profile.scheduler.kind == "local" or profile.resources(queue).run_on == "local"
+
+
+def _routed(batch: Scheduler, profile: Profile, state: Path) -> Scheduler:
+    """The batch system, and beside it this machine for the queues that run here."""
+    queues = [queue for queue in QUEUES if profile.resources(queue).run_on == "local"]
+    if not queues or profile.scheduler.kind == "local":
+        return batch
+    from gwbatch.schedulers.local import LocalScheduler
+    from gwbatch.schedulers.routed import RoutedScheduler
+
+    settings = profile.scheduler
+    local = LocalScheduler(
+        state / "local-jobs", settings.local_cores, settings.python, job_environment(settings), settings.local_memory_mb
+    )
+    return RoutedScheduler(batch, local, queues)
+
+
 def _with_standby(scheduler: Scheduler, profile: Profile, state: Path) -> Scheduler:
     from gwbatch.schedulers.local import LocalScheduler
-    from gwbatch.schedulers.standby import Bell, Crew, SocketBell, SrunBell, StandbyFolder, StandbyScheduler
+    from gwbatch.schedulers.standby import StandbyScheduler
 
     for queue in profile.standby:
         if queue not in QUEUES:
             raise ConfigError(f"Cannot have pilots for {queue!r}: there is no such queue. Take {' or '.join(QUEUES)}.")
-    settings, pilots = profile.scheduler, scheduler
-    bell: Bell | None = SocketBell()
-    channel, hedge, silence = "folder", 0.5, 5.0
-    if settings.kind == "htcondor":
-        channel, bell, silence = "chirp", None, 20.0  # its own reconnection takes 10 s
-    elif settings.kind == "slurm":
-        bell, hedge = SrunBell(settings), 1.0
-    else:
-        # Beside the jobs of this machine: a pilot that waits must not take their cores.
-        pilots = LocalScheduler(state / "local-pilots", settings.cores, settings.python, job_environment(settings))
-    crews = [
-        Crew(
-            queue,
-            StandbyFolder(profile.job_folder(state) / "standby" / queue / "desk"),
-            channel,
-            bell,
-            frozenset(wish.kinds),
-            wish.hedge or hedge,
-            wish.silence or silence,
-            pilots,
-        )
-        for queue, wish in profile.standby.items()
-    ]
+    settings = profile.scheduler
+    # Pilots of this machine are beside its jobs: one that waits must not take their cores.
+    here = LocalScheduler(state / "local-pilots", settings.cores, settings.python, job_environment(settings))
+    crews = [_crew(queue, profile, state, scheduler, here) for queue in profile.standby]
     return StandbyScheduler(scheduler, crews)
+
+
+def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here: Scheduler) -> Crew:
+    """The pilots of one queue, and the way to them."""
+    from gwbatch.schedulers.standby import Bell, Crew, SocketBell, SrunBell, StandbyFolder
+
+    wish = profile.standby[queue]
+    bell: Bell | None
+    if _on_this_machine(profile, queue):
+        pilots, channel, bell, hedge, silence = here, "folder", SocketBell(), 0.5, 5.0
+    elif profile.scheduler.kind == "htcondor":
+        pilots, channel, bell, hedge, silence = scheduler, "chirp", None, 0.5, 20.0  # its own reconnection takes 10 s
+    else:
+        pilots, channel, bell, hedge, silence = scheduler, "folder", SrunBell(profile.scheduler), 1.0, 5.0
+    folder = StandbyFolder(profile.job_folder(state) / "standby" / queue / "desk")
+    hedge, silence = wish.hedge or hedge, wish.silence or silence
+    return Crew(queue, folder, channel, bell, frozenset(wish.kinds), hedge, silence, pilots)
 
 
 def describe(profile: Profile, state: Path, request: JobRequest) -> str:

@@ -62,6 +62,7 @@ class _Entry:
     cores: int
     priority: int
     order: int
+    memory: int = 0
     process: subprocess.Popen[bytes] | None = None
     running: bool = False
     cancelled: bool = False
@@ -81,17 +82,25 @@ class LocalScheduler:
         Interpreter for jobs; empty takes this one's.
     environment : mapping of str to str
         What jobs get besides the few variables that every process needs.
+    memory_mb : int
+        How much memory running jobs may have asked for together, in MiB; 0: as much as they like.
     """
 
     name = "local"
 
     def __init__(
-        self, index: Path, cores: int = 0, python: str = "", environment: Mapping[str, str] | None = None
+        self,
+        index: Path,
+        cores: int = 0,
+        python: str = "",
+        environment: Mapping[str, str] | None = None,
+        memory_mb: int = 0,
     ) -> None:
         self._index = index
         self._cores = cores or len(os.sched_getaffinity(0))
         self._python = python or sys.executable
         self._more = dict(environment or {})
+        self._memory = memory_mb
         self._lock = threading.RLock()
         self._entries: dict[str, _Entry] = {}
         index.mkdir(parents=True, exist_ok=True)
@@ -113,6 +122,7 @@ class LocalScheduler:
                     "directory": str(request.directory),
                     "command": self._command(request),
                     "cores": self._cores if request.resources.whole_node else min(request.resources.cores, self._cores),
+                    "memory": request.resources.memory_mb,
                     "priority": request.priority,
                     "order": self._order,
                 }
@@ -203,10 +213,12 @@ class LocalScheduler:
     def _start_what_fits(self) -> None:
         running = [entry for entry in self._entries.values() if entry.running]
         free = self._cores - sum(entry.cores for entry in running)
+        used = sum(entry.memory for entry in running)
         waiting = [entry for entry in self._entries.values() if not entry.running and entry.exit_code is None]
         for entry in sorted(waiting, key=lambda entry: (-entry.priority, entry.order)):
             beside = free == 0 and entry.cores == 1 and all(entry.priority >= other.priority for other in running)
-            if min(entry.cores, self._cores) > free and not beside:
+            full = self._memory and running and used + entry.memory > self._memory
+            if full or (min(entry.cores, self._cores) > free and not beside):
                 return  # nothing overtakes: a plot never delays a sky map, but what is more urgent goes beside it
             try:
                 self._start(entry)
@@ -218,6 +230,7 @@ class LocalScheduler:
                 return
             else:
                 free -= entry.cores
+                used += entry.memory
                 running.append(entry)
 
     def _start(self, entry: _Entry) -> None:
@@ -271,6 +284,7 @@ def _entry(folder: Path, ticket: Mapping[str, Any]) -> _Entry:
         ticket["cores"],
         ticket["priority"],
         ticket["order"],
+        ticket.get("memory", 0),
         exit_code=_exit_code(folder),
     )
 
