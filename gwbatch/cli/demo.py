@@ -30,6 +30,18 @@ nside = 512
 [alerts]
 second_after = 25.0
 """
+# On this machine pilots wait for work, as they could on a cluster: sky maps and what is small start at once.
+PILOTS = """[standby.openmp]
+pilots = 1
+[standby.general]
+pilots = 1
+"""
+STANDBY = [
+    'standby.openmp.kinds=["localize"]',
+    "standby.openmp.orphaned_after=20",
+    'standby.general.kinds=["em-bright", "mchirp-source"]',
+    "standby.general.orphaned_after=20",
+]
 TOPICS = {"igwn.gwalert": "json", "igwn.gwalert-avro": "avro"}
 # Whether a preliminary tells of Fermi already depends on when the nodes were free for the combined map.
 ANNOUNCED = ["PRELIMINARY", "PRELIMINARY", "INITIAL+Fermi"]
@@ -70,10 +82,13 @@ def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | Non
         raise ConfigError(f"{folder} holds an earlier demo; choose another --state.")
     folder.mkdir(parents=True, exist_ok=True)
     policy = folder / "policy.toml"
-    policy.write_text(POLICY.format(leave_out='["bayestar.volume.png"]' if quick else "[]"))
+    alone = site == "local"
+    leave_out = '["bayestar.volume.png"]' if quick else "[]"
+    policy.write_text(POLICY.format(leave_out=leave_out) + (PILOTS if alone else ""))
+    settings = (*_alert_settings(), *(STANDBY if alone else []), *settings)
     began = time.monotonic()
     console.print(f"Sandbox and dispatcher start; logs in {folder}")
-    with Stage(folder, site=site, policies=[policy], settings=[*_alert_settings(), *settings]) as stage:
+    with Stage(folder, site=site, policies=[policy], settings=settings) as stage:
         problems = _play(stage, console, began, timeout, volume=not quick)
     console.print(f"Pictures: {folder / 'pictures'}/*/bayestar*.png")
     console.print(f"What astronomers received: {folder / 'received'}/*.json")

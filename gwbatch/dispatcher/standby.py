@@ -140,13 +140,14 @@ class StandbyKeeper:
 def balance(pilots: list[PilotJob], count: int, settings: StandbySettings, now: float) -> tuple[list[str], int]:
     """Which pilots shall leave (keys), and how many are missing.
 
-    One whose time is nearly over is replaced before it leaves; of too many the youngest leave, which have done least.
+    One whose time is nearly over is replaced before it leaves; of too many those leave that are not ready yet, and then
+    the youngest.
     """
 
     def leaves_soon(pilot: PilotJob) -> bool:
         return pilot.started is not None and now - pilot.started > settings.lifetime - settings.lead
 
-    lasting = [pilot for pilot in pilots if not leaves_soon(pilot)]
+    lasting = sorted((pilot for pilot in pilots if not leaves_soon(pilot)), key=lambda pilot: pilot.ready is None)
     surplus = [pilot.key for pilot in lasting[count:]]
     ready = sum(pilot.ready is not None for pilot in lasting[:count])
     # The one that goes stays until the one that comes is ready.

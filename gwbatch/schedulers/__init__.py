@@ -6,6 +6,7 @@ Nothing above this room may assume that a job is a process of its own, or that i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,11 +83,16 @@ def _with_standby(scheduler: Scheduler, profile: Profile, state: Path) -> Schedu
     # Pilots of this machine are beside its jobs: one that waits must not take their cores.
     here = LocalScheduler(state / "local-pilots", settings.cores, settings.python, job_environment(settings))
     crews = [_crew(queue, profile, state, scheduler, here) for queue in profile.standby]
-    return StandbyScheduler(scheduler, crews)
+    standby = StandbyScheduler(scheduler, crews)
+    if isinstance(scheduler, LocalScheduler):
+        cores = scheduler.cores
+        scheduler.taken_elsewhere = lambda: cores if standby.at_work("openmp") else 0
+    return standby
 
 
 def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here: Scheduler) -> Crew:
     """The pilots of one queue, and the way to them."""
+    from gwbatch.schedulers.local import LocalScheduler
     from gwbatch.schedulers.standby import Bell, Crew, SocketBell, SrunBell, StandbyFolder
 
     wish = profile.standby[queue]
@@ -99,7 +105,10 @@ def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here:
         pilots, channel, bell, hedge, silence = scheduler, "folder", SrunBell(profile.scheduler), 1.0, 5.0
     folder = StandbyFolder(profile.job_folder(state) / "standby" / queue / "desk")
     hedge, silence = wish.hedge or hedge, wish.silence or silence
-    return Crew(queue, folder, channel, bell, frozenset(wish.kinds), hedge, silence, pilots)
+    crew = Crew(queue, folder, channel, bell, frozenset(wish.kinds), hedge, silence, pilots)
+    if isinstance(scheduler, LocalScheduler) and profile.resources(queue).whole_node:
+        return replace(crew, has_room=scheduler.has_room)
+    return crew
 
 
 def describe(profile: Profile, state: Path, request: JobRequest) -> str:

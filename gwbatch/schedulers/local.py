@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,11 @@ class LocalScheduler:
         memory_mb: int = 0,
     ) -> None:
         self._index = index
-        self._cores = cores or len(os.sched_getaffinity(0))
+        self.cores = cores or len(os.sched_getaffinity(0))
         self._python = python or sys.executable
         self._more = dict(environment or {})
         self._memory = memory_mb
+        self.taken_elsewhere: Callable[[], int] = lambda: 0  # cores that others use, who keep to `has_room`
         self._lock = threading.RLock()
         self._entries: dict[str, _Entry] = {}
         index.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,7 @@ class LocalScheduler:
                     "key": request.key,
                     "directory": str(request.directory),
                     "command": self._command(request),
-                    "cores": self._cores if request.resources.whole_node else min(request.resources.cores, self._cores),
+                    "cores": self.cores if request.resources.whole_node else min(request.resources.cores, self.cores),
                     "memory": request.resources.memory_mb,
                     "priority": request.priority,
                     "order": self._order,
@@ -160,7 +161,7 @@ class LocalScheduler:
         """Local jobs are never held."""
 
     def describe(self, request: JobRequest) -> str:
-        cores = self._cores if request.resources.whole_node else request.resources.cores
+        cores = self.cores if request.resources.whole_node else request.resources.cores
         environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in self._environment(cores).items())
         command = shlex.join(self._command(request))
         return f"cd {shlex.quote(str(request.directory))}\nenv -i {environment} \\\n  {command}\n"
@@ -212,13 +213,13 @@ class LocalScheduler:
 
     def _start_what_fits(self) -> None:
         running = [entry for entry in self._entries.values() if entry.running]
-        free = self._cores - sum(entry.cores for entry in running)
+        free = self._free(running)
         used = sum(entry.memory for entry in running)
         waiting = [entry for entry in self._entries.values() if not entry.running and entry.exit_code is None]
         for entry in sorted(waiting, key=lambda entry: (-entry.priority, entry.order)):
             beside = free == 0 and entry.cores == 1 and all(entry.priority >= other.priority for other in running)
             full = self._memory and running and used + entry.memory > self._memory
-            if full or (min(entry.cores, self._cores) > free and not beside):
+            if full or (min(entry.cores, self.cores) > free and not beside):
                 return  # nothing overtakes: a plot never delays a sky map, but what is more urgent goes beside it
             try:
                 self._start(entry)
@@ -232,6 +233,19 @@ class LocalScheduler:
                 free -= entry.cores
                 used += entry.memory
                 running.append(entry)
+
+    def has_room(self, request: JobRequest) -> bool:
+        """Whether a job would start at once."""
+        with self._lock:
+            for entry in self._entries.values():
+                self._refresh(entry)
+            waiting = any(not entry.running and entry.exit_code is None for entry in self._entries.values())
+            free = self._free([entry for entry in self._entries.values() if entry.running])
+            cores = self.cores if request.resources.whole_node else min(request.resources.cores, self.cores)
+            return not waiting and cores <= free
+
+    def _free(self, running: Sequence[_Entry]) -> int:
+        return self.cores - sum(entry.cores for entry in running) - self.taken_elsewhere()
 
     def _start(self, entry: _Entry) -> None:
         descriptor = os.open(entry.folder / "lock", os.O_CREAT | os.O_RDWR)

@@ -31,7 +31,7 @@ from gwbatch.schedulers.routed import RoutedScheduler
 from gwbatch.schedulers.simulated import SimulatedScheduler
 from gwbatch.schedulers.standby import StandbyFolder
 from tests.clusters.bench import PLUGIN, ROOT
-from tests.clusters.standby import SMALL, StandbyBench, StandbyPlays, child_of
+from tests.clusters.standby import SMALL, STANDBY, StandbyBench, StandbyPlays, child_of
 from tests.clusters.waiting import until
 from tests.skymaps import simulated
 
@@ -204,6 +204,23 @@ def test_a_queue_of_this_machine_does_not_wait_for_the_batch_system(tmp_path: Pa
     routed.cancel(large.key)
     assert routed.poll([large.key])[large.key].state.final
     routed.close()
+
+
+def test_whole_machine_jobs_take_turns_with_a_pilot(tmp_path: Path) -> None:
+    """Two localizations at once would end both late."""
+    stage = StandbyBench(tmp_path, load_site("local", [*PLUGIN, *STANDBY]).profile)
+    stage.pilot()
+    first, second = stage.submit(1.5), stage.submit(0)
+    assert (stage.is_warm(first), stage.is_warm(second)) == (True, False)
+    assert stage.report(second).state is JobState.QUEUED
+    stage.until(first, JobState.DONE)
+    stage.until(second, JobState.DONE)
+    assert stage.facts(first)["ended"] <= stage.facts(second)["began"]
+    third = stage.submit(0)
+    assert stage.is_warm(third)
+    stage.until(third, JobState.DONE)
+    stage.end_pilots()
+    stage.scheduler.close()
 
 
 def test_jobs_of_this_machine_keep_to_its_memory(tmp_path: Path) -> None:

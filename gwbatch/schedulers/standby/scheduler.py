@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +44,8 @@ class Crew:
         Seconds without a heartbeat after which a pilot loses its tasks.
     pilots : Scheduler
         Where the pilots themselves are jobs.
+    has_room : callable
+        Whether there is room for a job where the pilots are: on this machine whole-node jobs take turns.
     """
 
     queue: str
@@ -54,6 +56,7 @@ class Crew:
     hedge: float
     silence: float
     pilots: Scheduler
+    has_room: Callable[[JobRequest], bool] = lambda request: True
 
 
 @dataclass
@@ -182,7 +185,7 @@ class StandbyScheduler:
         if known is not None:
             return known
         free = self._free(crew)
-        if not free:
+        if not free or not crew.has_room(request):
             return None
         name = task_name(request.key)
         task = Task(request.key, request.kind, str(request.directory), list(request.inputs), list(request.outputs))
@@ -306,10 +309,10 @@ class StandbyScheduler:
                     warm.crew.folder.forget(warm.name, warm.pilot)
                     del self._warm[key]
 
-    def warm_keys(self) -> Iterator[str]:
-        """Keys of the jobs that pilots have."""
+    def at_work(self, queue: str) -> int:
+        """How many jobs of a queue pilots are at work at."""
         with self._lock:
-            return iter([key for key, warm in self._warm.items() if warm.outcome is None])
+            return sum(warm.crew.queue == queue and warm.outcome is None for warm in self._warm.values())
 
 
 def _told(warm: _Warm, beat: Beat | None, state: JobState, reason: str = "") -> JobReport:
