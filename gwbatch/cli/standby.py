@@ -51,31 +51,22 @@ def command() -> None:
 @json_option
 def list_all(state: Path | None, as_json: bool) -> None:
     """List how many pilots are wanted and why, and those that there are."""
-    found = overview(_ledger(state), time.time())
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    if not found["queues"]:
-        click.echo("No pilots: the dispatcher's site profile has no [standby.QUEUE].")
-    for queue, told in found["queues"].items():
-        click.echo(f"{queue}: {told['ready']} of {told['wanted']} pilots ready ({told['why']})")
-    for pilot in found["pilots"]:
-        click.echo(pilot_line(pilot))
-
-
-def overview(ledger: Ledger, now: float) -> dict[str, Any]:
-    """What is wanted, and what there is."""
     from dataclasses import asdict
 
     from gwbatch.ledger import standby
 
-    pilots = [asdict(pilot) for pilot in standby.open_pilots(ledger.connection)]
-    queues = {}
-    for queue, told in standby.wanted(ledger.connection).items():
-        ready = sum(pilot["queue"] == queue and pilot["ready"] is not None for pilot in pilots)
-        order = standby.ordered(ledger.connection, queue, now)
-        queues[queue] = {"wanted": told["count"], "why": told["why"], "ready": ready, "order": order}
-    return {"queues": queues, "pilots": pilots}
+    connection = _ledger(state).connection
+    pilots = [asdict(pilot) for pilot in standby.open_pilots(connection)]
+    queues = standby.overview(connection, time.time())
+    if as_json:
+        click.echo(json.dumps({"queues": queues, "pilots": pilots}))
+        return
+    if not queues:
+        click.echo("No pilots: the dispatcher's site profile has no [standby.QUEUE].")
+    for queue, told in queues.items():
+        click.echo(f"{queue}: {told['ready']} of {told['wanted']} pilots ready ({told['why']})")
+    for pilot in pilots:
+        click.echo(pilot_line(pilot))
 
 
 def pilot_line(pilot: dict[str, Any]) -> str:

@@ -201,7 +201,13 @@ def _work(found: dict[str, Any]) -> RenderableType:
     )
     for job in found["jobs"]["open"][:12]:
         jobs.add_row(job["key"], job["state"], _age(job["age"]), job["host"] or "")
-    return Columns([listeners, lanes, jobs])
+    tables = [listeners, lanes, jobs]
+    if found["standby"]:
+        pilots = Table("pilots for", "ready", "wanted", "because", title="Standby", title_justify="left")
+        for queue, told in found["standby"].items():
+            pilots.add_row(queue, str(told["ready"]), str(told["wanted"]), told["why"])
+        tables.append(pilots)
+    return Columns(tables)
 
 
 def latency_table(latencies: dict[str, dict[str, Any]]) -> RenderableType:

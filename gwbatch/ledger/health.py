@@ -179,21 +179,19 @@ def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
 
 def _standby(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     """Whether there are the pilots that are wanted; jobs start without them, only later."""
-    for queue, told in standby.wanted(ledger.connection).items():
-        if not told["count"]:
+    for queue, told in report["standby"].items():
+        if not told["wanted"]:
             continue
-        ready = sum(pilot.ready is not None for pilot in standby.open_pilots(ledger.connection, queue))
         failures, _ = standby.failures_in_a_row(ledger.connection, queue)
-        key = f"standby {queue}"
+        age = report["time"] - told["since"]
         if failures:
             (last,) = standby.ended(ledger.connection, queue, 1)
-            text = (
-                f"the last {failures} pilots for {queue} jobs ended before they were ready: {last.reason or last.state}"
-            )
-            yield Finding(Level.WARNING, key, f"{text}; their words are in {last.directory}/stderr")
-        elif ready < told["count"] and report["time"] - told["since"] > limits.standby_age:
-            text = f"{ready} of {told['count']} pilots for {queue} jobs are ready"
-            yield Finding(Level.WARNING, key, f"{text} after {report['time'] - told['since']:.0f} s")
+            why = f"{last.reason or last.state}; see {last.directory}/stderr"
+            text = f"the last {failures} pilots for {queue} jobs ended before they were ready: {why}"
+            yield Finding(Level.WARNING, f"standby {queue}", text)
+        elif told["ready"] < told["wanted"] and age > limits.standby_age:
+            text = f"{told['ready']} of {told['wanted']} pilots for {queue} jobs are ready after {age:.0f} s"
+            yield Finding(Level.WARNING, f"standby {queue}", text)
 
 
 def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:

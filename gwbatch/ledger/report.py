@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from gwbatch.ledger import alert_views
+from gwbatch.ledger import alert_views, standby
 from gwbatch.ledger.database import Ledger, query
 from gwbatch.ledger.health import Limits, findings
 
@@ -31,6 +31,7 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "lanes": _lanes(ledger, now),
         "effects": _effects(ledger, now),
         "jobs": _jobs(ledger, now),
+        "standby": standby.overview(ledger.connection, now),
         "superevents": superevents(ledger),
         "external_events": external_events(ledger),
         "dead_letters": {"count": _count_dead(ledger), "newest": dead_letters(ledger, limit=5)},

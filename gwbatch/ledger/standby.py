@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gwbatch.ledger.database import Transaction
-from gwbatch.model import FINAL_STATES, JobReport, JobState
+
+if TYPE_CHECKING:
+    from gwbatch.model import JobReport  # takes a moment to import, which 'gwbatch status' has not
 
 DAY = 86400.0
 _ORDER, _WANTED = "standby_order", "standby_wanted"
@@ -22,7 +24,7 @@ class PilotJob:
     queue: str
     directory: str
     native_id: str | None
-    state: JobState
+    state: str
     reason: str | None
     host: str | None
     cores: int | None
@@ -42,19 +44,19 @@ def ask_for(tx: Transaction, queue: str, directory: str, now: float) -> str:
     """Write down that a pilot is asked for; returns its key.  `directory` is that of all pilots."""
     (number,) = tx.execute("SELECT count(*) + 1 FROM pilots WHERE queue = ?", (queue,)).fetchone()
     key = f"standby/{queue}/{number}"
-    values = (key, queue, f"{directory}/{key}", JobState.WAITING, now)
+    values = (key, queue, f"{directory}/{key}", "WAITING", now)
     tx.execute("INSERT INTO pilots (key, queue, directory, state, asked) VALUES (?, ?, ?, ?, ?)", values)
     return key
 
 
 def submitted(tx: Transaction, key: str, native_id: str) -> None:
     """The batch system has a pilot."""
-    tx.execute("UPDATE pilots SET native_id = ?, state = ? WHERE key = ?", (native_id, JobState.QUEUED, key))
+    tx.execute("UPDATE pilots SET native_id = ?, state = ? WHERE key = ?", (native_id, "QUEUED", key))
 
 
 def report(tx: Transaction, key: str, seen: JobReport, now: float) -> None:
     """What the batch system says of a pilot."""
-    finished = (seen.finished or now) if seen.state in FINAL_STATES else None
+    finished = (seen.finished or now) if seen.state.final else None
     tx.execute(
         "UPDATE pilots SET state = ?, reason = ?, host = coalesce(nullif(?, ''), host), cores = coalesce(?, cores), "
         "started = coalesce(?, started), finished = ? WHERE key = ? AND finished IS NULL",
@@ -138,6 +140,30 @@ def costs(tx: Transaction, since: float, now: float) -> dict[str, Any]:
     return dict(row)
 
 
+def overview(tx: Transaction, now: float) -> dict[str, dict[str, Any]]:
+    """Queue to how many pilots are ``wanted``, ``why``, how many there are and are ``ready``, and the ``order``.
+
+    ``busy`` and ``idle`` are the seconds that all its pilots, those that have ended too, have told of.
+    """
+    found = {}
+    for queue, told in wanted(tx).items():
+        pilots = open_pilots(tx, queue)
+        row = tx.execute(
+            "SELECT coalesce(sum(busy), 0.0) AS busy, coalesce(sum(idle), 0.0) AS idle FROM pilots WHERE queue = ?",
+            (queue,),
+        ).fetchone()
+        found[queue] = {
+            "wanted": told["count"],
+            "why": told["why"],
+            "since": told["since"],
+            "pilots": len(pilots),
+            "ready": sum(pilot.ready is not None for pilot in pilots),
+            "order": ordered(tx, queue, now),
+            **dict(row),
+        }
+    return found
+
+
 def demand(tx: Transaction, queue: str, kinds: list[str]) -> tuple[float | None, int]:
     """Return when a job that pilots take was last planned (Unix s), and how many wait in the batch system."""
     marks = ", ".join("?" * len(kinds))
@@ -198,5 +224,4 @@ def _orders(tx: Transaction) -> dict[str, Any]:
 
 
 def _pilot(row: Mapping[str, Any]) -> PilotJob:
-    values = dict(row)
-    return PilotJob(**{**values, "state": JobState(values["state"])})
+    return PilotJob(**dict(row))

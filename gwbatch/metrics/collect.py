@@ -84,6 +84,9 @@ def _samples(ledger: Ledger, now: float) -> Iterator[tuple[str, list[Sample]]]:
         "gwbatch_whole_node_seconds_total",
         [((row["use"],), row["seconds"]) for row in ledger.read("SELECT * FROM node_seconds ORDER BY use")],
     )
+    standby = found["standby"].items()
+    yield "gwbatch_pilots", [((q, what), float(one[what])) for q, one in standby for what in ("wanted", "ready")]
+    yield "gwbatch_pilot_seconds_total", [((q, use), one[use]) for q, one in standby for use in ("busy", "idle")]
     yield "gwbatch_alerts_stopped", [((), float(found["alerts"]["stopped"] is not None))]
     states = {
         row["state"]: row["n"] for row in ledger.read("SELECT state, count(*) AS n FROM public_notices GROUP BY 1")

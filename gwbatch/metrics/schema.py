@@ -53,6 +53,10 @@ METRICS = (
         "gwbatch_whole_node_seconds_total", "counter", "Whole-node time by use: computing, or held idle.", "Jobs",
         ("use",), "s",
     ),
+    Metric("gwbatch_pilots", "gauge", "Pilots: wanted, and ready.", "Jobs", ("queue", "what")),
+    Metric(
+        "gwbatch_pilot_seconds_total", "counter", "What pilots have told of their time.", "Jobs", ("queue", "use"), "s"
+    ),
     Metric("gwbatch_alerts_stopped", "gauge", "1 while somebody has stopped public alerts.", "Alerts", unit="bool"),
     Metric("gwbatch_notices", "gauge", "Public notices by state.", "Alerts", ("state",)),
     Metric("gwbatch_notices_undelivered", "gauge", "Public notices that a broker still lacks.", "Alerts", ("broker",)),

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
 from gwbatch.cli import cli
-from gwbatch.ledger import Ledger, messages
+from gwbatch.ledger import Ledger, messages, standby
 from gwbatch.metrics.collect import exposition
 from gwbatch.metrics.grafana import dashboard
 from gwbatch.metrics.schema import METRICS
@@ -36,12 +36,17 @@ def gwbatch(*arguments: str) -> Result:
 def test_every_metric_of_the_schema_is_there_after_an_event(rig: Rig) -> None:
     rig.upload()
     rig.settle()
+    with rig.ledger.transaction() as tx:
+        standby.note_wanted(tx, "openmp", 2, "the policy always wants them", time.time())
+        standby.heartbeat(tx, standby.ask_for(tx, "openmp", "/jobs", time.time()), time.time(), 60.0, 7.0, 1)
     found = samples(exposition(rig.ledger, time.time()))
     for metric in METRICS:
         name = f"{metric.name}_count" if metric.kind == "histogram" else metric.name
         if not metric.name.startswith(("gwbatch_listener", "gwbatch_notices_undelivered")):  # the rig has none of them
             assert name in found, name
     assert found["gwbatch_jobs"][("DONE",)] == 9
+    assert found["gwbatch_pilots"] == {("openmp", "wanted"): 2.0, ("openmp", "ready"): 1.0}
+    assert found["gwbatch_pilot_seconds_total"] == {("openmp", "busy"): 7.0, ("openmp", "idle"): 60.0}
     assert found["gwbatch_superevents_total"][()] == 1
     assert found["gwbatch_stage_seconds_count"][("received to decided: superevent",)] > 0
     assert found["gwbatch_stage_seconds_count"][("job localize: running",)] == 1

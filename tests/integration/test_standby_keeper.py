@@ -1,0 +1,222 @@
+"""The number of pilots follows the policy, orders and trouble; on the rig, with a scripted batch system."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from gwbatch.cli import cli
+from gwbatch.config.profile import load_site
+from gwbatch.config.standby import StandbyPolicy
+from gwbatch.dispatcher.standby import StandbyKeeper
+from gwbatch.jobs.standby.layout import Beat, pilot_name
+from gwbatch.ledger import in_force, standby
+from gwbatch.ledger.health import Limits, findings
+from gwbatch.ledger.report import report
+from gwbatch.model import JobRequest, JobState
+from gwbatch.schedulers.simulated import SimulatedScheduler, Step
+from gwbatch.schedulers.standby import Crew, StandbyFolder, StandbyScheduler
+from tests.integration.rig import Rig
+
+ENDLESS = (Step(0, JobState.QUEUED), Step(5, JobState.RUNNING))
+BROKEN = (Step(0, JobState.QUEUED), Step(5, JobState.FAILED, "exit code 2"))
+
+
+class Yard:
+    """A keeper whose pilots are jobs of a scripted batch system, and say what a test has them say."""
+
+    def __init__(self, rig: Rig, folder: Path) -> None:
+        self.rig = rig
+        self.batch = SimulatedScheduler(rig.clock, lambda request: ENDLESS)
+        self.folder = StandbyFolder(folder / "desk", lambda: rig.clock.now())
+        crew = Crew("openmp", self.folder, "folder", None, frozenset(["localize"]), 0.05, 5.0, self.batch)
+        self.scheduler = StandbyScheduler(self.batch, [crew])
+        profile = load_site("local", ['standby.openmp.kinds=["localize"]', "standby.openmp.lifetime=3600"]).profile
+        self.runtime = replace(rig.runtime, profile=profile)
+        self.keep(StandbyPolicy())
+        with rig.ledger.transaction() as tx:
+            in_force.record(tx, self.runtime.policy, profile, rig.clock.now())
+
+    def keep(self, policy: StandbyPolicy) -> None:
+        """From now on by this policy; the keeper is a new one, as after a restart."""
+        changed = msgspec.structs.replace(self.runtime.policy, standby={"openmp": policy})
+        self.runtime = replace(self.runtime, policy=changed)
+        self.keeper = StandbyKeeper(self.runtime, self.scheduler)
+
+    def step(self, seconds: float = 1.0) -> None:
+        self.rig.clock.advance(seconds)
+        self.keeper._next = float("-inf")
+        self.scheduler._looked = float("-inf")
+        self.keeper.step()
+
+    def beat(self, key: str, idle: float = 1.0, room: int = 1) -> str:
+        """Have a pilot say that it lives."""
+        now = self.rig.clock.now()
+        name = pilot_name(key, 1.7e9)
+        beat = Beat(name, key, int(now * 1000), {}, room, "n1", 1, 4, now, idle, 0.0, 0)
+        (self.folder.path / "pilots" / f"{name}.json").write_bytes(msgspec.json.encode(beat))
+        return name
+
+    @property
+    def leaving(self) -> list[str]:
+        return list(json.loads((self.folder.path / "orders.json").read_text())["leave"])
+
+    def pilots(self) -> list[str]:
+        return [one.key for one in standby.open_pilots(self.rig.ledger.connection)]
+
+
+@pytest.fixture
+def yard(rig: Rig, tmp_path: Path) -> Yard:
+    return Yard(rig, tmp_path)
+
+
+def test_nothing_is_held_unless_asked(yard: Yard) -> None:
+    yard.step()
+    assert yard.batch.submissions == []
+    assert yard.leaving == []
+
+
+def test_as_many_as_the_policy_wants(yard: Yard) -> None:
+    yard.keep(StandbyPolicy(pilots=2))
+    for _ in range(5):
+        yard.step()
+    assert yard.batch.submissions == ["standby/openmp/1", "standby/openmp/2"]
+    for key in yard.pilots():
+        yard.beat(key)
+    yard.step(10)
+    found = standby.overview(yard.rig.ledger.connection, yard.rig.clock.now())["openmp"]
+    assert (found["wanted"], found["pilots"], found["ready"]) == (2, 2, 2)
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    assert yard.leaving == ["standby/openmp/2"]
+
+
+def test_a_dispatcher_killed_between_plan_and_submission_asks_for_one(yard: Yard) -> None:
+    yard.keep(StandbyPolicy(pilots=1))
+    with yard.rig.ledger.transaction() as tx:
+        standby.ask_for(tx, "openmp", str(yard.rig.folder / "jobs"), yard.rig.clock.now())
+    yard.step()
+    yard.step()
+    assert yard.batch.submissions == ["standby/openmp/1"]
+
+
+def test_a_lost_reply_asks_for_no_second_one(yard: Yard) -> None:
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.batch.lose_replies = 1
+    for _ in range(4):
+        yard.step()
+    assert yard.batch.submissions == ["standby/openmp/1"]
+    (pilot,) = standby.open_pilots(yard.rig.ledger.connection)
+    assert pilot.native_id
+
+
+def test_an_order_counts_until_its_time_is_over(yard: Yard) -> None:
+    with yard.rig.ledger.transaction() as tx:
+        standby.order(tx, "openmp", 1, yard.rig.clock.now() + 60, "someone", yard.rig.clock.now())
+    yard.step()
+    assert yard.pilots() == ["standby/openmp/1"]
+    yard.beat("standby/openmp/1")
+    yard.step(120)
+    assert yard.leaving == ["standby/openmp/1"]
+
+
+def test_pilots_that_break_are_asked_for_more_and_more_rarely_and_told(yard: Yard) -> None:
+    yard.batch.script = lambda request: BROKEN
+    yard.keep(StandbyPolicy(pilots=1))
+    for _ in range(600):
+        yard.step()
+    assert 3 <= len(yard.batch.submissions) <= 8
+    (finding,) = [one for one in wrong(yard) if one.key == "standby openmp"]
+    assert "ended before they were ready: exit code 2" in finding.text
+    assert "stderr" in finding.text
+
+
+def test_too_few_for_long_is_told(yard: Yard) -> None:
+    yard.batch.script = lambda request: (Step(0, JobState.QUEUED),)
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    assert not [one for one in wrong(yard) if one.key == "standby openmp"]
+    yard.step(1000)
+    (finding,) = [one for one in wrong(yard) if one.key == "standby openmp"]
+    assert "0 of 1 pilots" in finding.text
+
+
+def test_a_successor_comes_before_the_old_one_leaves(yard: Yard) -> None:
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    yard.step(6)
+    yard.beat("standby/openmp/1")
+    yard.step()
+    yard.step(3500)
+    yard.beat("standby/openmp/1", 2.0)
+    yard.step()
+    assert yard.pilots() == ["standby/openmp/1", "standby/openmp/2"]
+    assert yard.leaving == []
+    yard.step(6)
+    yard.beat("standby/openmp/2")
+    yard.step()
+    yard.step()
+    assert yard.leaving == ["standby/openmp/1"]
+
+
+def test_a_job_goes_cold_while_all_pilots_are_busy(yard: Yard, tmp_path: Path) -> None:
+    yard.beat("standby/openmp/1", room=0)
+    request = JobRequest("G1/localize/1", "localize", "openmp", tmp_path)
+    assert not yard.scheduler.submit(request).startswith("standby")
+    assert list((yard.folder.path / "inbox").iterdir()) == []
+
+
+# ---- the commands -----------------------------------------------------------------------------------------------
+
+
+def test_people_order_and_look(yard: Yard) -> None:
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    assert "0 of 1 pilots ready (the policy always wants them)" in run(yard, "list")
+    assert "2 pilots are ordered for openmp jobs until" in run(yard, "set", "2", "--for", "3h")
+    order = standby.ordered(yard.rig.ledger.connection, "openmp", 0.0)
+    assert order is not None
+    assert order["pilots"] == 2
+    found = json.loads(run(yard, "list", "--json"))
+    assert found["queues"]["openmp"]["wanted"] == 1
+    assert found["pilots"][0]["key"] == "standby/openmp/1"
+    assert "The policy decides again" in run(yard, "clear")
+    assert "Nothing was ordered" in run(yard, "clear")
+    told = json.loads(run(yard, "report", "--json"))
+    assert told["warm"] == {"n": 0, "median_start": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["set", "1", "--for", "soon"], "is no length of time"),
+        (["set", "-1"], "-1"),
+        (["set", "1", "--queue", "general"], "has no [standby.general]"),
+    ],
+)
+def test_orders_that_cannot_be_meant_are_refused(yard: Yard, arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(cli, ["standby", *arguments, "--state", str(state(yard))])
+    assert result.exit_code != 0
+    assert words in result.output + str(result.exception)
+
+
+def wrong(yard: Yard) -> list[Any]:
+    now = yard.rig.clock.now()
+    return findings(yard.rig.ledger, report(yard.rig.ledger, now), Limits())
+
+
+def state(yard: Yard) -> Path:
+    assert yard.rig.ledger.path is not None
+    return yard.rig.ledger.path.parent
+
+
+def run(yard: Yard, *arguments: str) -> str:
+    result = CliRunner().invoke(cli, ["standby", *arguments, "--state", str(state(yard))])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
