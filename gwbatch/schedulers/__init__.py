@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,8 +86,7 @@ def _with_standby(scheduler: Scheduler, profile: Profile, state: Path) -> Schedu
     crews = [_crew(queue, profile, state, scheduler, here) for queue in profile.standby]
     standby = StandbyScheduler(scheduler, crews)
     if isinstance(scheduler, LocalScheduler):
-        cores = scheduler.cores
-        scheduler.taken_elsewhere = lambda: cores if standby.at_work("openmp") else 0
+        scheduler.others = partial(standby.at_work, "openmp")
     return standby
 
 
@@ -107,7 +107,7 @@ def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here:
     hedge, silence = wish.hedge or hedge, wish.silence or silence
     crew = Crew(queue, folder, channel, bell, frozenset(wish.kinds), hedge, silence, pilots)
     if isinstance(scheduler, LocalScheduler) and profile.resources(queue).whole_node:
-        return replace(crew, has_room=scheduler.has_room)
+        return replace(crew, is_free=scheduler.is_free)
     return crew
 
 

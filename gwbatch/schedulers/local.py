@@ -97,11 +97,12 @@ class LocalScheduler:
         memory_mb: int = 0,
     ) -> None:
         self._index = index
-        self.cores = cores or len(os.sched_getaffinity(0))
+        self._cores = cores or len(os.sched_getaffinity(0))
         self._python = python or sys.executable
         self._more = dict(environment or {})
         self._memory = memory_mb
-        self.taken_elsewhere: Callable[[], int] = lambda: 0  # cores that others use, who keep to `has_room`
+        # Priorities of jobs that take this whole machine and are not ours: a pilot's, which keep to `is_free`.
+        self.others: Callable[[], Sequence[int]] = lambda: ()
         self._lock = threading.RLock()
         self._entries: dict[str, _Entry] = {}
         index.mkdir(parents=True, exist_ok=True)
@@ -122,7 +123,7 @@ class LocalScheduler:
                     "key": request.key,
                     "directory": str(request.directory),
                     "command": self._command(request),
-                    "cores": self.cores if request.resources.whole_node else min(request.resources.cores, self.cores),
+                    "cores": self._cores if request.resources.whole_node else min(request.resources.cores, self._cores),
                     "memory": request.resources.memory_mb,
                     "priority": request.priority,
                     "order": self._order,
@@ -161,7 +162,7 @@ class LocalScheduler:
         """Local jobs are never held."""
 
     def describe(self, request: JobRequest) -> str:
-        cores = self.cores if request.resources.whole_node else request.resources.cores
+        cores = self._cores if request.resources.whole_node else request.resources.cores
         environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in self._environment(cores).items())
         command = shlex.join(self._command(request))
         return f"cd {shlex.quote(str(request.directory))}\nenv -i {environment} \\\n  {command}\n"
@@ -213,13 +214,15 @@ class LocalScheduler:
 
     def _start_what_fits(self) -> None:
         running = [entry for entry in self._entries.values() if entry.running]
-        free = self._free(running)
+        others = self.others()
+        free = 0 if others else self._cores - sum(entry.cores for entry in running)
         used = sum(entry.memory for entry in running)
         waiting = [entry for entry in self._entries.values() if not entry.running and entry.exit_code is None]
         for entry in sorted(waiting, key=lambda entry: (-entry.priority, entry.order)):
-            beside = free == 0 and entry.cores == 1 and all(entry.priority >= other.priority for other in running)
+            ahead = [*others, *(other.priority for other in running)]
+            beside = free == 0 and entry.cores == 1 and all(entry.priority >= priority for priority in ahead)
             full = self._memory and running and used + entry.memory > self._memory
-            if full or (min(entry.cores, self.cores) > free and not beside):
+            if full or (min(entry.cores, self._cores) > free and not beside):
                 return  # nothing overtakes: a plot never delays a sky map, but what is more urgent goes beside it
             try:
                 self._start(entry)
@@ -234,18 +237,13 @@ class LocalScheduler:
                 used += entry.memory
                 running.append(entry)
 
-    def has_room(self, request: JobRequest) -> bool:
-        """Whether a job would start at once."""
+    def is_free(self) -> bool:
+        """Whether no job that takes all cores runs or waits here."""
         with self._lock:
             for entry in self._entries.values():
                 self._refresh(entry)
-            waiting = any(not entry.running and entry.exit_code is None for entry in self._entries.values())
-            free = self._free([entry for entry in self._entries.values() if entry.running])
-            cores = self.cores if request.resources.whole_node else min(request.resources.cores, self.cores)
-            return not waiting and cores <= free
-
-    def _free(self, running: Sequence[_Entry]) -> int:
-        return self.cores - sum(entry.cores for entry in running) - self.taken_elsewhere()
+            whole = (entry for entry in self._entries.values() if entry.cores >= self._cores)
+            return not self.others() and all(entry.exit_code is not None for entry in whole)
 
     def _start(self, entry: _Entry) -> None:
         descriptor = os.open(entry.folder / "lock", os.O_CREAT | os.O_RDWR)

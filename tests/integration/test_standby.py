@@ -236,3 +236,16 @@ def test_jobs_of_this_machine_keep_to_its_memory(tmp_path: Path) -> None:
     assert states == [JobState.RUNNING, JobState.QUEUED]
     for request in requests:
         until(lambda request=request: local.poll([request.key])[request.key].state is JobState.DONE)
+
+
+def test_a_claim_that_was_counted_before_a_restart_holds_nothing_up(tmp_path: Path) -> None:
+    stage = StandbyBench(tmp_path, load_site("local", [*PLUGIN, *STANDBY]).profile)
+    stage.pilot()
+    first = stage.submit(0)
+    stage.until(first, JobState.DONE)
+    stage.again()  # nobody asks about the first one any more
+    stage.end_pilots()
+    second = stage.submit(0)
+    assert not stage.is_warm(second)
+    stage.until(second, JobState.DONE)
+    stage.scheduler.close()

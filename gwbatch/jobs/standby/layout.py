@@ -43,6 +43,8 @@ class Task(msgspec.Struct, frozen=True):
         The job directory, as the dispatcher sees it.
     inputs, outputs : list of str
         Files in it that travel to the node and back, where the node does not see it.
+    priority : int
+        As the job has it.
     ended : str
         How the child ended, in words, once the pilot has seen it end.
     exit_code : int or None
@@ -54,6 +56,7 @@ class Task(msgspec.Struct, frozen=True):
     directory: str
     inputs: list[str]
     outputs: list[str]
+    priority: int = 0
     ended: str = ""
     exit_code: int | None = None
 

@@ -44,8 +44,8 @@ class Crew:
         Seconds without a heartbeat after which a pilot loses its tasks.
     pilots : Scheduler
         Where the pilots themselves are jobs.
-    has_room : callable
-        Whether there is room for a job where the pilots are: on this machine whole-node jobs take turns.
+    is_free : callable
+        Whether a pilot may start now: on this machine whole-node jobs take turns.
     """
 
     queue: str
@@ -56,7 +56,7 @@ class Crew:
     hedge: float
     silence: float
     pilots: Scheduler
-    has_room: Callable[[JobRequest], bool] = lambda request: True
+    is_free: Callable[[], bool] = lambda: True
 
 
 @dataclass
@@ -68,6 +68,7 @@ class _Warm:
     name: str
     pilot: str
     directory: Path
+    priority: int
     since: float  # monotonic
     outcome: JobReport | None = None
     exit_seen: float | None = None
@@ -124,7 +125,9 @@ class StandbyScheduler:
             self._cold = [key for key in keys if key not in warm]
         cold = self._poll_inner() if self._cold or self._shared_pilots() else {}
         told = {key: self._report(one) for key, one in warm.items()}
-        self._forget(keys)
+        for one in warm.values():
+            one.asked = time.monotonic()
+        self._tidy()
         return {**{key: cold[key] for key in self._cold if key in cold}, **told}
 
     def cancel(self, key: str) -> None:
@@ -154,6 +157,7 @@ class StandbyScheduler:
         with self._lock:
             self._pilot_keys = list(keys)
         self._look()
+        self._tidy()
         self._poll_inner()
         for crew in self.crews.values():
             if crew.pilots is not self._inner:
@@ -185,10 +189,11 @@ class StandbyScheduler:
         if known is not None:
             return known
         free = self._free(crew)
-        if not free or not crew.has_room(request):
+        if not free or not crew.is_free():
             return None
         name = task_name(request.key)
-        task = Task(request.key, request.kind, str(request.directory), list(request.inputs), list(request.outputs))
+        files = list(request.inputs), list(request.outputs)
+        task = Task(request.key, request.kind, str(request.directory), *files, request.priority)
         hit("standby.before_offer")
         crew.folder.offer(name, task)
         hit("standby.offered")
@@ -236,7 +241,7 @@ class StandbyScheduler:
 
     def _adopt(self, crew: Crew, name: str, pilot: str, task: Task) -> _Warm:
         with self._lock:
-            warm = _Warm(task.key, crew, name, pilot, Path(task.directory), time.monotonic())
+            warm = _Warm(task.key, crew, name, pilot, Path(task.directory), task.priority, time.monotonic())
             return self._warm.setdefault(task.key, warm)
 
     # ---- what becomes of a task -------------------------------------------------------------------------------------
@@ -250,7 +255,6 @@ class StandbyScheduler:
                     crew.folder.look()
 
     def _report(self, warm: _Warm) -> JobReport:
-        warm.asked = time.monotonic()
         if warm.outcome is None:
             told = self._judged(warm)
             if not told.state.final:
@@ -301,18 +305,22 @@ class StandbyScheduler:
         hit("standby.revoked")
         return _told(warm, beat, JobState.FAILED, why)
 
-    def _forget(self, keys: Sequence[str]) -> None:
-        wanted, now = set(keys), time.monotonic()
+    def _tidy(self) -> None:
+        """Judge what nobody asks about (it was counted before a restart), and forget it in the end."""
+        now = time.monotonic()
         with self._lock:
             for key, warm in list(self._warm.items()):
-                if key not in wanted and warm.outcome is not None and now - warm.asked > FORGET:
+                if warm.outcome is None:
+                    self._report(warm)
+                elif now - warm.asked > FORGET:
                     warm.crew.folder.forget(warm.name, warm.pilot)
                     del self._warm[key]
 
-    def at_work(self, queue: str) -> int:
-        """How many jobs of a queue pilots are at work at."""
+    def at_work(self, queue: str) -> list[int]:
+        """Priorities of a queue's jobs that pilots are at work at."""
         with self._lock:
-            return sum(warm.crew.queue == queue and warm.outcome is None for warm in self._warm.values())
+            ours = [warm for warm in self._warm.values() if warm.crew.queue == queue]
+            return [warm.priority for warm in ours if warm.outcome is None]
 
 
 def _told(warm: _Warm, beat: Beat | None, state: JobState, reason: str = "") -> JobReport:
