@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from gwbatch.ledger import Ledger
@@ -13,13 +19,16 @@ from tests.acceptance.plays import compare, play
 
 pytestmark = pytest.mark.xdist_group("standby_kills")
 
+UP = 5.0  # s after which a dispatcher listens, which the play waits for
 PILOTS = ['standby.openmp.kinds=["localize"]', "standby.openmp.orphaned_after=20"]
 POLICY = "[standby.openmp]\npilots = 1\n"
 WHEN_NEEDED = "[standby.openmp]\nafter_alert = 1\n"
 POINTS = [
     "standby.pilot_planned", "standby.pilot_submitted", "standby.before_offer", "standby.offered", "standby.claimed",
-    "job.submitted", "watcher.running", "watcher.done", "watcher.done_committed",
+    "watcher.done_committed",
 ]  # fmt: skip
+CHILD_POINTS = ["job.localize.started", "job.localize.after_result"]
+PILOT_POINTS = ["pilot.claimed", "pilot.child_ended", "pilot.delivered"]
 
 
 def pilot_is_ready(ledger: Ledger) -> None:
@@ -55,13 +64,76 @@ def test_the_dispatcher_is_killed(tmp_path: Path, uninterrupted: dict[str, Any],
     compare(play(tmp_path / "run", environment, settings=PILOTS, **wish), uninterrupted)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("point", ["job.localize.started", "job.localize.before_result", "job.localize.after_result"])
+@pytest.mark.parametrize("point", CHILD_POINTS)
 def test_the_child_of_a_pilot_is_killed(tmp_path: Path, uninterrupted: dict[str, Any], point: str) -> None:
     environment = {"GWBATCH_KILL_JOB_AT": f"{point}@{tmp_path}/killed"}
     compare(play(tmp_path / "run", environment, settings=PILOTS, policy=POLICY, before=pilot_is_ready), uninterrupted)
 
 
-@pytest.mark.parametrize("point", ["pilot.claimed", "pilot.forked", "pilot.child_ended", "pilot.delivered"])
+@pytest.mark.parametrize("point", PILOT_POINTS)
 def test_the_pilot_is_killed(tmp_path: Path, uninterrupted: dict[str, Any], point: str) -> None:
     environment = {"GWBATCH_KILL_JOB_AT": f"{point}@{tmp_path}/killed"}
     compare(play(tmp_path / "run", environment, settings=PILOTS, policy=POLICY, before=pilot_is_ready), uninterrupted)
+
+
+class Killer(threading.Thread):
+    """Kills dispatcher, pilot and child (SIGKILL) at random moments, until it is told to stop.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the play: a process is known by it.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._folder, self._random = str(folder), random.Random(seed)
+        self._over = threading.Event()
+        self.killed: list[str] = []
+
+    def run(self) -> None:
+        while not self._over.wait(self._random.uniform(0.3, 3.0)) and len(self.killed) < 8:
+            found = self._processes()
+            if found:
+                what, process = self._random.choice(found)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+                    self.killed.append(what)
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+    def _processes(self) -> list[tuple[str, psutil.Process]]:
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            words = " ".join(process.info["cmdline"] or [])
+            if self._folder not in words or words.startswith("/bin/sh"):
+                continue
+            if " run --site" in words and time.time() - process.create_time() > UP:
+                found.append(("dispatcher", process))
+            elif "jobs.runner" in words and "/standby/" in words:
+                parent = process.parent()
+                from_shell = parent is None or (parent.cmdline() or [""])[0] == "/bin/sh"
+                found.append(("pilot" if from_shell else "child", process))
+        return found
+
+
+@pytest.mark.soak
+def test_random_kills_lose_and_repeat_nothing(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    """As many kills as ``GWBATCH_SOAK_KILLS`` says (100), of dispatcher, pilot and child, at random moments."""
+    wanted, counts, seed = int(os.environ.get("GWBATCH_SOAK_KILLS", "100")), Counter[str](), 0
+    while sum(counts.values()) < wanted:
+        seed += 1
+        folder = tmp_path / f"run{seed}"
+        killer = Killer(folder, seed)
+        state = play(
+            folder, {}, settings=PILOTS, policy=POLICY, patience=240.0,
+            before=lambda ledger, killer=killer: (pilot_is_ready(ledger), killer.start()),  # type: ignore[misc]
+        )  # fmt: skip
+        killer.stop()
+        counts.update(killer.killed)
+        print(f"seed {seed}: {killer.killed}")
+        compare(state, uninterrupted)
+    assert set(counts) == {"dispatcher", "pilot", "child"}, counts
+    print(dict(counts))
