@@ -1,7 +1,8 @@
 """What the products cost that need no node: ``python benchmarks/light_products.py [--json]``.
 
 Each as a whole process, from the start of Python, beside the floor: a Python that imports numpy and nothing else. And
-the computation alone, as a process that has imported everything would have it. em_bright and p_astro are made while the
+the computation alone, as a process that has imported everything would have it; and by a pilot of this machine
+(``[standby.general]``), from the submission to the result. em_bright and p_astro are made while the
 sky map is, so only the chirp mass, which needs the map, is later than it.
 """
 
@@ -21,8 +22,11 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 from cost import cost  # noqa: E402
 
 from gwbatch.config.policy import load_policy  # noqa: E402
+from gwbatch.config.profile import load_site  # noqa: E402
 from gwbatch.config.resources import demo_event  # noqa: E402
+from gwbatch.dispatcher import byhand  # noqa: E402
 from gwbatch.jobs.catalogue import Work, computation  # noqa: E402
+from tests.clusters.standby import StandbyBench  # noqa: E402
 from tests.skymaps import simulated  # noqa: E402
 
 REPEATS = 5
@@ -38,6 +42,7 @@ JOBS = {
 def measure(folder: Path) -> list[dict[str, Any]]:
     """Run each as a process and in this process; medians of wall seconds, beside the floor of the same run."""
     floor = statistics.median(cost(["-c", "import numpy"]).wall for _ in range(REPEATS))
+    by_pilot = with_pilot(folder)
     rows = []
     for job, inputs in JOBS.items():
         output = folder / f"{job}.json"
@@ -56,11 +61,36 @@ def measure(folder: Path) -> list[dict[str, Any]]:
                 "job": job,
                 "process_s": whole,
                 "over_floor": whole / floor,
+                "pilot_s": statistics.median(by_pilot[job]),
                 "warm_s": statistics.median(warm),
                 "memory_mb": max(one.memory for one in cold),
             }
         )
     return rows
+
+
+def with_pilot(folder: Path) -> dict[str, list[float]]:
+    """Wall seconds from the submission of a job to its result, as a pilot of this machine has it."""
+    profile = load_site("local", [f"standby.general.kinds={json.dumps(list(JOBS))}"]).profile
+    bench = StandbyBench(folder / "standby", profile)
+    bench.pilot()
+    found: dict[str, list[float]] = {job: [] for job in JOBS}
+    for job, inputs in JOBS.items():
+        parameters = {**load_policy().annotation.parameters.get(job, {}), "pipeline": "gstlal"}
+        for number in range(REPEATS):
+            directory = folder / "standby" / "jobs" / f"{job}-{number}"
+            request = byhand.prepare(job, inputs, f"{job}.json", parameters, profile, directory)
+            began = time.perf_counter()
+            bench.scheduler.submit(request)
+            while not bench.report(request).state.final:
+                time.sleep(0.005)
+            found[job].append(time.perf_counter() - began)
+    taken = len(bench.claims())
+    bench.end_pilots()
+    bench.scheduler.close()
+    if taken != REPEATS * len(JOBS):
+        raise SystemExit(f"only {taken} jobs were taken by the pilot")
+    return found
 
 
 def main() -> None:
@@ -73,10 +103,11 @@ def main() -> None:
     if chosen.json:
         print(json.dumps(rows))
         return
-    print(f"{'job':14} {'process s':>10} {'over floor':>11} {'warm s':>8} {'memory MB':>10}")
+    print(f"{'job':14} {'process s':>10} {'over floor':>11} {'pilot s':>8} {'warm s':>8} {'memory MB':>10}")
     for row in rows:
         print(
-            f"{row['job']:14} {row['process_s']:10.2f} {row['over_floor']:11.1f} {row['warm_s']:8.3f} "
+            f"{row['job']:14} {row['process_s']:10.2f} {row['over_floor']:11.1f} {row['pilot_s']:8.3f} "
+            f"{row['warm_s']:8.3f} "
             f"{row['memory_mb']:10.0f}"
         )
 

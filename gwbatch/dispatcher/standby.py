@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.config.standby import Facts, StandbyPolicy, StandbySettings, wanted
 from gwbatch.errors import GwbatchError, backoff
@@ -109,7 +110,14 @@ class StandbyKeeper:
             standby.submitted(tx, pilot.key, native_id)
 
     def _request(self, crew: Crew, pilot: PilotJob) -> JobRequest:
-        return pilot_request(crew, self._settings(crew.queue), pilot.key, Path(pilot.directory), self._runtime.profile)
+        return pilot_request(
+            crew,
+            self._settings(crew.queue),
+            pilot.key,
+            Path(pilot.directory),
+            self._runtime.profile,
+            self._runtime.policy,
+        )
 
     def _take(self, pilots: list[PilotJob], reports: Mapping[str, JobReport]) -> None:
         """Write down what is new about the pilots."""
@@ -176,13 +184,16 @@ def observing(file: str) -> int:
         return 0
 
 
-def pilot_request(crew: Crew, settings: StandbySettings, key: str, directory: Path, profile: Profile) -> JobRequest:
+def pilot_request(
+    crew: Crew, settings: StandbySettings, key: str, directory: Path, profile: Profile, policy: Policy
+) -> JobRequest:
     """The batch job that a pilot is: like any other of its queue, but as long as its lifetime."""
     private_folder(directory)
     resources = profile.resources(crew.queue)
     told = PilotSettings(
         str(crew.folder.path), crew.channel, settings.kinds, settings.room, settings.idle_limit, settings.lifetime,
         settings.orphaned_after, settings.tasks_limit,
+        {kind: policy.annotation.parameters.get(kind, {}) for kind in settings.kinds},
     )  # fmt: skip
     write_request(directory, key, KIND, [], OUTPUT, parameters(key, told), profile)
     limit = settings.lifetime + resources.run_deadline

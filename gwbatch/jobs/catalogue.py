@@ -43,6 +43,7 @@ class Computation:
     queue: str
     function: Callable[[Work], Any]
     preload: tuple[str, ...] = ()
+    prepare: Callable[[Mapping[str, Any]], object] | None = None
 
 
 _CATALOGUE: dict[str, Computation] = {}
@@ -54,20 +55,27 @@ _BUILTIN = [  # modules that are still to be imported
 ]  # fmt: skip
 
 
-def job(*, queue: str, name: str | None = None, preload: Sequence[str] = ()) -> Callable[[Function], Function]:
+def job(
+    *,
+    queue: str,
+    name: str | None = None,
+    preload: Sequence[str] = (),
+    prepare: Callable[[Mapping[str, Any]], object] | None = None,
+) -> Callable[[Function], Function]:
     """Declare a computation: ``queue='openmp'`` runs on a whole node, ``'general'`` on one core.
 
     The function takes a `Work`, writes ``work.output`` and may return a JSON-ready mapping of facts about it.
     Imports of the science stack belong inside the function; `preload` names the modules that take their time, for
-    pilots that have them imported before the work comes (none may start a thread or a parallel region).  A later
-    declaration of a name replaces an earlier one, so a plug-in can bring its own ``localize``.
+    pilots that have them imported before the work comes, and `prepare` gets the policy's parameters and may fill a
+    cache (neither may start a thread or a parallel region).  A later declaration of a name replaces an earlier one, so
+    a plug-in can bring its own ``localize``.
     """
     if queue not in QUEUES:
         raise ConfigError(f"There is no queue {queue!r}: choose one of {', '.join(QUEUES)}.")
 
     def register(function: Function) -> Function:
         known = name or function.__name__.replace("_", "-")
-        _CATALOGUE[known] = Computation(known, queue, function, tuple(preload))
+        _CATALOGUE[known] = Computation(known, queue, function, tuple(preload), prepare)
         return function
 
     return register

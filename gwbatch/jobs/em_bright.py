@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gwbatch.errors import BadInput
@@ -19,7 +19,13 @@ SUBSOLAR = 1.0  # solar masses
 MASS_STEPS, SPIN_STEPS = 41, 9
 
 
-@job(queue="general", name="em-bright", preload=["numpy", "lalsimulation", "igwn_ligolw.utils"])
+def _prepare(parameters: Mapping[str, Any]) -> None:
+    """Build the equations of state, which takes most of the time."""
+    for name in parameters.get("equations_of_state", ()):
+        equation_of_state(name)
+
+
+@job(queue="general", name="em-bright", preload=["numpy", "igwn_ligolw.utils"], prepare=_prepare)
 def em_bright(work: Work) -> dict[str, Any]:
     """Write HasNS, HasRemnant and HasMassGap; for sub-solar-mass searches HasSSM, HasNS and HasMassGap.
 

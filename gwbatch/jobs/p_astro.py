@@ -19,7 +19,7 @@ FAR_STAR = 1 / (30 * 86400.0)  # Hz; the rate at which foreground and background
 SNR_STAR = 8.5
 
 
-@job(queue="general", name="p-astro")
+@job(queue="general", name="p-astro", preload=["ligo.p_astro", "igwn_ligolw.utils"])
 def p_astro(work: Work) -> dict[str, Any]:
     """Write the probabilities of BNS, NSBH, BBH and Terrestrial.
 

@@ -13,6 +13,7 @@ import msgspec
 import psutil
 import pytest
 
+from gwbatch.config.policy import load_policy
 from gwbatch.dispatcher.standby import pilot_request
 from gwbatch.jobs.result import read_result
 from gwbatch.jobs.standby.layout import Beat
@@ -58,7 +59,7 @@ class StandbyBench(Bench):
         key = f"standby/{self.crew.queue}/{number}"
         directory = self.folder / "pilots" / str(number)
         settings = self.profile.standby[self.crew.queue]
-        self.crew.pilots.submit(pilot_request(self.crew, settings, key, directory, self.profile))
+        self.crew.pilots.submit(pilot_request(self.crew, settings, key, directory, self.profile, load_policy()))
         return self.ready(key, seconds)
 
     def ready(self, key: str, seconds: float = 120.0, after: float = 0.0) -> Beat:

@@ -167,7 +167,7 @@ def test_what_is_no_task_is_left_alone(tmp_path: Path) -> None:
 def test_silence_is_judged_by_our_own_clock(tmp_path: Path) -> None:
     now = [0.0]
     folder = StandbyFolder(tmp_path / "desk", lambda: now[0])
-    beat = Beat("a-1", "standby/openmp/1", 1, {}, 1, "node", 7, 2, 9e9, 0.0, 0.0, 0)  # a node an age ahead
+    beat = Beat("a-1", "standby/openmp/1", 1, {}, 1, False, "node", 7, 2, 9e9, 0.0, 0.0, 0)  # a node an age ahead
     path = folder.path / "pilots" / "a-1.json"
     path.write_bytes(msgspec.json.encode(beat))
     folder.look()

@@ -59,7 +59,7 @@ class Yard:
         """Have a pilot say that it lives."""
         now = self.rig.clock.now()
         name = pilot_name(key, 1.7e9)
-        beat = Beat(name, key, int(now * 1000), {}, room, "n1", 1, 4, now, idle, 0.0, 0)
+        beat = Beat(name, key, int(now * 1000), {}, room, False, "n1", 1, 4, now, idle, 0.0, 0)
         (self.folder.path / "pilots" / f"{name}.json").write_bytes(msgspec.json.encode(beat))
         return name
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -75,7 +75,9 @@ class Beat(msgspec.Struct, frozen=True):
     tasks : dict
         What it works at: task name to Unix time (s) of the start of its child.
     room : int
-        How many tasks more it takes now; 0 while it leaves.
+        How many tasks more it takes now.
+    leaving : bool
+        Whether it takes none any more.
     host, pid : str, int
         Where it runs, and as which process.
     socket : str
@@ -95,6 +97,7 @@ class Beat(msgspec.Struct, frozen=True):
     beat: int
     tasks: dict[str, float]
     room: int
+    leaving: bool
     host: str
     pid: int
     cores: int
@@ -131,6 +134,8 @@ class PilotSettings(msgspec.Struct, frozen=True):
         Seconds without a task, in all, and without a sign of the dispatcher, after which the pilot leaves; 0: never.
     tasks_limit : int
         Tasks after which it leaves.
+    parameters : dict
+        What the policy has for each kind; some have something prepared from it.
     """
 
     folder: str
@@ -141,6 +146,7 @@ class PilotSettings(msgspec.Struct, frozen=True):
     lifetime: float = 0.0
     orphaned_after: float = 180.0
     tasks_limit: int = 500
+    parameters: dict[str, dict[str, Any]] = {}
 
 
 def task_name(key: str) -> str:

@@ -34,6 +34,7 @@ from gwbatch.jobs.standby.layout import Beat, PilotSettings, Task, pilot_name
 KIND = "standby"
 BEAT_EVERY = 1.0  # s between two heartbeats
 ORDERS_EVERY = 2.0  # s between two looks at the orders
+ABOUT_TO_END = 0.2  # s to wait for a child before a task is refused
 IDLE_WAIT, BUSY_WAIT = 0.5, 0.01  # s to wait for a task, and while a child may end
 RETRY = 0.5  # s after which a channel that was down is tried again
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -61,13 +62,16 @@ def standby(work: Work) -> dict[str, Any]:
     return facts
 
 
-def preload(kinds: Iterable[str]) -> None:
-    """Import what these computations need, and read nothing that could start a thread."""
+def preload(kinds: Iterable[str], parameters: Mapping[str, Mapping[str, Any]]) -> None:
+    """Import and prepare what these computations need; none of it may start a thread."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     sys.modules.setdefault("mpi4py", None)  # type: ignore[arg-type]  # BAYESTAR would start MPI, if it is there
     for kind in kinds:
         for module in computation(kind).preload:
             import_module(module)
+        prepare = computation(kind).prepare
+        if prepare is not None:
+            prepare(parameters.get(kind, {}))
 
 
 class Pilot:
@@ -94,7 +98,7 @@ class Pilot:
     def serve(self) -> dict[str, Any]:
         """Serve until it is time to leave; returns how the time was spent."""
         signal.signal(signal.SIGTERM, lambda *_: self._leave("told to end by the batch system"))
-        preload(self._settings.kinds)
+        preload(self._settings.kinds, self._settings.parameters)
         self._ready = time.time()
         begun = self._heard = self._accounted = self._last_task = time.monotonic()
         while not (self._leaving and not self._children):
@@ -122,8 +126,16 @@ class Pilot:
             time.sleep(wait)  # nobody calls: there is nothing to say no to
             return
         for name in self._channel.offers(wait):
+            self._wait_for_room()
             if self._room():
                 self._take(name)
+
+    def _wait_for_room(self) -> None:
+        """A child whose result is there already, as who offers a task may know, is about to end."""
+        end = time.monotonic() + ABOUT_TO_END
+        while not self._room() and not self._leaving and time.monotonic() < end:
+            self._reap()
+            time.sleep(BUSY_WAIT / 4)
 
     def _take(self, name: str) -> None:
         task = self._channel.claim(name, self.name)
@@ -175,7 +187,8 @@ class Pilot:
         started = {name: self._children[process].started for name, process in self._by_name.items()}
         self._channel.beat(
             Beat(
-                self.name, self._job, self._beat, started, self._room(), socket.gethostname(), os.getpid(),
+                self.name, self._job, self._beat, started, self._room(), bool(self._leaving),
+                socket.gethostname(), os.getpid(),
                 len(os.sched_getaffinity(0)), self._ready, self._idle, self._busy, self._done, self._channel.socket,
                 os.environ.get("SLURM_JOB_ID", ""),
             )

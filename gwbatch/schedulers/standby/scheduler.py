@@ -206,11 +206,16 @@ class StandbyScheduler:
         return self._adopt(crew, name, pilot, task) if pilot else self._look_for(request.key)
 
     def _free(self, crew: Crew) -> list[Beat]:
-        """Pilots that live and have room, those with the most of it first."""
+        """Pilots that live and have room, those with the most of it first.
+
+        We may know of a task's end sooner than the next heartbeat says it.
+        """
         with self._lock:
-            beats = crew.folder.look()
+            over = {warm.name for warm in self._warm.values() if warm.outcome is not None}
+            beats = [beat for beat in crew.folder.look() if not beat.leaving]
+            room = {beat.pilot: beat.room + len(over & beat.tasks.keys()) for beat in beats}
             fresh = [beat for beat in beats if (crew.folder.silence(beat.pilot) or 0.0) <= crew.silence]
-        return sorted((beat for beat in fresh if beat.room > 0), key=lambda beat: -beat.room)
+        return sorted((beat for beat in fresh if room[beat.pilot]), key=lambda beat: -room[beat.pilot])
 
     @staticmethod
     def _tell(crew: Crew, free: Sequence[Beat], name: str) -> None:
