@@ -23,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
+import psutil  # noqa: E402
 import stamps  # noqa: E402, F401
 
 from gwbatch.config.profile import load_site  # noqa: E402
@@ -150,6 +151,27 @@ def run(which: str, runs: int, cold_runs: int, folder: Path) -> dict[str, Any]:
     return found
 
 
+def dispatcher_cost(folder: Path, pilots: int, seconds: float = 30.0) -> float:
+    """CPU of an idle dispatcher with so many idle pilots, in per cent of a core."""
+    folder.mkdir()
+    (folder / "policy.toml").write_text(f"[standby.general]\npilots = {pilots}\n")
+    settings = [
+        f"--set={text}" for text in ('standby.general.kinds=["fits-header"]', "standby.general.orphaned_after=5")
+    ]
+    command = [sys.executable, "-m", "gwbatch", "run", "--site=local", "--state", str(folder), *settings]
+    dispatcher = subprocess.Popen(
+        [*command, "--policy", str(folder / "policy.toml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    process = psutil.Process(dispatcher.pid)
+    time.sleep(12)  # pilots are ready
+    before = process.cpu_times()
+    time.sleep(seconds)
+    after = process.cpu_times()
+    dispatcher.terminate()
+    dispatcher.wait(60)
+    return 100 * (after.user + after.system - before.user - before.system) / seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", choices=sorted(SITES))
@@ -159,6 +181,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gwbatch-bench-") as folder:
         found = run(options.which, options.runs, options.cold, Path(folder))
+        if options.which == "local":
+            found["dispatcher_percent"] = {n: dispatcher_cost(Path(folder) / f"idle{n}", n) for n in (0, 2)}
     if options.json:
         print(json.dumps(found))
         return
@@ -170,6 +194,8 @@ def main() -> None:
             f"{name:6s}{first['p50']:12.3f}{first['p95']:8.3f}{first['n']:5d}"
             f"{core['p50']:12.3f}{core['p95']:8.3f}{core['n']:5d}"
         )
+    for pilots, percent in found.get("dispatcher_percent", {}).items():
+        print(f"an idle dispatcher with {pilots} idle pilots takes {percent:.2f} % of a core")
     print(f"{found['taken_by_pilot']} of {2 * found['runs']} warm jobs were taken by the pilot")
 
 

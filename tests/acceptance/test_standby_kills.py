@@ -93,12 +93,24 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         while not self._over.wait(self._random.uniform(0.3, 3.0)) and len(self.killed) < 8:
-            found = self._processes()
-            if found:
-                what, process = self._random.choice(found)
-                with contextlib.suppress(psutil.NoSuchProcess):
+            target = self._random.choice(["dispatcher", "pilot", "child"])
+            found = [process for what, process in self._processes() if what == target.replace("child", "pilot")]
+            if found and target == "child":
+                found = self._child_of(found[0])
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in found[:1]:
                     process.kill()
-                    self.killed.append(what)
+                    self.killed.append(target)
+
+    def _child_of(self, pilot: psutil.Process) -> list[psutil.Process]:
+        """A child of a pilot, if there is one soon: they are there for an instant only."""
+        end = time.monotonic() + 2.0
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while time.monotonic() < end and not self._over.is_set():
+                if found := pilot.children():
+                    return found
+                time.sleep(0.001)
+        return []
 
     def stop(self) -> None:
         self._over.set()
@@ -113,13 +125,12 @@ class Killer(threading.Thread):
             if " run --site" in words and time.time() - process.create_time() > UP:
                 found.append(("dispatcher", process))
             elif "jobs.runner" in words and "/standby/" in words:
-                parent = process.parent()
-                from_shell = parent is None or (parent.cmdline() or [""])[0] == "/bin/sh"
-                found.append(("pilot" if from_shell else "child", process))
+                found.append(("pilot", process))
         return found
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(7200)
 def test_random_kills_lose_and_repeat_nothing(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
     """As many kills as ``GWBATCH_SOAK_KILLS`` says (100), of dispatcher, pilot and child, at random moments."""
     wanted, counts, seed = int(os.environ.get("GWBATCH_SOAK_KILLS", "100")), Counter[str](), 0
