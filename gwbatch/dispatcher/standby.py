@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ import msgspec
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.config.standby import Facts, StandbyPolicy, StandbySettings, wanted
-from gwbatch.errors import GwbatchError, backoff
+from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, backoff
 from gwbatch.failpoints import hit
 from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME
@@ -27,7 +28,9 @@ from gwbatch.runtime import Runtime
 from gwbatch.schedulers.standby import Crew, StandbyScheduler
 
 STEP_EVERY = 1.0  # s
+AGAIN = 10.0  # s after trouble that nobody expected
 OUTPUT = "pilot.json"
+DAY = 86400.0
 PRIORITY = -100  # a pilot that waits must not stand before a job of an alert
 UNREADY = 10.0  # s before the next try after a pilot that never was ready; doubled each time
 TAKES_LONG = 600.0  # s at most between two of those
@@ -43,10 +46,23 @@ class StandbyKeeper:
         self._next = float("-inf")
 
     def step(self) -> bool:
-        """Look once; always False, for there is nothing to hurry for."""
+        """Look once; always False, for there is nothing to hurry for.
+
+        Trouble with pilots is no trouble of the dispatcher: jobs are submitted without them.
+        """
         if time.monotonic() < self._next:
             return False
         self._next = time.monotonic() + STEP_EVERY
+        try:
+            self._look()
+        except (LeaseLost, LedgerBusy):
+            raise
+        except Exception:
+            log.exception("cannot look after the pilots; trying again in %g s", AGAIN)
+            self._next = time.monotonic() + AGAIN
+        return False
+
+    def _look(self) -> None:
         pilots = standby.open_pilots(self._runtime.ledger.connection)
         reports = self._scheduler.poll_pilots([pilot.key for pilot in pilots if pilot.native_id])
         self._take(pilots, reports)
@@ -55,7 +71,6 @@ class StandbyKeeper:
                 self._keep(crew)
             except GwbatchError as error:
                 log.warning("standby for %s jobs: %s", crew.queue, error)
-        return False
 
     def _keep(self, crew: Crew) -> None:
         connection = self._runtime.ledger.connection
@@ -139,10 +154,13 @@ class StandbyKeeper:
                 self._bury(pilot)
 
     def _bury(self, pilot: PilotJob) -> None:
-        folder = self._scheduler.crews[pilot.queue].folder
-        for beat in folder.look():
-            if beat.job == pilot.key:
-                folder.bury(beat.pilot)
+        crew = self._scheduler.crews.get(pilot.queue)
+        for beat in crew.folder.look() if crew is not None else ():
+            if crew is not None and beat.job == pilot.key:
+                crew.folder.bury(beat.pilot)
+        keep = self._runtime.clock.now() - self._runtime.profile.keep_days * DAY
+        for old in standby.ended_before(self._runtime.ledger.connection, keep):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def balance(pilots: list[PilotJob], count: int, settings: StandbySettings, now: float) -> tuple[list[str], int]:

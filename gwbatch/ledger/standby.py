@@ -91,6 +91,12 @@ def ended(tx: Transaction, queue: str, limit: int) -> list[PilotJob]:
     return [_pilot(row) for row in rows]
 
 
+def ended_before(tx: Transaction, moment: float) -> list[str]:
+    """Directories of the pilots that ended in the month before `moment` (Unix s)."""
+    rows = tx.execute("SELECT directory FROM pilots WHERE finished BETWEEN ? AND ?", (moment - 31 * DAY, moment))
+    return [row["directory"] for row in rows]
+
+
 def failures_in_a_row(tx: Transaction, queue: str) -> tuple[int, float]:
     """Return how many of the last pilots have ended before they were ready, and when the last one did (Unix s)."""
     count, last = 0, 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import threading
@@ -26,6 +27,7 @@ from gwbatch.dispatcher import byhand
 from gwbatch.jobs.standby.channel import FolderChannel
 from gwbatch.jobs.standby.layout import Beat, Task, is_task, pilot_name, task_name
 from gwbatch.model import JobRequest, JobState
+from gwbatch.schedulers.base import SchedulerBusy
 from gwbatch.schedulers.local import LocalScheduler
 from gwbatch.schedulers.routed import RoutedScheduler
 from gwbatch.schedulers.simulated import SimulatedScheduler
@@ -152,6 +154,29 @@ def test_claim_and_withdrawal_race_to_one_end(tmp_path: Path) -> None:
     assert sorted([*withdrawn, *claimed]) == sorted(names)
     assert len(list(folder.claims())) == len(claimed)
     channel.close(pilot)
+
+
+def test_a_full_disk_sends_jobs_the_cold_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = StandbyBench(tmp_path, load_site("local", [*PLUGIN, *SMALL]).profile)
+    stage.pilot()
+
+    def full(name: str, task: Task) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stage.crew.folder, "offer", full)
+    request = stage.submit()
+    assert not stage.is_warm(request)
+    stage.until(request, JobState.DONE)
+    stage.end_pilots()
+    stage.scheduler.close()
+
+
+def test_what_cannot_be_taken_back_is_not_submitted_as_well(tmp_path: Path) -> None:
+    """Two runs in one folder would be the end of both."""
+    folder = StandbyFolder(tmp_path / "desk")
+    (folder.path / "inbox" / task_name("G1/localize/1")).mkdir()  # nothing that can be unlinked
+    with pytest.raises(SchedulerBusy, match="Cannot take back"):
+        folder.withdraw(task_name("G1/localize/1"))
 
 
 def test_what_is_no_task_is_left_alone(tmp_path: Path) -> None:

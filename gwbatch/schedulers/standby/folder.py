@@ -24,8 +24,10 @@ from gwbatch.jobs.standby.layout import (
     decoded,
 )
 from gwbatch.private import private_folder
+from gwbatch.schedulers.base import SchedulerBusy
 
 T = TypeVar("T")
+KEEP_REVOKED = 7 * 86400.0  # s
 
 
 class StandbyFolder:
@@ -45,10 +47,12 @@ class StandbyFolder:
         self._heard: dict[str, tuple[Beat, float]] = {}  # pilot: its last heartbeat, and when that was new
         orders = self._read(ORDERS, Orders)
         self._orders = orders or Orders(0)
-        for left in (
-            path / INBOX
-        ).iterdir():  # by a dispatcher that was killed: `find` is asked before it is offered again
+        # What a dispatcher that was killed has left: `find` is asked before it is offered again.
+        for left in (path / INBOX).glob("*"):
             self.withdraw(left.name)
+        for old in (path / REVOKED).glob("*"):
+            if time.time() - old.stat().st_mtime > KEEP_REVOKED:
+                old.unlink(missing_ok=True)
 
     # ---- tasks ----------------------------------------------------------------------------------------------------
 
@@ -62,11 +66,19 @@ class StandbyFolder:
         partial.rename(self.path / INBOX / name)
 
     def withdraw(self, name: str) -> bool:
-        """Take a task back; False when a pilot has it."""
-        withdrawn = self.path / REVOKED / f"{name}.withdrawn"
-        if not self._renamed(self.path / INBOX / name, withdrawn):
+        """Take a task back; False when a pilot has it, or nobody ever offered it.
+
+        Raises
+        ------
+        SchedulerBusy
+            When the task cannot be taken back and may still be claimed.
+        """
+        try:
+            (self.path / INBOX / name).unlink()  # on a full disk, too
+        except FileNotFoundError:
             return False
-        withdrawn.unlink(missing_ok=True)
+        except OSError as error:
+            raise SchedulerBusy(f"Cannot take back what pilots were offered: {error}.") from error
         return True
 
     def offered(self, name: str) -> bool:
@@ -87,7 +99,7 @@ class StandbyFolder:
 
     def claims(self) -> Iterator[tuple[str, str, Task]]:
         """All claimed tasks: name, pilot and task."""
-        for file in (self.path / TAKEN).iterdir():
+        for file in (self.path / TAKEN).glob("*"):
             parts = claim_parts(file.name)
             task = self.claim(*parts) if parts else None
             if parts and task:

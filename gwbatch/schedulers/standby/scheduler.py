@@ -96,6 +96,7 @@ class StandbyScheduler:
         self._pilot_keys: list[str] = []
         self._pilot_reports: dict[str, JobReport] = {}
         self._looked = float("-inf")
+        self._polling = threading.Lock()
         for crew in crews:
             for name, pilot, task in crew.folder.claims():
                 self._adopt(crew, name, pilot, task)
@@ -165,10 +166,11 @@ class StandbyScheduler:
         return {key: self._pilot_reports[key] for key in keys if key in self._pilot_reports}
 
     def _poll_inner(self) -> Mapping[str, JobReport]:
-        with self._lock:
-            pilots = self._pilot_keys if self._shared_pilots() else []
-            asked = [*self._cold, *pilots]
-        reports = self._inner.poll(asked) if asked else {}
+        with self._polling:  # the watcher and the keeper of the pilots both ask
+            with self._lock:
+                pilots = self._pilot_keys if self._shared_pilots() else []
+                asked = [*self._cold, *pilots]
+            reports = self._inner.poll(asked) if asked else {}
         self._pilot_reports.update({key: reports[key] for key in pilots if key in reports})
         return reports
 
@@ -195,7 +197,11 @@ class StandbyScheduler:
         files = list(request.inputs), list(request.outputs)
         task = Task(request.key, request.kind, str(request.directory), *files, request.priority)
         hit("standby.before_offer")
-        crew.folder.offer(name, task)
+        try:
+            crew.folder.offer(name, task)
+        except OSError as error:
+            log.warning("job %s cannot be offered to pilots (%s), so it is submitted", request.key, error)
+            return None
         hit("standby.offered")
         self._tell(crew, free, name)
         if crew.folder.withdraw(name):
