@@ -45,15 +45,30 @@ def made_for(product: Product, event: Event, settings: Annotation) -> bool:
     return wanted is None or not kinds.isdisjoint(wanted)
 
 
-def not_made(policy: Policy) -> dict[str, str]:
+CLASSIFIER = "em-bright-classifier"  # the job that needs an environment of its own
+
+
+def not_made(policy: Policy, has_classifiers: bool = True) -> dict[str, str]:
     """Return the products without which no production CBC event completes and that the policy has nobody make.
 
     Each with a sentence for operators. Products that pipelines bring themselves are not among them.
+
+    Parameters
+    ----------
+    has_classifiers : bool
+        Whether the site has ligo.em_bright, which the policy may ask for.
     """
     settings, product = policy.annotation, product_named(EM_BRIGHT)
     kinds = settings.made_for.get(EM_BRIGHT)
     made = EM_BRIGHT not in settings.leave_out and (kinds is None or not {"cbc", PRODUCTION}.isdisjoint(kinds))
-    if made or product.label not in policy.complete.get(PRODUCTION, ()):
+    if product.label not in policy.complete.get(PRODUCTION, ()):
+        return {}
+    if made and settings.made_by.get(EM_BRIGHT) == CLASSIFIER and not has_classifiers:
+        return {
+            EM_BRIGHT: f"no CBC event can complete: the policy has {EM_BRIGHT} made by ligo.em_bright, and the site "
+            "profile names no scheduler.em_bright. Make one with: gwbatch site prepare em-bright FOLDER"
+        }
+    if made:
         return {}
     return {
         EM_BRIGHT: f"no CBC event can complete: nobody makes {EM_BRIGHT}. Have gwbatch make it with "

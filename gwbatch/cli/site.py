@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gwbatch.cli import site_check
+from gwbatch.cli import site_check, site_prepare
 from gwbatch.cli.options import json_option, profile_options
 
 
@@ -23,10 +23,12 @@ def command() -> None:
       gwbatch site show local --origin
       gwbatch site copy htcondor-generic my-site.toml
       gwbatch site check my-site.toml
+      gwbatch site prepare em-bright /shared/em-bright
     """
 
 
 command.add_command(site_check.command)
+command.add_command(site_prepare.command)
 
 
 @command.command("list")

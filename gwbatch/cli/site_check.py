@@ -108,4 +108,8 @@ def _judge(ran: Ran, asked: Resources) -> list[dict[str, Any]]:
         ("transfer back", f"checksums compared, {ran.returned:.2f} s after the job's end", True),
         ("start", f"first instruction {ran.waited:.2f} s after the decision", True),
     ]
+    classifiers = facts.get("em_bright")
+    if classifiers is not None:
+        told = classifiers.get("error") or f"{classifiers['version']}: {classifiers['properties']}"
+        rows.append(("ligo.em_bright", told, "error" not in classifiers))
     return [{"check": check, "found": found, "ok": ok} for check, found, ok in rows]

@@ -161,6 +161,8 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         the bindings where they work, else the commands.
     cores : int
         Local: how many cores jobs may take together; 0 takes all.
+    em_bright : str
+        The folder that ``gwbatch site prepare em-bright`` has made, as the nodes see it; empty: no ligo.em_bright.
     local_cores, local_memory_mb : int
         How many cores, and how much memory (MiB, as the queues ask for it), the jobs of queues with
         ``run_on = "local"`` may take together beside a batch system; 0 memory: no limit.
@@ -210,6 +212,7 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     kind: Literal["local", "htcondor", "slurm"] = "local"
     bindings: Literal["auto", "python", "pyslurm", "cli"] = "auto"
     cores: int = 0
+    em_bright: str = ""
     local_cores: int = 2
     local_memory_mb: int = 0
     python: str = ""

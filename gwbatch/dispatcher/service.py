@@ -114,7 +114,7 @@ class Dispatcher:
             in_force.record(tx, policy, profile, self.clock.now())
             trouble = waveform_trouble(policy, profile)
             in_force.note_waveform_data(tx, trouble, self.clock.now())
-            missing = not_made(policy)
+            missing = not_made(policy, bool(profile.scheduler.em_bright))
             in_force.note_not_made(tx, missing, self.clock.now())
         for text in (trouble, *missing.values()):
             if text:

@@ -51,7 +51,7 @@ _LOADING = RLock()  # lanes ask at the same time
 _BUILTIN = [  # modules that are still to be imported
     "site_check", "localize", "flatten", "fits_header", "plot_allsky", "plot_volume", "plot_coherence",
     "external_skymap", "combine_skymaps", "plot_overlap", "plot_classification",
-    "em_bright", "p_astro", "mchirp_source", "standby.pilot",
+    "em_bright", "em_bright_classifier", "p_astro", "mchirp_source", "standby.pilot",
 ]  # fmt: skip
 
 

@@ -9,7 +9,9 @@ import sys
 import time
 from typing import Any
 
+from gwbatch.errors import GwbatchError
 from gwbatch.jobs.catalogue import Work, job
+from gwbatch.jobs.em_bright_classifier import ENVIRONMENT, environment_folder, run
 from gwbatch.jobs.result import sha256
 from gwbatch.jobs.waveforms import has_rom_data
 
@@ -33,8 +35,18 @@ def site_check(work: Work) -> dict[str, Any]:
         facts["localize_seconds"] = _localize(work)
     except Exception as error:
         facts["trouble"] = f"{type(error).__name__}: {error}"
+    if ENVIRONMENT in os.environ:
+        facts["em_bright"] = _classifiers()
     work.output.write_text(json.dumps(facts))
     return facts
+
+
+def _classifiers() -> dict[str, Any]:
+    """What ligo.em_bright says of a known case on this node."""
+    try:
+        return run(environment_folder(), "try")
+    except GwbatchError as error:
+        return {"error": str(error)}
 
 
 def _localize(work: Work) -> float:

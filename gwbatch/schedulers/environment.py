@@ -49,6 +49,8 @@ def job_environment(settings: SchedulerSettings) -> dict[str, str]:
                 f"scheduler.forward or scheduler.environment names {name}, which looks like a credential. "
                 "Jobs need none: remove it from the site profile."
             )
+    if settings.em_bright:
+        chosen["GWBATCH_EM_BRIGHT"] = settings.em_bright
     if "GWBATCH_KILL_JOB_AT" in os.environ:
         chosen["GWBATCH_KILL_AT"] = os.environ["GWBATCH_KILL_JOB_AT"]
     return chosen

@@ -20,13 +20,22 @@ DISTRIBUTIONS = {
     "igwn_gwalert_schema": "igwn-gwalert-schema", "ligo.gracedb": "ligo-gracedb", "ligo.skymap": "ligo.skymap",
     "ligo.p_astro": "p_astro", "ligo_cgmi": "ligo-cgmi", "igwn_ligolw": "igwn-ligolw", "lal": "lalsuite",
     "lalsimulation": "lalsuite", "ligo.followup_advocate": "ligo-followup-advocate",
+    "ligo.em_bright": "ligo.em-bright",
 }  # fmt: skip
 # Where each extra may be imported; everything else is what every installation has.
 PLACES = {
     "science": ("jobs/", "demo/"), "alerts": ("alerts/", "circulars.py", "detchar/", "demo/"),
     "sandbox": ("sandbox/", "demo/"), "console": ("console/", "metrics/"),
-    "htcondor": ("schedulers/htcondor/",), "slurm": ("schedulers/slurm/",),
+    "htcondor": ("schedulers/htcondor/", "jobs/standby/chirp.py"), "slurm": ("schedulers/slurm/",),
 }  # fmt: skip
+
+
+# What runs in an environment of its own, and where that is declared.
+ELSEWHERE = {"jobs/em_bright_program.py": ROOT / "gwbatch" / "config" / "em-bright.txt"}
+
+
+def pinned(path: Path) -> set[str]:
+    return {line.partition("==")[0].lower() for line in path.read_text().splitlines() if "==" in line}
 
 
 def declared(extra: str = "") -> set[str]:
@@ -56,6 +65,8 @@ def distribution(name: str) -> str:
 def test_everything_imported_is_declared(path: Path) -> None:
     place = str(path.relative_to(ROOT / "gwbatch"))
     allowed = declared().union(*(declared(extra) for extra, places in PLACES.items() if place.startswith(places)))
+    if place in ELSEWHERE:
+        allowed = pinned(ELSEWHERE[place])
     assert imported(path) <= allowed
 
 
