@@ -103,7 +103,11 @@ def set_number(pilots: int, span: float | None, queue: str, state: Path | None) 
     until = None if span is None else now + span
     with ledger.transaction() as tx:
         standby.order(tx, queue, pilots, until, getpass.getuser(), now)
-    end = "until 'gwbatch standby clear'" if until is None else time.strftime("until %H:%M UTC", time.gmtime(until))
+    end = (
+        "until 'gwbatch standby clear'"
+        if until is None
+        else time.strftime("until %Y-%m-%d %H:%M UTC", time.gmtime(until))
+    )
     click.echo(f"{pilots} pilots are ordered for {queue} jobs {end}. Look at them with: gwbatch standby list")
 
 
@@ -121,16 +125,17 @@ def clear(queue: str, state: Path | None) -> None:
 
 @command.command()
 @click.option("--days", default=7.0, show_default=True, type=click.FloatRange(min=0.01), help="How far back.")
+@queue_option
 @state_option
 @json_option
-def report(days: float, state: Path | None, as_json: bool) -> None:
+def report(days: float, queue: str, state: Path | None, as_json: bool) -> None:
     """Report what pilots have cost and what they were worth."""
     from gwbatch.ledger import standby
 
     ledger, now = _ledger(state), time.time()
     found = {
-        **standby.costs(ledger.connection, now - days * DAY, now),
-        **standby.saved(ledger.connection, now - days * DAY),
+        **standby.costs(ledger.connection, queue, now - days * DAY, now),
+        **standby.saved(ledger.connection, queue, now - days * DAY),
     }
     if as_json:
         click.echo(json.dumps({"days": days, **found}))

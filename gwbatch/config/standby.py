@@ -20,8 +20,7 @@ class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     room : int
         Tasks that a pilot works at, at a time.
     hedge : float
-        Seconds after which a task that no pilot has taken is submitted as without standby; 0: 0.5 s where pilots look
-        for themselves (HTCondor, this machine), 1 s where they are told (Slurm).
+        Seconds after which a task that no pilot has taken is submitted as without standby; 0: 1 s on Slurm, else 0.5 s.
     silence : float
         Seconds without a heartbeat after which a pilot loses its tasks; 0: 20 s on HTCondor, whose own reconnection
         takes 10 s, else 5 s.
@@ -56,6 +55,8 @@ class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("hedge", "silence", "idle_limit", "lead"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} = {getattr(self, name)} cannot be meant")
+        if self.lead >= self.lifetime:
+            raise ValueError("lead cannot be as long as lifetime")
         for name in ("lifetime", "orphaned_after"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} = {getattr(self, name)} cannot be meant")

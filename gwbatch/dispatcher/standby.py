@@ -17,12 +17,12 @@ from gwbatch.config.standby import Facts, StandbyPolicy, StandbySettings, wanted
 from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, backoff
 from gwbatch.failpoints import hit
 from gwbatch.jobs.directory import REQUEST, write_request
-from gwbatch.jobs.result import NAME
+from gwbatch.jobs.result import NAME, read_result
 from gwbatch.jobs.standby.layout import PilotSettings
 from gwbatch.jobs.standby.pilot import KIND, parameters
 from gwbatch.ledger import leases, standby
 from gwbatch.ledger.standby import PilotJob
-from gwbatch.model import JobReport, JobRequest
+from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.private import private_folder
 from gwbatch.runtime import Runtime
 from gwbatch.schedulers.standby import Crew, StandbyScheduler
@@ -33,6 +33,7 @@ OUTPUT = "pilot.json"
 DAY = 86400.0
 PRIORITY = -100  # a pilot that waits must not stand before a job of an alert
 UNREADY = 10.0  # s before the next try after a pilot that never was ready; doubled each time
+HANGS = 300.0  # s without a heartbeat after which a pilot that runs hangs
 TAKES_LONG = 600.0  # s at most between two of those
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ class StandbyKeeper:
     def __init__(self, runtime: Runtime, scheduler: StandbyScheduler) -> None:
         self._runtime, self._scheduler = runtime, scheduler
         self._next = float("-inf")
+        self._tries: dict[str, int] = {}
+        self._next_try: dict[str, float] = {}
+        self._silent_since: dict[str, float] = {}
 
     def step(self) -> bool:
         """Look once; always False, for there is nothing to hurry for.
@@ -64,26 +68,79 @@ class StandbyKeeper:
 
     def _look(self) -> None:
         pilots = standby.open_pilots(self._runtime.ledger.connection)
-        reports = self._scheduler.poll_pilots([pilot.key for pilot in pilots if pilot.native_id])
-        self._take(pilots, reports)
-        for crew in self._scheduler.crews.values():
-            try:
+        try:
+            reports = self._scheduler.poll_pilots([pilot.key for pilot in pilots if pilot.native_id])
+            self._take(pilots, reports)
+        finally:  # whatever the batch system says, the pilots learn that we live
+            for crew in self._scheduler.crews.values():
                 self._keep(crew)
-            except GwbatchError as error:
-                log.warning("standby for %s jobs: %s", crew.queue, error)
 
     def _keep(self, crew: Crew) -> None:
-        connection = self._runtime.ledger.connection
+        now = self._runtime.clock.now()
         count, why = self._wanted(crew.queue)
-        pilots = standby.open_pilots(connection, crew.queue)
+        pilots = standby.open_pilots(self._runtime.ledger.connection, crew.queue)
+        leave, missing = balance(pilots, count, self._settings(crew.queue), now)
+        crew.folder.order([*leave, *self._strangers(crew, {pilot.key for pilot in pilots})])
         for pilot in pilots:
-            if not pilot.native_id:
-                self._submit(crew, pilot)
-        leave, missing = balance(pilots, count, self._settings(crew.queue), self._runtime.clock.now())
-        crew.folder.order(leave)
+            if self._next_try.get(pilot.key, 0.0) > now:
+                continue
+            try:
+                trouble = self._trouble(crew, pilot, pilot.key in leave, now)
+                if trouble:
+                    self._cancel(crew, pilot, trouble)
+                elif not pilot.native_id:
+                    self._submit(crew, pilot)
+                self._tries.pop(pilot.key, None)
+            except (GwbatchError, OSError) as error:
+                if isinstance(error, LeaseLost | LedgerBusy):
+                    raise
+                self._tries[pilot.key] = self._tries.get(pilot.key, 0) + 1
+                self._next_try[pilot.key] = now + backoff(self._tries[pilot.key], first=UNREADY, longest=TAKES_LONG)
+                log.warning("pilot %s: %s", pilot.key, error)
         if missing and self._may_ask(crew.queue):
             log.info("asking for a pilot for %s jobs: %s", crew.queue, why)
             self._ask(crew)
+
+    def _strangers(self, crew: Crew, known: set[str]) -> list[str]:
+        """Pilots that live and that nobody counts shall leave; what is left of those that are gone is removed."""
+        found = []
+        for beat in crew.folder.look():
+            if beat.job not in known:
+                found.append(beat.job)
+                if (crew.folder.silence(beat.pilot) or 0.0) > crew.silence:
+                    crew.folder.bury(beat.pilot)
+        return found
+
+    def _trouble(self, crew: Crew, pilot: PilotJob, surplus: bool, now: float) -> str:
+        """Why a pilot's job must be cancelled: it holds a node, or a place in the queue, for nothing."""
+        settings, resources = self._settings(crew.queue), self._runtime.profile.resources(crew.queue)
+        if pilot.state == JobState.HELD:
+            return f"it was held: {pilot.reason}"
+        if pilot.state != JobState.RUNNING:
+            return "not wanted any more" if surplus else ""
+        if pilot.started is not None and now - pilot.started > settings.lifetime + resources.run_deadline:
+            return "it has not left at its end"
+        if self._is_silent(crew, pilot, now):
+            return "it gives no sign of life"
+        return ""
+
+    def _is_silent(self, crew: Crew, pilot: PilotJob, now: float) -> bool:
+        """Whether a pilot that runs has been silent for so long that it hangs; imports take their time."""
+        beats = [beat for beat in crew.folder.look() if beat.job == pilot.key]
+        alive = any((crew.folder.silence(beat.pilot) or 0.0) <= crew.silence for beat in beats)
+        since = now if alive else self._silent_since.setdefault(pilot.key, now)
+        if alive:
+            self._silent_since.pop(pilot.key, None)
+        return now - since > HANGS
+
+    def _cancel(self, crew: Crew, pilot: PilotJob, why: str) -> None:
+        log.warning("pilot %s is cancelled: %s", pilot.key, why)
+        if pilot.native_id:
+            crew.pilots.cancel(pilot.key)
+        with self._runtime.ledger.transaction() as tx:
+            leases.check(tx, self._runtime.lease)
+            ended = JobReport(pilot.key, JobState.CANCELLED, reason=why)
+            standby.report(tx, pilot.key, ended, self._runtime.clock.now())
 
     def _wanted(self, queue: str) -> tuple[int, str]:
         """How many pilots a queue shall have now, and why; written down when the number changes."""
@@ -151,13 +208,16 @@ class StandbyKeeper:
                     standby.report(tx, pilot.key, _timed(pilot, seen), self._runtime.clock.now())
             if seen is not None and seen.state.final:
                 log.info("pilot %s has ended (%s)", pilot.key, seen.reason or seen.state.lower())
-                self._bury(pilot)
+                self._close(pilot)
 
-    def _bury(self, pilot: PilotJob) -> None:
-        crew = self._scheduler.crews.get(pilot.queue)
-        for beat in crew.folder.look() if crew is not None else ():
-            if crew is not None and beat.job == pilot.key:
-                crew.folder.bury(beat.pilot)
+    def _close(self, pilot: PilotJob) -> None:
+        """Take the account that a pilot has left, and remove the directories of old ones."""
+        result = read_result(Path(pilot.directory), pilot.key)
+        facts = (result or {}).get("facts") or {}
+        if pilot.ready is not None and {"idle", "busy", "tasks"} <= facts.keys():
+            with self._runtime.ledger.transaction() as tx:
+                leases.check(tx, self._runtime.lease)
+                standby.heartbeat(tx, pilot.key, pilot.ready, facts["idle"], facts["busy"], facts["tasks"])
         keep = self._runtime.clock.now() - self._runtime.profile.keep_days * DAY
         for old in standby.ended_before(self._runtime.ledger.connection, keep):
             shutil.rmtree(old, ignore_errors=True)
@@ -177,7 +237,7 @@ def balance(pilots: list[PilotJob], count: int, settings: StandbySettings, now: 
     surplus = [pilot.key for pilot in lasting[count:]]
     ready = sum(pilot.ready is not None for pilot in lasting[:count])
     # The one that goes stays until the one that comes is ready.
-    ending = [pilot for pilot in pilots if leaves_soon(pilot)]
+    ending = sorted((pilot for pilot in pilots if leaves_soon(pilot)), key=lambda pilot: pilot.ready is not None)
     surplus += [pilot.key for pilot in ending[: max(0, len(ending) - max(0, count - ready))]]
     return surplus, max(0, count - len(lasting))
 

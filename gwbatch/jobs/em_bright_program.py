@@ -173,9 +173,9 @@ def answer(em_bright: Any, line: str) -> dict[str, Any]:
 
 
 def version() -> str:
-    from ligo import em_bright
+    from ligo.em_bright import __version__
 
-    return f"{PACKAGE} {em_bright.__version__}"
+    return f"{PACKAGE} {__version__}"
 
 
 def serve(folder: Path, path: str) -> None:

@@ -59,7 +59,7 @@ def report(tx: Transaction, key: str, seen: JobReport, now: float) -> None:
     finished = (seen.finished or now) if seen.state.final else None
     tx.execute(
         "UPDATE pilots SET state = ?, reason = ?, host = coalesce(nullif(?, ''), host), cores = coalesce(?, cores), "
-        "started = coalesce(?, started), finished = ? WHERE key = ? AND finished IS NULL",
+        "started = coalesce(started, ?), finished = ? WHERE key = ? AND finished IS NULL",
         (seen.state, seen.reason or None, seen.host, seen.cores, seen.started, finished, key),
     )
 
@@ -83,9 +83,10 @@ def open_pilots(tx: Transaction, queue: str = "") -> list[PilotJob]:
 
 
 def ended(tx: Transaction, queue: str, limit: int) -> list[PilotJob]:
-    """The pilots of a queue that ended last, the last one first."""
+    """The pilots of a queue that ended last by themselves, the last one first."""
     rows = tx.execute(
-        f"SELECT {_COLUMNS} FROM pilots WHERE finished IS NOT NULL AND queue = ? ORDER BY finished DESC LIMIT ?",
+        f"SELECT {_COLUMNS} FROM pilots WHERE finished IS NOT NULL AND queue = ? AND state <> 'CANCELLED' "
+        "ORDER BY finished DESC LIMIT ?",
         (queue, limit),
     ).fetchall()
     return [_pilot(row) for row in rows]
@@ -101,7 +102,8 @@ def failures_in_a_row(tx: Transaction, queue: str) -> tuple[int, float]:
     """Return how many of the last pilots have ended before they were ready, and when the last one did (Unix s)."""
     count, last = 0, 0.0
     for row in tx.execute(
-        "SELECT ready, finished FROM pilots WHERE queue = ? AND finished IS NOT NULL ORDER BY finished DESC LIMIT 20",
+        "SELECT ready, finished FROM pilots WHERE queue = ? AND finished IS NOT NULL AND state <> 'CANCELLED' "
+        "ORDER BY finished DESC LIMIT 20",
         (queue,),
     ):
         if row["ready"] is not None:
@@ -135,13 +137,13 @@ def wanted(tx: Transaction) -> dict[str, dict[str, Any]]:
     return {} if row is None else dict(json.loads(row["value"]))
 
 
-def costs(tx: Transaction, since: float, now: float) -> dict[str, Any]:
+def costs(tx: Transaction, queue: str, since: float, now: float) -> dict[str, Any]:
     """Seconds for which pilots have ``held`` nodes, and were ``busy`` and ``idle``, of those that ran after `since`."""
     row = tx.execute(
         "SELECT count(*) AS pilots, coalesce(sum(coalesce(finished, ?) - started), 0.0) AS held, "
         "coalesce(sum(busy), 0.0) AS busy, coalesce(sum(idle), 0.0) AS idle FROM pilots "
-        "WHERE started IS NOT NULL AND coalesce(finished, ?) > ?",
-        (now, now, since),
+        "WHERE queue = ? AND started IS NOT NULL AND coalesce(finished, ?) > ?",
+        (now, queue, now, since),
     ).fetchone()
     return dict(row)
 
@@ -173,12 +175,14 @@ def overview(tx: Transaction, now: float) -> dict[str, dict[str, Any]]:
 def demand(tx: Transaction, queue: str, kinds: list[str]) -> tuple[float | None, int]:
     """Return when a job that pilots take was last planned (Unix s), and how many wait in the batch system."""
     marks = ", ".join("?" * len(kinds))
-    row = tx.execute(
-        "SELECT max(created) AS last, coalesce(sum(state IN ('WAITING', 'QUEUED')), 0) AS waiting FROM jobs "
-        f"WHERE queue = ? AND kind IN ({marks})",
+    last = tx.execute(
+        f"SELECT created FROM jobs WHERE queue = ? AND kind IN ({marks}) ORDER BY rowid DESC LIMIT 1", (queue, *kinds)
+    ).fetchone()
+    (waiting,) = tx.execute(
+        f"SELECT count(*) FROM jobs WHERE state IN ('WAITING', 'QUEUED') AND queue = ? AND kind IN ({marks})",
         (queue, *kinds),
     ).fetchone()
-    return row["last"], int(row["waiting"])
+    return None if last is None else last["created"], int(waiting)
 
 
 def order(tx: Transaction, queue: str, pilots: int, until: float | None, by: str, now: float) -> None:
@@ -201,7 +205,7 @@ def ordered(tx: Transaction, queue: str, now: float) -> dict[str, Any] | None:
     return None if found is None or (found["until"] is not None and now >= found["until"]) else found
 
 
-def saved(tx: Transaction, since: float) -> dict[str, Any]:
+def saved(tx: Transaction, queue: str, since: float) -> dict[str, Any]:
     """What standby was worth: seconds from submission to the first instruction, cold and warm.
 
     Returns
@@ -212,8 +216,8 @@ def saved(tx: Transaction, since: float) -> dict[str, Any]:
     """
     rows = tx.execute(
         "SELECT native_id LIKE 'standby %' AS warm, started - submitted AS delay FROM jobs "
-        "WHERE queue = 'openmp' AND started IS NOT NULL AND submitted IS NOT NULL AND submitted > ?",
-        (since,),
+        "WHERE queue = ? AND started IS NOT NULL AND submitted IS NOT NULL AND submitted > ?",
+        (queue, since),
     ).fetchall()
     found: dict[str, Any] = {}
     for name, warm in (("cold", 0), ("warm", 1)):

@@ -82,7 +82,8 @@ def _with_standby(scheduler: Scheduler, profile: Profile, state: Path) -> Schedu
             raise ConfigError(f"Cannot have pilots for {queue!r}: there is no such queue. Take {' or '.join(QUEUES)}.")
     settings = profile.scheduler
     # Pilots of this machine are beside its jobs: one that waits must not take their cores.
-    here = LocalScheduler(state / "local-pilots", settings.cores, settings.python, job_environment(settings))
+    environment = job_environment(settings)
+    here = LocalScheduler(state / "local-pilots", settings.cores, settings.python, environment, waiters=True)
     crews = [_crew(queue, profile, state, scheduler, here) for queue in profile.standby]
     standby = StandbyScheduler(scheduler, crews)
     if isinstance(scheduler, LocalScheduler):

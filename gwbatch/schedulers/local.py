@@ -84,6 +84,8 @@ class LocalScheduler:
         What jobs get besides the few variables that every process needs.
     memory_mb : int
         How much memory running jobs may have asked for together, in MiB; 0: as much as they like.
+    waiters : bool
+        Its jobs only wait: all start at once, and no cores are counted.
     """
 
     name = "local"
@@ -95,12 +97,15 @@ class LocalScheduler:
         python: str = "",
         environment: Mapping[str, str] | None = None,
         memory_mb: int = 0,
+        *,
+        waiters: bool = False,
     ) -> None:
         self._index = index
         self._cores = cores or len(os.sched_getaffinity(0))
         self._python = python or sys.executable
         self._more = dict(environment or {})
         self._memory = memory_mb
+        self._waiters = waiters
         # Priorities of jobs that take this whole machine and are not ours: a pilot's, which keep to `is_free`.
         self.others: Callable[[], Sequence[int]] = lambda: ()
         self._lock = threading.RLock()
@@ -215,14 +220,14 @@ class LocalScheduler:
     def _start_what_fits(self) -> None:
         running = [entry for entry in self._entries.values() if entry.running]
         others = self.others()
-        free = 0 if others else self._cores - sum(entry.cores for entry in running)
+        free = (0 if others else self._cores) - sum(entry.cores for entry in running)
         used = sum(entry.memory for entry in running)
         waiting = [entry for entry in self._entries.values() if not entry.running and entry.exit_code is None]
         for entry in sorted(waiting, key=lambda entry: (-entry.priority, entry.order)):
             ahead = [*others, *(other.priority for other in running)]
             beside = free == 0 and entry.cores == 1 and all(entry.priority >= priority for priority in ahead)
             full = self._memory and running and used + entry.memory > self._memory
-            if full or (min(entry.cores, self._cores) > free and not beside):
+            if not self._waiters and (full or (min(entry.cores, self._cores) > free and not beside)):
                 return  # nothing overtakes: a plot never delays a sky map, but what is more urgent goes beside it
             try:
                 self._start(entry)

@@ -20,6 +20,7 @@ from gwbatch.ledger import in_force, standby
 from gwbatch.ledger.health import Limits, findings
 from gwbatch.ledger.report import report
 from gwbatch.model import JobRequest, JobState
+from gwbatch.schedulers.local import LocalScheduler
 from gwbatch.schedulers.simulated import SimulatedScheduler, Step
 from gwbatch.schedulers.standby import Crew, StandbyFolder, StandbyScheduler
 from tests.integration.rig import Rig
@@ -66,6 +67,10 @@ class Yard:
     @property
     def leaving(self) -> list[str]:
         return list(json.loads((self.folder.path / "orders.json").read_text())["leave"])
+
+    @property
+    def beats(self) -> int:
+        return int(json.loads((self.folder.path / "orders.json").read_text())["beat"])
 
     def pilots(self) -> list[str]:
         return [one.key for one in standby.open_pilots(self.rig.ledger.connection)]
@@ -170,6 +175,71 @@ def test_a_job_goes_cold_while_all_pilots_are_busy(yard: Yard, tmp_path: Path) -
     request = JobRequest("G1/localize/1", "localize", "openmp", tmp_path)
     assert not yard.scheduler.submit(request).startswith("standby")
     assert list((yard.folder.path / "inbox").iterdir()) == []
+
+
+def test_pilots_here_and_pilots_on_the_cluster_are_not_mistaken_for_each_other(yard: Yard, tmp_path: Path) -> None:
+    here = LocalScheduler(tmp_path / "here", 1, waiters=True)
+    folder = StandbyFolder(tmp_path / "light", lambda: yard.rig.clock.now())
+    light = Crew("general", folder, "folder", None, frozenset(["em-bright"]), 0.05, 5.0, here)
+    scheduler = StandbyScheduler(yard.batch, [yard.scheduler.crews["openmp"], light])
+    request = JobRequest("standby/openmp/1", "standby", "openmp", tmp_path)
+    yard.batch.submit(request)
+    yard.rig.clock.advance(6)
+    reports = scheduler.poll_pilots(["standby/openmp/1", "standby/general/1"])
+    assert reports["standby/openmp/1"].state is JobState.RUNNING
+    assert reports["standby/general/1"].state is JobState.LOST  # this machine never had it
+
+
+def test_a_pilot_that_waits_or_hangs_is_cancelled_and_one_that_nobody_counts_leaves(yard: Yard) -> None:
+    yard.keep(StandbyPolicy(pilots=2))
+    yard.step()
+    yard.step(6)
+    yard.beat("standby/openmp/1")
+    yard.beat("standby/openmp/9")  # of an earlier ledger
+    yard.step()
+    assert yard.leaving == ["standby/openmp/9"]
+    for _ in range(5):
+        yard.step(100)
+        yard.beat("standby/openmp/1")
+    assert "standby/openmp/2" not in yard.pilots()  # it never said that it lives
+    yard.batch.script = lambda request: (Step(0, JobState.QUEUED),)
+    yard.keep(StandbyPolicy(pilots=3))
+    yard.step()
+    assert len(yard.pilots()) == 2
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    assert yard.pilots() == ["standby/openmp/1"]
+    assert standby.failures_in_a_row(yard.rig.ledger.connection, "openmp") == (0, 0.0)
+
+
+def test_a_pilot_that_cannot_be_submitted_drives_nobody_away(yard: Yard) -> None:
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    yard.step(6)
+    yard.beat("standby/openmp/1")
+    yard.step()
+    yard.batch.reachable = False
+    yard.keep(StandbyPolicy(pilots=2))
+    before = yard.beats
+    for _ in range(5):
+        yard.step()
+    assert yard.beats >= before + 5
+    yard.batch.reachable = True
+    yard.step(60)
+    yard.step(60)
+    assert len(yard.batch.submissions) == 2
+
+
+def test_a_retry_avoids_the_pilot_of_the_bad_node_and_an_unsure_one_goes_the_way_it_went(
+    yard: Yard, tmp_path: Path
+) -> None:
+    yard.beat("standby/openmp/1")
+    job = JobRequest("G1/localize/2", "localize", "openmp", tmp_path, avoid=("n1.cluster",))
+    free = yard.scheduler._free(yard.scheduler.crews["openmp"], job)
+    assert free == []
+    assert yard.scheduler._free(yard.scheduler.crews["openmp"], replace(job, avoid=()))
+    assert yard.scheduler.find([job.key]) == {}
+    assert not yard.scheduler.submit(replace(job, avoid=())).startswith("standby")
 
 
 # ---- the commands -----------------------------------------------------------------------------------------------

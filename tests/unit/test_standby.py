@@ -123,7 +123,7 @@ def test_node_seconds_are_those_of_the_batch_system(ledger: Ledger) -> None:
         standby.heartbeat(tx, first, NOON + 26.0, 10.0, 5.0, 1)  # an older one, read late
         ended = JobReport(first, JobState.DONE, started=NOON + 20.0, finished=NOON + 740.0)
         standby.report(tx, first, ended, NOON + 750)
-    costs = standby.costs(ledger.connection, NOON - 1, NOON + 9000)
+    costs = standby.costs(ledger.connection, "openmp", NOON - 1, NOON + 9000)
     assert costs == {"pilots": 1, "held": 720.0, "busy": 90.0, "idle": 600.0}
     assert standby.node_hours(ledger.connection, "openmp", NOON + 750) == pytest.approx(0.2)
     assert standby.node_hours(ledger.connection, "openmp", NOON + 740 + 86400) == 0.0

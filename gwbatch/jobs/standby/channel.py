@@ -96,19 +96,25 @@ class FolderChannel:
             if not mine.exists():
                 return None
         self._answer(name, taken=True)
-        return decoded(mine.read_bytes(), Task)
+        try:
+            return decoded(mine.read_bytes(), Task)
+        except OSError:
+            return None  # revoked already, or nobody can read it: who offered it gives it to somebody else
 
     def holds(self, name: str, pilot: str) -> bool:
-        return self._claim(name, pilot).exists()
+        try:
+            return self._claim(name, pilot).exists()
+        except OSError:
+            return True  # silence is no answer
 
     def fetch(self, name: str, task: Task) -> Path:
         return Path(task.directory)
 
     def deliver(self, name: str, task: Task, pilot: str) -> None:
         # Never made anew: one that is gone was taken away.
-        with contextlib.suppress(FileNotFoundError), self._claim(name, pilot).open("r+b") as claim:
-            claim.truncate()
+        with contextlib.suppress(OSError), self._claim(name, pilot).open("r+b") as claim:
             claim.write(msgspec.json.encode(task))
+            claim.truncate()
 
     def beat(self, beat: Beat) -> None:
         # In place: a network file system sees new contents at once, a new file of the same name perhaps not.

@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from gwbatch.errors import ConfigError
 from gwbatch.jobs.result import NAME
 from gwbatch.jobs.standby.channel import ChannelDown
 from gwbatch.jobs.standby.layout import INBOX, ORDERS, PILOTS, TAKEN, Beat, Orders, Task, decoded, is_task
 
 LOOK_EVERY = 0.05  # s between two looks into the inbox
-ANSWER = 20.0  # s for one call: the client itself waits for ever on a connection that was closed
+# s for one call, and for a file: the client itself waits for ever on a connection that was closed
+ANSWER, TRANSFER = 5.0, 60.0
 MODE = 0o600
 
 T = TypeVar("T")
@@ -36,6 +38,8 @@ class ChirpChannel:
     socket = ""
 
     def __init__(self, folder: str) -> None:
+        if not os.environ.get("_CONDOR_CHIRP_CONFIG"):
+            raise ConfigError("Cannot reach the submit node from here: the pool gives jobs no chirp (ENABLE_CHIRP).")
         self._folder = folder
         self._client: Any = None
         self._scratch = Path(os.environ.get("_CONDOR_SCRATCH_DIR", ".")).resolve()
@@ -62,7 +66,10 @@ class ChirpChannel:
         except ChannelDown:
             if not self.holds(name, pilot):  # the answer was lost, or the question
                 return None
-        return decoded(self._read(mine), Task)
+        try:
+            return decoded(self._read(mine), Task)
+        except FileNotFoundError:
+            return None  # revoked already
 
     def holds(self, name: str, pilot: str) -> bool:
         from htcondor2.htchirp import HTChirp
@@ -83,11 +90,13 @@ class ChirpChannel:
 
     def deliver(self, name: str, task: Task, pilot: str) -> None:
         folder = self._work / name
-        if self.holds(name, pilot):
-            # The result comes last, and says the checksums of the others.
-            for file in ("stdout", "stderr", "started.json", *(one for one in task.outputs if one != NAME), NAME):
+        # The result comes last, and says the checksums of the others.
+        files = ("stdout", "stderr", "started.json", *(one for one in task.outputs if one != NAME), NAME)
+        with contextlib.suppress(FileNotFoundError):  # nobody wants it any more: its directory is gone
+            for file in files if self.holds(name, pilot) else ():
                 if (folder / file).is_file():
                     self._bring(folder / file, f"{task.directory}/{file}")
+        if self.holds(name, pilot):
             self._write(self._claim(name, pilot), msgspec.json.encode(task))
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -95,11 +104,9 @@ class ChirpChannel:
         self._write(self._at(PILOTS, f"{beat.pilot}.json"), msgspec.json.encode(beat))
 
     def orders(self) -> Orders | None:
-        from htcondor2.htchirp import HTChirp
-
         try:
             return decoded(self._read(self._at(ORDERS)), Orders)
-        except HTChirp.DoesntExist:
+        except FileNotFoundError:
             return None
 
     def close(self, pilot: str) -> None:
@@ -120,7 +127,7 @@ class ChirpChannel:
         return local.read_bytes()
 
     def _fetch(self, path: str, local: Path) -> None:
-        self._call(lambda chirp: chirp.fetch(path, str(local)))
+        self._transfer(lambda chirp: chirp.fetch(path, str(local)), path)
 
     def _write(self, path: str, data: bytes) -> None:
         local = self._scratch / ".write"
@@ -139,14 +146,22 @@ class ChirpChannel:
                 chirp.truncate(f"{path}.part", 0)
             chirp.rename(f"{path}.part", path)
 
-        self._call(bring)
+        self._transfer(bring, path)
 
-    def _call(self, ask: Callable[[Any], T]) -> T:
+    def _transfer(self, ask: Callable[[Any], Any], path: str) -> None:
+        from htcondor2.htchirp import HTChirp
+
+        try:
+            self._call(ask, TRANSFER)
+        except HTChirp.DoesntExist as error:
+            raise FileNotFoundError(f"{path} is not there") from error
+
+    def _call(self, ask: Callable[[Any], T], seconds: float = ANSWER) -> T:
         """Ask once; the connection is made anew after any failure but a plain no."""
         from htcondor2.htchirp import HTChirp
 
         before = signal.signal(signal.SIGALRM, _too_late)
-        signal.setitimer(signal.ITIMER_REAL, ANSWER)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             if self._client is None:
                 client = HTChirp()
@@ -167,4 +182,4 @@ class ChirpChannel:
 
 
 def _too_late(*_: object) -> None:
-    raise TimeoutError(f"no answer in {ANSWER:g} s")
+    raise TimeoutError("no answer in time")

@@ -88,6 +88,7 @@ class Pilot:
         self.name = pilot_name(job, time.time())
         self._children: dict[int, _Child] = {}
         self._by_name: dict[str, int] = {}
+        self._claimed: dict[str, Task] = {}  # not begun yet
         self._leaving = ""
         self._beat = self._done = 0
         self._idle = self._busy = 0.0
@@ -101,15 +102,17 @@ class Pilot:
         preload(self._settings.kinds, self._settings.parameters)
         self._ready = time.time()
         begun = self._heard = self._accounted = self._last_task = time.monotonic()
-        while not (self._leaving and not self._children):
+        while not (self._leaving and not self._children and not self._claimed):
             try:
                 self._account()
                 self._reap()
                 self._report()
                 self._look_at_orders()
                 self._leave_if_due(begun)
+                for name in list(self._claimed):
+                    self._begin(name)
                 self._take_what_is_offered()
-            except ChannelDown as error:
+            except (ChannelDown, OSError) as error:
                 log.warning("%s", error)
                 self._look_again_later()
         self._channel.close(self.name)
@@ -118,7 +121,7 @@ class Pilot:
     # ---- tasks ----------------------------------------------------------------------------------------------------
 
     def _room(self) -> int:
-        return 0 if self._leaving else max(0, self._settings.room - len(self._children))
+        return 0 if self._leaving else max(0, self._settings.room - len(self._children) - len(self._claimed))
 
     def _take_what_is_offered(self) -> None:
         wait = BUSY_WAIT if self._children else IDLE_WAIT
@@ -139,18 +142,27 @@ class Pilot:
 
     def _take(self, name: str) -> None:
         task = self._channel.claim(name, self.name)
-        if task is None:
-            return
-        hit("pilot.claimed")
+        if task is not None:
+            hit("pilot.claimed")
+            self._claimed[name] = task
+            self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        """Fork the child of a claimed task, once its inputs are here; tried again while the channel is down."""
+        task = self._claimed[name]
         try:
             folder = self._channel.fetch(name, task)
+            process = os.fork()
+        except ChannelDown:
+            raise
         except OSError as error:
-            self._channel.deliver(name, _ended(task, f"its inputs did not come: {error}"), self.name)
+            self._channel.deliver(name, _ended(task, f"it could not be begun: {error}"), self.name)
+            del self._claimed[name]
             return
-        process = os.fork()
         if process == 0:
             _be_child(folder)
         hit("pilot.forked")
+        del self._claimed[name]
         self._children[process] = _Child(task, time.time(), folder)
         self._by_name[name] = process
         self._next_beat = float("-inf")
@@ -185,6 +197,7 @@ class Pilot:
                 os.kill(process, signal.SIGKILL)
         self._beat += 1
         started = {name: self._children[process].started for name, process in self._by_name.items()}
+        started |= dict.fromkeys(self._claimed, time.time())
         self._channel.beat(
             Beat(
                 self.name, self._job, self._beat, started, self._room(), bool(self._leaving),
@@ -206,6 +219,8 @@ class Pilot:
             self._leave("not wanted any more")
 
     def _leave_if_due(self, begun: float) -> None:
+        if self._leaving:
+            return
         now, settings = time.monotonic(), self._settings
         idle = 0.0 if self._children else now - self._last_task
         for limit, spent, why in (
@@ -218,8 +233,8 @@ class Pilot:
                 self._leave(why)
 
     def _leave(self, why: str) -> None:
-        self._leaving = self._leaving or why
-        self._next_beat = float("-inf")
+        if not self._leaving:
+            self._leaving, self._next_beat = why, float("-inf")
 
     def _look_again_later(self) -> None:
         """The channel is down: children go on, and so does the time after which an orphan leaves."""
@@ -230,6 +245,7 @@ class Pilot:
                 os.kill(child, signal.SIGKILL)
             self._children.clear()
             self._by_name.clear()
+            self._claimed.clear()
 
     def _account(self) -> None:
         now = time.monotonic()
@@ -259,9 +275,11 @@ def _be_child(folder: Path) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(code)
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+        finally:
+            os._exit(code)
 
 
 def _forget_randomness() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -50,11 +49,6 @@ class SrunBell:
     def __init__(self, settings: SchedulerSettings) -> None:
         self._python = settings.python or "python3"
 
-    @property
-    def works(self) -> bool:
-        """Whether there is an srun to ring with."""
-        return shutil.which("srun") is not None
-
     def ring(self, pilot: Beat, name: str, seconds: float) -> None:
         command = [
             "srun", f"--jobid={pilot.batch_id}", "--overlap", "--nodes=1", "--ntasks=1", "--cpus-per-task=1", "--mem=0",
@@ -67,7 +61,7 @@ class SrunBell:
                 stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         except OSError:
-            return  # no srun here: the hedge has it submitted, and 'gwbatch check' says so
+            return  # no srun here: the job is submitted
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +29,7 @@ from gwbatch.private import private_folder
 from gwbatch.schedulers.base import SchedulerBusy
 
 T = TypeVar("T")
+STALL = 5.0  # s between two looks, above which nobody has listened
 KEEP_REVOKED = 7 * 86400.0  # s
 
 
@@ -44,12 +47,15 @@ class StandbyFolder:
         for name in FOLDERS:
             private_folder(path / name)
         self._clock = clock
+        self._lock = threading.RLock()
+        self._looked = clock()
         self._heard: dict[str, tuple[Beat, float]] = {}  # pilot: its last heartbeat, and when that was new
         orders = self._read(ORDERS, Orders)
         self._orders = orders or Orders(0)
         # What a dispatcher that was killed has left: `find` is asked before it is offered again.
         for left in (path / INBOX).glob("*"):
-            self.withdraw(left.name)
+            with contextlib.suppress(SchedulerBusy):  # nothing of ours
+                self.withdraw(left.name)
         for old in (path / REVOKED).glob("*"):
             if time.time() - old.stat().st_mtime > KEEP_REVOKED:
                 old.unlink(missing_ok=True)
@@ -117,31 +123,37 @@ class StandbyFolder:
 
     def look(self) -> list[Beat]:
         """Read all heartbeats; those of pilots that have left are forgotten."""
-        now, present = self._clock(), set[str]()
-        for file in (self.path / PILOTS).glob("*.json"):
-            beat = self._read(f"{PILOTS}/{file.name}", Beat)
-            present.add(file.stem)
-            before = self._heard.get(file.stem)
-            if beat is not None and (before is None or before[0].beat != beat.beat):
-                self._heard[file.stem] = (beat, now)
-        for pilot in set(self._heard) - present:
-            del self._heard[pilot]
-        return [beat for beat, _ in self._heard.values()]
+        with self._lock:
+            present = set[str]()
+            for file in (self.path / PILOTS).glob("*.json"):
+                beat = self._read(f"{PILOTS}/{file.name}", Beat)
+                present.add(file.stem)
+                before = self._heard.get(file.stem)
+                if beat is not None and (before is None or before[0].beat != beat.beat):
+                    self._heard[file.stem] = (beat, self._clock())
+            gap, self._looked = self._clock() - self._looked, self._clock()
+            if gap > STALL:  # nobody has listened meanwhile: that was not their silence
+                self._heard = {pilot: (beat, min(at + gap, self._looked)) for pilot, (beat, at) in self._heard.items()}
+            self._heard = {pilot: heard for pilot, heard in self._heard.items() if pilot in present}
+            return [beat for beat, _ in self._heard.values()]
 
     def silence(self, pilot: str) -> float | None:
-        """Seconds since a pilot's heartbeat was new; None when it has left."""
-        heard = self._heard.get(pilot)
-        return None if heard is None else self._clock() - heard[1]
+        """Seconds from a pilot's newest heartbeat to the last look; None when it has left."""
+        with self._lock:
+            heard = self._heard.get(pilot)
+            return None if heard is None else self._looked - heard[1]
 
     def last_beat(self, pilot: str) -> Beat | None:
         """The last heartbeat of a pilot that has not left."""
-        heard = self._heard.get(pilot)
-        return None if heard is None else heard[0]
+        with self._lock:
+            heard = self._heard.get(pilot)
+            return None if heard is None else heard[0]
 
     def bury(self, pilot: str) -> None:
         """Remove the heartbeat of a pilot that is known to have ended."""
-        (self.path / PILOTS / f"{pilot}.json").unlink(missing_ok=True)
-        self._heard.pop(pilot, None)
+        with self._lock:
+            (self.path / PILOTS / f"{pilot}.json").unlink(missing_ok=True)
+            self._heard.pop(pilot, None)
 
     def order(self, leave: list[str]) -> None:
         """Say that the dispatcher lives, and which pilots' jobs shall leave."""

@@ -97,6 +97,7 @@ class StandbyScheduler:
         self._pilot_reports: dict[str, JobReport] = {}
         self._looked = float("-inf")
         self._polling = threading.Lock()
+        self._uncertain: set[str] = set()
         for crew in crews:
             for name, pilot, task in crew.folder.claims():
                 self._adopt(crew, name, pilot, task)
@@ -105,11 +106,13 @@ class StandbyScheduler:
 
     def submit(self, request: JobRequest) -> str:
         crew = self.crews.get(request.queue)
-        if crew is not None and request.kind in crew.kinds:
+        if crew is not None and request.kind in crew.kinds and request.key not in self._uncertain:
             warm = self._hand_over(crew, request)
             if warm is not None:
                 return f"standby {warm.pilot}"
-        return self._inner.submit(request)
+        native_id = self._inner.submit(request)
+        self._uncertain.discard(request.key)
+        return native_id
 
     def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
         self._look()
@@ -117,6 +120,8 @@ class StandbyScheduler:
             self._look_for(key)
         warm = {key: self._report(self._warm[key]) for key in keys if key in self._warm}
         rest = [key for key in keys if key not in warm]
+        # Their first submission may still turn up in the batch system, which knows what to do with two of one key.
+        self._uncertain.update(rest)
         return {**(self._inner.find(rest) if rest else {}), **warm}
 
     def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
@@ -125,11 +130,14 @@ class StandbyScheduler:
             warm = {key: self._warm[key] for key in keys if key in self._warm}
             self._cold = [key for key in keys if key not in warm]
         cold = self._poll_inner() if self._cold or self._shared_pilots() else {}
+        asked = list(self._cold)
+        with self._lock:
+            self._cold = [key for key in asked if key not in cold or not cold[key].state.final]
         told = {key: self._report(one) for key, one in warm.items()}
         for one in warm.values():
             one.asked = time.monotonic()
         self._tidy()
-        return {**{key: cold[key] for key in self._cold if key in cold}, **told}
+        return {**{key: cold[key] for key in asked if key in cold}, **told}
 
     def cancel(self, key: str) -> None:
         self._look_for(key)
@@ -155,14 +163,19 @@ class StandbyScheduler:
 
     def poll_pilots(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
         """What is known of the pilots' own jobs.  The inner scheduler is asked for them and all others at once."""
+        of_crew = {
+            crew.queue: [key for key in keys if key.startswith(f"standby/{crew.queue}/")] for crew in self._all()
+        }
         with self._lock:
-            self._pilot_keys = list(keys)
+            self._pilot_keys = [
+                key for crew in self._all() if crew.pilots is self._inner for key in of_crew[crew.queue]
+            ]
         self._look()
         self._tidy()
         self._poll_inner()
-        for crew in self.crews.values():
+        for crew in self._all():
             if crew.pilots is not self._inner:
-                self._pilot_reports.update(crew.pilots.poll(keys))
+                self._pilot_reports.update(crew.pilots.poll(of_crew[crew.queue]))
         return {key: self._pilot_reports[key] for key in keys if key in self._pilot_reports}
 
     def _poll_inner(self) -> Mapping[str, JobReport]:
@@ -177,6 +190,9 @@ class StandbyScheduler:
     def _shared_pilots(self) -> bool:
         return any(crew.pilots is self._inner for crew in self.crews.values()) and bool(self._pilot_keys)
 
+    def _all(self) -> list[Crew]:
+        return [*self.crews.values()]
+
     def _schedulers(self) -> list[Scheduler]:
         found = [self._inner]
         found += [crew.pilots for crew in self.crews.values() if all(crew.pilots is not one for one in found)]
@@ -190,8 +206,12 @@ class StandbyScheduler:
             known = self._warm.get(request.key)
         if known is not None:
             return known
-        free = self._free(crew)
-        if not free or not crew.is_free():
+        try:
+            free = self._free(crew, request)
+            if not free or not crew.is_free():
+                return None
+        except Exception:
+            log.exception("cannot look for a free pilot, so job %s is submitted", request.key)
             return None
         name = task_name(request.key)
         files = list(request.inputs), list(request.outputs)
@@ -200,10 +220,11 @@ class StandbyScheduler:
         try:
             crew.folder.offer(name, task)
         except OSError as error:
+            # It may be there all the same, so it is taken back as any other.
             log.warning("job %s cannot be offered to pilots (%s), so it is submitted", request.key, error)
-            return None
-        hit("standby.offered")
-        self._tell(crew, free, name)
+        else:
+            hit("standby.offered")
+            self._tell(crew, free, name)
         if crew.folder.withdraw(name):
             log.warning("job %s: no pilot took it within %g s, so it is submitted", request.key, crew.hedge)
             return None
@@ -211,14 +232,17 @@ class StandbyScheduler:
         pilot = next((beat.pilot for beat in free if crew.folder.has_claimed(name, beat.pilot)), None)
         return self._adopt(crew, name, pilot, task) if pilot else self._look_for(request.key)
 
-    def _free(self, crew: Crew) -> list[Beat]:
+    def _free(self, crew: Crew, request: JobRequest) -> list[Beat]:
         """Pilots that live and have room, those with the most of it first.
 
         We may know of a task's end sooner than the next heartbeat says it.
         """
         with self._lock:
             over = {warm.name for warm in self._warm.values() if warm.outcome is not None}
-            beats = [beat for beat in crew.folder.look() if not beat.leaving]
+            avoid = {host.partition(".")[0] for host in request.avoid}
+            beats = [
+                beat for beat in crew.folder.look() if not beat.leaving and beat.host.partition(".")[0] not in avoid
+            ]
             room = {beat.pilot: beat.room + len(over & beat.tasks.keys()) for beat in beats}
             fresh = [beat for beat in beats if (crew.folder.silence(beat.pilot) or 0.0) <= crew.silence]
         return sorted((beat for beat in fresh if room[beat.pilot]), key=lambda beat: -room[beat.pilot])
@@ -301,7 +325,7 @@ class StandbyScheduler:
         return _told(warm, beat, JobState.FAILED, f"in a pilot: {claim.ended}")
 
     def _of_silent_pilot(self, warm: _Warm, beat: Beat | None, silence: float | None) -> JobReport:
-        """Silence is no answer: the batch system is asked first, and waited for as long as the channel may be down."""
+        """Its task goes to another attempt: at worst that costs work, for what it delivers later counts for nothing."""
         job = self._pilot_reports.get(beat.job) if beat is not None else None
         if silence is None:
             return self._revoked(warm, beat, "its pilot has left")
