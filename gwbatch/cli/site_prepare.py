@@ -45,12 +45,13 @@ def em_bright(folder: Path, models: Path | None, python: str, as_json: bool) -> 
       [annotation.made_by]
       "em_bright.json" = "em-bright-classifier"
     """
+    from gwbatch import children
     from gwbatch.errors import ConfigError
     from gwbatch.jobs import em_bright_classifier as classifier
 
     folder = folder.absolute()
     if not (folder / "bin" / "python").exists():
-        _run([python, "-m", "venv", str(folder)], "make an environment")
+        _run(children.python("venv", str(folder), interpreter=python), "make an environment")
     _tell(f"Packages go into {folder}; this takes a minute")
     _run(
         [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", str(REQUIREMENTS)],
