@@ -116,8 +116,10 @@ class StandbyKeeper:
         settings, resources = self._settings(crew.queue), self._runtime.profile.resources(crew.queue)
         if pilot.state == JobState.HELD:
             return f"it was held: {pilot.reason}"
+        if pilot.state in (JobState.WAITING, JobState.QUEUED):
+            return "not wanted any more" if surplus and pilot.ready is None else ""
         if pilot.state != JobState.RUNNING:
-            return "not wanted any more" if surplus else ""
+            return ""  # no answer is no reason
         if pilot.started is not None and now - pilot.started > settings.lifetime + resources.run_deadline:
             return "it has not left at its end"
         if self._is_silent(crew, pilot, now):

@@ -212,6 +212,24 @@ def test_a_pilot_that_waits_or_hangs_is_cancelled_and_one_that_nobody_counts_lea
     assert standby.failures_in_a_row(yard.rig.ledger.connection, "openmp") == (0, 0.0)
 
 
+def test_a_pilot_is_not_cancelled_because_the_batch_system_is_silent(yard: Yard) -> None:
+    yard.batch.script = lambda request: (*ENDLESS, Step(10, JobState.UNKNOWN, "slurmctld does not answer"))
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    yard.step(6)
+    yard.beat("standby/openmp/1")
+    yard.step()
+    yard.step(10)
+    (pilot,) = standby.open_pilots(yard.rig.ledger.connection)
+    assert pilot.state == JobState.UNKNOWN
+    yard.beat(pilot.key)
+    yard.keep(StandbyPolicy())
+    for _ in range(3):
+        yard.step()
+    assert yard.pilots() == ["standby/openmp/1"]
+    assert yard.leaving == ["standby/openmp/1"]  # it is asked, and may end what it has begun
+
+
 def test_a_pilot_that_cannot_be_submitted_drives_nobody_away(yard: Yard) -> None:
     yard.keep(StandbyPolicy(pilots=1))
     yard.step()
