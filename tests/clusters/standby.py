@@ -127,9 +127,16 @@ class StandbyPlays:
         report = stage.until(warm, JobState.DONE)
         assert report.host == pilot.host
         assert not stage.is_warm(cold)
-        left = [sorted(one.name for one in request.directory.iterdir() if one.is_file()) for request in (cold, warm)]
-        left = [[name for name in names if not name.startswith(("_condor", "."))] for names in left]
-        assert set(left[0]) == set(left[1]) - {"started.json"} | (set(left[0]) & {"started.json"})
+        cold_files, warm_files = (
+            {
+                one.name
+                for one in request.directory.iterdir()
+                if one.is_file() and not one.name.startswith(("_condor", "."))
+            }
+            - {"started.json"}  # HTCondor brings it home for a pilot only
+            for request in (cold, warm)
+        )
+        assert cold_files == warm_files
         told = [json.loads((request.directory / "result.json").read_text()) for request in (cold, warm)]
         assert list(told[0]) == list(told[1])
         for name in ("kind", "error", "versions", "outputs", "omp_num_threads"):
