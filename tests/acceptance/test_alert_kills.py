@@ -88,7 +88,11 @@ def wait_for(notices: int, stage: Stage, ledger: Ledger) -> None:
             return
         time.sleep(0.05)
     rows = [dict(row) for row in ledger.read("SELECT kind, state, reason FROM public_notices")]
-    raise AssertionError(f"{rows}\n{(stage.folder / 'dispatcher.log').read_text()[-4000:]}")
+    undone = [
+        dict(row)
+        for row in ledger.read("SELECT key, state, attempts, error, started FROM effects WHERE state <> 'done'")
+    ]
+    raise AssertionError(f"{rows}\n{undone}\n{(stage.folder / 'dispatcher.log').read_text()[-4000:]}")
 
 
 def in_gracedb(client: Any, sid: str) -> dict[str, Any]:
