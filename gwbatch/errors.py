@@ -87,6 +87,7 @@ _EXTRAS = {
     "sandbox": ("starlette", "uvicorn", "multipart", "python_multipart"),
     "console": ("prometheus_client", "anyio"),
     "htcondor": ("htcondor2", "classad2"),
+    "mpi": ("mpi4py",),
 }
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "deploy": ("deploy", "Run dispatcher and console as jobs of the batch system."),
     "dag": ("dag", "Write the annotation of events as a DAG for a cluster."),
     "alerts": ("alerts", "List and show public notices; send, withhold, stop them."),
+    "campaign": ("campaign", "Localize thousands of events over many nodes."),
     "mdc": ("mdc", "Upload mock events, and see whether they go all the way."),
     "superevent": ("superevent", "List and show superevents; annotate again, choose the preferred event."),
     "external": ("external", "List and show external events; announce one, give one a sky map."),

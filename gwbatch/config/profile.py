@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from gwbatch.config.alerts import AlertSettings
+from gwbatch.config.campaign import CampaignSite
 from gwbatch.config.merge import Origins, merge, note
 from gwbatch.config.policy import read_toml
 from gwbatch.config.resources import resource_directory
@@ -316,6 +317,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     standby : dict
         Queues whose jobs may go to pilots, and how those are run; how many there are, the policy says.
+    campaign : CampaignSite
+        Campaigns: how they use a node, and what their batch jobs ask for.
     plugins : list of str
         Modules that declare handlers and jobs.
     plugin_folders : list of str
@@ -334,6 +337,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alerts: AlertSettings = AlertSettings()
     queues: dict[str, Resources] = {}
     standby: dict[str, StandbySettings] = {}
+    campaign: CampaignSite = CampaignSite()
     effect_workers: int = 8
     general_workers: int = 2
     keep_days: float = 7.0

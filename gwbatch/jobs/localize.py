@@ -21,14 +21,13 @@ def localize(work: Work) -> dict[str, Any]:
     Parameters of the annotation: ``f_low`` (Hz), ``waveform`` (a template name, or ``auto``), ``graceid``.
     Writes the probability density per steradian and the distance parameters (Mpc) as a multi-order map.
     """
-    offline_astropy()
-    from ligo.skymap.bayestar import localize as bayestar
     from ligo.skymap.io import fits
 
     coinc = work.inputs["coinc.xml"]
     event = read_event(coinc, work.inputs.get("psd.xml.gz", coinc))
-    waveform = choose_waveform(event, str(work.parameters.get("waveform", "auto")))
-    skymap = bayestar(event, waveform=waveform, f_low=float(work.parameters.get("f_low", 15.0)))
+    skymap, waveform = localized(
+        event, str(work.parameters.get("waveform", "auto")), float(work.parameters.get("f_low", 15.0))
+    )
     if work.parameters.get("graceid"):
         skymap.meta["objid"] = work.parameters["graceid"]
     fits.write_sky_map(str(work.output), skymap, moc=True)
@@ -44,6 +43,23 @@ def localize(work: Work) -> dict[str, Any]:
         if waveform != PHENOMENOLOGICAL or work.parameters.get("waveform") == waveform
         else {**facts, "note": NOTE}
     )
+
+
+def localized(event: Any, waveform: str = "auto", f_low: float = 15.0, **options: Any) -> tuple[Any, str]:
+    """Return the sky map of an event as an astropy table, and the template that was used.
+
+    Parameters
+    ----------
+    f_low : float
+        Hz.
+    options : dict
+        More arguments of ``ligo.skymap.bayestar.localize``.
+    """
+    offline_astropy()
+    from ligo.skymap.bayestar import localize as bayestar
+
+    chosen = choose_waveform(event, waveform)
+    return bayestar(event, waveform=chosen, f_low=f_low, **options), chosen
 
 
 def credible_area(uniq: Any, density: Any, level: float) -> float:

@@ -21,6 +21,7 @@ from gwbatch.failpoints import hit
 from gwbatch.jobs import result
 from gwbatch.jobs.catalogue import Work, computation
 from gwbatch.jobs.directory import REQUEST
+from gwbatch.jobs.science import without_mpi
 from gwbatch.plugins import import_plugins
 
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
@@ -46,6 +47,7 @@ def run_directory(directory: Path) -> int:
     SIGTERM ends it with a ``result.json`` that says so.
     """
     signal.signal(signal.SIGTERM, _end)
+    without_mpi()
     request = json.loads((directory / REQUEST).read_text())
     import_plugins(request.get("plugins", []), request.get("plugin_folders", []))
     return run(

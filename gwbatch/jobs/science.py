@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
+
+
+def without_mpi() -> None:
+    """Have nothing that is imported from here on start MPI, as BAYESTAR's imports would where mpi4py is installed.
+
+    Without a library mpi4py ends the import, and in a child of an MPI rank the library aborts, crashes or hangs.
+    """
+    sys.modules.setdefault("mpi4py", None)  # type: ignore[arg-type]
 
 
 def offline_astropy() -> None:

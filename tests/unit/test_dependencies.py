@@ -19,12 +19,13 @@ DISTRIBUTIONS = {
     "prometheus_client": "prometheus-client", "htcondor2": "htcondor", "classad2": "htcondor",
     "igwn_gwalert_schema": "igwn-gwalert-schema", "ligo.gracedb": "ligo-gracedb", "ligo.skymap": "ligo.skymap",
     "ligo.p_astro": "p_astro", "ligo_cgmi": "ligo-cgmi", "igwn_ligolw": "igwn-ligolw", "lal": "lalsuite",
-    "lalsimulation": "lalsuite", "ligo.followup_advocate": "ligo-followup-advocate",
+    "lalsimulation": "lalsuite", "lalinspiral": "lalsuite", "ligo.followup_advocate": "ligo-followup-advocate",
     "ligo.em_bright": "ligo.em-bright",
 }  # fmt: skip
 # Where each extra may be imported; everything else is what every installation has.
 PLACES = {
-    "science": ("jobs/", "demo/"), "alerts": ("alerts/", "circulars.py", "detchar/", "demo/"),
+    "science": ("jobs/", "demo/", "campaigns/"), "mpi": ("campaigns/ranks.py",),
+    "alerts": ("alerts/", "circulars.py", "detchar/", "demo/"),
     "sandbox": ("sandbox/", "demo/"), "console": ("console/", "metrics/"),
     "htcondor": ("schedulers/htcondor/", "jobs/standby/chirp.py"), "slurm": ("schedulers/slurm/",),
 }  # fmt: skip
@@ -74,7 +75,7 @@ def test_everything_imported_is_declared(path: Path) -> None:
 def test_everything_declared_is_used(extra: str) -> None:
     """But for what others need silently, as the comment beside it says."""
     used = set().union(*(imported(path) for path in (ROOT / "gwbatch").rglob("*.py")))
-    silent = {"python-multipart", "igwn-gwalert-schema", "healpy"}
+    silent = {"python-multipart", "igwn-gwalert-schema", "healpy", "mpich"}
     assert declared(extra) - used <= silent
 
 

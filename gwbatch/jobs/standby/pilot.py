@@ -27,6 +27,7 @@ from gwbatch.errors import GwbatchError
 from gwbatch.failpoints import hit
 from gwbatch.jobs.catalogue import Work, computation, job
 from gwbatch.jobs.runner import run_directory
+from gwbatch.jobs.science import without_mpi
 from gwbatch.jobs.standby.channel import Channel, ChannelDown, FolderChannel
 from gwbatch.jobs.standby.chirp import ChirpChannel
 from gwbatch.jobs.standby.layout import Beat, PilotSettings, Task, pilot_name
@@ -65,7 +66,7 @@ def standby(work: Work) -> dict[str, Any]:
 def preload(kinds: Iterable[str], parameters: Mapping[str, Mapping[str, Any]]) -> None:
     """Import and prepare what these computations need; none of it may start a thread."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    sys.modules.setdefault("mpi4py", None)  # type: ignore[arg-type]  # BAYESTAR would start MPI, if it is there
+    without_mpi()
     for kind in kinds:
         for module in computation(kind).preload:
             import_module(module)

@@ -1,0 +1,346 @@
+"""Events for nodes without MPI: chunks in a folder that the nodes share.
+
+::
+
+    chunks/todo/NAME.json             for whoever comes first: a worker claims it by rename
+    chunks/taken/WORKER/NAME.json     claimed by that worker
+    chunks/taken/WORKER/NAME.part     how its events went so far, one a line
+    chunks/done/NAME.json             how all of them went; the owner of the table reads it
+    chunks/workers/WORKER.json        the worker's heartbeat
+
+A chunk of a worker that is gone is split: what was done is done, the rest is for somebody else.  Two workers at one
+chunk do no harm: their files are the same, and the table counts a chunk once.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from gwbatch.campaigns.folder import Folder, write
+from gwbatch.campaigns.lease import start_of
+from gwbatch.campaigns.table import Table, is_dangerous
+from gwbatch.campaigns.tasks import Outcome, Task
+from gwbatch.errors import AlreadyRunning
+from gwbatch.failpoints import hit
+
+SECONDS = 180.0  # CPU s of a chunk for each process of a node
+SMALLER_FOR_THE_LAST = 0.2  # part of the work whose chunks are a quarter of that
+SINGLE_AFTER, GIVEN_UP_AFTER = 3, 6  # generations: a chunk that ends its workers is taken apart, then given up
+BEAT_EVERY, DEAD_AFTER = 5.0, 60.0  # s
+AMONG = 16  # chunks at the head of the list that workers choose from
+
+T = TypeVar("T")
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """Some events.
+
+    Attributes
+    ----------
+    name : str
+        No other chunk of this campaign ever has it.
+    generation : int
+        How many workers had it before.
+    """
+
+    name: str
+    generation: int
+    tasks: list[Task]
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.{self.generation}.json"
+
+
+class Report(msgspec.Struct, frozen=True):
+    """How the events of a chunk went on a worker."""
+
+    name: str
+    worker: str
+    outcomes: list[Outcome]
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """A worker's heartbeat.
+
+    Attributes
+    ----------
+    start : str
+        When its process began, by its kernel.
+    """
+
+    worker: str
+    host: str
+    pid: int
+    start: str
+    batch_id: str
+    processes: int
+    working: int = 0
+    done: int = 0
+    beat: int = 0
+
+
+@dataclass
+class Chunks:
+    """The folder of chunks."""
+
+    path: Path
+    _seen: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    @property
+    def todo(self) -> Path:
+        return self.path / "todo"
+
+    @property
+    def taken(self) -> Path:
+        return self.path / "taken"
+
+    @property
+    def done(self) -> Path:
+        return self.path / "done"
+
+    @property
+    def workers(self) -> Path:
+        return self.path / "workers"
+
+    def make(self) -> None:
+        """Make the folders."""
+        for folder in (self.todo, self.taken, self.done, self.workers):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    # ---- workers --------------------------------------------------------------------------------------------------
+
+    def claim(self, worker: str) -> Chunk | None:
+        """Claim a chunk; None when there is none."""
+        own = self.taken / worker
+        own.mkdir(parents=True, exist_ok=True)
+        names = sorted(_names(self.todo))
+        head, rest = names[:AMONG], names[AMONG:]
+        random.shuffle(head)
+        for name in (*head, *rest):
+            try:
+                (self.todo / name).rename(own / name)
+            except OSError:
+                # On a network file system a rename may succeed and report that there was nothing to rename.
+                if not (own / name).exists():
+                    continue
+            chunk = _read(own / name, Chunk)
+            if chunk is not None:
+                return chunk
+        return None
+
+    def note(self, worker: str, chunk: Chunk, outcomes: Iterable[Outcome]) -> None:
+        """Write down how events of a claimed chunk went."""
+        lines = b"".join(msgspec.json.encode(outcome) + b"\n" for outcome in outcomes)
+        with self._part(worker, chunk.file).open("ab") as stream:
+            stream.write(lines)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def hand_in(self, worker: str, file: str) -> None:
+        """Hand in a claimed chunk: how its events went, and what nobody has done goes back for another worker."""
+        claimed = self.taken / worker / file
+        chunk = _read(claimed, Chunk)
+        if chunk is None:
+            return
+        outcomes = {one.id: one for one in self._noted(worker, file) if one.how != "stopped"}
+        rest = [task for task in chunk.tasks if task.id not in outcomes]
+        if chunk.generation >= GIVEN_UP_AFTER:
+            for task in rest:
+                reason = f"each of the {chunk.generation + 1} workers that had it ended without a word"
+                outcomes[task.id] = Outcome(task.id, "died", reason)
+            rest = []
+        write(self.done / file, Report(f"{chunk.name}.{chunk.generation}", worker, list(outcomes.values())))
+        hit("campaign.chunk.reported")
+        for again in self._again(chunk, rest):
+            write(self.todo / again.file, again)
+        hit("campaign.chunk.put_back")
+        claimed.unlink(missing_ok=True)
+        self._part(worker, file).unlink(missing_ok=True)
+
+    @staticmethod
+    def _again(chunk: Chunk, rest: list[Task]) -> Iterator[Chunk]:
+        generation = chunk.generation + 1
+        if rest and generation == SINGLE_AFTER and len(rest) > 1:
+            for task in rest:
+                yield Chunk(f"{chunk.name}-{task.id}", generation, [task])
+        elif rest:
+            yield Chunk(chunk.name, generation, rest)
+
+    def _part(self, worker: str, file: str) -> Path:
+        return self.taken / worker / f"{file.removesuffix('.json')}.part"
+
+    def _noted(self, worker: str, file: str) -> Iterator[Outcome]:
+        try:
+            lines = self._part(worker, file).read_bytes().split(b"\n")
+        except OSError:
+            return
+        for line in filter(None, lines):
+            try:
+                yield msgspec.json.decode(line, type=Outcome)
+            except msgspec.DecodeError:
+                continue  # the last line of a worker that was killed
+
+    # ---- who lives ------------------------------------------------------------------------------------------------
+
+    def beats(self) -> dict[str, Beat]:
+        """Return the heartbeats of all workers that have not left."""
+        found = (_read(self.workers / name, Beat) for name in _names(self.workers))
+        return {beat.worker: beat for beat in found if beat is not None}
+
+    def last_sign(self, worker: str) -> float:
+        """Return when a worker's heartbeat was written, by the file system's clock (Unix time, s)."""
+        try:
+            return (self.workers / f"{worker}.json").stat().st_mtime
+        except OSError:
+            return 0.0
+
+    def numbers(self) -> dict[str, int]:
+        """Return how many chunks are where."""
+        taken = sum(len(files) for files in self.holders().values())
+        return {"todo": len(_names(self.todo)), "taken": taken, "done": len(_names(self.done))}
+
+    def holders(self) -> dict[str, list[str]]:
+        """Return the chunks that are claimed, by worker."""
+        if not self.taken.is_dir():
+            return {}
+        folders = [entry.name for entry in os.scandir(self.taken) if entry.is_dir()]
+        return {name: files for name in folders if (files := sorted(_names(self.taken / name)))}
+
+    def is_gone(self, worker: str) -> bool | None:
+        """Whether a worker is gone; None as long as that cannot be told: look again later."""
+        beat = _read(self.workers / f"{worker}.json", Beat)
+        if beat is None:
+            return True
+        if beat.host == socket.gethostname():
+            return start_of(beat.pid) != beat.start
+        now = time.monotonic()
+        seen, since = self._seen.get(worker, (-1, now))
+        if seen != beat.beat:
+            fresh = seen < 0
+            self._seen[worker] = (beat.beat, now)
+            return None if fresh else False
+        return True if now - since >= DEAD_AFTER else None
+
+    def bury(self, worker: str) -> None:
+        """Hand in what a worker that is gone had."""
+        for file in _names(self.taken / worker):
+            self.hand_in(worker, file)
+        (self.workers / f"{worker}.json").unlink(missing_ok=True)
+
+    # ---- the owner ------------------------------------------------------------------------------------------------
+
+    def lay(self, table: Table, products: list[str], processes: int, prefix: str) -> int:
+        """Put what waits into chunks; returns how many.
+
+        Parameters
+        ----------
+        processes : int
+            Science processes of a node.
+        prefix : str
+            That no chunk had before.
+        """
+        waiting = table.waiting()
+        total = sum(predicted for _, _, predicted in waiting)
+        names: dict[int, str] = {}
+        ids: list[int] = []
+        filled = dealt = 0.0
+        count = 0
+
+        def put() -> None:
+            nonlocal count, ids, filled
+            name = f"{prefix}-{count:06d}"
+            found = table.tasks(ids, products)
+            tasks = [
+                msgspec.structs.replace(task, alone=is_dangerous(attempts, interruptions))
+                for task, attempts, interruptions in (found[event] for event in ids)
+            ]
+            write(self.todo / f"{name}.0.json", Chunk(name, 0, tasks))
+            names.update(dict.fromkeys(ids, name))
+            count, ids, filled = count + 1, [], 0.0
+
+        for event, _, predicted in waiting:
+            ids.append(event)
+            filled, dealt = filled + predicted, dealt + predicted
+            quarter = 0.25 if dealt > (1 - SMALLER_FOR_THE_LAST) * total else 1.0
+            if filled >= SECONDS * processes * quarter:
+                put()
+        if ids:
+            put()
+        hit("campaign.chunks.laid")
+        table.write(names, [], {})
+        return count
+
+    def collect(self, table: Table) -> int:
+        """Write into the table what workers have handed in; returns how many events."""
+        events = 0
+        for name in sorted(_names(self.done)):
+            report = _read(self.done / name, Report)
+            if report is not None:
+                events += table.take_in(report.name, report.worker, report.outcomes, time.time())
+                hit("campaign.chunk.collected")
+            (self.done / name).unlink(missing_ok=True)
+        return events
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to claim, nobody has anything, and nothing is handed in."""
+        return not _names(self.todo) and not self.holders() and not _names(self.done)
+
+
+def recall(folder: Folder, table: Table, patience: float = DEAD_AFTER) -> None:
+    """End the work by chunks: collect what was done, take back the rest.
+
+    Raises
+    ------
+    AlreadyRunning
+        If a worker still works at one.
+    """
+    chunks = Chunks(folder.chunks)
+    if not chunks.path.is_dir():
+        return
+    for name in _names(chunks.todo):
+        (chunks.todo / name).unlink(missing_ok=True)  # a worker that is quicker has it
+    end = time.monotonic() + patience + BEAT_EVERY
+    while holders := chunks.holders():
+        alive = []
+        for worker in holders:
+            gone = chunks.is_gone(worker)
+            if gone:
+                chunks.bury(worker)
+            elif gone is False:
+                alive.append(worker)
+        if alive or (holders and time.monotonic() > end):
+            raise AlreadyRunning(
+                f"Cannot work on {folder.path}: {len(holders)} workers do ({', '.join(sorted(holders)[:3])}). "
+                "Stop them with 'gwbatch campaign stop' and wait until 'gwbatch campaign status' shows none."
+            )
+        if chunks.holders():
+            time.sleep(0.5)
+    for name in _names(chunks.todo):
+        (chunks.todo / name).unlink(missing_ok=True)  # what the dead have left
+    chunks.collect(table)
+    table.take_back_chunks()
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(folder) if entry.name.endswith(".json") and entry.name[0] != "."]
+    except FileNotFoundError:
+        return []
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,55 @@
+"""How much is left to do: the predictions, corrected by what the finished events of the same detectors took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass
+class _Set:
+    left: float = 0.0
+    predicted: float = 0.0
+    taken: float = 0.0
+
+
+class Estimate:
+    """What is left, by set of detectors.
+
+    Parameters
+    ----------
+    events : iterable of (str, float)
+        Detectors and predicted CPU seconds of each event that is not done.
+    """
+
+    def __init__(self, events: Iterable[tuple[str, float]]) -> None:
+        self._sets: dict[str, _Set] = {}
+        for detectors, predicted in events:
+            self._set(detectors).left += predicted
+
+    def measured(self, detectors: str, predicted: float, wall: float) -> None:
+        """An event is done: it took `wall` seconds."""
+        found = self._set(detectors)
+        found.left -= predicted
+        found.predicted += predicted
+        found.taken += wall
+
+    def given_up(self, detectors: str, predicted: float) -> None:
+        """An event will not be tried again."""
+        self._set(detectors).left -= predicted
+
+    def taken_up_again(self, detectors: str, predicted: float) -> None:
+        """It will be, after all."""
+        self._set(detectors).left += predicted
+
+    def seconds(self, processes: int) -> float | None:
+        """Return how long `processes` processes will take for the rest; None as long as nothing was measured."""
+        measured = sum(one.predicted for one in self._sets.values())
+        if not measured or not processes:
+            return None
+        overall = sum(one.taken for one in self._sets.values()) / measured
+        rest = sum(one.left * (one.taken / one.predicted if one.predicted else overall) for one in self._sets.values())
+        return max(0.0, rest) / processes
+
+    def _set(self, detectors: str) -> _Set:
+        return self._sets.setdefault(detectors, _Set())

@@ -1,0 +1,181 @@
+"""Event files: what is in them, and one event out of them.  For science processes."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gwbatch.campaigns.cost import DEFAULT_SAMPLES, predict, samples
+from gwbatch.errors import BadInput
+from gwbatch.jobs.result import sha256
+
+
+class Described(msgspec.Struct, frozen=True):
+    """An event as its file has it.
+
+    Attributes
+    ----------
+    detectors : str
+        ``H1,L1,V1``.
+    samples : int
+        SNR samples that BAYESTAR will marginalize over.
+    predicted : float
+        CPU seconds.
+    far : float or None
+        Hz.
+    truth : dict or None
+        Of an injection: ``simulation_id``, ``ra`` and ``dec`` (rad), ``distance`` (Mpc).
+    """
+
+    coinc: int
+    detectors: str
+    samples: int
+    predicted: float
+    snr: float | None
+    far: float | None
+    truth: dict[str, float] | None
+
+
+def describe(path: Path) -> list[Described]:
+    """Return the events of a file.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read, or an event of it cannot be localized.
+    """
+    document = _document(path)
+    events = _events(path, document)
+    if not events:
+        raise BadInput("it has no coincidence event")
+    facts, truths = _figures(document), _truths(document)
+    return [
+        _described(coinc, event, facts.get(coinc, (None, None)), truths.get(coinc)) for coinc, event in events.items()
+    ]
+
+
+def event_of(path: Path, expected_sha256: str, coinc: int) -> Any:
+    """Return one event, as BAYESTAR wants it.
+
+    Raises
+    ------
+    BadInput
+        If the file is not what it was when the campaign was planned.
+    """
+    events = _events_of_file(path, expected_sha256)
+    if coinc not in events:
+        raise BadInput(f"{path.name} has no event {coinc} any more")
+    return events[coinc]
+
+
+@lru_cache(maxsize=2)
+def _events_of_file(path: Path, expected_sha256: str) -> Any:
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+    if found != expected_sha256:
+        raise BadInput(f"{path} has changed since the campaign was planned")
+    return _events(path, _document(path))
+
+
+def _document(path: Path) -> Any:
+    from igwn_ligolw.utils import load_filename
+    from ligo.skymap.io.events.ligolw import ContentHandler
+
+    try:
+        return load_filename(str(path), contenthandler=ContentHandler)
+    except Exception as error:
+        raise BadInput(f"it cannot be read as LIGO_LW: {error or type(error).__name__}") from error
+
+
+def _events(path: Path, document: Any) -> Any:
+    from igwn_ligolw.lsctables import SimInspiralTable
+    from lalinspiral.thinca import InspiralCoincDef
+    from ligo.skymap.io import events
+
+    # In a file of injections, coincidences of other kinds join events and injections.
+    kind = InspiralCoincDef if _has(document, SimInspiralTable) else None
+    try:
+        return events.ligolw.open(document, psd_file=str(path), coinc_def=kind)
+    except Exception as error:
+        raise BadInput(f"it has no events that can be read: {error or type(error).__name__}") from error
+
+
+def _has(document: Any, table: Any) -> bool:
+    try:
+        table.get_table(document)
+    except ValueError:
+        return False
+    return True
+
+
+def _described(
+    coinc: int, event: Any, figures: tuple[float | None, float | None], truth: dict[str, float] | None
+) -> Described:
+    import lalsimulation
+
+    singles = event.singles
+    names = [single.detector for single in singles]
+    try:
+        lacking = [single.detector for single in singles if single.psd is None]
+    except Exception as error:
+        raise BadInput(f"event {coinc} has no usable PSDs: {error or type(error).__name__}") from error
+    if lacking or not names:
+        raise BadInput(
+            f"event {coinc} has no PSD for {', '.join(lacking)}" if names else f"event {coinc} has no triggers"
+        )
+    series = [single.snr_series for single in singles]
+    count = DEFAULT_SAMPLES
+    if all(one is not None for one in series):
+        places = [lalsimulation.DetectorPrefixToLALDetector(name).location.tolist() for name in names]
+        # A detector without a trigger of its own has an SNR series only, and little weight in the timing.
+        snrs = [float(single.snr or 1.0) for single in singles]
+        shortest = min(len(one.data.data) for one in series)
+        count = samples(places, snrs, 1 / series[0].deltaT, shortest)
+    return Described(coinc, ",".join(sorted(names)), count, predict(count), figures[0], figures[1], truth)
+
+
+def _figures(document: Any) -> dict[int, tuple[float | None, float | None]]:
+    """SNR and FAR (Hz) by coinc_event_id."""
+    from igwn_ligolw.lsctables import CoincInspiralTable
+
+    if not _has(document, CoincInspiralTable):
+        return {}
+    rows = CoincInspiralTable.get_table(document)
+    return {int(row.coinc_event_id): (_finite(row, "snr"), _finite(row, "combined_far")) for row in rows}
+
+
+def _finite(row: Any, name: str) -> float | None:
+    value = getattr(row, name, None)
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _truths(document: Any) -> dict[int, dict[str, float]]:
+    """Where injections truly were, by the coinc_event_id of the event that found them."""
+    from igwn_ligolw.lsctables import CoincMapTable, SimInspiralTable
+
+    if not _has(document, SimInspiralTable):
+        return {}
+    simulations = {row.simulation_id: row for row in SimInspiralTable.get_table(document)}
+    found: dict[Any, Any] = {}
+    events: dict[Any, list[int]] = {}
+    for row in CoincMapTable.get_table(document):
+        if row.table_name == "sim_inspiral":
+            found[row.coinc_event_id] = simulations[row.event_id]
+        elif row.table_name == "coinc_event":
+            events.setdefault(row.coinc_event_id, []).append(int(row.event_id))
+    return {
+        event: {
+            "simulation_id": int(simulation.simulation_id),
+            "ra": float(simulation.longitude),
+            "dec": float(simulation.latitude),
+            "distance": float(simulation.distance),
+        }
+        for joint, simulation in found.items()
+        for event in events.get(joint, [])
+    }

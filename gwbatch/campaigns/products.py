@@ -1,0 +1,125 @@
+"""What can be made of an event: one function a product, by plug-ins too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gwbatch.campaigns.folder import Folder
+from gwbatch.campaigns.settings import CampaignSettings, Science
+from gwbatch.campaigns.tasks import Task
+from gwbatch.errors import ConfigError
+from gwbatch.plugins import import_plugins
+
+
+@dataclass(frozen=True)
+class Work:
+    """An event to make a product of.
+
+    Attributes
+    ----------
+    truth : mapping or None
+        Where an injection truly was.
+    """
+
+    task: Task
+    folder: Folder
+    science: Science
+
+    @cached_property
+    def event(self) -> Any:
+        """The event as BAYESTAR wants it, read when it is first asked for."""
+        from gwbatch.campaigns.inputs import event_of
+
+        return event_of(Path(self.task.path), self.task.sha256, self.task.coinc)
+
+    def file(self, product: str, suffix: str) -> Path:
+        """Where a product of this event belongs; its folder is there."""
+        path = self.folder.file(product, self.task.id, suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+Function = TypeVar("Function", bound=Callable[[Work], Mapping[str, Any]])
+
+
+@dataclass(frozen=True)
+class Product:
+    """A declared product.
+
+    Attributes
+    ----------
+    needs : tuple of str
+        Products that come before it.
+    preload : tuple of str
+        Modules that a science process imports before any event.
+    memory : float
+        MB that a process needs for it.
+    suffix : str
+        Of the file that it leaves; empty: it leaves facts only.
+    """
+
+    name: str
+    function: Callable[[Work], Mapping[str, Any]]
+    needs: tuple[str, ...]
+    preload: tuple[str, ...]
+    memory: float
+    suffix: str
+
+
+_PRODUCTS: dict[str, Product] = {}
+
+
+def product(
+    name: str, *, needs: Iterable[str] = (), preload: Iterable[str] = (), memory: float = 400.0, suffix: str = ""
+) -> Callable[[Function], Function]:
+    """Declare a product.  The function takes a `Work` and returns facts (JSON) about it.
+
+    It writes its file under another name first and renames it, for it may be killed at any time.
+    """
+
+    def register(function: Function) -> Function:
+        _PRODUCTS[name] = Product(name, function, tuple(needs), tuple(preload), memory, suffix)
+        return function
+
+    return register
+
+
+def load(folder: Folder) -> CampaignSettings:
+    """Return what a campaign is to compute, with the plug-ins imported that bring its products."""
+    settings = folder.settings()
+    import_plugins(settings.plugins, settings.plugin_folders)
+    return settings
+
+
+def products() -> Mapping[str, Product]:
+    """Return all products by name."""
+    import_module("gwbatch.campaigns.science")
+    return _PRODUCTS
+
+
+def in_order(names: Iterable[str]) -> list[Product]:
+    """Return products with what they need, in the order in which they are made.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such product.
+    """
+    known, ordered = products(), {}
+    todo = list(names)
+
+    def add(name: str) -> None:
+        if name not in known:
+            raise ConfigError(f"There is no product {name!r}. Known are {', '.join(sorted(known))}.")
+        for need in known[name].needs:
+            add(need)
+        ordered[name] = known[name]
+
+    for name in todo:
+        add(name)
+    return list(ordered.values())

@@ -1,0 +1,112 @@
+"""Running a campaign: on this machine, or as the ranks of an MPI program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from gwbatch.campaigns import chunks, lease, ranks
+from gwbatch.campaigns.crew import Crew
+from gwbatch.campaigns.dealer import Dealer
+from gwbatch.campaigns.folder import Folder
+from gwbatch.campaigns.lease import Lease
+from gwbatch.campaigns.live import Live
+from gwbatch.campaigns.node import Share, cores, memory, share
+from gwbatch.campaigns.owning import Ending, Place, Stopping, own
+from gwbatch.campaigns.products import load
+from gwbatch.campaigns.settings import CampaignSettings
+from gwbatch.campaigns.table import Table, owner_of
+from gwbatch.config.campaign import NodeSettings
+
+Progress = Callable[[Live], None]
+
+
+@contextmanager
+def owned(
+    folder: Folder,
+    *,
+    patience: float | None = lease.TAKE_OVER_AFTER,
+    on_wait: Callable[[lease.Owner], None] = lambda _: None,
+) -> Iterator[tuple[Lease, Table]]:
+    """Own a campaign meanwhile; what the last owner had in hand waits again.
+
+    Raises
+    ------
+    AlreadyRunning
+        If somebody else works on it.
+    """
+    held = lease.take(folder.owner, owner_of(folder.table), patience=patience, on_wait=on_wait)
+    try:
+        table = Table(folder.table, held.number)
+        try:
+            yield held, table
+        finally:
+            table.close()
+    finally:
+        held.release()
+
+
+def run(
+    folder: Folder,
+    nodes: NodeSettings,
+    *,
+    products: list[str] | None = None,
+    only: Callable[[Table], Iterable[int]] | None = None,
+    on_progress: Progress = lambda _: None,
+    on_wait: Callable[[lease.Owner], None] = lambda _: None,
+) -> Ending:
+    """Work at a campaign on this machine.
+
+    Parameters
+    ----------
+    products, only : optional
+        Other products than the campaign's, and for which events.
+    """
+    settings = load(folder)
+    wanted = settings.products if products is None else products
+    folder.stop.unlink(missing_ok=True)
+    with owned(folder, on_wait=on_wait) as (held, table), Stopping(folder.stop).listening() as stopping:
+        _prepare(folder, table)
+        dealer = Dealer(table, wanted, only=None if only is None else only(table))
+        found = share(nodes, wanted, cores(), memory())
+        crew = _crew(folder, settings, wanted, "here", found)
+        return own(folder, dealer, held, [crew], stopping, on_progress)
+
+
+def run_ranks(folder: Folder, nodes: NodeSettings, on_progress: Progress = lambda _: None) -> Ending | None:
+    """Be one rank of an MPI program; only rank 0 has something to return."""
+    settings = load(folder)
+    post = ranks.connect()
+    if post.rank:
+        ranks.serve(post, folder, settings, settings.products)
+        return None
+    places: list[Place] = []
+    try:
+        with owned(folder) as (held, table), Stopping(folder.stop).listening() as stopping:
+            folder.stop.unlink(missing_ok=True)
+            _prepare(folder, table)
+            dealer = Dealer(table, settings.products)
+            places = ranks.gather(
+                post,
+                nodes,
+                settings.products,
+                lambda found: _crew(folder, settings, settings.products, "rank-0", found),
+                stopping.look,
+            )
+            return own(folder, dealer, held, places, stopping, on_progress)
+    except BaseException:
+        ranks.end_all(post)
+        raise
+    finally:
+        ranks.farewell(post, places)
+
+
+def _prepare(folder: Folder, table: Table) -> None:
+    """Take over from whoever worked on it before, with chunks or without."""
+    chunks.recall(folder, table)
+    table.interrupted()
+    table.forgive_nodes()
+
+
+def _crew(folder: Folder, settings: CampaignSettings, products: list[str], name: str, found: Share) -> Crew:
+    return Crew(folder, settings, products, name, size=found.size, threads=found.threads, memory=found.memory)

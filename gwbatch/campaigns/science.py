@@ -1,0 +1,114 @@
+"""The products that gwbatch brings: sky maps, their statistics, and an all-sky plot."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gwbatch.campaigns.inputs import describe
+from gwbatch.campaigns.products import Work, product
+from gwbatch.jobs.result import sha256, sync
+
+BAYESTAR = ["gwbatch.jobs.waveforms", "ligo.skymap.bayestar", "ligo.skymap.io.fits", "ligo.skymap.io.events"]
+CROSSMATCH = ["ligo.skymap.postprocess.crossmatch", "ligo.skymap.io.fits", "astropy.coordinates"]
+ROW_ID = ["", "The integer in the OBJECT card is the number of the event in its campaign.", ""]
+FROM_THE_MAP = ("runtime", "distmean", "diststd", "log_bci", "log_bsn")
+
+
+@product("describe", preload=["igwn_ligolw.lsctables", "ligo.skymap.io.events", "lalsimulation"])
+def describe_file(work: Work) -> Mapping[str, Any]:
+    """What is in an event file: what ``plan`` asks for."""
+    path = Path(work.task.path)
+    return {"sha256": sha256(path), "events": msgspec.to_builtins(describe(path))}
+
+
+@product("map", preload=BAYESTAR, suffix=".fits")
+def make_map(work: Work) -> Mapping[str, Any]:
+    """Localize the event with BAYESTAR, as a multi-order map."""
+    from ligo.skymap.io import fits
+
+    from gwbatch.jobs.localize import localized
+
+    options = msgspec.structs.asdict(work.science)
+    del options["contours"], options["comoving_volumes"]
+    skymap, waveform = localized(work.event, **options)
+    skymap.meta["objid"] = work.task.id  # other software finds the event of a map by this integer
+    skymap.meta["comment"] = ROW_ID
+    path = work.file("map", ".fits")
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    fits.write_sky_map(str(partial), skymap, moc=True)
+    facts = {name: _number(skymap.meta.get(name)) for name in FROM_THE_MAP}
+    return {**facts, "waveform": waveform, **_finished(partial, path)}
+
+
+@product("stats", needs=["map"], preload=CROSSMATCH)
+def make_statistics(work: Work) -> Mapping[str, Any]:
+    """Credible areas, and of an injection the searched area and the offset."""
+    return _statistics(work, volumes=False)
+
+
+@product("volume-stats", needs=["map"], preload=CROSSMATCH, memory=1600.0)
+def make_volume_statistics(work: Work) -> Mapping[str, Any]:
+    """The same and credible volumes and distances, which takes 3 to 5 s and 1.4 GB."""
+    return _statistics(work, volumes=True)
+
+
+@product("allsky-plot", needs=["map"], preload=["ligo.skymap.plot"], suffix=".png")
+def make_allsky_plot(work: Work) -> Mapping[str, Any]:
+    """The map as an all-sky picture."""
+    from gwbatch.jobs.catalogue import Work as JobWork
+    from gwbatch.jobs.catalogue import computation
+
+    path = work.file("allsky-plot", ".png")
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    name = "bayestar.multiorder.fits"
+    computation("plot-allsky").function(JobWork({name: work.file("map", ".fits")}, partial, {}))
+    return _finished(partial, path)
+
+
+def _statistics(work: Work, *, volumes: bool) -> Mapping[str, Any]:
+    from astropy import units
+    from astropy.coordinates import SkyCoord
+    from ligo.skymap.io import fits
+    from ligo.skymap.postprocess import crossmatch
+
+    skymap = fits.read_sky_map(str(work.file("map", ".fits")), moc=True)
+    if not volumes:
+        skymap.remove_columns([name for name in skymap.colnames if name.startswith("DIST")])
+    truth, levels = work.task.truth, work.science.contours
+    place = None
+    if truth is not None:
+        place = SkyCoord(truth["ra"] * units.rad, truth["dec"] * units.rad, truth["distance"] * units.Mpc)
+    found = crossmatch(
+        skymap, place, contours=[0.01 * level for level in levels], cosmology=work.science.comoving_volumes
+    )
+    named = {
+        "searched_area": found.searched_area, "searched_prob": found.searched_prob,
+        "searched_prob_dist": found.searched_prob_dist, "searched_vol": found.searched_vol,
+        "searched_prob_vol": found.searched_prob_vol, "offset": found.offset,
+    }  # fmt: skip
+    for name, values in (
+        ("area", found.contour_areas),
+        ("dist", found.contour_dists),
+        ("vol", found.contour_vols),
+    ):
+        named |= {f"{name}({level:g})": value for level, value in zip(levels, values, strict=True)}
+    return {name: _number(value) for name, value in named.items()}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _finished(partial: Path, path: Path) -> dict[str, Any]:
+    """A file is on the disk before it has its name, and before anybody says that it is there."""
+    sync(partial)
+    facts = {"sha256": sha256(partial), "bytes": partial.stat().st_size}
+    partial.rename(path)
+    sync(path.parent)
+    return facts

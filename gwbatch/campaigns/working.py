@@ -1,0 +1,162 @@
+"""A worker: a node without MPI, that takes chunks from the shared folder until there are none.
+
+Nobody need watch: a worker that finds nothing to claim hands in what dead ones have left, and has the table written
+and what failed dealt once more, if nobody else is doing so.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gwbatch.campaigns.chunks import BEAT_EVERY, Beat, Chunk, Chunks
+from gwbatch.campaigns.crew import Crew
+from gwbatch.campaigns.folder import Folder, write
+from gwbatch.campaigns.lease import TAKE_OVER_AFTER, start_of
+from gwbatch.campaigns.node import cores, memory, share
+from gwbatch.campaigns.owning import POLL, Stopping
+from gwbatch.campaigns.products import load
+from gwbatch.campaigns.running import owned
+from gwbatch.campaigns.table import Table
+from gwbatch.config.campaign import NodeSettings
+from gwbatch.errors import AlreadyRunning
+from gwbatch.failpoints import hit
+
+TEND_EVERY = 20.0  # s
+LOOK_AROUND_EVERY = 2.0  # s, for a worker that has nothing to do
+
+
+@dataclass
+class _Open:
+    """A chunk that is being worked at."""
+
+    chunk: Chunk
+    left: set[int] = field(default_factory=set)
+
+
+class Worker:
+    """Works at chunks on this node."""
+
+    def __init__(self, folder: Folder, nodes: NodeSettings) -> None:
+        self._folder, self._settings = folder, load(folder)
+        self._chunks = Chunks(folder.chunks)
+        self._chunks.make()
+        start = start_of(os.getpid())
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{start}"
+        found = share(nodes, self._settings.products, cores(), memory())
+        self._crew = Crew(
+            folder, self._settings, self._settings.products, self.name,
+            size=found.size, threads=found.threads, memory=found.memory,
+        )  # fmt: skip
+        job = os.environ.get("SLURM_JOB_ID", "")
+        self._beat = Beat(self.name, socket.gethostname(), os.getpid(), start, job, found.size)
+        self._open: dict[str, _Open] = {}
+        self._chunk_of: dict[int, str] = {}
+        self._next_beat = self._next_tend = 0.0
+
+    def work(self) -> int:
+        """Work until there is nothing left for this worker; returns how many events it has done."""
+        with Stopping(self._folder.stop).listening() as stopping:
+            try:
+                while True:
+                    self._show_life()
+                    self._collect_outcomes()
+                    if stopping.look():
+                        self._crew.take_back()
+                        if stopping.at_once or not self._crew.working:
+                            break
+                    elif not self._fill() and not self._crew.holding and not self._look_around():
+                        break
+                    self._tend_now_and_then()
+                    time.sleep(POLL)
+            finally:
+                self._leave()
+        return self._beat.done
+
+    # ---- work -----------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> bool:
+        """Claim chunks until every process has something to do; returns whether any was there."""
+        claimed = False
+        while self._crew.holding < self._crew.size:
+            chunk = self._chunks.claim(self.name)
+            if chunk is None:
+                break
+            hit("campaign.worker.claimed")
+            claimed = True
+            self._open[chunk.file] = _Open(chunk, {task.id for task in chunk.tasks})
+            for task in chunk.tasks:
+                self._chunk_of[task.id] = chunk.file
+                self._crew.give(task)
+        return claimed
+
+    def _collect_outcomes(self) -> None:
+        for outcome in self._crew.poll():
+            file = self._chunk_of.pop(outcome.id)
+            opened = self._open[file]
+            self._chunks.note(self.name, opened.chunk, [outcome])
+            hit("campaign.worker.noted")
+            opened.left.discard(outcome.id)
+            if outcome.how == "done":
+                self._beat = msgspec.structs.replace(self._beat, done=self._beat.done + 1)
+            if not opened.left:
+                self._chunks.hand_in(self.name, file)
+                del self._open[file]
+
+    def _leave(self) -> None:
+        """Hand in what is done, and give back the rest."""
+        self._crew.close()
+        for file in list(self._open):
+            self._chunks.hand_in(self.name, file)
+        (self._chunks.workers / f"{self.name}.json").unlink(missing_ok=True)
+        self._tend()
+
+    def _show_life(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_EVERY
+            self._beat = msgspec.structs.replace(self._beat, beat=self._beat.beat + 1, working=self._crew.working)
+            write(self._chunks.workers / f"{self.name}.json", self._beat)
+
+    # ---- for all --------------------------------------------------------------------------------------------------
+
+    def _look_around(self) -> bool:
+        """With nothing to claim: see after the others.  Returns whether there may be something to do later."""
+        if self._tend(TAKE_OVER_AFTER):
+            return True
+        unknown = False
+        for worker in self._chunks.holders():
+            gone = self._chunks.is_gone(worker)
+            if gone:
+                self._chunks.bury(worker)
+                return True
+            unknown = unknown or gone is None
+        if unknown:
+            time.sleep(LOOK_AROUND_EVERY)
+        return unknown
+
+    def _tend_now_and_then(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_tend:
+            self._next_tend = now + TEND_EVERY
+            self._tend()
+
+    def _tend(self, patience: float | None = None) -> bool:
+        """Write the table, unless somebody else does, and deal again what failed; returns whether there is more."""
+        try:
+            with owned(self._folder, patience=patience) as (held, table):
+                return tend(self._chunks, table, self._settings.products, self._crew.size, f"{held.number:06d}")
+        except AlreadyRunning:
+            return False
+
+
+def tend(chunks: Chunks, table: Table, products: list[str], processes: int, prefix: str) -> bool:
+    """Write the table from what was handed in, and put what failed into chunks again; returns whether there are any."""
+    chunks.collect(table)
+    if chunks.is_empty:
+        table.take_back_chunks()  # of a chunk that got lost
+    return chunks.lay(table, products, processes, prefix) > 0

@@ -1,0 +1,283 @@
+"""``gwbatch campaign``: the sky maps of many events over many nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gwbatch.cli import campaign_results
+from gwbatch.cli.options import json_option, profile_options
+
+if TYPE_CHECKING:
+    from gwbatch.campaigns.folder import Folder
+    from gwbatch.campaigns.lease import Owner
+    from gwbatch.campaigns.live import Live
+    from gwbatch.campaigns.owning import Ending
+
+folder_argument = click.argument("campaign", type=click.Path(file_okay=False, path_type=Path))
+site_option = click.option(
+    "--site",
+    default="local",
+    show_default=True,
+    envvar="GWBATCH_SITE",
+    help="Site profile: a name (see 'gwbatch site list') or a .toml file.",
+)
+PLAIN_EVERY = 30.0  # s between two lines of progress that is no terminal's
+
+
+@click.group("campaign")
+def command() -> None:
+    """Campaigns: localize thousands of events, on this machine or over many nodes.
+
+    \b
+    Examples:
+      gwbatch campaign plan coincs/*.xml.gz -o my-campaign
+      gwbatch campaign run my-campaign
+      mpiexec -n 2 gwbatch campaign run my-campaign --mpi
+      gwbatch campaign submit my-campaign --site my-site.toml --nodes 10
+      gwbatch campaign status my-campaign --watch
+    """
+
+
+@command.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to make.")
+@click.option("--products", default="map", show_default=True, help="What to make of each event, with commas between.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="How events are localized, e.g. f_low=20, waveform=SEOBNRv4_ROM, rescale_loglikelihood=1; repeatable.",
+)
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="A module that brings products; repeatable.")
+@click.option("--plugin-folder", "plugin_folders", multiple=True, metavar="DIR", help="Where to look for it.")
+@json_option
+def plan(
+    files: tuple[Path, ...],
+    output: Path,
+    products: str,
+    settings: tuple[str, ...],
+    plugins: tuple[str, ...],
+    plugin_folders: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Read event files (coinc.xml, gzipped or not; one event or many in each) and make a campaign of them.
+
+    Products: map (a multi-order FITS map), stats (credible areas), volume-stats (volumes too), allsky-plot.
+    The files stay where they are, and must stay as they are.
+
+    \b
+    Examples:
+      gwbatch campaign plan coincs/*.xml.gz -o my-campaign
+      gwbatch campaign plan injections.xml.gz -o pp-test --products map,stats --set rescale_loglikelihood=1
+    """
+    from gwbatch.campaigns.folder import Folder
+    from gwbatch.campaigns.node import cores
+    from gwbatch.campaigns.planning import plan as make_plan
+    from gwbatch.campaigns.settings import science_from
+    from gwbatch.plugins import import_plugins
+
+    import_plugins(plugins, plugin_folders)
+    names = [name.strip() for name in products.split(",") if name.strip()]
+    with _bar("reading", quiet=as_json) as show:
+        planned = make_plan(
+            files,
+            Folder(output.absolute()),
+            names,
+            science_from(settings),
+            plugins=plugins,
+            plugin_folders=[str(Path(folder).absolute()) for folder in plugin_folders],
+            processes=cores(),
+            on_progress=lambda done, of: show(done, of, ""),
+        )
+    if as_json:
+        told = {"events": planned.events, "cpu_hours": planned.predicted, "rejected": dict(planned.rejected)}
+        click.echo(json.dumps({**told, "numbered_anew": planned.numbered_anew}))
+        return
+    for path, reason in planned.rejected.items():
+        click.echo(f"Left out: {path}: {reason}.", err=True)
+    left_out = f", {len(planned.rejected)} files left out" if planned.rejected else ""
+    anew = " The files' own numbers are not unique, so the events are numbered from 0." if planned.numbered_anew else ""
+    click.echo(f"{output}: {planned.events} events, about {planned.predicted:.2f} CPU hours{left_out}.{anew}")
+    click.echo(f"Run it with: gwbatch campaign run {output}")
+
+
+@command.command()
+@folder_argument
+@click.option("--mpi", is_flag=True, help="Be one rank of an MPI program: what mpiexec or srun start.")
+@site_option
+@profile_options
+def run(campaign: Path, mpi: bool, site: str, settings: tuple[str, ...]) -> None:
+    """Work at a campaign on this machine, with a science process per core, or as the ranks of an MPI program.
+
+    Ctrl-C lets every process finish its event; a second one does not.  Running it again goes on where it stopped.
+    Exit code 0 when all is done, 1 when events are set aside or left, 4 when somebody else works at the campaign.
+
+    \b
+    Examples:
+      gwbatch campaign run my-campaign
+      gwbatch campaign run my-campaign --set campaign.node.processes=4
+      mpiexec -n 2 gwbatch campaign run my-campaign --mpi
+    """
+    from gwbatch.campaigns.running import run as run_here
+    from gwbatch.campaigns.running import run_ranks
+    from gwbatch.config.profile import load_site
+
+    folder, nodes = _folder(campaign), load_site(site, settings).profile.campaign.node
+    if mpi:
+        with _progress(folder) as show:
+            ending = run_ranks(folder, nodes, show)
+        if ending is None:
+            return
+    else:
+        with _progress(folder) as show:
+            ending = run_here(folder, nodes, on_progress=show, on_wait=tell_wait)
+    end(folder, ending)
+
+
+@command.command()
+@folder_argument
+@site_option
+@profile_options
+def work(campaign: Path, site: str, settings: tuple[str, ...]) -> None:
+    """Be a worker: take chunks that 'submit' or 'resume' have laid out, until there are none.
+
+    Any number of workers, on any nodes that share the folder, may join and leave at any time.
+
+    \b
+    Examples:
+      gwbatch campaign work my-campaign
+    """
+    from gwbatch.campaigns.working import Worker
+    from gwbatch.config.profile import load_site
+
+    done = Worker(_folder(campaign), load_site(site, settings).profile.campaign.node).work()
+    click.echo(f"This worker has done {done} events.")
+
+
+@command.command()
+@folder_argument
+def stop(campaign: Path) -> None:
+    """Have whoever works at a campaign stop: every process finishes its event.  'run' or 'resume' goes on.
+
+    \b
+    Examples:
+      gwbatch campaign stop my-campaign
+    """
+    folder = _folder(campaign)
+    folder.stop.touch()
+    click.echo("Whoever works at it stops as soon as every process has finished its event.")
+
+
+@command.command()
+@folder_argument
+@click.argument("events", nargs=-1, type=int)
+def retry(campaign: Path, events: tuple[int, ...]) -> None:
+    """Bring back events that were set aside: all, or the ones named by their numbers.
+
+    \b
+    Examples:
+      gwbatch campaign retry my-campaign
+      gwbatch campaign retry my-campaign 17 23
+    """
+    from gwbatch.campaigns.running import owned
+
+    folder = _folder(campaign)
+    with owned(folder, on_wait=tell_wait) as (_, table):
+        count = table.retry(events or None)
+    click.echo(f"{count} events wait again. Run them with: gwbatch campaign run {campaign}")
+
+
+for _command in campaign_results.COMMANDS:
+    command.add_command(_command)
+
+
+def _folder(path: Path) -> Folder:
+    """A campaign that is there."""
+    return campaign_results.folder_of(path)
+
+
+def tell_wait(owner: Owner) -> None:
+    """Say why nothing happens for a while."""
+    click.echo(f"Process {owner.pid} on {owner.host} had this campaign last: looking whether it still lives.", err=True)
+
+
+def end(folder: Folder, ending: Ending) -> None:
+    """Say how a run ended, and end with the exit code that says the same."""
+    from gwbatch.campaigns.owning import Ending
+    from gwbatch.campaigns.table import SET_ASIDE, counts, reading
+
+    with reading(folder.table) as connection:
+        found = counts(connection)
+    left = found["waiting"] + found["dealt"]
+    click.echo(f"{found['done']} events done, {found[SET_ASIDE]} set aside, {left} left.")
+    if ending is Ending.STUCK:
+        click.echo("Every node is at fault: look at 'gwbatch campaign status', and run it elsewhere.", err=True)
+    elif found[SET_ASIDE]:
+        click.echo(f"See why with 'gwbatch campaign status {folder.path}'; 'retry' brings them back.", err=True)
+    if ending is not Ending.OVER or found[SET_ASIDE]:
+        raise click.exceptions.Exit(130 if ending is Ending.STOPPED and sys.stdin.isatty() else 1)
+
+
+class _progress:
+    """Progress for people: a bar in a terminal, else a line now and then."""
+
+    def __init__(self, folder: Folder) -> None:
+        from gwbatch.campaigns.table import counts, reading
+
+        with reading(folder.table) as connection:
+            found = counts(connection)
+        self._before, self._total = found["done"] + found["set aside"], found.total()
+        self._bar = _bar("localizing", quiet=bool(int(os.environ.get("PMI_RANK", "0") or 0)))
+
+    def __enter__(self) -> Callable[[Live], None]:
+        show = self._bar.__enter__()
+        return lambda live: show(
+            self._before + live.done + live.set_aside, self._total, campaign_results.in_words(live)
+        )
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.__exit__(*error)
+
+
+class _bar:
+    def __init__(self, what: str, *, quiet: bool) -> None:
+        self._what, self._quiet = what, quiet
+        self._rich: Any = None
+        self._task: Any = None
+        self._next = time.monotonic() + PLAIN_EVERY
+
+    def __enter__(self) -> Callable[[int, int, str], None]:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[told]}"),
+            )
+            self._rich = Progress(*columns, console=Console(stderr=True))
+            self._rich.start()
+            self._task = self._rich.add_task(self._what, total=None, told="")
+        return self._show
+
+    def __exit__(self, *error: object) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+
+    def _show(self, done: int, of: int, told: str) -> None:
+        if self._rich is not None:
+            self._rich.update(self._task, completed=done, total=of, told=told)
+        elif not self._quiet and time.monotonic() >= self._next:
+            self._next = time.monotonic() + PLAIN_EVERY
+            click.echo(f"{self._what}: {done} of {of}{', ' + told if told else ''}", err=True)
