@@ -239,7 +239,7 @@ class Chunks:
 
     # ---- the owner ------------------------------------------------------------------------------------------------
 
-    def lay(self, table: Table, products: list[str], processes: int, prefix: str) -> int:
+    def lay(self, table: Table, products: list[str], processes: int, prefix: str, at_least: int = 1) -> int:
         """Put what waits into chunks; returns how many.
 
         Parameters
@@ -248,9 +248,12 @@ class Chunks:
             Science processes of a node.
         prefix : str
             That no chunk had before.
+        at_least : int
+            So many chunks, if there are as many events.
         """
         waiting = table.waiting()
         total = sum(predicted for _, _, predicted in waiting)
+        full = min(SECONDS * processes, total / at_least)
         names: dict[int, str] = {}
         ids: list[int] = []
         filled = dealt = 0.0
@@ -272,7 +275,7 @@ class Chunks:
             ids.append(event)
             filled, dealt = filled + predicted, dealt + predicted
             quarter = 0.25 if dealt > (1 - SMALLER_FOR_THE_LAST) * total else 1.0
-            if filled >= SECONDS * processes * quarter:
+            if filled >= full * quarter:
                 put()
         if ids:
             put()

@@ -100,10 +100,19 @@ def _events(path: Path, document: Any) -> Any:
 
     # In a file of injections, coincidences of other kinds join events and injections.
     kind = InspiralCoincDef if _has(document, SimInspiralTable) else None
+    # PSDs are in the file, or in the one that its process_params name, beside it.
+    psds = str(path) if _has_psds(document) else None
     try:
-        return events.ligolw.open(document, psd_file=str(path), coinc_def=kind)
+        return events.ligolw.open(document, psd_file=psds, coinc_def=kind, fallbackpath=str(path.parent))
     except Exception as error:
         raise BadInput(f"it has no events that can be read: {error or type(error).__name__}") from error
+
+
+def _has_psds(document: Any) -> bool:
+    from igwn_ligolw.ligolw import LIGO_LW
+
+    elements = document.getElementsByTagName(LIGO_LW.tagName)
+    return any(one.hasAttribute("Name") and one.Name == "REAL8FrequencySeries" for one in elements)
 
 
 def _has(document: Any, table: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gwbatch.campaigns.inputs import describe
+from gwbatch.campaigns.packing import open_map
 from gwbatch.campaigns.products import Work, product
 from gwbatch.jobs.result import sha256, sync
 
@@ -77,7 +78,8 @@ def _statistics(work: Work, *, volumes: bool) -> Mapping[str, Any]:
     from ligo.skymap.io import fits
     from ligo.skymap.postprocess import crossmatch
 
-    skymap = fits.read_sky_map(str(work.file("map", ".fits")), moc=True)
+    source = open_map(work.folder, work.task.id)
+    skymap = fits.read_sky_map(str(source) if isinstance(source, Path) else source, moc=True)
     if not volumes:
         skymap.remove_columns([name for name in skymap.colnames if name.startswith("DIST")])
     truth, levels = work.task.truth, work.science.contours

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -163,10 +163,18 @@ class Table:
             for row in rows
         }
 
-    def done_without(self, product: str) -> list[int]:
-        """Return the events that are done and lack a product."""
-        order = "SELECT id FROM events WHERE state = ? AND json_extract(facts, ?) IS NULL ORDER BY id"
-        return [row["id"] for row in self.connection.execute(order, (DONE, f'$."{product}"'))]
+    def done_without(self, products: Sequence[str]) -> list[int]:
+        """Return the events that are done and have none of some products."""
+        return done_without(self.connection, products)
+
+    def again(self, ids: Iterable[int]) -> None:
+        """Have events made again, whatever became of them."""
+        with self._writing():
+            self.connection.executemany(
+                "UPDATE events SET state = ?, attempts = 0, interruptions = 0, facts = NULL, cpu = NULL, wall = NULL "
+                "WHERE id = ?",
+                [(WAITING, event) for event in ids],
+            )
 
     def interrupted(self) -> None:
         """Take back what was in hand when the last owner ended without a word."""
@@ -341,6 +349,13 @@ def owner_of(path: Path) -> int:
     with reading(path) as connection:
         ((owner,),) = connection.execute("SELECT owner FROM campaign")
         return int(owner)
+
+
+def done_without(connection: sqlite3.Connection, products: Sequence[str]) -> list[int]:
+    """Return the events that are done and have none of some products."""
+    lacking = " ".join("AND json_type(facts, ?) IS NULL" for _ in products)
+    order = f"SELECT id FROM events WHERE state = ? {lacking} ORDER BY id"
+    return [row["id"] for row in connection.execute(order, (DONE, *(f'$."{name}"' for name in products)))]
 
 
 def counts(connection: sqlite3.Connection) -> Counter[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gwbatch.campaigns.lease import Owner
     from gwbatch.campaigns.live import Live
     from gwbatch.campaigns.owning import Ending
+    from gwbatch.campaigns.submission import Submission
 
 folder_argument = click.argument("campaign", type=click.Path(file_okay=False, path_type=Path))
 site_option = click.option(
@@ -161,6 +162,74 @@ def work(campaign: Path, site: str, settings: tuple[str, ...]) -> None:
 
     done = Worker(_folder(campaign), load_site(site, settings).profile.campaign.node).work()
     click.echo(f"This worker has done {done} events.")
+
+
+@command.command()
+@folder_argument
+@click.option("--nodes", required=True, type=click.IntRange(min=1), help="How many nodes.")
+@click.option("--mpi/--no-mpi", default=False, help="One MPI program over all nodes; else workers that come and go.")
+@click.option("--cores", default=0, help="Cores of a node, for the size of chunks.  [default: the profile's min_cores]")
+@click.option("--dry-run", is_flag=True, help="Print what would be submitted; submit nothing.")
+@site_option
+@profile_options
+@json_option
+def submit(
+    campaign: Path,
+    nodes: int,
+    mpi: bool,
+    cores: int,
+    dry_run: bool,
+    site: str,
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Submit a campaign: whole nodes of the batch system, which must see its folder.
+
+    Workers need nobody: they have the table written, and deal again what failed, among themselves.
+
+    \b
+    Examples:
+      gwbatch campaign submit my-campaign --site my-site.toml --nodes 10
+      gwbatch campaign submit my-campaign --site slurm-generic --nodes 4 --mpi --dry-run
+    """
+    from gwbatch.campaigns.submission import Submission, site_for_nodes
+    from gwbatch.campaigns.submission import submit as submit_all
+    from gwbatch.config.profile import load_site
+
+    folder, profile = _folder(campaign), load_site(site, settings).profile
+    wanted = Submission(site_for_nodes(site), list(settings), nodes, mpi, cores or profile.campaign.min_cores)
+    if dry_run:
+        text = wanted.batch_system().description(wanted.wish(folder))
+        click.echo(json.dumps({"submit": text}) if as_json else text)
+        return
+    _tell_submitted(submit_all(folder, wanted), campaign, as_json)
+
+
+@command.command()
+@folder_argument
+@json_option
+def resume(campaign: Path, as_json: bool) -> None:
+    """Submit a campaign once more as it was submitted last; it goes on where it stopped.
+
+    Does nothing (exit code 4) while jobs of it are in the queue.
+
+    \b
+    Examples:
+      gwbatch campaign resume my-campaign
+    """
+    from gwbatch.campaigns.submission import last
+    from gwbatch.campaigns.submission import submit as submit_all
+
+    folder = _folder(campaign)
+    _tell_submitted(submit_all(folder, last(folder)), campaign, as_json)
+
+
+def _tell_submitted(made: Submission, campaign: Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"jobs": made.jobs, "nodes": made.nodes, "mpi": made.mpi}))
+    else:
+        jobs = f"job {made.jobs[0]}" if len(made.jobs) == 1 else f"{len(made.jobs)} jobs"
+        click.echo(f"Submitted: {jobs}. Look at it with: gwbatch campaign status {campaign} --watch")
 
 
 @command.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gwbatch.cli.options import json_option
+from gwbatch.cli.options import json_option, profile_options
 
 if TYPE_CHECKING:
     from gwbatch.campaigns.folder import Folder
@@ -118,4 +118,139 @@ def _lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-COMMANDS = [status]
+@click.command()
+@click.argument("campaign", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--volumes", is_flag=True, help="Volumes and distances too: some seconds and 1.4 GB an event.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: CAMPAIGN/allsky.dat]")
+@profile_options
+@json_option
+def stats(campaign: Path, volumes: bool, output: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """Write the statistics of all maps as ``allsky.dat`` and ``allsky.fits``; those that are missing are made first.
+
+    The first columns are those of ligo-skymap-stats; ligo-skymap-plot-stats reads the file.
+
+    \b
+    Examples:
+      gwbatch campaign stats my-campaign
+      gwbatch campaign stats my-campaign --volumes -o allsky.dat
+    """
+    from gwbatch.campaigns.owning import Ending
+    from gwbatch.campaigns.results import write_table
+    from gwbatch.campaigns.running import run
+    from gwbatch.config.profile import load_site
+
+    folder = folder_of(campaign)
+    wanted = "volume-stats" if volumes else "stats"
+    kinds = ["volume-stats"] if volumes else ["stats", "volume-stats"]
+    if lacking(folder, kinds):
+        nodes = load_site("local", settings).profile.campaign.node
+        ending = run(folder, nodes, products=[wanted], only=lambda table: table.done_without(kinds))
+        if ending is not Ending.OVER:
+            raise click.exceptions.Exit(1)
+    path = output or folder.path / "allsky.dat"
+    count, without = write_table(folder, path), len(lacking(folder, kinds))
+    if as_json:
+        click.echo(json.dumps({"table": str(path), "events": count, "without": without}))
+    else:
+        failed = f", {without} of them without statistics" if without else ""
+        click.echo(f"{path}: {count} events{failed}. Draw them with: gwbatch campaign plot {campaign}")
+    if without:
+        raise click.exceptions.Exit(1)
+
+
+def lacking(folder: Folder, kinds: list[str]) -> list[int]:
+    """The events that are done and have none of these products."""
+    from gwbatch.campaigns.table import done_without, reading
+
+    with reading(folder.table) as connection:
+        return done_without(connection, kinds)
+
+
+@click.command()
+@click.argument("campaign", type=click.Path(file_okay=False, path_type=Path))
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="[default: CAMPAIGN/plots]")
+@json_option
+def plot(campaign: Path, output: Path | None, as_json: bool) -> None:
+    """Draw P-P, areas, volumes, cost and progress, as PDF and PNG; prints the Kolmogorov-Smirnov tests.
+
+    \b
+    Examples:
+      gwbatch campaign plot my-campaign
+    """
+    from gwbatch.campaigns.figures import draw, ks_tests
+    from gwbatch.campaigns.results import rows
+
+    folder = folder_of(campaign)
+    written = draw(folder, output or folder.path / "plots")
+    factor = folder.settings().science.rescale_loglikelihood
+    tests = ks_tests(rows(folder), factor)
+    if as_json:
+        told = {"files": [str(path) for path in written], "ks": [test._asdict() for test in tests]}
+        click.echo(json.dumps(told))
+        return
+    for test in tests:
+        click.echo(
+            f"P-P, {test.quantity}: {test.events} events, KS p = {test.p_value:.3g} (log likelihood × {test.factor:g})"
+        )
+    if tests and factor != 1:
+        click.echo("Maps with a factor below 1 cover more than they say, on purpose: judge maps made with 1.")
+    for path in written:
+        click.echo(str(path))
+
+
+@click.command()
+@click.argument("campaign", type=click.Path(file_okay=False, path_type=Path))
+@json_option
+def pack(campaign: Path, as_json: bool) -> None:
+    """Put the maps of each thousand events that are all done into one ZIP, uncompressed, with their SHA-256.
+
+    Every map is read back before the loose ones go; killed at any time it has changed nothing.
+
+    \b
+    Examples:
+      gwbatch campaign pack my-campaign
+    """
+    from gwbatch.campaigns.packing import pack as pack_all
+
+    folder = folder_of(campaign)
+    packed = pack_all(folder)
+    if as_json:
+        click.echo(json.dumps({"archives": {str(folder.packed / name): maps for name, maps in packed.items()}}))
+        return
+    for name, maps in packed.items():
+        click.echo(f"{folder.packed / name}: {maps} maps")
+    if not packed:
+        click.echo("Nothing to pack: no thousand events is done as a whole.")
+
+
+@click.command()
+@click.argument("campaign", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--again", is_flag=True, help="Have what is damaged made again.")
+@json_option
+def verify(campaign: Path, again: bool, as_json: bool) -> None:
+    """Look whether every map, loose or packed, is what was made; exit code 1 when one is not.
+
+    \b
+    Examples:
+      gwbatch campaign verify my-campaign
+      gwbatch campaign verify my-campaign --again
+    """
+    from gwbatch.campaigns.packing import faults
+    from gwbatch.campaigns.running import owned
+
+    folder = folder_of(campaign)
+    found = faults(folder)
+    if again and found:
+        with owned(folder) as (_, table):
+            table.again(found)
+    if as_json:
+        click.echo(json.dumps({"faults": [{"id": event, "reason": why} for event, why in found.items()]}))
+    else:
+        for event, why in found.items():
+            click.echo(f"event {event}: {why}")
+        click.echo(f"{len(found)} faults." + (" They wait again." if again and found else ""))
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+COMMANDS = [status, stats, plot, pack, verify]

@@ -15,6 +15,7 @@ from gwbatch.config.profile import QUEUES, Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
 from gwbatch.schedulers.base import Scheduler
+from gwbatch.schedulers.campaign import CampaignJobs
 from gwbatch.schedulers.deployment import Deployment
 from gwbatch.schedulers.environment import job_environment
 
@@ -156,4 +157,30 @@ def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequenc
     )
 
 
-__all__ = ["Deployment", "Scheduler", "describe", "make_deployment", "make_scheduler"]
+def make_campaign_jobs(profile: Profile) -> CampaignJobs:
+    """The batch jobs of campaigns at a site.
+
+    Raises
+    ------
+    ConfigError
+        When the site has no batch system.
+    """
+    settings = profile.scheduler
+    profile.require_complete("scheduler.")
+    if settings.kind == "htcondor":
+        from gwbatch.schedulers.htcondor.campaign import HTCondorCampaign
+        from gwbatch.schedulers.htcondor.schedd import open_schedd
+
+        return HTCondorCampaign(settings, profile.campaign, open_schedd(settings.bindings, settings.patience))
+    if settings.kind == "slurm":
+        from gwbatch.schedulers.slurm.campaign import SlurmCampaign
+        from gwbatch.schedulers.slurm.controller import open_controller
+
+        return SlurmCampaign(settings, profile.campaign, open_controller(settings.bindings, settings.patience))
+    raise ConfigError(
+        f"The site profile {profile.name} has no batch system. Choose another with --site, or use "
+        "'gwbatch campaign run'."
+    )
+
+
+__all__ = ["Deployment", "Scheduler", "describe", "make_campaign_jobs", "make_deployment", "make_scheduler"]

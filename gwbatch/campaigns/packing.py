@@ -1,0 +1,144 @@
+"""Packing maps, a thousand in a ZIP, and looking whether everything is there as it was made.
+
+A ZIP that nobody has compressed: any tool opens it, and a map in it is read without unpacking the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gwbatch.campaigns.folder import PER_FOLDER, Folder, write
+from gwbatch.campaigns.table import DONE, SET_ASIDE, reading
+from gwbatch.errors import BadInput
+from gwbatch.failpoints import hit
+from gwbatch.jobs.result import sha256, sync
+
+MANIFEST = "manifest.json"
+REMEDY = "'gwbatch campaign verify --again' has it made again."
+
+
+def pack(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _done, _of: None) -> dict[str, int]:
+    """Pack the maps of every thousand events that are all done or set aside; returns the number of maps by ZIP.
+
+    A ZIP has its name only once each of its maps has been read back from it as it was made; then the loose ones go.
+
+    Raises
+    ------
+    BadInput
+        If a map is not what the table says.
+    """
+    finished = sorted(_finished(folder))
+    folder.packed.mkdir(exist_ok=True)
+    packed = {}
+    for count, number in enumerate(finished, start=1):
+        expected = {f"{event}.fits": digest for event, digest in _digests(folder, number)}
+        archive = _archive(folder, number)
+        if expected and not archive.exists():
+            _write_archive(folder.shard("map", number), archive, expected)
+        if archive.exists():
+            hit("campaign.packed")
+            _delete(folder.shard("map", number), expected)
+            packed[archive.name] = len(expected)
+        on_progress(count, len(finished))
+    listed = {name: {"sha256": sha256(folder.packed / name), "maps": maps} for name, maps in packed.items()}
+    write(folder.packed / MANIFEST, {"campaign": folder.settings().key, "archives": listed})
+    return packed
+
+
+def open_map(folder: Folder, event: int) -> io.BytesIO | Path:
+    """Return a map, loose or packed.
+
+    Raises
+    ------
+    BadInput
+        If it is not there.
+    """
+    loose = folder.file("map", event, ".fits")
+    if loose.exists():
+        return loose
+    try:
+        with zipfile.ZipFile(_archive(folder, event // PER_FOLDER)) as archive:
+            return io.BytesIO(archive.read(loose.name))
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise BadInput(f"the map of event {event} is not there") from error
+
+
+def faults(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _done, _of: None) -> dict[int, str]:
+    """Return the events whose map is missing or not what was made, and why."""
+    found: dict[int, str] = {}
+    with reading(folder.table) as connection:
+        expected = connection.execute(
+            "SELECT id, json_extract(facts, '$.map.sha256') AS digest FROM events WHERE state = ? ORDER BY id", (DONE,)
+        ).fetchall()
+    for count, row in enumerate(expected, start=1):
+        if row["digest"] is not None:
+            try:
+                if _digest(open_map(folder, row["id"])) != row["digest"]:
+                    found[row["id"]] = "the map is not what was made"
+            except BadInput as error:
+                found[row["id"]] = str(error)
+        on_progress(count, len(expected))
+    return found
+
+
+def _finished(folder: Folder) -> Iterator[int]:
+    """Thousands of events of which nothing is to be done any more."""
+    with reading(folder.table) as connection:
+        for row in connection.execute(
+            "SELECT id / ? AS shard FROM events GROUP BY shard HAVING min(state IN (?, ?)) = 1",
+            (PER_FOLDER, DONE, SET_ASIDE),
+        ):
+            yield row["shard"]
+
+
+def _digests(folder: Folder, number: int) -> Iterator[tuple[int, str]]:
+    with reading(folder.table) as connection:
+        for row in connection.execute(
+            "SELECT id, json_extract(facts, '$.map.sha256') AS digest FROM events WHERE state = ? AND id / ? = ? "
+            "ORDER BY id",
+            (DONE, PER_FOLDER, number),
+        ):
+            if row["digest"] is not None:
+                yield row["id"], row["digest"]
+
+
+def _archive(folder: Folder, number: int) -> Path:
+    return folder.packed / f"maps-{number:03d}.zip"
+
+
+def _write_archive(shard: Path, archive: Path, expected: Mapping[str, str]) -> None:
+    temporary = archive.with_name(f".{archive.name}.new")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
+        for name in expected:
+            try:
+                target.write(shard / name, name)
+            except OSError as error:
+                raise BadInput(f"Cannot pack {shard / name}: {error.strerror}. {REMEDY}") from error
+            hit("campaign.packing")
+        facts: dict[str, Any] = {"sha256": dict(expected)}
+        target.writestr(MANIFEST, json.dumps(facts, indent=1))
+    with zipfile.ZipFile(temporary) as written:
+        for name, digest in expected.items():
+            if hashlib.sha256(written.read(name)).hexdigest() != digest:
+                temporary.unlink()
+                raise BadInput(f"Cannot pack {shard / name}: it is not what was made. {REMEDY}")
+    sync(temporary)
+    temporary.replace(archive)
+    sync(archive.parent)
+
+
+def _delete(shard: Path, expected: Mapping[str, str]) -> None:
+    for name in expected:
+        (shard / name).unlink(missing_ok=True)
+    if shard.is_dir() and not any(shard.iterdir()):
+        shard.rmdir()
+
+
+def _digest(source: io.BytesIO | Path) -> str:
+    return sha256(source) if isinstance(source, Path) else hashlib.sha256(source.getvalue()).hexdigest()

@@ -1,0 +1,105 @@
+"""A campaign in the hands of a batch system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from gwbatch.campaigns import chunks as chunk_files
+from gwbatch.campaigns.chunks import Chunks
+from gwbatch.campaigns.folder import Folder, write
+from gwbatch.campaigns.products import load
+from gwbatch.campaigns.running import owned
+from gwbatch.config.profile import load_site
+from gwbatch.errors import AlreadyRunning, BadInput, ConfigError
+from gwbatch.schedulers import make_campaign_jobs
+from gwbatch.schedulers.campaign import CampaignJobs, Wish
+
+CHUNKS_PER_NODE = 4  # at least, so that nodes that are quicker do more
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """``submission.json``: how a campaign was submitted, so that it can be again."""
+
+    site: str
+    settings: list[str]
+    nodes: int
+    mpi: bool
+    cores: int
+    jobs: list[str] = []
+
+    def wish(self, folder: Folder) -> Wish:
+        """What this asks of the batch system."""
+        words = ["--site", self.site] + [word for setting in self.settings for word in ("--set", setting)]
+        return Wish(folder.path, self.nodes, self.mpi, words)
+
+    def batch_system(self) -> CampaignJobs:
+        """The batch system of the site.
+
+        Raises
+        ------
+        ConfigError
+            If the site has none.
+        """
+        return make_campaign_jobs(load_site(self.site, self.settings).profile)
+
+
+def submit(folder: Folder, wanted: Submission) -> Submission:
+    """Submit a campaign; what was in the hands of earlier jobs that are gone is taken up again.
+
+    Raises
+    ------
+    AlreadyRunning
+        If jobs of it run or wait.
+    """
+    batch = wanted.batch_system()
+    batch.description(wanted.wish(folder))  # whatever is wrong with it is told before anything is touched
+    there = batch.in_queue(folder.path)
+    if there:
+        raise AlreadyRunning(
+            f"Cannot submit {folder.path}: {len(there)} jobs of it are in the queue ({', '.join(sorted(there)[:3])}). "
+            "Look at it with 'gwbatch campaign status', or stop it with 'gwbatch campaign stop'."
+        )
+    settings = load(folder)
+    with owned(folder) as (held, table):
+        folder.stop.unlink(missing_ok=True)
+        chunk_files.recall(folder, table)
+        table.interrupted()
+        table.forgive_nodes()
+        left = len(table.waiting())
+        if not left:
+            raise BadInput(f"Cannot submit {folder.path}: nothing is left to do.")
+        if not wanted.mpi:
+            chunks = Chunks(folder.chunks)
+            chunks.make()
+            nodes = min(wanted.nodes, left)
+            chunks.lay(table, settings.products, wanted.cores, f"{held.number:06d}", at_least=nodes * CHUNKS_PER_NODE)
+    folder.logs.mkdir(exist_ok=True)
+    made = msgspec.structs.replace(wanted, jobs=batch.submit(wanted.wish(folder)))
+    write(folder.submission, made)
+    return made
+
+
+def last(folder: Folder) -> Submission:
+    """Return how a campaign was submitted last.
+
+    Raises
+    ------
+    BadInput
+        If it never was.
+    """
+    try:
+        return msgspec.json.decode(folder.submission.read_bytes(), type=Submission)
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"Cannot resume {folder.path}: it was never submitted. Use 'gwbatch campaign run' or 'submit'."
+        ) from error
+
+
+def site_for_nodes(site: str) -> str:
+    """Return a site profile so that a node finds it: a file by its whole path."""
+    path = Path(site)
+    if path.suffix == ".toml" and not path.exists():
+        raise ConfigError(f"Cannot find the site profile {site}.")
+    return str(path.absolute()) if path.suffix == ".toml" else site
