@@ -9,7 +9,10 @@ import pytest
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy, load_policy
 from gwbatch.config.resources import demo_event
+from gwbatch.jobs.science import without_mpi
 from gwbatch.ledger import Ledger
+
+without_mpi()  # BAYESTAR in a test is not to start it
 
 BROWSER = "no chromium on this machine (Debian: apt-get install chromium)"
 

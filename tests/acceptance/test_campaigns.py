@@ -1,0 +1,306 @@
+"""Campaigns as real processes, on one machine, as MPI ranks and as workers, with kills at the worst moments."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from gwbatch import children
+from gwbatch.campaigns.chunks import Chunks
+from gwbatch.campaigns.folder import Folder
+from gwbatch.campaigns.running import owned
+from gwbatch.campaigns.table import counts, reading
+from tests.campaign_products import SLEEP, results, sleepers, whole
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+
+MPIEXEC = Path(sys.executable).parent / "mpiexec"
+TWO = ("--set", "campaign.node.processes=2")
+KILLS = int(os.environ.get("GWBATCH_CAMPAIGN_KILLS", "2"))  # of each kind
+DEADLINE = 120.0  # s
+
+
+def command(verb: str, folder: Folder, *words: str) -> list[str]:
+    return children.python("gwbatch", "campaign", verb, str(folder.path), *words)
+
+
+def mpi(folder: Folder, ranks: int = 3) -> list[str]:
+    return [str(MPIEXEC), "-n", str(ranks), *command("run", folder, "--mpi", *TWO)]
+
+
+def call(words: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, capture_output=True, text=True, check=False, timeout=DEADLINE, env=children.environment(environment)
+    )
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a command in a session of its own; whatever is left of it in the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(words: list[str], **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            env=children.environment(environment),
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        for left in [process.pid, *(one.pid for one in of_session(process.pid))]:
+            try:
+                os.kill(left, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.communicate()
+
+
+def of_session(session: int) -> list[psutil.Process]:
+    return [one for one in psutil.process_iter() if session_of(one.pid) == session]
+
+
+def session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return -1
+
+
+def at_work(folder: Folder, module: str = "gwbatch.campaigns.child") -> list[psutil.Process]:
+    """Live processes of a kind that work at a campaign."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            if module in words and process.status() != psutil.STATUS_ZOMBIE and belongs(process, folder):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def belongs(process: psutil.Process, folder: Folder) -> bool:
+    """Science processes are known by the log that they write to, the others by their arguments."""
+    if str(folder.path) in process.cmdline():
+        return True
+    return Path(f"/proc/{process.pid}/fd/2").readlink().is_relative_to(folder.path)
+
+
+def ranks(folder: Folder) -> list[psutil.Process]:
+    found = at_work(folder, "gwbatch")
+    return sorted(
+        (
+            one
+            for one in found
+            if "--mpi" in one.cmdline() and "mpiexec" not in one.name() and "PMI_RANK" in one.environ()
+        ),
+        key=lambda one: int(one.environ()["PMI_RANK"]),
+    )
+
+
+def wait(condition: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        try:
+            found = condition()
+        except (psutil.Error, OSError):
+            found = None
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def done(folder: Folder) -> int:
+    with reading(folder.table) as connection:
+        return counts(connection)["done"]
+
+
+def lay_chunks(folder: Folder, at_least: int) -> None:
+    found = Chunks(folder.chunks)
+    found.make()
+    with owned(folder) as (held, table):
+        found.lay(table, [SLEEP], 2, f"{held.number:06d}", at_least)
+
+
+# ---- without accidents -----------------------------------------------------------------------------------------
+
+
+def test_poison_is_set_aside_and_all_else_is_done(tmp_path: Path) -> None:
+    fates = {3: {"segfault": 1.0}, 5: {"exit": 7.0}, 8: {"bad": 1.0}, 11: {"memory": 4000.0}, 13: {"unless_alone": 1.0}}
+    folder = sleepers(tmp_path / "c", [0.02] * 30, fates)
+    ended = call(command("run", folder, *TWO))
+    assert ended.returncode == 1, ended.stderr
+    found = {event: state for event, state, _ in results(folder)}
+    aside = {event for event, state in found.items() if state == "set aside"}
+    # With all the memory of the machine for itself the large one may get through.
+    assert {3, 5, 8} <= aside <= {3, 5, 8, 11}
+    assert {event for event, state in found.items() if state == "done"} == set(range(30)) - aside
+    told = json.loads(call(command("status", folder, "--json")).stdout)
+    reasons = {one["id"]: one["reason"] for one in told["failed"]}
+    assert "SIGSEGV" in reasons[3]
+    assert "exit code 7" in reasons[5]
+    assert reasons[8] == "it cannot be localized"
+    assert call(command("retry", folder, "8")).stdout.startswith("1 events wait again")
+
+
+def test_ranks_of_mpi_do_what_one_machine_does(tmp_path: Path) -> None:
+    fates = {3: {"segfault": 1.0}, 8: {"bad": 1.0}}
+    folder = sleepers(tmp_path / "c", [0.05] * 60, fates)
+    ended = call(mpi(folder))
+    assert ended.returncode == 1, ended.stderr
+    assert "58 events done, 2 set aside, 0 left." in ended.stdout
+    with reading(folder.table) as connection:
+        names = {row["name"] for row in connection.execute("SELECT name FROM nodes WHERE events > 0")}
+    assert len(names) == 3
+    assert not at_work(folder)
+
+
+def test_workers_share_chunks_and_write_the_table_themselves(tmp_path: Path, start: Any) -> None:
+    folder = sleepers(tmp_path / "c", [0.05] * 60, {7: {"unless_alone": 1.0}})
+    lay_chunks(folder, 10)
+    workers = [start(command("work", folder, *TWO)) for _ in range(2)]
+    for worker in workers:
+        assert worker.wait(DEADLINE) == 0, worker.stdout.read()
+    assert results(folder) == whole(60)
+
+
+def test_a_second_run_is_refused_and_status_shows_the_first(tmp_path: Path, start: Any) -> None:
+    folder = sleepers(tmp_path / "c", [0.2] * 200)
+    first = start(command("run", folder, *TWO))
+    wait(lambda: done(folder), "the first event")
+    second = call(command("run", folder))
+    assert second.returncode == 4
+    assert f"process {first.pid}" in second.stderr
+    told = json.loads(call(command("status", folder, "--json")).stdout)
+    assert told["live"]["processes"] == 2
+    assert not told["live"]["ended"]
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "stop", "terminated"])
+def test_it_stops_cleanly_and_goes_on(tmp_path: Path, start: Any, how: str) -> None:
+    folder = sleepers(tmp_path / "c", [0.2] * 24)
+    running = start(command("run", folder, *TWO))
+    wait(lambda: done(folder), "the first event")
+    if how == "stop":
+        assert call(command("stop", folder)).returncode == 0
+    else:
+        running.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
+    assert running.wait(DEADLINE) == 1
+    assert not at_work(folder)
+    with reading(folder.table) as connection:
+        found = counts(connection)
+        (interrupted,) = connection.execute("SELECT sum(interruptions) FROM events").fetchone()
+    assert found["dealt"] == 0
+    assert 0 < found["done"] < 24
+    assert interrupted == 0
+    assert call(command("run", folder, *TWO)).returncode == 0
+    assert results(folder) == whole(24)
+
+
+def test_ranks_stop_cleanly_too(tmp_path: Path, start: Any) -> None:
+    folder = sleepers(tmp_path / "c", [0.2] * 60)
+    running = start(mpi(folder))
+    wait(lambda: done(folder), "the first event")
+    assert call(command("stop", folder)).returncode == 0
+    assert running.wait(DEADLINE) == 1, running.stdout.read()
+    assert not at_work(folder)
+    with reading(folder.table) as connection:
+        assert counts(connection)["dealt"] == 0
+
+
+def test_a_launcher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.1])
+    ended = call(command("run", folder, "--mpi"), OMPI_COMM_WORLD_SIZE="3")
+    assert ended.returncode == 2
+    assert "the launcher has started so many (OMPI_COMM_WORLD_SIZE), but each finds 1" in ended.stderr
+    assert results(folder) == [(0, "waiting", {})]
+
+
+def test_without_an_mpi_library_it_says_what_to_do(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.1])
+    ended = call(command("run", folder, "--mpi"), MPI4PY_LIBMPI="/nowhere/libmpi.so", MPI4PY_MPIABI="mpich")
+    assert ended.returncode == 2
+    assert "Cannot start MPI" in ended.stderr
+    assert call(command("run", folder)).returncode == 0
+
+
+# ---- kills -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("point", ["made:3", "before_answer:3", "after_answer:3"])
+def test_a_science_process_is_killed_around_its_answer(tmp_path: Path, point: str) -> None:
+    folder = sleepers(tmp_path / "c", [0.02] * 20)
+    ended = call(command("run", folder, *TWO), GWBATCH_KILL_AT=f"campaign.child.{point}@{tmp_path}/killed")
+    assert (tmp_path / "killed").exists()
+    assert ended.returncode == 0, ended.stderr
+    assert results(folder) == whole(20)
+
+
+@pytest.mark.parametrize("whom", ["owner", "child", "rank", "rank 0", "mpiexec"])
+def test_kills_at_random_moments_leave_the_same_table(tmp_path: Path, start: Any, whom: str) -> None:
+    """Whoever is killed, running it again ends with the same results, and nobody is left behind."""
+    generator = random.Random(whom)
+    folder = sleepers(tmp_path / "c", [0.05] * (60 + 40 * KILLS))
+    for _ in range(KILLS):
+        before = done(folder)
+        running = start(command("run", folder, *TWO) if whom in ("owner", "child") else mpi(folder))
+        wait(lambda before=before: done(folder) > before + 4, "some events")
+        time.sleep(generator.uniform(0, 0.3))
+        victim = {
+            "owner": lambda pid=running.pid: psutil.Process(pid),
+            "child": lambda: generator.choice(at_work(folder)),
+            "rank": lambda: ranks(folder)[1],
+            "rank 0": lambda: ranks(folder)[0],
+            "mpiexec": lambda pid=running.pid: psutil.Process(pid),
+        }[whom]
+        wait(lambda victim=victim: victim().kill() or True, whom)
+        if whom == "child":
+            assert running.wait(DEADLINE) == 0, running.stdout.read()
+            break
+        running.wait(DEADLINE)
+        wait(lambda: not at_work(folder) and not ranks(folder), "the end of all that were left")
+    if whom != "child":
+        last = call(command("run", folder, *TWO))
+        assert last.returncode == 0, last.stderr
+    assert results(folder) == whole(60 + 40 * KILLS)
+    assert not list(folder.path.rglob(".partial-*")) or whom == "child"
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "worker.claimed:2",
+        "worker.noted:5",
+        "chunk.reported:1",
+        "chunk.put_back:1",
+        "chunk.collected:1",
+        "chunks.laid:1",
+    ],
+)
+def test_a_worker_is_killed_and_the_others_do_its_part(tmp_path: Path, start: Any, point: str) -> None:
+    folder = sleepers(tmp_path / "c", [0.05] * 60, {7: {"unless_alone": 1.0}})
+    lay_chunks(folder, 10)
+    kill = f"campaign.{point}@{tmp_path}/killed"
+    workers = [start(command("work", folder, *TWO), GWBATCH_KILL_AT=kill) for _ in range(2)]
+    codes = sorted(worker.wait(DEADLINE) for worker in workers)
+    assert (tmp_path / "killed").exists()
+    assert codes == [-signal.SIGKILL, 0]
+    if results(folder) != whole(60):  # the killed one was the last
+        assert call(command("run", folder, *TWO)).returncode == 0
+    assert results(folder) == whole(60)
+    with reading(folder.table) as connection:
+        assert counts(connection) == {"done": 60}

@@ -1,0 +1,82 @@
+"""A plug-in for tests of campaigns: products that take no science, some of which end badly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gwbatch.campaigns.folder import Folder, write
+from gwbatch.campaigns.products import Work, product
+from gwbatch.campaigns.settings import CampaignSettings
+from gwbatch.campaigns.table import EventRow, create
+from gwbatch.errors import BadInput
+
+ROOT = Path(__file__).parents[1]
+SLEEP = "sleep"
+
+
+@product(SLEEP)
+def sleep(work: Work) -> Mapping[str, Any]:
+    """Take as long as was predicted; what else happens stands in the event's truth."""
+    fate = work.task.truth or {}
+    if "segfault" in fate:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "exit" in fate:
+        os._exit(int(fate["exit"]))
+    if "memory" in fate:
+        _ = bytearray(int(fate["memory"]) * 2**20)
+    if "bad" in fate:
+        raise BadInput("it cannot be localized")
+    if "unless_alone" in fate and not work.task.alone:
+        raise RuntimeError("it wants to be alone")
+    time.sleep(work.task.predicted)
+    path = work.file(SLEEP, ".txt")
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    partial.write_text(str(work.task.id))
+    partial.rename(path)
+    return {"value": work.task.id**2}
+
+
+def sleepers(
+    path: Path, times: Iterable[float], fates: Mapping[int, dict[str, float]] | None = None, detectors: str = "H1,L1"
+) -> Folder:
+    """Make a campaign of events that take so long."""
+    folder = Folder(path)
+    folder.path.mkdir(parents=True)
+    rows = (
+        EventRow(number, f"e{number}", 1, number, detectors, 300, seconds, None, None, (fates or {}).get(number))
+        for number, seconds in enumerate(times)
+    )
+    create(folder.table, "key", [("none", "")], rows, {})
+    write(
+        folder.settings_file,
+        CampaignSettings("key", [SLEEP], plugins=["tests.campaign_products"], plugin_folders=[str(ROOT)]),
+    )
+    return folder
+
+
+def results(folder: Folder) -> list[tuple[Any, ...]]:
+    """What must be the same however often the campaign was interrupted."""
+    from gwbatch.campaigns.table import reading
+
+    with reading(folder.table) as connection:
+        rows = connection.execute("SELECT id, state, facts FROM events ORDER BY id").fetchall()
+    return [(row["id"], row["state"], json.loads(row["facts"] or "{}")) for row in rows]
+
+
+def whole(number: int) -> list[tuple[Any, ...]]:
+    """What `results` is when all of so many events are done."""
+    return [(event, "done", {SLEEP: {"value": event**2}}) for event in range(number)]
+
+
+def owner(folder: Folder) -> dict[str, Any]:
+    """Who owns a campaign."""
+    found: dict[str, Any] = msgspec.json.decode(folder.owner.read_bytes())
+    return found
