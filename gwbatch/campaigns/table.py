@@ -7,6 +7,7 @@ read it at any time.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -323,12 +324,15 @@ def create(
 def _open(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     if not path.exists():
         raise BadInput(f"Cannot find the table {path}. Make a campaign with 'gwbatch campaign plan'.")
-    mode = "ro" if read_only else "rw"
+    # After an owner that was killed the first one to open the table rolls its last transaction back.
+    mode = "rw" if os.access(path, os.W_OK) else "ro"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY, isolation_level=None
     )
     connection.row_factory = sqlite3.Row
-    if not read_only:
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    else:
         connection.execute("PRAGMA journal_mode = TRUNCATE")
         connection.execute("PRAGMA synchronous = FULL")
     return connection

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gwbatch import children
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -33,7 +35,7 @@ class Wish:
     def arguments(self) -> list[str]:
         """What the interpreter is called with on a node."""
         verb = ["run", str(self.folder), "--mpi"] if self.mpi else ["work", str(self.folder)]
-        return ["-P", "-m", "gwbatch", "campaign", *verb, *self.options]
+        return children.python("gwbatch", "campaign", *verb, *self.options)[1:]
 
 
 class CampaignJobs(Protocol):
