@@ -24,8 +24,16 @@ lint: $(READY)
 	$(BIN)/mypy --strict gwbatch
 
 bench: $(READY)
-	for script in replay startup message large_ledger products light_products volume_plot alert_latency; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in replay startup message large_ledger products light_products volume_plot alert_latency campaign; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	for which in htcondor slurm; do tests/clusters/within $$which python benchmarks/first_instruction.py $$which || exit 1; done
+
+# A campaign of ten real events as two MPI ranks of this environment's own MPI: some five minutes.
+campaign: $(READY)
+	rm -rf demo-campaign
+	$(BIN)/gwbatch campaign plan --example -o demo-campaign --products map,stats
+	$(BIN)/mpiexec -n 2 $(BIN)/gwbatch campaign run demo-campaign --mpi
+	$(BIN)/gwbatch campaign stats demo-campaign
+	$(BIN)/gwbatch campaign plot demo-campaign
 
 soak: $(READY)
 	$(BIN)/pytest -m soak tests
@@ -40,4 +48,4 @@ lock:
 	  --no-header --no-annotate --no-emit-index-url -q -o constraints.txt --upgrade
 
 clean:
-	rm -rf $(VENV) demo-state
+	rm -rf $(VENV) demo-state demo-campaign

@@ -17,7 +17,7 @@ from gwbatch.campaigns.lease import Lease
 from gwbatch.campaigns.live import Live, Watch
 from gwbatch.campaigns.tasks import Outcome, Task
 
-POLL = 0.01  # s
+POLL = 0.02  # s
 LOOK_FOR_STOP = 1.0  # s
 
 

@@ -48,7 +48,8 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--example", is_flag=True, help="Take the ten simulated events that gwbatch brings, besides any files.")
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to make.")
 @click.option("--products", default="map", show_default=True, help="What to make of each event, with commas between.")
 @click.option(
@@ -63,6 +64,7 @@ def command() -> None:
 @json_option
 def plan(
     files: tuple[Path, ...],
+    example: bool,
     output: Path,
     products: str,
     settings: tuple[str, ...],
@@ -77,6 +79,7 @@ def plan(
 
     \b
     Examples:
+      gwbatch campaign plan --example -o my-campaign --products map,stats
       gwbatch campaign plan coincs/*.xml.gz -o my-campaign
       gwbatch campaign plan injections.xml.gz -o pp-test --products map,stats --set rescale_loglikelihood=1
     """
@@ -84,8 +87,13 @@ def plan(
     from gwbatch.campaigns.node import cores
     from gwbatch.campaigns.planning import plan as make_plan
     from gwbatch.campaigns.settings import science_from
+    from gwbatch.config.resources import example_injections
     from gwbatch.plugins import import_plugins
 
+    if example:
+        files = (*files, example_injections())
+    if not files:
+        raise click.UsageError("Name event files, or say --example.")
     import_plugins(plugins, plugin_folders)
     names = [name.strip() for name in products.split(",") if name.strip()]
     with _bar("reading", quiet=as_json) as show:

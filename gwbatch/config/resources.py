@@ -17,3 +17,8 @@ def demo_event(name: str) -> Path:
     """The ``coinc.xml`` of a simulated event that gwbatch brings (``bns_hlv``, ``nsbh_hl``, ``bbh_hlv``; ``short``
     has its SNR series cut, so that BAYESTAR is done in seconds)."""
     return _PACKAGE / "data" / "events" / name / "coinc.xml"
+
+
+def example_injections() -> Path:
+    """Ten simulated binary black holes in one file, with the places where they truly were."""
+    return _PACKAGE / "data" / "events" / "injections" / "coincs.xml.gz"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from gwbatch import children
 from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.table import counts, reading
 from gwbatch.config.resources import demo_event
+from gwbatch.model import JobState
 from tests.campaign_products import results, sleepers, whole
+from tests.clusters.bench import Bench
 from tests.clusters.waiting import until
 
 INJECTIONS = Path(__file__).parents[1] / "data" / "injections-short.xml.gz"
@@ -36,6 +39,8 @@ def done(folder: Folder) -> int:
 class CampaignPlays:
     """For each batch system: ``site`` is what chooses it on the command line, ``evict`` sends one running job away."""
 
+    nodes: int
+
     def test_workers_localize_real_events(self, tmp_path: Path, site: list[str]) -> None:
         folder = Folder(tmp_path / "c")
         gwbatch("plan", INJECTIONS, demo_event("short"), "-o", folder.path, "--products", "map,stats")
@@ -56,6 +61,22 @@ class CampaignPlays:
         evict(folder)
         until(lambda: done(folder) == 80, 200, lambda: gwbatch("status", folder.path))
         assert results(folder) == whole(80)
+
+    def test_an_alert_does_not_wait_for_a_campaign(
+        self, tmp_path: Path, site: list[str], alerts: Bench, queue: Callable[[Folder], Mapping[str, str]]
+    ) -> None:
+        """A campaign has every node; a localization starts all the same, and the campaign goes on after it."""
+        folder = sleepers(tmp_path / "c", [0.5] * 300)
+        gwbatch("submit", folder.path, "--nodes", self.nodes, "--cores", 2, *site)
+        until(lambda: list(queue(folder).values()).count("running") == self.nodes, 90, lambda: queue(folder))
+        until(lambda: len(gwbatch("status", folder.path)["workers"]) == self.nodes, 90)
+        began = time.monotonic()
+        request = alerts.submit(1.0)
+        alerts.until(request, JobState.DONE)
+        print(f"the whole-node job was done {time.monotonic() - began:.1f} s after it was submitted")
+        assert gwbatch("status", folder.path)["left"]
+        until(lambda: done(folder) == 300, 200, lambda: gwbatch("status", folder.path))
+        assert results(folder) == whole(300)
 
     def test_a_campaign_that_was_stopped_is_resumed(
         self, tmp_path: Path, site: list[str], queue: Callable[[Folder], Any]

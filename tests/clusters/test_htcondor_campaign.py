@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from gwbatch.campaigns.folder import Folder
 from gwbatch.config.profile import load_site
 from gwbatch.schedulers import make_campaign_jobs
+from tests.clusters.bench import PLUGIN, Bench
 from tests.clusters.campaigns import CampaignPlays
 from tests.clusters.pool import Pool
 
@@ -30,6 +32,13 @@ def queue(pool: Pool) -> Callable[[Folder], object]:
 
 
 @pytest.fixture
+def alerts(tmp_path: Path, pool: Pool) -> Iterator[Bench]:
+    made = Bench(tmp_path, load_site("htcondor-generic", [*PLUGIN, "scheduler.ask_every=3"]).profile)
+    yield made
+    made.scheduler.close()
+
+
+@pytest.fixture
 def evict(pool: Pool, queue: Callable[[Folder], dict[str, str]]) -> Callable[[Folder], None]:
     def vacate(folder: Folder) -> None:
         running = next(job for job, state in queue(folder).items() if state == "running")
@@ -40,3 +49,5 @@ def evict(pool: Pool, queue: Callable[[Folder], dict[str, str]]) -> Callable[[Fo
 
 class TestOnHTCondor(CampaignPlays):
     """Workers that come and go."""
+
+    nodes = 1

@@ -12,13 +12,14 @@ from gwbatch.campaigns.folder import Folder
 from gwbatch.config.profile import load_site
 from gwbatch.schedulers import make_campaign_jobs
 from tests.campaign_products import results, sleepers, whole
+from tests.clusters.bench import PLUGIN, Bench
 from tests.clusters.campaigns import CampaignPlays, done, gwbatch
 from tests.clusters.cluster import Cluster
 from tests.clusters.waiting import until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 
-SETTINGS = ["scheduler.bindings=cli", "campaign.node.processes=2"]
+SETTINGS = ["scheduler.bindings=cli", "campaign.node.processes=2", "campaign.partition=campaign"]
 
 
 @pytest.fixture
@@ -34,6 +35,13 @@ def queue() -> Callable[[Folder], object]:
 
 
 @pytest.fixture
+def alerts(tmp_path: Path, cluster: Cluster) -> Iterator[Bench]:
+    made = Bench(tmp_path, load_site("slurm-generic", [*PLUGIN, "scheduler.partition=main"]).profile)
+    yield made
+    made.scheduler.close()
+
+
+@pytest.fixture
 def evict(cluster: Cluster, queue: Callable[[Folder], dict[str, str]]) -> Callable[[Folder], None]:
     def requeue(folder: Folder) -> None:
         running = next(job for job, state in queue(folder).items() if state == "running")
@@ -44,6 +52,8 @@ def evict(cluster: Cluster, queue: Callable[[Folder], dict[str, str]]) -> Callab
 
 class TestOnSlurm(CampaignPlays):
     """An array of workers."""
+
+    nodes = 4
 
     def test_one_mpi_program_over_two_nodes(
         self, tmp_path: Path, site: list[str], queue: Callable[[Folder], object]

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lxml import etree
 
+from gwbatch import children
 from gwbatch.demo.verdict import total_probability
 from gwbatch.jobs.result import fault, read_result, sha256
 
@@ -185,3 +187,31 @@ def test_one_full_map_holds_the_true_position(tmp_path: Path) -> None:
     position = SkyCoord(truth["ra_deg"], truth["dec_deg"], unit="deg")
     on_the_sky = table["UNIQ", "PROBDENSITY"]  # with distances it would build 19 million voxels, which take gigabytes
     assert crossmatch(on_the_sky, position).searched_prob < 0.9
+
+
+def test_nothing_in_a_job_starts_mpi_even_where_it_is_installed(tmp_path: Path) -> None:
+    """BAYESTAR's imports would, and in a child of an MPI rank that ends badly."""
+    (tmp_path / "asks_for_mpi.py").write_text(
+        "from gwbatch.jobs import job\n"
+        "@job(queue='general')\n"
+        "def asks_for_mpi(work):\n"
+        "    try:\n"
+        "        import mpi4py\n"
+        "    except ImportError:\n"
+        "        import ligo.skymap.bayestar\n"
+        "        work.output.write_text('no MPI')\n"
+    )
+    assert version("mpi4py")
+    request = {"key": "k", "kind": "asks-for-mpi", "inputs": [], "output": "out.txt"}
+    folder = {"plugins": ["asks_for_mpi"], "plugin_folders": [str(tmp_path)]}
+    (tmp_path / "job.json").write_text(json.dumps(request | folder))
+    command = children.python("gwbatch.jobs.runner", str(tmp_path))
+    done = subprocess.run(
+        command,
+        env=children.environment({"PMI_RANK": "0", "PMI_SIZE": "2"}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.txt").read_text() == "no MPI"
