@@ -27,6 +27,7 @@ def pack(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _do
     """Pack the maps of every thousand events that are all done or set aside; returns the number of maps by ZIP.
 
     A ZIP has its name only once each of its maps has been read back from it as it was made; then the loose ones go.
+    One that lacks a map which was made again later is written anew.
 
     Raises
     ------
@@ -39,9 +40,9 @@ def pack(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _do
     for count, number in enumerate(finished, start=1):
         expected = {f"{event}.fits": digest for event, digest in _digests(folder, number)}
         archive = _archive(folder, number)
-        if expected and not archive.exists():
-            _write_archive(folder.shard("map", number), archive, expected)
-        if archive.exists():
+        if expected and not _holds(archive, expected):
+            _write_archive(folder, archive, expected)
+        if expected:
             hit("campaign.packed")
             _delete(folder.shard("map", number), expected)
             packed[archive.name] = len(expected)
@@ -112,14 +113,24 @@ def _archive(folder: Folder, number: int) -> Path:
     return folder.packed / f"maps-{number:03d}.zip"
 
 
-def _write_archive(shard: Path, archive: Path, expected: Mapping[str, str]) -> None:
+def _holds(archive: Path, expected: Mapping[str, str]) -> bool:
+    """Whether a ZIP is there with all of these maps."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return all(hashlib.sha256(opened.read(name)).hexdigest() == digest for name, digest in expected.items())
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return False
+
+
+def _write_archive(folder: Folder, archive: Path, expected: Mapping[str, str]) -> None:
     temporary = archive.with_name(f".{archive.name}.new")
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
         for name in expected:
             try:
-                target.write(shard / name, name)
-            except OSError as error:
-                raise BadInput(f"Cannot pack {shard / name}: {error.strerror}. {REMEDY}") from error
+                source = open_map(folder, int(Path(name).stem))
+            except BadInput as error:
+                raise BadInput(f"Cannot pack {archive.name}: {error}. {REMEDY}") from error
+            target.writestr(name, source.read_bytes() if isinstance(source, Path) else source.getvalue())
             hit("campaign.packing")
         facts: dict[str, Any] = {"sha256": dict(expected)}
         target.writestr(MANIFEST, json.dumps(facts, indent=1))
@@ -127,7 +138,7 @@ def _write_archive(shard: Path, archive: Path, expected: Mapping[str, str]) -> N
         for name, digest in expected.items():
             if hashlib.sha256(written.read(name)).hexdigest() != digest:
                 temporary.unlink()
-                raise BadInput(f"Cannot pack {shard / name}: it is not what was made. {REMEDY}")
+                raise BadInput(f"Cannot pack {name} into {archive}: it is not what was made. {REMEDY}")
     sync(temporary)
     temporary.replace(archive)
     sync(archive.parent)

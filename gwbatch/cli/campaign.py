@@ -308,18 +308,22 @@ class _progress:
     """Progress for people: a bar in a terminal, else a line now and then."""
 
     def __init__(self, folder: Folder) -> None:
-        from gwbatch.campaigns.table import counts, reading
-
-        with reading(folder.table) as connection:
-            found = counts(connection)
-        self._before, self._total = found["done"] + found["set aside"], found.total()
+        self._folder, self._before, self._total = folder, 0, 0
         self._bar = _bar("localizing", quiet=bool(int(os.environ.get("PMI_RANK", "0") or 0)))
 
     def __enter__(self) -> Callable[[Live], None]:
         show = self._bar.__enter__()
-        return lambda live: show(
-            self._before + live.done + live.set_aside, self._total, campaign_results.in_words(live)
-        )
+        return lambda live: self._show(live, show)
+
+    def _show(self, live: Live, show: Callable[[int, int, str], None]) -> None:
+        if not self._total:  # of several ranks only the one that deals comes here, and looks into the table
+            from gwbatch.campaigns.table import counts, reading
+
+            with reading(self._folder.table) as connection:
+                found = counts(connection)
+            self._total = found.total()
+            self._before = found["done"] + found["set aside"] - live.done - live.set_aside
+        show(self._before + live.done + live.set_aside, self._total, campaign_results.in_words(live))
 
     def __exit__(self, *error: object) -> None:
         self._bar.__exit__(*error)

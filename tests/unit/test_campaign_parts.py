@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import time
@@ -17,10 +18,11 @@ from gwbatch.campaigns.cost import predict, samples
 from gwbatch.campaigns.folder import Folder, write
 from gwbatch.campaigns.lease import Owner
 from gwbatch.campaigns.node import share
+from gwbatch.campaigns.packing import faults, open_map, pack
 from gwbatch.campaigns.products import in_order
 from gwbatch.campaigns.ranks import check_size
 from gwbatch.campaigns.settings import science_from
-from gwbatch.campaigns.table import Table, counts, reading
+from gwbatch.campaigns.table import Settled, Table, counts, reading
 from gwbatch.campaigns.tasks import Outcome, Task
 from gwbatch.campaigns.working import tend
 from gwbatch.config.campaign import CampaignSite, NodeSettings
@@ -321,6 +323,51 @@ def test_taking_over_from_workers_waits_for_nobody_who_is_gone_and_refuses_the_l
     write(found.workers / "me.json", me)
     with pytest.raises(AlreadyRunning, match="1 workers do"):
         chunk_files.recall(folder, table)
+
+
+# ---- packing ---------------------------------------------------------------------------------------------------
+
+
+def with_map(folder: Folder, event: int, content: bytes) -> Settled:
+    """A map of an event, and what the table is to say of it."""
+    path = folder.file("map", event, ".fits")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    facts = {"map": {"sha256": hashlib.sha256(content).hexdigest()}}
+    return Settled(Outcome(event, "done", "", facts), "done", 0, 0, "n", 0.0)
+
+
+def test_a_map_that_was_made_again_after_packing_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [1.0] * 2)
+    table = Table(folder.table, 1)
+    table.write({}, [with_map(folder, 0, b"zero"), with_map(folder, 1, b"one")], {})
+    assert pack(folder) == {"maps-000.zip": 2}
+    assert not folder.file("map", 1, ".fits").exists()
+    assert faults(folder) == {}
+    archive = folder.packed / "maps-000.zip"
+    archive.write_bytes(archive.read_bytes().replace(b"one", b"0ne"))
+    assert list(faults(folder)) == [1]
+    table.again([1])
+    assert pack(folder) == {}  # a thousand of which one is to be made again
+    table.write({}, [with_map(folder, 1, b"one again")], {})
+    assert faults(folder) == {}
+    assert pack(folder) == {"maps-000.zip": 2}
+    assert faults(folder) == {}
+    source = open_map(folder, 1)
+    assert not isinstance(source, Path)
+    assert source.getvalue() == b"one again"
+
+
+def test_a_map_that_is_damaged_is_not_packed(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [1.0])
+    Table(folder.table, 1).write({}, [with_map(folder, 0, b"zero")], {})
+    folder.file("map", 0, ".fits").write_bytes(b"other")
+    with pytest.raises(BadInput, match="not what was made"):
+        pack(folder)
+    folder.file("map", 0, ".fits").unlink()
+    with pytest.raises(BadInput, match="not there"):
+        pack(folder)
+    assert not list(folder.packed.glob("*.zip"))
 
 
 def test_a_task_survives_the_journey() -> None:
