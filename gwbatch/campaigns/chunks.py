@@ -235,7 +235,15 @@ class Chunks:
         """Hand in what a worker that is gone had."""
         for file in _names(self.taken / worker):
             self.hand_in(worker, file)
+        self.leave(worker)
+
+    def leave(self, worker: str) -> None:
+        """Forget a worker that has nothing any more."""
         (self.workers / f"{worker}.json").unlink(missing_ok=True)
+        try:
+            (self.taken / worker).rmdir()
+        except OSError:
+            pass  # somebody else has done so, or found something in it
 
     # ---- the owner ------------------------------------------------------------------------------------------------
 

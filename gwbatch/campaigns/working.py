@@ -57,6 +57,7 @@ class Worker:
         self._open: dict[str, _Open] = {}
         self._chunk_of: dict[int, str] = {}
         self._next_beat = self._next_tend = 0.0
+        self.refused = ""  # why it could do nothing for all
 
     def work(self) -> int:
         """Work until there is nothing left for this worker; returns how many events it has done."""
@@ -112,7 +113,7 @@ class Worker:
         self._crew.close()
         for file in list(self._open):
             self._chunks.hand_in(self.name, file)
-        (self._chunks.workers / f"{self.name}.json").unlink(missing_ok=True)
+        self._chunks.leave(self.name)
         self._tend()
 
     def _show_life(self) -> None:
@@ -150,7 +151,8 @@ class Worker:
         try:
             with owned(self._folder, patience=patience) as (held, table):
                 return tend(self._chunks, table, self._settings.products, self._crew.size, f"{held.number:06d}")
-        except AlreadyRunning:
+        except AlreadyRunning as error:
+            self.refused = str(error)
             return False
 
 

@@ -168,8 +168,11 @@ def work(campaign: Path, site: str, settings: tuple[str, ...]) -> None:
     from gwbatch.campaigns.working import Worker
     from gwbatch.config.profile import load_site
 
-    done = Worker(_folder(campaign), load_site(site, settings).profile.campaign.node).work()
+    worker = Worker(_folder(campaign), load_site(site, settings).profile.campaign.node)
+    done = worker.work()
     click.echo(f"This worker has done {done} events.")
+    if worker.refused and not done:
+        click.echo(worker.refused, err=True)
 
 
 @command.command()

@@ -171,12 +171,12 @@ def make_campaign_jobs(profile: Profile) -> CampaignJobs:
         from gwbatch.schedulers.htcondor.campaign import HTCondorCampaign
         from gwbatch.schedulers.htcondor.schedd import open_schedd
 
-        return HTCondorCampaign(settings, profile.campaign, open_schedd(settings.bindings, settings.patience))
+        return HTCondorCampaign(settings, profile.campaign, partial(open_schedd, settings.bindings, settings.patience))
     if settings.kind == "slurm":
         from gwbatch.schedulers.slurm.campaign import SlurmCampaign
         from gwbatch.schedulers.slurm.controller import open_controller
 
-        return SlurmCampaign(settings, profile.campaign, open_controller(settings.bindings, settings.patience))
+        return SlurmCampaign(settings, profile.campaign, partial(open_controller, settings.bindings, settings.patience))
     raise ConfigError(
         f"The site profile {profile.name} has no batch system. Choose another with --site, or use "
         "'gwbatch campaign run'."

@@ -26,7 +26,10 @@ from gwbatch.campaigns.table import Settled, Table, counts, reading
 from gwbatch.campaigns.tasks import Outcome, Task
 from gwbatch.campaigns.working import tend
 from gwbatch.config.campaign import CampaignSite, NodeSettings
+from gwbatch.config.profile import load_site
 from gwbatch.errors import AlreadyRunning, BadInput, ConfigError, LeaseLost
+from gwbatch.schedulers import make_campaign_jobs
+from gwbatch.schedulers.campaign import Wish
 from gwbatch.schedulers.slurm.campaign import launcher
 from tests.campaign_products import SLEEP, results, sleepers, whole
 
@@ -166,6 +169,51 @@ def test_a_site_that_cannot_be_meant_is_refused() -> None:
     for wrong in ({"time_limit": 1.0}, {"launcher": " "}, {"min_cores": 0}, {"node": {"threads": 0}}):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(wrong, CampaignSite)
+
+
+# ---- batch jobs ------------------------------------------------------------------------------------------------
+
+
+def described(site: str, *settings: str, mpi: bool = False) -> str:
+    """What would be submitted, where no batch system is at hand."""
+    batch = make_campaign_jobs(load_site(site, settings).profile)
+    return batch.description(Wish(Path("/shared/my-campaign"), 3, mpi, ["--site", site]))
+
+
+def test_workers_on_htcondor_come_after_all_else_and_leave_at_once() -> None:
+    text = described("htcondor-generic", "campaign.min_cores=16")
+    for line in (
+        "nice_user = true", "priority = -20", "+MaxJobRetirementTime = 0", 'request_cpus = TARGET.Cpus',
+        '+GwbatchCampaign = "/shared/my-campaign"', "initialdir = /shared/my-campaign",
+        "requirements = TARGET.Cpus >= 16 && TARGET.Cpus == TARGET.TotalSlotCpus",
+        'arguments = "-P -m gwbatch campaign work /shared/my-campaign --site htcondor-generic"',
+    ):  # fmt: skip
+        assert line in text
+    with pytest.raises(ConfigError, match="without --mpi"):
+        described("htcondor-generic", mpi=True)
+
+
+def test_workers_on_slurm_are_an_array_that_may_be_requeued() -> None:
+    text = described("slurm-generic", "campaign.partition=low", "campaign.qos=scavenger")
+    for line in (
+        "--array=1-3", "--requeue", "--exclusive", "--nice=1000", "--partition=low", "--qos=scavenger",
+        "--signal=B:USR1@60", "--time=24:00:00",
+    ):  # fmt: skip
+        assert f"#SBATCH {line}" in text
+    assert "-m gwbatch campaign work /shared/my-campaign --site slurm-generic &" in text
+
+
+def test_an_mpi_program_on_slurm_has_a_rank_a_node() -> None:
+    text = described("slurm-generic", "campaign.launcher=srun --mpi=pmi2", mpi=True)
+    for line in ("#SBATCH --nodes=3", "#SBATCH --ntasks-per-node=1", "srun --mpi=pmi2 "):
+        assert line in text
+    assert "--array" not in text
+    assert "-m gwbatch campaign run /shared/my-campaign --mpi --site slurm-generic &" in text
+
+
+def test_a_site_without_a_batch_system_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has no batch system"):
+        described("local")
 
 
 # ---- chunks ----------------------------------------------------------------------------------------------------

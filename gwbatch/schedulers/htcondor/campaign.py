@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from gwbatch.config.campaign import CampaignSite
@@ -18,10 +19,20 @@ _STATES = {1: "waiting", 2: "running", 5: "held"}
 
 
 class HTCondorCampaign:
-    """The workers of campaigns on an HTCondor pool."""
+    """The workers of campaigns on an HTCondor pool.
 
-    def __init__(self, settings: SchedulerSettings, campaign: CampaignSite, schedd: Schedd) -> None:
-        self._settings, self._campaign, self._schedd = settings, campaign, schedd
+    Parameters
+    ----------
+    reach : callable
+        Opens the way to the schedd, when it is first needed.
+    """
+
+    def __init__(self, settings: SchedulerSettings, campaign: CampaignSite, reach: Callable[[], Schedd]) -> None:
+        self._settings, self._campaign, self._reach = settings, campaign, reach
+
+    @cached_property
+    def _schedd(self) -> Schedd:
+        return self._reach()
 
     def description(self, wish: Wish) -> str:
         if wish.mpi:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from gwbatch.config.campaign import CampaignSite
@@ -22,10 +23,20 @@ _STATES = {JobState.QUEUED: "waiting", JobState.RUNNING: "running", JobState.HEL
 
 
 class SlurmCampaign:
-    """Campaigns on a Slurm cluster."""
+    """Campaigns on a Slurm cluster.
 
-    def __init__(self, settings: SchedulerSettings, campaign: CampaignSite, controller: Controller) -> None:
-        self._settings, self._campaign, self._controller = settings, campaign, controller
+    Parameters
+    ----------
+    reach : callable
+        Opens the way to slurmctld, when it is first needed.
+    """
+
+    def __init__(self, settings: SchedulerSettings, campaign: CampaignSite, reach: Callable[[], Controller]) -> None:
+        self._settings, self._campaign, self._reach = settings, campaign, reach
+
+    @cached_property
+    def _controller(self) -> Controller:
+        return self._reach()
 
     def description(self, wish: Wish) -> str:
         settings, campaign = self._settings, self._campaign
