@@ -18,10 +18,10 @@ import os
 import random
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -34,11 +34,16 @@ from gwbatch.failpoints import hit
 
 SECONDS = 180.0  # CPU s of a chunk for each process of a node
 SMALLER_FOR_THE_LAST = 0.2  # part of the work whose chunks are a quarter of that
-SINGLE_AFTER, GIVEN_UP_AFTER = 3, 6  # generations: a chunk that ends its workers is taken apart, then given up
+SINGLE_AFTER, GIVEN_UP_AFTER = 3, 6  # losses: a chunk that ends its workers is taken apart, then given up
 BEAT_EVERY, DEAD_AFTER = 5.0, 60.0  # s
 AMONG = 16  # chunks at the head of the list that workers choose from
 
 T = TypeVar("T")
+Beating: TypeAlias = Callable[[], None]
+
+
+def no_beat() -> None:
+    """Nobody has to be told that we live."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -50,11 +55,14 @@ class Chunk(msgspec.Struct, frozen=True):
         No other chunk of this campaign ever has it.
     generation : int
         How many workers had it before.
+    losses : int
+        How many of them ended without a word.
     """
 
     name: str
     generation: int
     tasks: list[Task]
+    losses: int = 0
 
     @property
     def file(self) -> str:
@@ -136,7 +144,14 @@ class Chunks:
             chunk = _read(own / name, Chunk)
             if chunk is not None:
                 return chunk
+            self._drop_torn(own / name)
         return None
+
+    @staticmethod
+    def _drop_torn(path: Path) -> None:
+        """A file that is no chunk helps nobody; its events come back once no other chunk is left."""
+        if _is_torn(path, Chunk):
+            path.unlink(missing_ok=True)
 
     def note(self, worker: str, chunk: Chunk, outcomes: Iterable[Outcome]) -> None:
         """Write down how events of a claimed chunk went."""
@@ -146,35 +161,45 @@ class Chunks:
             stream.flush()
             os.fsync(stream.fileno())
 
-    def hand_in(self, worker: str, file: str) -> None:
-        """Hand in a claimed chunk: how its events went, and what nobody has done goes back for another worker."""
+    def hand_in(self, worker: str, file: str, *, lost: bool = False) -> None:
+        """Hand in a claimed chunk: how its events went, and what nobody has done goes back for another worker.
+
+        Parameters
+        ----------
+        lost : bool
+            The worker has ended without a word, perhaps because of an event of the chunk.
+        """
         claimed = self.taken / worker / file
         chunk = _read(claimed, Chunk)
         if chunk is None:
+            self._drop_torn(claimed)
             return
-        outcomes = {one.id: one for one in self._noted(worker, file) if one.how != "stopped"}
+        noted = {one.id: one for one in self._noted(worker, file)}
+        outcomes = {event: one for event, one in noted.items() if one.how != "stopped"}
         rest = [task for task in chunk.tasks if task.id not in outcomes]
-        if chunk.generation >= GIVEN_UP_AFTER:
+        losses = chunk.losses + lost
+        if losses > GIVEN_UP_AFTER:
             for task in rest:
-                reason = f"each of the {chunk.generation + 1} workers that had it ended without a word"
+                reason = f"each of the {losses} workers that had it ended without a word"
                 outcomes[task.id] = Outcome(task.id, "died", reason)
             rest = []
-        write(self.done / file, Report(f"{chunk.name}.{chunk.generation}", worker, list(outcomes.values())))
+        report = Report(f"{chunk.name}.{chunk.generation}", worker, list(outcomes.values()))
+        write(self.done / file, report, durable=True)
         hit("campaign.chunk.reported")
-        for again in self._again(chunk, rest):
-            write(self.todo / again.file, again)
+        for again in self._again(chunk, rest, losses):
+            write(self.todo / again.file, again, durable=True)
         hit("campaign.chunk.put_back")
         claimed.unlink(missing_ok=True)
         self._part(worker, file).unlink(missing_ok=True)
 
     @staticmethod
-    def _again(chunk: Chunk, rest: list[Task]) -> Iterator[Chunk]:
+    def _again(chunk: Chunk, rest: list[Task], losses: int) -> Iterator[Chunk]:
         generation = chunk.generation + 1
-        if rest and generation == SINGLE_AFTER and len(rest) > 1:
+        if losses >= SINGLE_AFTER and len(rest) > 1:
             for task in rest:
-                yield Chunk(f"{chunk.name}-{task.id}", generation, [task])
+                yield Chunk(f"{chunk.name}-{task.id}", generation, [task], losses)
         elif rest:
-            yield Chunk(chunk.name, generation, rest)
+            yield Chunk(chunk.name, generation, rest, losses)
 
     def _part(self, worker: str, file: str) -> Path:
         return self.taken / worker / f"{file.removesuffix('.json')}.part"
@@ -234,7 +259,7 @@ class Chunks:
     def bury(self, worker: str) -> None:
         """Hand in what a worker that is gone had."""
         for file in _names(self.taken / worker):
-            self.hand_in(worker, file)
+            self.hand_in(worker, file, lost=True)
         self.leave(worker)
 
     def leave(self, worker: str) -> None:
@@ -247,8 +272,12 @@ class Chunks:
 
     # ---- the owner ------------------------------------------------------------------------------------------------
 
-    def lay(self, table: Table, products: list[str], processes: int, prefix: str, at_least: int = 1) -> int:
+    def lay(
+        self, table: Table, products: list[str], processes: int, prefix: str, at_least: int = 1, beat: Beating = no_beat
+    ) -> int:
         """Put what waits into chunks; returns how many.
+
+        The table knows of them first: what it calls dealt and nobody has waits again once no chunk is left.
 
         Parameters
         ----------
@@ -258,49 +287,51 @@ class Chunks:
             That no chunk had before.
         at_least : int
             So many chunks, if there are as many events.
+        beat : callable
+            Shows that the owner lives.
         """
         waiting = table.waiting()
         total = sum(predicted for _, _, predicted in waiting)
         full = min(SECONDS * processes, total / at_least)
-        names: dict[int, str] = {}
-        ids: list[int] = []
+        groups: list[list[int]] = [[]]
         filled = dealt = 0.0
-        count = 0
-
-        def put() -> None:
-            nonlocal count, ids, filled
-            name = f"{prefix}-{count:06d}"
-            found = table.tasks(ids, products)
-            tasks = [
-                msgspec.structs.replace(task, alone=is_dangerous(attempts, interruptions))
-                for task, attempts, interruptions in (found[event] for event in ids)
-            ]
-            write(self.todo / f"{name}.0.json", Chunk(name, 0, tasks))
-            names.update(dict.fromkeys(ids, name))
-            count, ids, filled = count + 1, [], 0.0
-
         for event, _, predicted in waiting:
-            ids.append(event)
-            filled, dealt = filled + predicted, dealt + predicted
             quarter = 0.25 if dealt > (1 - SMALLER_FOR_THE_LAST) * total else 1.0
             if filled >= full * quarter:
-                put()
-        if ids:
-            put()
+                groups.append([])
+                filled = 0.0
+            groups[-1].append(event)
+            filled, dealt = filled + predicted, dealt + predicted
+        named = {f"{prefix}-{number:06d}": group for number, group in enumerate(groups) if group}
+        table.write({event: name for name, group in named.items() for event in group}, [], {})
         hit("campaign.chunks.laid")
-        table.write(names, [], {})
-        return count
+        for name, group in named.items():
+            beat()
+            found = table.tasks(group, products)
+            tasks = [
+                msgspec.structs.replace(task, alone=is_dangerous(attempts, interruptions))
+                for task, attempts, interruptions in (found[event] for event in group)
+            ]
+            write(self.todo / f"{name}.0.json", Chunk(name, 0, tasks))
+        return len(named)
 
-    def collect(self, table: Table) -> int:
+    def collect(self, table: Table, beat: Beating = no_beat) -> int:
         """Write into the table what workers have handed in; returns how many events."""
         events = 0
         for name in sorted(_names(self.done)):
+            beat()
             report = _read(self.done / name, Report)
             if report is not None:
                 events += table.take_in(report.name, report.worker, report.outcomes, time.time())
                 hit("campaign.chunk.collected")
-            (self.done / name).unlink(missing_ok=True)
+            if report is not None or _is_torn(self.done / name, Report):
+                (self.done / name).unlink(missing_ok=True)
         return events
+
+    @property
+    def has_reports(self) -> bool:
+        """Whether something is handed in that the table does not know."""
+        return bool(_names(self.done))
 
     @property
     def is_empty(self) -> bool:
@@ -308,38 +339,37 @@ class Chunks:
         return not _names(self.todo) and not self.holders() and not _names(self.done)
 
 
-def recall(folder: Folder, table: Table, patience: float = DEAD_AFTER) -> None:
+def recall(folder: Folder, table: Table, beat: Beating = no_beat, patience: float = DEAD_AFTER) -> None:
     """End the work by chunks: collect what was done, take back the rest.
 
     Raises
     ------
     AlreadyRunning
-        If a worker still works at one.
+        If a worker is there; then nothing has changed.
     """
     chunks = Chunks(folder.chunks)
     if not chunks.path.is_dir():
         return
-    for name in _names(chunks.todo):
-        (chunks.todo / name).unlink(missing_ok=True)  # a worker that is quicker has it
     end = time.monotonic() + patience + BEAT_EVERY
-    while holders := chunks.holders():
-        alive = []
-        for worker in holders:
-            gone = chunks.is_gone(worker)
-            if gone:
-                chunks.bury(worker)
-            elif gone is False:
-                alive.append(worker)
-        if alive or (holders and time.monotonic() > end):
+    while True:
+        workers = {*chunks.holders(), *chunks.beats()}
+        gone = {worker: chunks.is_gone(worker) for worker in workers}
+        if all(gone.values()):
+            break
+        if False in gone.values() or time.monotonic() > end:
+            names = sorted(worker for worker, is_gone in gone.items() if not is_gone)
             raise AlreadyRunning(
-                f"Cannot work on {folder.path}: {len(holders)} workers do ({', '.join(sorted(holders)[:3])}). "
+                f"Cannot work on {folder.path}: {len(names)} workers do ({', '.join(names[:3])}). "
                 "Stop them with 'gwbatch campaign stop' and wait until 'gwbatch campaign status' shows none."
             )
-        if chunks.holders():
-            time.sleep(0.5)
+        beat()
+        time.sleep(0.5)
+    for worker in workers:
+        beat()
+        chunks.bury(worker)
     for name in _names(chunks.todo):
-        (chunks.todo / name).unlink(missing_ok=True)  # what the dead have left
-    chunks.collect(table)
+        (chunks.todo / name).unlink(missing_ok=True)
+    chunks.collect(table, beat)
     table.take_back_chunks()
 
 
@@ -355,3 +385,14 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def _is_torn(path: Path, kind: type[Chunk] | type[Report]) -> bool:
+    """Whether a file can be read, and is not what it should be."""
+    try:
+        msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError:
+        return False
+    except msgspec.DecodeError:
+        return True
+    return False

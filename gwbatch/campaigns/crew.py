@@ -202,7 +202,7 @@ class Crew:
             limit = max(SHORTEST_LIMIT, TIMES_PREDICTED * child.task.predicted)
             if time.monotonic() - child.started > limit:
                 child.killed_because = f"it took longer than {limit:.0f} s"
-                child.process.kill()
+                os.kill(child.process.pid, signal.SIGKILL)  # Popen.kill would take its exit code away from us
         return outcomes
 
     @staticmethod

@@ -46,6 +46,7 @@ class Entry:
 class _Node:
     facts: NodeFacts
     size: int = 0
+    done: int = 0  # in this run
     has: dict[int, Entry] = field(default_factory=dict)
     failed: list[Entry] = field(default_factory=list)  # in a row, the last ones
 
@@ -165,6 +166,7 @@ class Dealer:
         self.done += 1
         self.cpu += outcome.cpu
         known.failed.clear()
+        known.done += 1
         known.facts = known.facts._replace(events=known.facts.events + 1, failures=0, cpu=known.facts.cpu + outcome.cpu)
         self.estimate.measured(self._sets.get(outcome.id, ""), entry.task.predicted, outcome.wall)
         self._write(entry, outcome, DONE, node)
@@ -184,7 +186,11 @@ class Dealer:
                 self._blame(node, known, outcome.reason)
 
     def _others_do_well(self, node: str) -> bool:
-        return any(other.facts.events and not other.failed for name, other in self._nodes.items() if name != node)
+        return any(
+            other.size and other.done and not other.failed and not other.is_at_fault
+            for name, other in self._nodes.items()
+            if name != node
+        )
 
     def _blame(self, node: str, known: _Node, reason: str) -> None:
         """It was the node and not the events: none of these failures counts."""

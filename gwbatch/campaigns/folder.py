@@ -11,6 +11,7 @@ import msgspec
 
 from gwbatch.campaigns.settings import VERSION, CampaignSettings
 from gwbatch.errors import BadInput
+from gwbatch.jobs.result import sync
 
 PER_FOLDER = 1000  # files
 
@@ -100,8 +101,18 @@ class Folder:
         return found
 
 
-def write(path: Path, value: Any) -> None:
-    """Write a JSON file so that it is there whole or not at all."""
+def write(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Write a JSON file so that it is there whole or not at all.
+
+    Parameters
+    ----------
+    durable : bool
+        Even after a power cut.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value)))
+    if durable:
+        sync(temporary)
     temporary.replace(path)
+    if durable:
+        sync(path.parent)

@@ -40,22 +40,26 @@ class Described(msgspec.Struct, frozen=True):
     truth: dict[str, float] | None
 
 
-def describe(path: Path) -> list[Described]:
-    """Return the events of a file.
+def describe(path: Path) -> tuple[list[Described], dict[int, str]]:
+    """Return the events of a file, and why others cannot be localized.
 
     Raises
     ------
     BadInput
-        If it cannot be read, or an event of it cannot be localized.
+        If it cannot be read.
     """
     document = _document(path)
     events = _events(path, document)
     if not events:
         raise BadInput("it has no coincidence event")
     facts, truths = _figures(document), _truths(document)
-    return [
-        _described(coinc, event, facts.get(coinc, (None, None)), truths.get(coinc)) for coinc, event in events.items()
-    ]
+    found, unusable = [], {}
+    for coinc, event in events.items():
+        try:
+            found.append(_described(coinc, event, facts.get(coinc, (None, None)), truths.get(coinc)))
+        except BadInput as error:
+            unusable[coinc] = str(error)
+    return found, unusable
 
 
 def event_of(path: Path, expected_sha256: str, coinc: int) -> Any:
@@ -133,11 +137,9 @@ def _described(
     try:
         lacking = [single.detector for single in singles if single.psd is None]
     except Exception as error:
-        raise BadInput(f"event {coinc} has no usable PSDs: {error or type(error).__name__}") from error
+        raise BadInput(f"it has no usable PSDs: {error or type(error).__name__}") from error
     if lacking or not names:
-        raise BadInput(
-            f"event {coinc} has no PSD for {', '.join(lacking)}" if names else f"event {coinc} has no triggers"
-        )
+        raise BadInput(f"it has no PSD for {', '.join(lacking)}" if names else "it has no triggers")
     series = [single.snr_series for single in singles]
     count = DEFAULT_SAMPLES
     if all(one is not None for one in series):

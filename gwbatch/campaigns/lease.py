@@ -16,9 +16,11 @@ import msgspec
 
 from gwbatch.campaigns.folder import write
 from gwbatch.errors import AlreadyRunning, LeaseLost
+from gwbatch.failpoints import hit
 
 BEAT_EVERY = 2.0  # s
 TAKE_OVER_AFTER = 30.0  # s without a beat
+_MARK = ".owner-"
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -128,22 +130,46 @@ def take(
             f"Cannot work on {path.parent}: process {found.pid} on {found.host}{job} does. Look at it with 'gwbatch "
             f"campaign status', or stop it with 'gwbatch campaign stop'."
         )
-    own = max(number, found.number if found is not None else 0) + 1
-    owner = Owner(own, socket.gethostname(), os.getpid(), start_of(os.getpid()), os.environ.get("SLURM_JOB_ID", ""))
-    try:
-        path.with_name(f".owner-{own}").open("x").close()  # of two newcomers one has the number
-    except FileExistsError:
-        raise AlreadyRunning(f"Cannot work on {path.parent}: another process has just begun to.") from None
-    path.with_name(f".owner-{own - 1}").unlink(missing_ok=True)
+    owner = _with_number(path, max(number, found.number if found is not None else 0) + 1, patience)
     write(path, owner)
+    for old in path.parent.glob(f"{_MARK}*"):
+        if old.name < f"{_MARK}{owner.number:09d}":
+            old.unlink(missing_ok=True)
     return Lease(path, owner)
 
 
+def _with_number(path: Path, number: int, patience: float | None) -> Owner:
+    """Claim a number that nobody has: of two newcomers one gets it, and one that died at once keeps it from nobody."""
+    host, pid = socket.gethostname(), os.getpid()
+    while True:
+        owner = Owner(number, host, pid, start_of(pid), os.environ.get("SLURM_JOB_ID", ""))
+        mark, temporary = path.with_name(f"{_MARK}{number:09d}"), path.with_name(f".new-owner-{host}-{pid}")
+        write(temporary, owner)
+        try:
+            os.link(temporary, mark)
+        except FileExistsError:
+            before, other = read(path), read(mark)
+            alive = is_alive(other)
+            if alive or (alive is None and (patience is None or _changes(path, before, patience))):
+                raise AlreadyRunning(f"Cannot work on {path.parent}: another process has just begun to.") from None
+            number += 1
+        else:
+            hit("campaign.lease.numbered")
+            return owner
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
 def _beats(path: Path, owner: Owner, patience: float) -> bool:
+    """Whether an owner shows a sign of life, other than to let the campaign go."""
+    return _changes(path, owner, patience) and is_alive(read(path)) is not False
+
+
+def _changes(path: Path, before: Owner | None, patience: float) -> bool:
     end = time.monotonic() + patience
     while time.monotonic() < end:
         time.sleep(min(0.5, patience / 4))
-        if read(path) != owner:
+        if read(path) != before:
             return True
     return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,12 @@ from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.lease import Lease
 from gwbatch.campaigns.live import Live, Watch
 from gwbatch.campaigns.tasks import Outcome, Task
+from gwbatch.errors import TransientError
 
 POLL = 0.02  # s
 LOOK_FOR_STOP = 1.0  # s
+
+log = logging.getLogger(__name__)
 
 
 class Place(Protocol):
@@ -119,7 +123,10 @@ def own(
             else:
                 for place in places:
                     _deal(dealer, place)
-            dealer.commit()
+            try:
+                dealer.commit()
+            except TransientError as error:  # somebody reads for long, or the disk is full: later
+                log.warning("%s", error)
             lease.beat()
             watch.look(on_progress)
             if dealer.is_over:

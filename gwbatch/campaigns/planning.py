@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +23,15 @@ from gwbatch.campaigns.tasks import Outcome, Task
 from gwbatch.errors import BadInput, ConfigError
 
 DESCRIBE = "describe"
+PATIENCE = 1e5  # s of CPU that a large file may take
+
+
+class _File(msgspec.Struct, frozen=True):
+    """What a file holds; `unusable` says why an event cannot be localized."""
+
+    sha256: str
+    events: list[Described]
+    unusable: dict[int, str] = {}
 
 
 class Planned(NamedTuple):
@@ -76,15 +85,15 @@ def plan(
     folder.path.mkdir(parents=True, exist_ok=True)
     try:
         described = _describe(files, folder, settings, processes, on_progress)
-        good = {path: found for path, found in described.items() if not isinstance(found, str)}
-        rejected = {str(path): found for path, found in described.items() if isinstance(found, str)}
+        good = {path: found for path, found in described.items() if not isinstance(found, str) and found.events}
+        rejected = _rejected(described)
         if not good:
             some = next(iter(rejected.items()), None)
             told = f" {some[0]}: {some[1]}." if some else ""
             raise BadInput(f"Cannot make a campaign: none of {len(files)} files has an event.{told}")
-        numbers = [event.coinc for _, events in good.values() for event in events]
+        numbers = [event.coinc for file in good.values() for event in file.events]
         anew = len(set(numbers)) < len(numbers) or min(numbers) < 0
-        listed = ((str(path), digest) for path, (digest, _) in good.items())
+        listed = ((str(path), file.sha256) for path, file in good.items())
         rows = list(_rows(good, anew))
         create(folder.table, settings.key, listed, rows, rejected)
         write(folder.settings_file, msgspec.structs.replace(settings, numbered_anew=anew))
@@ -100,17 +109,23 @@ def _describe(
     settings: CampaignSettings,
     processes: int,
     on_progress: Callable[[int, int], None],
-) -> dict[Path, tuple[str, list[Described]] | str]:
-    """Return each file's digest and events, or why it has none, in the order given."""
+) -> dict[Path, _File | str]:
+    """Return what each file holds, or why it cannot be read, in the order given."""
     absolute = list(dict.fromkeys(path.absolute() for path in files))
     found: dict[int, Outcome] = {}
     crew = Crew(folder, settings, [DESCRIBE], "plan", size=min(processes, len(absolute) or 1))
-    for number, path in enumerate(absolute):
-        crew.give(Task(number, str(path), "", 0, [DESCRIBE]))
+    tasks = [Task(number, str(path), "", 0, [DESCRIBE], PATIENCE) for number, path in enumerate(absolute)]
+    for task in tasks:
+        crew.give(task)
+    died: set[int] = set()
     try:
         while len(found) < len(absolute):
             for outcome in crew.poll():
-                found[outcome.id] = outcome
+                if outcome.how == "died" and outcome.id not in died:
+                    died.add(outcome.id)
+                    crew.give(tasks[outcome.id])
+                else:
+                    found[outcome.id] = outcome
             on_progress(len(found), len(absolute))
             time.sleep(POLL)
     finally:
@@ -118,18 +133,26 @@ def _describe(
     return {path: _meaning(found[number]) for number, path in enumerate(absolute)}
 
 
-def _meaning(outcome: Outcome) -> tuple[str, list[Described]] | str:
-    if outcome.how != "done":
-        return outcome.reason
-    facts: Mapping[str, Any] = outcome.facts[DESCRIBE]
-    return str(facts["sha256"]), msgspec.convert(facts["events"], list[Described])
+def _meaning(outcome: Outcome) -> _File | str:
+    return msgspec.convert(outcome.facts[DESCRIBE], _File, strict=False) if outcome.how == "done" else outcome.reason
 
 
-def _rows(good: Mapping[Path, tuple[str, list[Described]]], anew: bool) -> Iterator[EventRow]:
+def _rejected(described: Mapping[Path, _File | str]) -> dict[str, str]:
+    """What cannot be used, and why: files, and single events of others."""
+    rejected = {}
+    for path, found in described.items():
+        if isinstance(found, str):
+            rejected[str(path)] = found
+        else:
+            rejected |= {f"{path}, event {event}": reason for event, reason in found.unusable.items()}
+    return rejected
+
+
+def _rows(good: Mapping[Path, _File], anew: bool) -> Iterator[EventRow]:
     number = 0
-    for file, (path, (_, events)) in enumerate(good.items(), start=1):
-        for event in events:
-            name = _name(path) if len(events) == 1 else f"{_name(path)}-{event.coinc}"
+    for file, (path, held) in enumerate(good.items(), start=1):
+        for event in held.events:
+            name = _name(path) if len(held.events) == 1 else f"{_name(path)}-{event.coinc}"
             yield EventRow(
                 number if anew else event.coinc, name, file, event.coinc, event.detectors, event.samples,
                 event.predicted, event.snr, event.far, event.truth,

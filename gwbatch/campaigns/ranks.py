@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -100,6 +101,10 @@ class Post:
         message: Message = msgspec.json.decode(data, type=Message)
         return message
 
+    def abort(self) -> None:
+        """End all ranks now: somebody will not answer any more."""
+        self._comm.Abort(1)
+
     def flush(self, seconds: float) -> None:
         """Wait until everything has left, but no longer."""
         end = time.monotonic() + seconds
@@ -115,7 +120,7 @@ class Rank:
         self._post, self._rank = post, rank
         self.name, self.size = f"rank-{rank}", 0
         self.hello: Hello | None = None
-        self.ended = False
+        self.ended = self._closed = False
         self._has: dict[int, Task] = {}
 
     def begin(self, wanted: Share) -> None:
@@ -149,7 +154,9 @@ class Rank:
 
     def close(self) -> list[Task]:
         """End it."""
-        self._post.send(self._rank, End())
+        if not self._closed:
+            self._closed = True
+            self._post.send(self._rank, End())
         tasks = list(self._has.values())
         self._has.clear()
         return tasks
@@ -198,12 +205,26 @@ def check_size(size: int, environment: Mapping[str, str]) -> None:
         )
 
 
+def others(post: Post) -> list[Rank]:
+    """On rank 0: all others."""
+    return [Rank(post, number) for number in range(1, post.size)] if not post.rank else []
+
+
 def gather(
-    post: Post, nodes: NodeSettings, products: list[str], crew: Callable[[Share], Crew], stop: Callable[[], bool]
+    ranks: list[Rank],
+    nodes: NodeSettings,
+    products: list[str],
+    crew: Callable[[Share], Crew],
+    waiting: Callable[[], bool],
 ) -> list[Place]:
-    """On rank 0: wait until every rank has said what it has, and share the nodes out.  Returns all places."""
-    ranks = [Rank(post, number) for number in range(1, post.size)]
-    while not all(rank.hello for rank in ranks) and not stop():
+    """On rank 0: wait until every rank has said what it has, and share the nodes out.  Returns all places.
+
+    Parameters
+    ----------
+    waiting : callable
+        Called while ranks are awaited; returns whether to give that up.
+    """
+    while not all(rank.hello for rank in ranks) and not waiting():
         for rank in ranks:
             rank.poll()
         time.sleep(POLL)
@@ -221,19 +242,33 @@ def gather(
     return [crew(share_of(own)), *ranks]
 
 
-def farewell(post: Post, places: list[Place]) -> None:
+def farewell(post: Post, ranks: list[Rank]) -> None:
     """On rank 0: wait, by polling, until all other ranks have ended, so that nobody waits for them inside MPI."""
     end = time.monotonic() + ENDING
-    ranks = [place for place in places if isinstance(place, Rank)]
+    for rank in ranks:
+        rank.close()
     while not all(rank.ended for rank in ranks) and time.monotonic() < end:
         for rank in ranks:
             rank.poll()
         time.sleep(POLL)
     post.flush(ENDING)
+    if not all(rank.ended for rank in ranks):
+        post.abort()
 
 
 def serve(post: Post, folder: Folder, settings: CampaignSettings, products: list[str]) -> None:
-    """On any other rank: work at what rank 0 deals, until it says that this is the end."""
+    """On any other rank: work at what rank 0 deals, until it says that this is the end.
+
+    A rank that cannot go on ends the whole program: rank 0 would wait for it for ever.
+    """
+    try:
+        _serve(post, folder, settings, products)
+    except BaseException:
+        traceback.print_exc()
+        post.abort()
+
+
+def _serve(post: Post, folder: Folder, settings: CampaignSettings, products: list[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # rank 0 decides
     post.send(0, _hello())
@@ -265,9 +300,3 @@ def serve(post: Post, folder: Folder, settings: CampaignSettings, products: list
 
 def _hello() -> Hello:
     return Hello(socket.gethostname(), cores(unbind=True), memory())
-
-
-def end_all(post: Post) -> None:
-    """On rank 0, which cannot go on: end all others."""
-    for rank in range(1, post.size):
-        post.send(rank, End())

@@ -39,16 +39,17 @@ def rows(folder: Folder) -> list[dict[str, Any]]:
     """Return the events that are done, with everything that is known of each; NaN for what is not."""
     found = []
     with reading(folder.table) as connection:
-        for row in connection.execute("SELECT * FROM events WHERE state = ? ORDER BY id", (DONE,)):
-            facts, truth = json.loads(row["facts"]), json.loads(row["truth"] or "{}")
-            statistics: dict[str, Any] = next((facts[name] for name in STATISTICS if name in facts), {})
-            known = {
-                "coinc_event_id": row["id"], "simulation_id": truth.get("simulation_id"), "far": row["far"],
-                "snr": row["snr"], "name": row["name"], "detectors": row["detectors"], "cpu": row["cpu"],
-                "wall": row["wall"], "memory": row["memory"], "node": row["holder"], "finished": row["finished"],
-                "predicted": row["predicted"],
-            }  # fmt: skip
-            found.append({**known, **facts.get("map", {}), **statistics, "truth": truth})
+        done = connection.execute("SELECT * FROM events WHERE state = ? ORDER BY id", (DONE,)).fetchall()
+    for row in done:
+        facts, truth = json.loads(row["facts"]), json.loads(row["truth"] or "{}")
+        statistics: dict[str, Any] = next((facts[name] for name in STATISTICS if name in facts), {})
+        known = {
+            "coinc_event_id": row["id"], "simulation_id": truth.get("simulation_id"), "far": row["far"],
+            "snr": row["snr"], "name": row["name"], "detectors": row["detectors"], "cpu": row["cpu"],
+            "wall": row["wall"], "memory": row["memory"], "node": row["holder"], "finished": row["finished"],
+            "predicted": row["predicted"],
+        }  # fmt: skip
+        found.append({**known, **facts.get("map", {}), **statistics, "truth": truth})
     return found
 
 

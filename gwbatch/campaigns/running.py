@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.lease import Lease
 from gwbatch.campaigns.live import Live
 from gwbatch.campaigns.node import Share, cores, memory, share
-from gwbatch.campaigns.owning import Ending, Place, Stopping, own
+from gwbatch.campaigns.owning import Ending, Stopping, own
 from gwbatch.campaigns.products import load
 from gwbatch.campaigns.settings import CampaignSettings
 from gwbatch.campaigns.table import Table, owner_of
@@ -64,13 +65,14 @@ def run(
     """
     settings = load(folder)
     wanted = settings.products if products is None else products
-    folder.stop.unlink(missing_ok=True)
-    with owned(folder, on_wait=on_wait) as (held, table), Stopping(folder.stop).listening() as stopping:
-        _prepare(folder, table)
+    with owned(folder, on_wait=on_wait) as (held, table):
+        _prepare(folder, held, table)
+        folder.stop.unlink(missing_ok=True)
         dealer = Dealer(table, wanted, only=None if only is None else only(table))
         found = share(nodes, wanted, cores(), memory())
         crew = _crew(folder, settings, wanted, "here", found)
-        return own(folder, dealer, held, [crew], stopping, on_progress)
+        with Stopping(folder.stop).listening() as stopping:
+            return own(folder, dealer, held, [crew], stopping, on_progress)
 
 
 def run_ranks(folder: Folder, nodes: NodeSettings, on_progress: Progress = lambda _: None) -> Ending | None:
@@ -80,30 +82,31 @@ def run_ranks(folder: Folder, nodes: NodeSettings, on_progress: Progress = lambd
     if post.rank:
         ranks.serve(post, folder, settings, settings.products)
         return None
-    places: list[Place] = []
+    ranks_beside = ranks.others(post)
     try:
-        with owned(folder) as (held, table), Stopping(folder.stop).listening() as stopping:
-            folder.stop.unlink(missing_ok=True)
-            _prepare(folder, table)
-            dealer = Dealer(table, settings.products)
-            places = ranks.gather(
-                post,
-                nodes,
-                settings.products,
-                lambda found: _crew(folder, settings, settings.products, "rank-0", found),
-                stopping.look,
-            )
-            return own(folder, dealer, held, places, stopping, on_progress)
-    except BaseException:
-        ranks.end_all(post)
-        raise
+        with owned(folder) as (held, table):
+            _prepare(folder, held, table)
+            if not os.environ.get("SLURM_JOB_ID"):  # a job that begins again is not to undo what somebody has ordered
+                folder.stop.unlink(missing_ok=True)
+            with Stopping(folder.stop).listening() as stopping:
+                dealer = Dealer(table, settings.products)
+
+                def waiting() -> bool:
+                    held.beat()
+                    return stopping.look()
+
+                def crew(found: Share) -> Crew:
+                    return _crew(folder, settings, settings.products, "rank-0", found)
+
+                places = ranks.gather(ranks_beside, nodes, settings.products, crew, waiting)
+                return own(folder, dealer, held, places, stopping, on_progress)
     finally:
-        ranks.farewell(post, places)
+        ranks.farewell(post, ranks_beside)
 
 
-def _prepare(folder: Folder, table: Table) -> None:
+def _prepare(folder: Folder, held: Lease, table: Table) -> None:
     """Take over from whoever worked on it before, with chunks or without."""
-    chunks.recall(folder, table)
+    chunks.recall(folder, table, held.beat)
     table.interrupted()
     table.forgive_nodes()
 

@@ -25,7 +25,8 @@ FROM_THE_MAP = ("runtime", "distmean", "diststd", "log_bci", "log_bsn")
 def describe_file(work: Work) -> Mapping[str, Any]:
     """What is in an event file: what ``plan`` asks for."""
     path = Path(work.task.path)
-    return {"sha256": sha256(path), "events": msgspec.to_builtins(describe(path))}
+    found, unusable = describe(path)
+    return {"sha256": sha256(path), "events": msgspec.to_builtins(found), "unusable": unusable}
 
 
 @product("map", preload=BAYESTAR, suffix=".fits")
@@ -108,9 +109,17 @@ def _number(value: Any) -> float | None:
 
 
 def _finished(partial: Path, path: Path) -> dict[str, Any]:
-    """A file is on the disk before it has its name, and before anybody says that it is there."""
+    """A file is on the disk before it has its name, and before anybody says that it is there.
+
+    One that is there already stays: the same content but for dates, and the table may know it.
+    """
     sync(partial)
-    facts = {"sha256": sha256(partial), "bytes": partial.stat().st_size}
-    partial.rename(path)
+    try:
+        os.link(partial, path)
+        partial.unlink()
+    except FileExistsError:
+        partial.unlink()
+    except OSError:  # a file system without links
+        partial.rename(path)
     sync(path.parent)
-    return facts
+    return {"sha256": sha256(path), "bytes": path.stat().st_size}

@@ -63,8 +63,8 @@ def submit(folder: Folder, wanted: Submission) -> Submission:
         )
     settings = load(folder)
     with owned(folder) as (held, table):
+        chunk_files.recall(folder, table, held.beat)
         folder.stop.unlink(missing_ok=True)
-        chunk_files.recall(folder, table)
         table.interrupted()
         table.forgive_nodes()
         left = len(table.waiting())
@@ -74,8 +74,10 @@ def submit(folder: Folder, wanted: Submission) -> Submission:
             chunks = Chunks(folder.chunks)
             chunks.make()
             nodes = min(wanted.nodes, left)
-            chunks.lay(table, settings.products, wanted.cores, f"{held.number:06d}", at_least=nodes * CHUNKS_PER_NODE)
+            at_least = nodes * CHUNKS_PER_NODE
+            chunks.lay(table, settings.products, wanted.cores, f"{held.number:06d}", at_least, held.beat)
     folder.logs.mkdir(exist_ok=True)
+    write(folder.submission, wanted)  # the jobs are found by the campaign's folder, should this be the last we do
     made = msgspec.structs.replace(wanted, jobs=batch.submit(wanted.wish(folder)))
     write(folder.submission, made)
     return made

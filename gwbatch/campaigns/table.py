@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gwbatch.campaigns.tasks import Outcome, Task
-from gwbatch.errors import BadInput, LeaseLost
+from gwbatch.errors import BadInput, LeaseLost, TransientError
 from gwbatch.jobs.result import sync
 
 WAITING, DEALT, DONE, SET_ASIDE = "waiting", "dealt", "done", "set aside"
@@ -122,16 +122,22 @@ class Table:
         LeaseLost
             If there is another one.
         """
-        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise TransientError(f"Cannot write {self._path}: {error}. Try again later.") from error
         try:
             ((owner,),) = self.connection.execute("SELECT owner FROM campaign")
             if owner > self.owner:
                 raise LeaseLost(f"Another process has taken over {self._path.parent}: this one ends.")
             yield
+            self.connection.commit()
+        except sqlite3.OperationalError as error:
+            self.connection.rollback()
+            raise TransientError(f"Cannot write {self._path}: {error}. Try again later.") from error
         except BaseException:
             self.connection.rollback()
             raise
-        self.connection.commit()
 
     # ---- what there is to do --------------------------------------------------------------------------------------
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from gwbatch.campaigns.chunks import BEAT_EVERY, Beat, Chunk, Chunks
+from gwbatch.campaigns.chunks import BEAT_EVERY, Beat, Beating, Chunk, Chunks, no_beat
 from gwbatch.campaigns.crew import Crew
+from gwbatch.campaigns.dealer import FAILURES_IN_A_ROW
 from gwbatch.campaigns.folder import Folder, write
 from gwbatch.campaigns.lease import TAKE_OVER_AFTER, start_of
 from gwbatch.campaigns.node import cores, memory, share
@@ -22,12 +23,14 @@ from gwbatch.campaigns.owning import POLL, Stopping
 from gwbatch.campaigns.products import load
 from gwbatch.campaigns.running import owned
 from gwbatch.campaigns.table import Table
+from gwbatch.campaigns.tasks import Outcome
 from gwbatch.config.campaign import NodeSettings
-from gwbatch.errors import AlreadyRunning
+from gwbatch.errors import AlreadyRunning, LeaseLost, TransientError
 from gwbatch.failpoints import hit
 
 TEND_EVERY = 20.0  # s
 LOOK_AROUND_EVERY = 2.0  # s, for a worker that has nothing to do
+LAST_WORDS = 20.0  # s for the table to take what was handed in last
 
 
 @dataclass
@@ -55,8 +58,9 @@ class Worker:
         job = os.environ.get("SLURM_JOB_ID", "")
         self._beat = Beat(self.name, socket.gethostname(), os.getpid(), start, job, found.size)
         self._open: dict[str, _Open] = {}
-        self._chunk_of: dict[int, str] = {}
-        self._next_beat = self._next_tend = 0.0
+        self._chunks_of: dict[int, set[str]] = {}  # an event may be in two: of an owner that was killed while it dealt
+        self._failed: list[int] = []  # in a row, the last ones
+        self._next_beat = self._next_tend = self._next_claim = 0.0
         self.refused = ""  # why it could do nothing for all
 
     def work(self) -> int:
@@ -70,6 +74,9 @@ class Worker:
                         self._crew.take_back()
                         if stopping.at_once or not self._crew.working:
                             break
+                    elif self._is_at_fault():
+                        self.refused = f"{len(self._failed)} events failed in a row here, while other workers do well"
+                        break
                     elif not self._fill() and not self._crew.holding and not self._look_around():
                         break
                     self._tend_now_and_then()
@@ -83,38 +90,64 @@ class Worker:
     def _fill(self) -> bool:
         """Claim chunks until every process has something to do; returns whether any was there."""
         claimed = False
-        while self._crew.holding < self._crew.size:
+        while self._crew.holding < self._crew.size and time.monotonic() >= self._next_claim:
             chunk = self._chunks.claim(self.name)
             if chunk is None:
+                self._next_claim = time.monotonic() + LOOK_AROUND_EVERY
                 break
             hit("campaign.worker.claimed")
             claimed = True
+            if chunk.file in self._open:
+                continue  # a copy of what is here already
             self._open[chunk.file] = _Open(chunk, {task.id for task in chunk.tasks})
             for task in chunk.tasks:
-                self._chunk_of[task.id] = chunk.file
-                self._crew.give(task)
+                if task.id not in self._chunks_of:
+                    self._crew.give(task)
+                self._chunks_of.setdefault(task.id, set()).add(chunk.file)
         return claimed
 
     def _collect_outcomes(self) -> None:
         for outcome in self._crew.poll():
-            file = self._chunk_of.pop(outcome.id)
-            opened = self._open[file]
-            self._chunks.note(self.name, opened.chunk, [outcome])
-            hit("campaign.worker.noted")
-            opened.left.discard(outcome.id)
             if outcome.how == "done":
                 self._beat = msgspec.structs.replace(self._beat, done=self._beat.done + 1)
-            if not opened.left:
-                self._chunks.hand_in(self.name, file)
-                del self._open[file]
+                self._failed.clear()
+            elif outcome.how != "bad-input":
+                self._failed.append(outcome.id)
+            for file in self._chunks_of.pop(outcome.id, ()):
+                opened = self._open[file]
+                self._chunks.note(self.name, opened.chunk, [outcome])
+                hit("campaign.worker.noted")
+                opened.left.discard(outcome.id)
+                if not opened.left:
+                    self._chunks.hand_in(self.name, file)
+                    del self._open[file]
+
+    def _is_at_fault(self) -> bool:
+        """Whether it is this node that makes events fail: many in a row do, and others do well."""
+        if len(self._failed) < FAILURES_IN_A_ROW:
+            return False
+        return any(beat.done for worker, beat in self._chunks.beats().items() if worker != self.name)
+
+    def _take_blame(self) -> None:
+        """Failures that are this node's do not count, as far as they have not been handed in."""
+        excused = [Outcome(event, "stopped") for event in self._failed]
+        for opened in self._open.values():
+            own = {task.id for task in opened.chunk.tasks}
+            self._chunks.note(self.name, opened.chunk, [one for one in excused if one.id in own])
 
     def _leave(self) -> None:
         """Hand in what is done, and give back the rest."""
         self._crew.close()
+        if self._is_at_fault():
+            self._take_blame()
         for file in list(self._open):
             self._chunks.hand_in(self.name, file)
         self._chunks.leave(self.name)
+        end = time.monotonic() + LAST_WORDS
         self._tend()
+        while self._chunks.has_reports and time.monotonic() < end:  # who wrote the table has not seen our last ones
+            time.sleep(LOOK_AROUND_EVERY / 4)
+            self._tend()
 
     def _show_life(self) -> None:
         now = time.monotonic()
@@ -127,6 +160,7 @@ class Worker:
 
     def _look_around(self) -> bool:
         """With nothing to claim: see after the others.  Returns whether there may be something to do later."""
+        self._next_claim = 0.0
         if self._tend(TAKE_OVER_AFTER):
             return True
         unknown = False
@@ -150,15 +184,18 @@ class Worker:
         """Write the table, unless somebody else does, and deal again what failed; returns whether there is more."""
         try:
             with owned(self._folder, patience=patience) as (held, table):
-                return tend(self._chunks, table, self._settings.products, self._crew.size, f"{held.number:06d}")
-        except AlreadyRunning as error:
+                prefix = f"{held.number:06d}"
+                return tend(self._chunks, table, self._settings.products, self._crew.size, prefix, held.beat)
+        except (AlreadyRunning, LeaseLost, TransientError) as error:
             self.refused = str(error)
             return False
 
 
-def tend(chunks: Chunks, table: Table, products: list[str], processes: int, prefix: str) -> bool:
+def tend(
+    chunks: Chunks, table: Table, products: list[str], processes: int, prefix: str, beat: Beating = no_beat
+) -> bool:
     """Write the table from what was handed in, and put what failed into chunks again; returns whether there are any."""
-    chunks.collect(table)
+    chunks.collect(table, beat)
     if chunks.is_empty:
         table.take_back_chunks()  # of a chunk that got lost
-    return chunks.lay(table, products, processes, prefix) > 0
+    return chunks.lay(table, products, processes, prefix, beat=beat) > 0

@@ -173,6 +173,7 @@ def work(campaign: Path, site: str, settings: tuple[str, ...]) -> None:
     click.echo(f"This worker has done {done} events.")
     if worker.refused and not done:
         click.echo(worker.refused, err=True)
+        raise click.exceptions.Exit(1)
 
 
 @command.command()

@@ -148,6 +148,8 @@ def stats(campaign: Path, volumes: bool, output: Path | None, settings: tuple[st
         if ending is not Ending.OVER:
             raise click.exceptions.Exit(1)
     path = output or folder.path / "allsky.dat"
+    if path.suffix == ".fits":
+        raise click.UsageError("-o names the text table, e.g. allsky.dat; the FITS table goes beside it.")
     count, without = write_table(folder, path), len(lacking(folder, kinds))
     if as_json:
         click.echo(json.dumps({"table": str(path), "events": count, "without": without}))
@@ -242,6 +244,8 @@ def verify(campaign: Path, again: bool, as_json: bool) -> None:
     found = faults(folder)
     if again and found:
         with owned(folder) as (_, table):
+            for event in found:
+                folder.file("map", event, ".fits").unlink(missing_ok=True)
             table.again(found)
     if as_json:
         click.echo(json.dumps({"faults": [{"id": event, "reason": why} for event, why in found.items()]}))

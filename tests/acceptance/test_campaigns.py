@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -238,7 +239,49 @@ def test_without_an_mpi_library_it_says_what_to_do(tmp_path: Path) -> None:
     assert call(command("run", folder)).returncode == 0
 
 
+def test_an_event_in_two_chunks_is_done_once(tmp_path: Path) -> None:
+    """As an owner leaves it that was killed while it dealt."""
+    folder = sleepers(tmp_path / "c", [0.2] * 12)
+    lay_chunks(folder, 4)
+    for path in list((folder.chunks / "todo").iterdir()):
+        chunk = json.loads(path.read_text())
+        copy = {**chunk, "name": f"copy-{chunk['name']}"}
+        (path.parent / f"copy-{path.name}").write_text(json.dumps(copy))
+    ended = call(command("work", folder, *TWO))
+    assert ended.returncode == 0, ended.stderr
+    assert results(folder) == whole(12)
+
+
+def test_ranks_are_refused_while_somebody_else_works(tmp_path: Path, start: Any) -> None:
+    folder = sleepers(tmp_path / "c", [0.2] * 200)
+    start(command("run", folder, *TWO))
+    wait(lambda: done(folder), "the first event")
+    ended = call(mpi(folder))
+    assert ended.returncode == 4
+    assert "Cannot work on" in ended.stderr
+
+
+def test_a_rank_that_cannot_go_on_ends_the_whole_program(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.05] * 40)
+    folder.logs.mkdir()
+    (folder.logs / f"{socket.gethostname()}-1").touch()  # where the rank wants to make a folder
+    ended = call(mpi(folder))
+    assert ended.returncode not in (0, None)
+    assert "FileExistsError" in ended.stderr
+    wait(lambda: not at_work(folder) and not ranks(folder), "the end of all ranks")
+    assert call(command("run", folder, *TWO)).returncode == 0
+    assert results(folder) == whole(40)
+
+
 # ---- kills -----------------------------------------------------------------------------------------------------
+
+
+def test_an_owner_is_killed_as_it_begins(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.02] * 4)
+    ended = call(command("run", folder, *TWO), GWBATCH_KILL_AT="campaign.lease.numbered:1")
+    assert ended.returncode == -signal.SIGKILL
+    assert call(command("run", folder, *TWO)).returncode == 0
+    assert results(folder) == whole(4)
 
 
 @pytest.mark.parametrize("point", ["made:3", "before_answer:3", "after_answer:3"])

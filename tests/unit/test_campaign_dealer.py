@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gwbatch.campaigns.dealer import FAILURES_IN_A_ROW, SPARE, Dealer
 from gwbatch.campaigns.estimate import Estimate
 from gwbatch.campaigns.folder import Folder
-from gwbatch.campaigns.table import ATTEMPTS, INTERRUPTIONS, Table
+from gwbatch.campaigns.table import ATTEMPTS, INTERRUPTIONS, NodeFacts, Table
 from gwbatch.campaigns.tasks import How, Outcome, Task
 from gwbatch.errors import LeaseLost
 from tests.campaign_products import SLEEP, results, sleepers
@@ -114,6 +114,18 @@ def test_a_node_that_fails_everything_is_at_fault_and_its_failures_do_not_count(
     dealer.commit(now=True)
     assert {state for _, state, _ in results(folder)} == {"done"}
     assert "/scratch" in str(table.nodes()["bad"].at_fault)
+
+
+def test_nodes_of_earlier_runs_are_no_witnesses(tmp_path: Path) -> None:
+    """Forty events that nobody can do are set aside, whatever nodes have done before."""
+    folder = sleepers(tmp_path / "c", [1.0] * 40)
+    table = Table(folder.table, 1)
+    table.write({}, [], {"old": NodeFacts(events=5)})
+    dealer = Dealer(table, [SLEEP])
+    dealer.join("a", 1)
+    while not dealer.is_over:
+        dealer.settle("a", outcome(take(dealer, "a"), "failed", "always"))
+    assert dealer.set_aside == 40
 
 
 def test_a_node_alone_is_never_at_fault(tmp_path: Path) -> None:

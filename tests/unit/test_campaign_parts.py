@@ -130,9 +130,29 @@ def test_an_owner_that_was_replaced_finds_out(tmp_path: Path) -> None:
 
 def test_of_two_newcomers_one_has_the_number(tmp_path: Path) -> None:
     path = tmp_path / "owner.json"
-    (tmp_path / ".owner-1").touch()
+    me = Owner(1, socket.gethostname(), os.getpid(), lease.start_of(os.getpid()), "")
+    write(tmp_path / ".owner-000000001", me)
     with pytest.raises(AlreadyRunning, match="just begun"):
         lease.take(path, 0)
+
+
+def test_a_newcomer_that_died_at_once_keeps_the_number_from_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "owner.json"
+    write(tmp_path / ".owner-000000001", Owner(1, socket.gethostname(), os.getpid(), "another process", ""))
+    write(tmp_path / ".owner-000000002", Owner(2, "elsewhere", 1, "x", ""))
+    held = lease.take(path, 0, patience=0.2)
+    assert held.number == 3
+    assert [mark.name for mark in tmp_path.glob(".owner-*")] == [".owner-000000003"]
+
+
+def test_an_owner_elsewhere_that_lets_go_is_not_taken_for_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "owner.json"
+    owner = Owner(4, "elsewhere", 1, "x", "")
+    write(path, owner)
+    monkeypatch.setattr("time.sleep", lambda _: write(path, msgspec.structs.replace(owner, pid=0)))
+    assert lease.take(path, 0, patience=5.0).number == 5
 
 
 # ---- nodes -----------------------------------------------------------------------------------------------------
@@ -321,6 +341,36 @@ def test_what_failed_is_dealt_again_by_whoever_tends(tmp_path: Path) -> None:
     assert last.tasks[0].alone
 
 
+def test_leaving_in_good_order_is_no_loss(tmp_path: Path) -> None:
+    """A worker that is sent away hands in; only one that ends without a word may have met its end by an event."""
+    folder = sleepers(tmp_path / "c", [10.0] * 3)
+    found, _ = laid(folder)
+    for number in range(3 * GIVEN_UP_AFTER):
+        chunk = claimed(found, "w")
+        assert (len(chunk.tasks), chunk.generation, chunk.losses) == (3, number, 0)
+        found.hand_in("w", chunk.file)
+
+
+def test_a_chunk_that_cannot_be_read_costs_nothing(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [10.0] * 2)
+    found, table = laid(folder)
+    (path,) = found.todo.iterdir()
+    path.write_bytes(b"\0" * 50)
+    assert found.claim("w") is None
+    (found.done / "x.0.json").write_bytes(b"\0")
+    assert tend(found, table, [SLEEP], 1, "000002")
+    assert len(claimed(found, "w").tasks) == 2
+
+
+def test_an_owner_that_is_killed_while_it_deals_loses_nothing(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [10.0] * 2)
+    table, found = Table(folder.table, 1), Chunks(folder.chunks)
+    found.make()
+    table.write({0: "000001-000000", 1: "000001-000000"}, [], {})  # and no file was written
+    assert tend(found, table, [SLEEP], 1, "000002")
+    assert len(claimed(found, "w").tasks) == 2
+
+
 def test_a_chunk_that_got_lost_is_made_good(tmp_path: Path) -> None:
     folder = sleepers(tmp_path / "c", [10.0] * 2)
     found, table = laid(folder)
@@ -365,12 +415,14 @@ def test_taking_over_from_workers_waits_for_nobody_who_is_gone_and_refuses_the_l
     chunk_files.recall(folder, table)
     with reading(folder.table) as connection:
         assert counts(connection) == {"done": 1, "waiting": 7}
-    found.lay(table, [SLEEP], 1, "000002")
+    found.lay(table, [SLEEP], 1, "000002", 4)
     claimed(found, "me")
+    todo = sorted(path.name for path in found.todo.iterdir())
     me = Beat("me", socket.gethostname(), os.getpid(), lease.start_of(os.getpid()), "", 1)
     write(found.workers / "me.json", me)
     with pytest.raises(AlreadyRunning, match="1 workers do"):
         chunk_files.recall(folder, table)
+    assert sorted(path.name for path in found.todo.iterdir()) == todo != []
 
 
 # ---- packing ---------------------------------------------------------------------------------------------------
