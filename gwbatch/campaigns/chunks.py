@@ -329,6 +329,11 @@ class Chunks:
         return events
 
     @property
+    def has_work(self) -> bool:
+        """Whether there is a chunk to claim."""
+        return bool(_names(self.todo))
+
+    @property
     def has_reports(self) -> bool:
         """Whether something is handed in that the table does not know."""
         return bool(_names(self.done))

@@ -60,7 +60,7 @@ class Worker:
         self._open: dict[str, _Open] = {}
         self._chunks_of: dict[int, set[str]] = {}  # an event may be in two: of an owner that was killed while it dealt
         self._failed: list[int] = []  # in a row, the last ones
-        self._next_beat = self._next_tend = self._next_claim = 0.0
+        self._next_beat = self._next_tend = self._next_claim = self._refused_since = 0.0
         self.refused = ""  # why it could do nothing for all
 
     def work(self) -> int:
@@ -144,10 +144,10 @@ class Worker:
             self._chunks.hand_in(self.name, file)
         self._chunks.leave(self.name)
         end = time.monotonic() + LAST_WORDS
-        self._tend()
+        self._tend(deal=False)
         while self._chunks.has_reports and time.monotonic() < end:  # who wrote the table has not seen our last ones
             time.sleep(LOOK_AROUND_EVERY / 4)
-            self._tend()
+            self._tend(deal=False)
 
     def _show_life(self) -> None:
         now = time.monotonic()
@@ -162,7 +162,14 @@ class Worker:
         """With nothing to claim: see after the others.  Returns whether there may be something to do later."""
         self._next_claim = 0.0
         if self._tend(TAKE_OVER_AFTER):
+            self._refused_since = 0.0
             return True
+        if self._chunks.has_reports or self._chunks.has_work:
+            # Somebody else writes the table, and may not have seen what we have handed in: we are not done before.
+            self._refused_since = self._refused_since or time.monotonic()
+            time.sleep(LOOK_AROUND_EVERY / 4)
+            return time.monotonic() - self._refused_since < LAST_WORDS
+        self._refused_since = 0.0
         unknown = False
         for worker in self._chunks.holders():
             gone = self._chunks.is_gone(worker)
@@ -180,12 +187,21 @@ class Worker:
             self._next_tend = now + TEND_EVERY
             self._tend()
 
-    def _tend(self, patience: float | None = None) -> bool:
-        """Write the table, unless somebody else does, and deal again what failed; returns whether there is more."""
+    def _tend(self, patience: float | None = None, *, deal: bool = True) -> bool:
+        """Write the table, unless somebody else does; returns whether there is anything to claim.
+
+        Parameters
+        ----------
+        deal : bool
+            Put what failed into chunks again: not for one who leaves, and may be the last.
+        """
         try:
             with owned(self._folder, patience=patience) as (held, table):
                 prefix = f"{held.number:06d}"
-                return tend(self._chunks, table, self._settings.products, self._crew.size, prefix, held.beat)
+                if deal:
+                    return tend(self._chunks, table, self._settings.products, self._crew.size, prefix, held.beat)
+                self._chunks.collect(table, held.beat)
+                return self._chunks.has_work
         except (AlreadyRunning, LeaseLost, TransientError) as error:
             self.refused = str(error)
             return False
@@ -194,8 +210,9 @@ class Worker:
 def tend(
     chunks: Chunks, table: Table, products: list[str], processes: int, prefix: str, beat: Beating = no_beat
 ) -> bool:
-    """Write the table from what was handed in, and put what failed into chunks again; returns whether there are any."""
+    """Write the table from what was handed in, put what failed into chunks again; returns whether there are any."""
     chunks.collect(table, beat)
     if chunks.is_empty:
         table.take_back_chunks()  # of a chunk that got lost
-    return chunks.lay(table, products, processes, prefix, beat=beat) > 0
+    chunks.lay(table, products, processes, prefix, beat=beat)
+    return chunks.has_work
