@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from gwbatch.cli import campaign_results
 from gwbatch.cli.options import json_option, profile_options
+from gwbatch.cli.progress import Bar
 
 if TYPE_CHECKING:
     from gwbatch.campaigns.folder import Folder
@@ -30,7 +28,6 @@ site_option = click.option(
     envvar="GWBATCH_SITE",
     help="Site profile: a name (see 'gwbatch site list') or a .toml file.",
 )
-PLAIN_EVERY = 30.0  # s between two lines of progress that is no terminal's
 
 
 @click.group("campaign")
@@ -96,7 +93,7 @@ def plan(
         raise click.UsageError("Name event files, or say --example.")
     import_plugins(plugins, plugin_folders)
     names = [name.strip() for name in products.split(",") if name.strip()]
-    with _bar("reading", quiet=as_json) as show:
+    with Bar("reading", quiet=as_json) as show:
         planned = make_plan(
             files,
             Folder(output.absolute()),
@@ -105,7 +102,7 @@ def plan(
             plugins=plugins,
             plugin_folders=[str(Path(folder).absolute()) for folder in plugin_folders],
             processes=cores(),
-            on_progress=lambda done, of: show(done, of, ""),
+            on_progress=show,
         )
     if as_json:
         told = {"events": planned.events, "cpu_hours": planned.predicted, "rejected": dict(planned.rejected)}
@@ -141,15 +138,14 @@ def run(campaign: Path, mpi: bool, site: str, settings: tuple[str, ...]) -> None
     from gwbatch.config.profile import load_site
 
     folder, nodes = _folder(campaign), load_site(site, settings).profile.campaign.node
-    if mpi:
-        with _progress(folder) as show:
-            ending = run_ranks(folder, nodes, show)
-        if ending is None:
-            return
-    else:
-        with _progress(folder) as show:
-            ending = run_here(folder, nodes, on_progress=show, on_wait=tell_wait)
-    end(folder, ending)
+    with Bar("localizing") as bar:
+        progress = _Progress(folder, bar)
+        if mpi:
+            ending = run_ranks(folder, nodes, progress)
+        else:
+            ending = run_here(folder, nodes, on_progress=progress, on_wait=tell_wait)
+    if ending is not None:
+        end(folder, ending)
 
 
 @command.command()
@@ -308,61 +304,20 @@ def end(folder: Folder, ending: Ending) -> None:
         raise click.exceptions.Exit(130 if ending is Ending.STOPPED and sys.stdin.isatty() else 1)
 
 
-class _progress:
-    """Progress for people: a bar in a terminal, else a line now and then."""
+class _Progress:
+    """Shows how far a run is."""
 
-    def __init__(self, folder: Folder) -> None:
-        self._folder, self._before, self._total = folder, 0, 0
-        self._bar = _bar("localizing", quiet=bool(int(os.environ.get("PMI_RANK", "0") or 0)))
+    def __init__(self, folder: Folder, bar: Bar) -> None:
+        self._folder, self._bar = folder, bar
+        self._before = self._total = 0
 
-    def __enter__(self) -> Callable[[Live], None]:
-        show = self._bar.__enter__()
-        return lambda live: self._show(live, show)
-
-    def _show(self, live: Live, show: Callable[[int, int, str], None]) -> None:
+    def __call__(self, live: Live) -> None:
+        ended = live.done + live.set_aside
         if not self._total:  # of several ranks only the one that deals comes here, and looks into the table
             from gwbatch.campaigns.table import counts, reading
 
             with reading(self._folder.table) as connection:
                 found = counts(connection)
             self._total = found.total()
-            self._before = found["done"] + found["set aside"] - live.done - live.set_aside
-        show(self._before + live.done + live.set_aside, self._total, campaign_results.in_words(live))
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.__exit__(*error)
-
-
-class _bar:
-    def __init__(self, what: str, *, quiet: bool) -> None:
-        self._what, self._quiet = what, quiet
-        self._rich: Any = None
-        self._task: Any = None
-        self._next = time.monotonic() + PLAIN_EVERY
-
-    def __enter__(self) -> Callable[[int, int, str], None]:
-        if not self._quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[told]}"),
-            )
-            self._rich = Progress(*columns, console=Console(stderr=True))
-            self._rich.start()
-            self._task = self._rich.add_task(self._what, total=None, told="")
-        return self._show
-
-    def __exit__(self, *error: object) -> None:
-        if self._rich is not None:
-            self._rich.stop()
-
-    def _show(self, done: int, of: int, told: str) -> None:
-        if self._rich is not None:
-            self._rich.update(self._task, completed=done, total=of, told=told)
-        elif not self._quiet and time.monotonic() >= self._next:
-            self._next = time.monotonic() + PLAIN_EVERY
-            click.echo(f"{self._what}: {done} of {of}{', ' + told if told else ''}", err=True)
+            self._before = found["done"] + found["set aside"] - ended
+        self._bar(self._before + ended, self._total, campaign_results.in_words(live))

@@ -350,3 +350,41 @@ def test_a_worker_is_killed_and_the_others_do_its_part(tmp_path: Path, start: An
     assert results(folder) == whole(60)
     with reading(folder.table) as connection:
         assert counts(connection) == {"done": 60}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_many_kills_of_anybody_leave_the_same_table(tmp_path: Path, start: Any) -> None:
+    """As many kills as ``GWBATCH_SOAK_KILLS`` says; each time the campaign goes on in another way."""
+    generator = random.Random(18)
+    kills = int(os.environ.get("GWBATCH_SOAK_KILLS", "50"))
+    folder = sleepers(tmp_path / "c", [0.2] * (20 * kills))
+    chunks = Chunks(folder.chunks)
+    victims: dict[str, list[Callable[[int], psutil.Process]]] = {
+        "run": [psutil.Process, lambda _: generator.choice(at_work(folder))],
+        "mpi": [psutil.Process, lambda _: generator.choice(ranks(folder)), lambda _: generator.choice(at_work(folder))],
+        "work": [psutil.Process, lambda _: generator.choice(at_work(folder))],
+    }
+    for number in range(kills):
+        how = generator.choice(list(victims))
+        before = progress_of(folder)
+        if how == "work" and not chunks.has_work:
+            lay_chunks(folder, 40)
+        running = start(mpi(folder) if how == "mpi" else command(how, folder, *TWO))
+        wait(lambda before=before: progress_of(folder) > before, f"progress before kill {number} ({how})")
+        time.sleep(generator.uniform(0, 0.5))
+        victim = generator.choice(victims[how])
+        wait(lambda victim=victim, pid=running.pid: victim(pid).kill() or True, how)
+        if running.poll() is None:
+            running.send_signal(signal.SIGTERM)  # a science process was killed: the others are to end as well
+        running.wait(DEADLINE)
+        wait(lambda: not at_work(folder) and not ranks(folder), "the end of all that were left")
+    last = call(command("run", folder, *TWO))
+    assert last.returncode == 0, last.stderr
+    assert results(folder) == whole(20 * kills)
+
+
+def progress_of(folder: Folder) -> int:
+    """How many events are done, by the table or by what workers have noted."""
+    noted = sum(path.read_bytes().count(b"\n") for path in folder.chunks.rglob("*.part"))
+    return done(folder) + noted

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger
 from tests.integration.brokers import BrokerProcess
 
@@ -72,7 +74,8 @@ def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path, messages: 
             victim = psutil.Process(dispatcher.pid)
             children = victim.children()
             if children and chance.random() < 0.5:
-                chance.choice(children).kill()
+                with suppress(psutil.NoSuchProcess):  # it has just ended by itself
+                    chance.choice(children).kill()
             else:
                 victim.send_signal(signal.SIGKILL)
                 dispatcher.wait()
@@ -107,8 +110,11 @@ def waiting(ledger: Ledger) -> int:
 
 
 def open_ledger(state: Path) -> Ledger:
+    """Open it once the dispatcher has made it, of which the kills may have kept it so far."""
     deadline = time.monotonic() + 30
-    while not (state / "ledger.sqlite").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return Ledger(state / "ledger.sqlite")
+    while True:
+        try:
+            return Ledger(state / "ledger.sqlite")
+        except (ConfigError, OSError):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

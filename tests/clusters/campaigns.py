@@ -66,7 +66,7 @@ class CampaignPlays:
         self, tmp_path: Path, site: list[str], alerts: Bench, queue: Callable[[Folder], Mapping[str, str]]
     ) -> None:
         """A campaign has every node; a localization starts all the same, and the campaign goes on after it."""
-        folder = sleepers(tmp_path / "c", [0.5] * 300)
+        folder = sleepers(tmp_path / "c", [0.5] * 160)
         gwbatch("submit", folder.path, "--nodes", self.nodes, "--cores", 2, *site)
         until(lambda: list(queue(folder).values()).count("running") == self.nodes, 90, lambda: queue(folder))
         until(lambda: len(gwbatch("status", folder.path)["workers"]) == self.nodes, 90)
@@ -75,8 +75,8 @@ class CampaignPlays:
         alerts.until(request, JobState.DONE)
         print(f"the whole-node job was done {time.monotonic() - began:.1f} s after it was submitted")
         assert gwbatch("status", folder.path)["left"]
-        until(lambda: done(folder) == 300, 200, lambda: gwbatch("status", folder.path))
-        assert results(folder) == whole(300)
+        until(lambda: done(folder) == 160, 200, lambda: gwbatch("status", folder.path))
+        assert results(folder) == whole(160)
 
     def test_a_campaign_that_was_stopped_is_resumed(
         self, tmp_path: Path, site: list[str], queue: Callable[[Folder], Any]
