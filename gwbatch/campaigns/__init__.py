@@ -7,7 +7,7 @@
     crew      the science processes of one node: persistent, one event at a time each
     owning    one machine: a dealer and a crew
     ranks     MPI: rank 0 has the dealer, every rank a crew
-    working   nodes without MPI: crews take chunks from a folder, and whoever is idle does the book-keeping
+    working   nodes without MPI: crews take chunks from a folder, and an idle one updates the table
 
 Only the owner, by the lease, writes the table.  An event is done when its row says so; its files were there before.
 """

@@ -243,7 +243,7 @@ def _tell_submitted(made: Submission, campaign: Path, as_json: bool) -> None:
 @command.command()
 @folder_argument
 def stop(campaign: Path) -> None:
-    """Have whoever works at a campaign stop: every process finishes its event.  'run' or 'resume' goes on.
+    """Stop a campaign: every process finishes its event first.  'run' or 'resume' continues it.
 
     \b
     Examples:
@@ -251,7 +251,7 @@ def stop(campaign: Path) -> None:
     """
     folder = _folder(campaign)
     folder.stop.touch()
-    click.echo("Whoever works at it stops as soon as every process has finished its event.")
+    click.echo("The campaign stops as soon as every process has finished its event.")
 
 
 @command.command()

@@ -227,10 +227,10 @@ def pack(campaign: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("campaign", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--again", is_flag=True, help="Have what is damaged made again.")
+@click.option("--again", is_flag=True, help="Localize damaged events again.")
 @json_option
 def verify(campaign: Path, again: bool, as_json: bool) -> None:
-    """Look whether every map, loose or packed, is what was made; exit code 1 when one is not.
+    """Check that every map, loose or packed, is intact; exit code 1 when one is not.
 
     \b
     Examples:
