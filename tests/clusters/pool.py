@@ -83,6 +83,14 @@ class Pool:
 
     def clear(self) -> None:
         """Remove every job."""
-        if self.command("condor_q", "-allusers", "-af", "ClusterId").strip():
-            self.command("condor_rm", "-constraint", "true")
-        until(lambda: not self.command("condor_q", "-allusers", "-af", "ClusterId").strip(), 60)
+
+        def left() -> bool:
+            return bool(self.command("condor_q", "-allusers", "-af", "ClusterId").strip())
+
+        if left():
+            try:
+                self.command("condor_rm", "-constraint", "true")
+            except AssertionError:
+                if left():  # otherwise the last one has just ended by itself
+                    raise
+        until(lambda: not left(), 60)
