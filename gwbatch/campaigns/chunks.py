@@ -2,7 +2,7 @@
 
 ::
 
-    chunks/todo/NAME.json             for whoever comes first: a worker claims it by rename
+    chunks/todo/NAME.json             to do: a worker claims it by rename
     chunks/taken/WORKER/NAME.json     claimed by that worker
     chunks/taken/WORKER/NAME.part     how its events went so far, one a line
     chunks/done/NAME.json             how all of them went; the owner of the table reads it

@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("campaign") / "c"
     bad = folder.parent / "bad.xml"
     bad.write_text("this is no event")
-    planned = gwbatch("plan", DATA, bad, "-o", folder, "--products", "map,volume-stats", "--json")
+    planned = gwbatch("plan", DATA, bad, "-o", folder, "--products", "map,volume-stats,allsky-plot", "--json")
     assert planned["events"] == 2
     assert list(planned["rejected"]) == [str(bad)]
     gwbatch("run", folder)
@@ -67,6 +67,11 @@ def test_maps_are_those_of_bare_bayestar_and_name_the_event_by_its_integer(made:
     for name in ("log_bci", "log_bsn", "distmean", "diststd"):
         assert ours.meta[name] == pytest.approx(bare.meta[name], rel=1e-12)
     assert ours.meta["objid"] == 1
+
+
+def test_every_event_has_its_picture(made: Path) -> None:
+    for event in (0, 1):
+        assert Folder(made).file("allsky-plot", event, ".png").read_bytes().startswith(b"\x89PNG")
 
 
 def injections(path: Path) -> Path:
