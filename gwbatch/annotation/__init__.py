@@ -11,10 +11,12 @@ from gwbatch.annotation.graph import (
     PRODUCTS,
     Copied,
     Product,
+    Recipe,
     Scope,
     named_after,
     product_named,
     products_of,
+    uploaded_input,
     uploaded_product,
 )
 from gwbatch.annotation.planning import as_chosen, check_names, job_priority, made_for, makeable, not_made
@@ -27,6 +29,7 @@ __all__ = [
     "Copied",
     "Node",
     "Product",
+    "Recipe",
     "Scope",
     "as_chosen",
     "check_names",
@@ -37,6 +40,7 @@ __all__ = [
     "not_made",
     "product_named",
     "products_of",
+    "uploaded_input",
     "uploaded_product",
     "workflow",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MAP = "bayestar.multiorder.fits"
@@ -16,6 +16,9 @@ TEMPLATE = "template"  # no file: masses, spins and rates of the best-matching t
 EM_BRIGHT = "em_bright.json"
 P_ASTRO = "p_astro.json"  # uploaded as PIPELINE.p_astro.json
 MCHIRP_SOURCE = "mchirp_source.json"
+FLAT_MAP = "flat.fits"  # a pipeline's map of a single resolution, as cwb.fits.gz
+SAMPLES = "posterior_samples.hdf5"  # uploaded as PREFIX.posterior_samples.hdf5
+SAMPLES_MAP = "samples.multiorder.fits"  # of a superevent; uploaded as PREFIX.multiorder.fits
 UPLOADED_MAP = "uploaded.multiorder.fits"  # the newest map that somebody else gave a superevent
 UPLOADED = {MAP: UPLOADED_MAP, EM_BRIGHT: "uploaded.em_bright.json", P_ASTRO: "uploaded.p_astro.json"}
 
@@ -27,6 +30,26 @@ class Scope(StrEnum):
     SUPEREVENT = "superevent"
     EXTERNAL = "external"
     PAIR = "pair"  # a superevent and an external event together
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Another way to make a product, where something that it usually needs is missing.
+
+    Attributes
+    ----------
+    job : str
+        The computation, if it is not the product's own.
+    filename : str
+        Its file name in GraceDB, if it is not the product's own.
+    converts : bool
+        Whether it is the same product in another form, which somebody else made: then it is made for any event.
+    """
+
+    needs: tuple[str, ...]
+    job: str = ""
+    filename: str = ""
+    converts: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,10 +66,13 @@ class Product:
         Files it is made from.
     optional : tuple of str
         Files that are used if they are there. When one arrives after the job failed, the job is run again with it.
+    otherwise : tuple of Recipe
+        Other ways to make it, the better ones first.
     slug : str
         Replaces the name of the job in the key of the job, where several products of one scope share a job.
     filename : str
-        Its file name in GraceDB where that is not `name`, with ``{pipeline}`` for the pipeline in lower case.
+        Its file name in GraceDB where that is not `name`, with ``{pipeline}`` for the pipeline in lower case and
+        ``{prefix}`` for what stands before the first dot in the name of the first file it needs.
     tags : tuple of str
         Tags of the log message it is uploaded with.
     label : str or None
@@ -58,6 +84,8 @@ class Product:
     urgency : int
         Products of higher urgency go first in every queue: any sky map ahead of any plot, and those that take a second
         ahead of those that take a node.
+    converts : bool
+        As in `Recipe`.
     """
 
     name: str
@@ -66,6 +94,7 @@ class Product:
     needs: tuple[str, ...]
     comment: str
     optional: tuple[str, ...] = ()
+    otherwise: tuple[Recipe, ...] = ()
     slug: str = ""
     filename: str = ""
     tags: tuple[str, ...] = ("sky_loc", "public")
@@ -73,11 +102,24 @@ class Product:
     only_if: str | None = None
     reveals: tuple[str, ...] = ()
     urgency: int = 0
+    converts: bool = False
 
     @property
     def key_part(self) -> str:
         """What stands for the product in the key of its job."""
         return self.slug or self.job
+
+    def made_from(self, have: Collection[str]) -> Product | None:
+        """Return the product as it can be made from these files, by the first way that they allow; None if by none."""
+        if set(self.needs) <= set(have):
+            return self
+        for recipe in self.otherwise:
+            if set(recipe.needs) <= set(have):
+                job, filename = recipe.job or self.job, recipe.filename or self.filename
+                return replace(
+                    self, needs=recipe.needs, optional=(), job=job, filename=filename, converts=recipe.converts
+                )
+        return None
 
 
 @dataclass(frozen=True)
@@ -90,6 +132,26 @@ class Copied:
     label: str | None = None
 
 
+def _views(
+    skymap: str, *, slug: str = "", tags: tuple[str, ...] = ("sky_loc", "public"), reveals: tuple[str, ...] = ()
+) -> tuple[Product, ...]:
+    """Return what a superevent shows of a multi-order map: headers, pictures, and the map at a single resolution."""
+    stem, rows = skymap.partition(".")[0], (
+        ("html", "fits-header", "FITS headers of the multi-order sky map", 30),
+        ("png", "plot-allsky", "Mollweide projection with 50% and 90% credible regions", 25),
+        ("fits.gz", "flatten", "Flattened multi-order sky map", 20),
+        ("volume.png", "plot-volume", "Volume rendering of the 3D sky map", 23),
+    )  # fmt: skip
+    return tuple(
+        Product(
+            f"{stem}.{suffix}", Scope.SUPEREVENT, job, (skymap,), comment, slug=slug and slug + job, tags=tags,
+            only_if="has_distances" if job == "plot-volume" else None,
+            reveals=reveals if job == "fits-header" else (), urgency=urgency,
+        )
+        for suffix, job, comment, urgency in rows
+    )  # fmt: skip
+
+
 PRODUCTS = (
     Product(
         MAP,
@@ -98,6 +160,7 @@ PRODUCTS = (
         (COINC,),
         "sky localization complete",
         optional=(PSD,),
+        otherwise=(Recipe((FLAT_MAP,), "multi-order", "{prefix}.multiorder.fits", converts=True),),
         label="SKYMAP_READY",
         urgency=1000,
     ),
@@ -107,6 +170,7 @@ PRODUCTS = (
         "em-bright",
         (TEMPLATE,),
         "source properties",
+        otherwise=(Recipe((SAMPLES,)),),
         tags=("em_bright", "public"),
         label="EMBRIGHT_READY",
         urgency=1300,
@@ -128,36 +192,11 @@ PRODUCTS = (
         "mchirp-source",
         (MAP, TEMPLATE),
         "source-frame chirp mass",
+        otherwise=(Recipe((SAMPLES,)),),
         tags=("em_follow", "public"),
         urgency=1100,
     ),
-    Product(
-        "bayestar.html",
-        Scope.SUPEREVENT,
-        "fits-header",
-        (MAP,),
-        "FITS headers of the multi-order sky map",
-        reveals=("has_distances", "has_coherence"),
-        urgency=30,
-    ),
-    Product(
-        "bayestar.png",
-        Scope.SUPEREVENT,
-        "plot-allsky",
-        (MAP,),
-        "Mollweide projection with 50% and 90% credible regions",
-        urgency=25,
-    ),
-    Product("bayestar.fits.gz", Scope.SUPEREVENT, "flatten", (MAP,), "Flattened multi-order sky map", urgency=20),
-    Product(
-        "bayestar.volume.png",
-        Scope.SUPEREVENT,
-        "plot-volume",
-        (MAP,),
-        "Volume rendering of the 3D sky map",
-        only_if="has_distances",
-        urgency=23,
-    ),
+    *_views(MAP, reveals=("has_distances", "has_coherence")),
     Product(
         "bayestar.coherence.png",
         Scope.SUPEREVENT,
@@ -183,6 +222,40 @@ PRODUCTS = (
         (EM_BRIGHT,),
         "Source properties",
         tags=("em_bright", "public"),
+        urgency=27,
+    ),
+    # What people's parameter estimation brings: for the eyes of those who decide on an update, so not public.
+    Product(
+        SAMPLES_MAP,
+        Scope.SUPEREVENT,
+        "skymap-from-samples",
+        (SAMPLES,),
+        "Sky map of the posterior samples",
+        filename="{prefix}.multiorder.fits",
+        tags=("sky_loc", "pe"),
+        urgency=22,
+    ),
+    *_views(SAMPLES_MAP, slug="samples-", tags=("sky_loc", "pe")),
+    Product(
+        "samples.em_bright.json",
+        Scope.SUPEREVENT,
+        "em-bright",
+        (SAMPLES,),
+        "Source properties from posterior samples",
+        slug="samples-em-bright",
+        filename="{prefix}.em_bright.json",
+        tags=("pe",),
+        urgency=27,
+    ),
+    Product(
+        "samples.mchirp_source.json",
+        Scope.SUPEREVENT,
+        "mchirp-source",
+        (SAMPLES,),
+        "Source-frame chirp mass from posterior samples",
+        slug="samples-mchirp-source",
+        filename="mchirp_source_PE.json",
+        tags=("em_follow",),
         urgency=27,
     ),
     Product(
@@ -258,9 +331,19 @@ def product_named(name: str) -> Product:
 def uploaded_product(filename: str) -> str | None:
     """Return the product that a pipeline uploaded under a file name, with or without a prefix; None for other files."""
     front, _, rest = filename.partition(".")
-    if rest == "multiorder.fits" and front in PIPELINE_MAPS:
+    if rest == "multiorder.fits" and front.lower() in PIPELINE_MAPS:
         return MAP
     return next((name for name in (EM_BRIGHT, P_ASTRO) if filename == name or filename.endswith(f".{name}")), None)
+
+
+def uploaded_input(filename: str) -> str | None:
+    """Return what a file is that products are made from and that comes after its event; None for other files."""
+    front, _, rest = filename.partition(".")
+    if filename == PSD:
+        return PSD
+    if rest in ("fits", "fits.gz") and front.lower() in PIPELINE_MAPS:
+        return FLAT_MAP
+    return SAMPLES if filename.endswith(f".{SAMPLES}") else None
 
 
 def named_after(product: str, need: str, filename: str) -> str:

@@ -27,14 +27,15 @@ def makeable(
     settings : Annotation
         What the policy leaves out.
     """
-    for product in products_of(scope):
-        if changed not in (*product.needs, *product.optional) or product.name in settings.leave_out:
+    for declared in products_of(scope):
+        product = as_chosen(declared, settings).made_from(have)
+        if product is None or product.name in settings.leave_out:
             continue
-        if not have.keys() >= set(product.needs):
+        if changed not in (*product.needs, *product.optional):
             continue
         if product.only_if and not have[product.needs[0]].get(product.only_if):
             continue
-        yield as_chosen(product, settings)
+        yield product
 
 
 def made_for(product: Product, event: Event, settings: Annotation) -> bool:
@@ -42,7 +43,13 @@ def made_for(product: Product, event: Event, settings: Annotation) -> bool:
     group, pipeline, search = event.group, event.pipeline, event.search
     kinds = {group, f"{group}.{search}", f"{group}.{pipeline}", f"{group}.{pipeline}.{search}"}
     wanted = settings.made_for.get(product.name)
-    return wanted is None or not kinds.isdisjoint(wanted)
+    return wanted is None or product.converts or not kinds.isdisjoint(wanted)
+
+
+def is_for_pipelines(product: Product, settings: Annotation) -> bool:
+    """Whether the policy has a product made for events of certain pipelines only."""
+    wanted = settings.made_for.get(product.name)
+    return bool(wanted) and all(kind.count(".") == 2 for kind in wanted or ())
 
 
 CLASSIFIER = "em-bright-classifier"  # the job that needs an environment of its own

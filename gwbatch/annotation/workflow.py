@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gwbatch.annotation.graph import Product, Scope, products_of
-from gwbatch.annotation.planning import as_chosen, job_priority
+from gwbatch.annotation.graph import COINC, TEMPLATE, Product, Scope, products_of
+from gwbatch.annotation.planning import as_chosen, is_for_pipelines, job_priority
 from gwbatch.config.policy import Annotation
 
 
@@ -45,15 +45,17 @@ def workflow(subject: str, files: Collection[str], settings: Annotation) -> Iter
         What is there already, of ``coinc.xml``, ``psd.xml.gz`` and the sky map; what is there is not computed.
     """
     makers: dict[str, str] = {}
-    for product in products_of(Scope.EVENT, Scope.SUPEREVENT):
-        if product.name in files or product.name in settings.leave_out:
+    there = {*files, *([TEMPLATE] if COINC in files else [])}
+    for declared in products_of(Scope.EVENT, Scope.SUPEREVENT):
+        product = as_chosen(declared, settings).made_from({*there, *makers})
+        if product is None or product.name in files or product.name in settings.leave_out:
             continue
-        if any(need not in files and need not in makers for need in product.needs):
-            continue
-        product = as_chosen(product, settings)
+        if is_for_pipelines(product, settings):
+            continue  # an event file does not say which search it is from
         name = f"{subject}.{product.key_part}"
         parents = {makers[need]: need for need in product.needs if need in makers}
-        given = tuple(name for name in (*product.needs, *product.optional) if name in files)
+        used = (COINC if name == TEMPLATE else name for name in (*product.needs, *product.optional) if name in there)
+        given = tuple(dict.fromkeys(used))
         parameters = {**settings.parameters.get(product.job, {}), "graceid": subject}
         makers[product.name] = name
         yield Node(name, subject, product, given, parents, parameters, job_priority(product, significant=False))

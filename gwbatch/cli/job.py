@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gwbatch.annotation.graph import COINC, SAMPLES
 from gwbatch.cli.options import json_option
 from gwbatch.errors import BadInput
 
@@ -215,14 +216,45 @@ def combine_skymaps(superevent: Path, external: Path, output: Path, as_json: boo
     _run("combine-skymaps", {"superevent.fits": superevent, "external.fits": external}, output, {}, as_json)
 
 
+@command.command("multi-order")
+@click.argument("skymap", type=_IN)
+@_OUT
+@json_option
+def multi_order(skymap: Path, output: Path, as_json: bool) -> None:
+    """A SKYMAP of a single resolution, as some pipelines make it, as a multi-order map.
+
+    \b
+    Example:
+      gwbatch job multi-order cwb.fits.gz -o cwb.multiorder.fits
+    """
+    _run("multi-order", {skymap.name: skymap}, output, {}, as_json)
+
+
+@command.command("skymap-from-samples")
+@click.argument("samples", type=_IN)
+@click.option("--most", type=click.IntRange(10), help="Samples to take, evenly spaced.  [default: the policy's, 5000]")
+@_OUT
+@json_option
+def skymap_from_samples(samples: Path, most: int | None, output: Path, as_json: bool) -> None:
+    """The sky map of posterior SAMPLES (HDF5), with distances if they have them.
+
+    OMP_NUM_THREADS says on how many cores.
+
+    \b
+    Example:
+      gwbatch job skymap-from-samples Bilby.posterior_samples.hdf5 -o Bilby.multiorder.fits
+    """
+    _run("skymap-from-samples", {samples.name: samples}, output, {"most": most}, as_json)
+
+
 @command.command("em-bright")
-@click.argument("coinc", type=_IN)
+@click.argument("event", type=_IN)
 @click.option("--ssm", is_flag=True, help="Of a search for sub-solar-mass compact objects: HasSSM for HasRemnant.")
 @click.option("--eos", "equations", multiple=True, help="Equation of state; repeatable.  [default: the policy's 13]")
 @_OUT
 @json_option
-def em_bright(coinc: Path, ssm: bool, equations: tuple[str, ...], output: Path, as_json: bool) -> None:
-    """Source properties of the event in COINC: a point estimate from the masses and spins of its template.
+def em_bright(event: Path, ssm: bool, equations: tuple[str, ...], output: Path, as_json: bool) -> None:
+    """Source properties of an EVENT: from the masses and spins of the template in its coinc.xml, or from samples.
 
     HasNS: a component is a neutron star. HasRemnant: the merger leaves matter outside. HasMassGap: a component has
     3 to 5 solar masses. docs/products.md describes the method and its limits.
@@ -231,9 +263,10 @@ def em_bright(coinc: Path, ssm: bool, equations: tuple[str, ...], output: Path, 
     Examples:
       gwbatch job em-bright coinc.xml -o em_bright.json
       gwbatch job em-bright coinc.xml --eos SLY --eos MPA1 -o em_bright.json
+      gwbatch job em-bright amplfi.posterior_samples.hdf5 -o em_bright.json
     """
     parameters = {"search": "ssm" if ssm else None, "equations_of_state": list(equations) or None}
-    _run("em-bright", {"coinc.xml": coinc}, output, parameters, as_json)
+    _run("em-bright", _event_or_samples(event), output, parameters, as_json)
 
 
 @command.command("p-astro")
@@ -252,18 +285,27 @@ def p_astro(coinc: Path, pipeline: str, output: Path, as_json: bool) -> None:
 
 
 @command.command("mchirp-source")
-@click.argument("coinc", type=_IN)
-@click.argument("skymap", type=_IN)
+@click.argument("event", type=_IN)
+@click.argument("skymap", type=_IN, required=False)
 @_OUT
 @json_option
-def mchirp_source(coinc: Path, skymap: Path, output: Path, as_json: bool) -> None:
-    """Chirp mass of the event in COINC in the frame of its source, at the distances of SKYMAP, in the field's bins.
+def mchirp_source(event: Path, skymap: Path | None, output: Path, as_json: bool) -> None:
+    """Chirp mass of an EVENT in the frame of its source, in the field's bins: from its coinc.xml, at the distances of
+    SKYMAP, or from posterior samples alone.
 
     \b
-    Example:
+    Examples:
       gwbatch job mchirp-source coinc.xml bayestar.multiorder.fits -o mchirp_source.json
+      gwbatch job mchirp-source amplfi.posterior_samples.hdf5 -o mchirp_source.json
     """
-    _run("mchirp-source", {"coinc.xml": coinc, skymap.name: skymap}, output, {}, as_json)
+    inputs = _event_or_samples(event)
+    if skymap is None and COINC in inputs:
+        raise click.UsageError("Cannot compute the chirp mass from a coinc.xml alone: name the sky map, too.")
+    _run("mchirp-source", {**inputs, **({skymap.name: skymap} if skymap else {})}, output, {}, as_json)
+
+
+def _event_or_samples(event: Path) -> dict[str, Path]:
+    return {SAMPLES if event.suffix in (".hdf5", ".h5") else COINC: event}
 
 
 def _policy() -> Policy:

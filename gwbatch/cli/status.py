@@ -109,9 +109,13 @@ def _superevents(found: dict[str, Any]) -> RenderableType:
             row["preferred"],
             " ".join(row["events"]),
             " ".join(row["labels"]),
-            " ".join(row["products"]),
+            " ".join(_with_method(name, row["methods"].get(name)) for name in row["products"]),
         )
     return table
+
+
+def _with_method(product: str, method: str | None) -> str:
+    return f"{product} ({method})" if method else product
 
 
 def _externals(found: dict[str, Any]) -> list[RenderableType]:

@@ -49,7 +49,8 @@ class Computation:
 _CATALOGUE: dict[str, Computation] = {}
 _LOADING = RLock()  # lanes ask at the same time
 _BUILTIN = [  # modules that are still to be imported
-    "site_check", "localize", "flatten", "fits_header", "plot_allsky", "plot_volume", "plot_coherence",
+    "site_check", "localize", "multi_order_map", "skymap_from_samples", "flatten", "fits_header", "plot_allsky",
+    "plot_volume", "plot_coherence",
     "external_skymap", "combine_skymaps", "plot_overlap", "plot_classification",
     "em_bright", "em_bright_classifier", "p_astro", "mchirp_source", "standby.pilot",
 ]  # fmt: skip

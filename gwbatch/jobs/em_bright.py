@@ -10,8 +10,10 @@ from gwbatch.errors import BadInput
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.charts import in_words
 from gwbatch.jobs.remnant import EquationOfState, equation_of_state, remnant_fraction
+from gwbatch.jobs.samples import given_samples, read_samples
 from gwbatch.jobs.template import Template, read_template
 
+NOTE_OF_SAMPLES = "estimate from posterior samples, not the field's classifier"
 NOTE = "point estimate from the template, not the field's classifier"
 MASS_GAP = (3.0, 5.0)  # solar masses
 SUBSOLAR = 1.0  # solar masses
@@ -30,14 +32,21 @@ def em_bright(work: Work) -> dict[str, Any]:
     """Write HasNS, HasRemnant and HasMassGap; for sub-solar-mass searches HasSSM, HasNS and HasMassGap.
 
     Parameters of the annotation: ``equations_of_state``, ``total_spread``, ``ratio_spread``, ``spin_spread``. The
-    template is read from ``mass1``, ``mass2``, ``spin1z``, ``spin2z``, or else from ``coinc.xml``.
+    template is read from ``mass1``, ``mass2``, ``spin1z``, ``spin2z``, or else from ``coinc.xml``. From posterior
+    samples (an input ``*.hdf5``) all four properties, without any spread.
     """
-    template = read_template(work.inputs, work.parameters)
     names = work.parameters.get("equations_of_state", ())
     if not names:
         raise BadInput("Cannot estimate source properties: the policy's equations_of_state are empty.")
+    equations = [equation_of_state(name) for name in names]
+    samples = given_samples(work.inputs)
+    if samples is not None:
+        found = judged(*read_samples(samples), equations)
+        work.output.write_text(json.dumps(found))
+        return {"method": "samples", "note": NOTE_OF_SAMPLES, "alt": in_words(found)}
+    template = read_template(work.inputs, work.parameters)
     spread = {name: float(work.parameters[name]) for name in SPREADS if name in work.parameters}
-    found = source_properties(template, [equation_of_state(name) for name in names], **spread)
+    found = source_properties(template, equations, **spread)
     if str(work.parameters.get("search", "")).lower() == "ssm":
         found.pop("HasRemnant")
     else:
@@ -93,8 +102,29 @@ def source_properties(
     ratio = np.exp(ratio_spread * steps)[None, :, None]
     spin = np.clip(heavy[1] + spin_spread * spins, -1, 1)[None, None, :]
     first, second = heavy[0] * total * ratio, light[0] * total / ratio
-    larger, smaller = np.maximum(first, second), np.minimum(first, second)
-    shape = np.broadcast_shapes(larger.shape, spin.shape)
+    return judged(np.maximum(first, second), np.minimum(first, second), spin, equations)
+
+
+def judged(larger: Any, smaller: Any, spin: Any, equations: Sequence[EquationOfState]) -> dict[str, float]:
+    """Return which share of given sources has each property, every equation of state counting the same.
+
+    Parameters
+    ----------
+    larger, smaller : array
+        Masses in solar masses.
+    spin : array
+        Dimensionless spin of the heavier component along the orbital angular momentum; all three shapes broadcast.
+    equations : sequence of EquationOfState
+        The stated set, marginalized over.
+
+    Returns
+    -------
+    dict
+        Of `source_properties`.
+    """
+    import numpy as np
+
+    shape = np.broadcast_shapes(larger.shape, smaller.shape, spin.shape)
     has_star, has_remnant = [], []
     for equation in equations:
         star = smaller <= equation.largest_mass

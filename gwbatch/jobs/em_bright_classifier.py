@@ -18,11 +18,11 @@ from gwbatch.errors import BadInput, ConfigError, TransientError
 from gwbatch.jobs import em_bright_program
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.charts import in_words
+from gwbatch.jobs.samples import given_samples
 from gwbatch.jobs.template import read_template
 
 ENVIRONMENT = "GWBATCH_EM_BRIGHT"  # the folder that `gwbatch site prepare em-bright` has made
 RESIDENT = "GWBATCH_EM_BRIGHT_SOCKET"
-SAMPLES = ".hdf5"
 ASK, START = 10.0, 300.0  # s for an answer of the resident process, and of a new one
 
 
@@ -61,9 +61,9 @@ def em_bright_classifier(work: Work) -> dict[str, Any]:
 
 def question(work: Work) -> dict[str, Any]:
     """What the classifiers are asked."""
-    samples = [path for name, path in work.inputs.items() if name.endswith(SAMPLES)]
-    if samples:
-        return {"samples": str(samples[0].resolve())}
+    samples = given_samples(work.inputs)
+    if samples is not None:
+        return {"samples": str(samples.resolve())}
     template = read_template(work.inputs, work.parameters)
     if template.snr is None:
         raise BadInput("Cannot classify the source: neither its alert nor its coinc.xml has the SNR.")

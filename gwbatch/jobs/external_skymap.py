@@ -92,7 +92,14 @@ def circle(ra: float, dec: float, error: float, mixture: list[list[float]]) -> T
 
 
 def read_given(path: Path) -> Table:
-    """The map of an observatory, flat or multi-order, as ``UNIQ`` and ``PROBDENSITY`` normalised to 1.
+    """The map of an observatory, flat or multi-order, as ``UNIQ`` and ``PROBDENSITY`` normalised to 1."""
+    table = read_any(path)
+    table.meta.clear()
+    return table["UNIQ", "PROBDENSITY"]
+
+
+def read_any(path: Path) -> Table:
+    """A map that somebody else made, flat or multi-order, as a multi-order one normalised to 1; all else stays.
 
     Raises
     ------
@@ -116,8 +123,8 @@ def read_given(path: Path) -> Table:
     if not (np.all(np.isfinite(density)) and np.all(density >= 0) and 0 < total < math.inf):
         raise BadInput(f"{path.name} holds no probabilities")
     table["PROBDENSITY"] = density / total
-    table.meta.clear()
-    return table["UNIQ", "PROBDENSITY"]
+    table["PROBDENSITY"].unit = "sr-1"
+    return table
 
 
 def pixel_area(uniq: Any) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 from gwbatch.errors import BadInput
 from gwbatch.jobs.catalogue import Work, job
+from gwbatch.jobs.samples import given_samples, read_samples
 from gwbatch.jobs.science import offline_astropy
 from gwbatch.jobs.template import COINC, read_template
 
@@ -21,9 +23,36 @@ def mchirp_source(work: Work) -> dict[str, Any]:
     """Write the probabilities of the field's 18 bins of chirp mass, in solar masses, with the bins' 19 edges.
 
     The template's chirp mass is divided by 1 + z, z marginalized over the distances of the sky map. Where the map has
-    none, as for bursts, all is in the bin of the chirp mass in the detector frame.
+    none, as for bursts, all is in the bin of the chirp mass in the detector frame. Posterior samples (an input
+    ``*.hdf5``) are counted bin by bin.
     """
     offline_astropy()
+    samples = given_samples(work.inputs)
+    edges, values, note = _of_samples(samples) if samples is not None else _of_template(work)
+    found = {"bin_edges": [float(edge) for edge in edges], "probabilities": values}
+    work.output.write_text(json.dumps(found))
+    most = max(range(len(values)), key=values.__getitem__)
+    return {
+        "method": "ligo-cgmi",
+        **({"note": note} if note else {}),
+        "alt": f"most probable from {edges[most]:g} to {edges[most + 1]:g} solar masses ({values[most]:.0%})",
+    }
+
+
+def _of_samples(path: Path) -> tuple[Any, list[float], str]:
+    import numpy as np
+    from ligo_cgmi.chirp_probabilities import cgmi
+
+    heavy, light, _ = read_samples(path)
+    masses = {"chirp_mass_source": (heavy * light) ** 0.6 / (heavy + light) ** 0.2}
+    edges, _, probabilities = cgmi(None, None, masses, None, cgmi_type="PE")
+    values = [float(value) for value in probabilities]
+    if not (np.isfinite(values).all() and any(values)):
+        raise BadInput(f"Cannot compute the chirp mass of the source: no sample of {path.name} is in the field's bins.")
+    return edges, values, "posterior samples"
+
+
+def _of_template(work: Work) -> tuple[Any, list[float], str]:
     from ligo.skymap.io import read_sky_map
     from ligo_cgmi.chirp_probabilities import cgmi
 
@@ -38,11 +67,4 @@ def mchirp_source(work: Work) -> dict[str, Any]:
             f"Cannot compute the chirp mass of the source: {template.chirp_mass:g} solar masses in the detector frame "
             f"are in none of the field's bins, {edges[0]:g} to {edges[-1]:g}, at any distance of {path.name}."
         )
-    found = {"bin_edges": [float(edge) for edge in edges], "probabilities": values}
-    work.output.write_text(json.dumps(found))
-    most = max(range(len(values)), key=values.__getitem__)
-    return {
-        "method": "ligo-cgmi",
-        **({} if known else {"note": "detector frame: the sky map has no distances"}),
-        "alt": f"most probable from {edges[most]:g} to {edges[most + 1]:g} solar masses ({values[most]:.0%})",
-    }
+    return edges, values, "" if known else "detector frame: the sky map has no distances"

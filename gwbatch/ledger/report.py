@@ -150,7 +150,10 @@ def superevents(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
     found = []
     for row in ledger.read("SELECT * FROM superevents ORDER BY id DESC LIMIT ?", (limit,)):
         members = ledger.read("SELECT graceid FROM events WHERE superevent = ? ORDER BY position", (row["key"],))
-        products = ledger.read("SELECT name FROM products WHERE subject = ? ORDER BY created", (row["key"],))
+        products = ledger.read(
+            "SELECT name, json_extract(facts, '$.method') AS method FROM products WHERE subject = ? ORDER BY created",
+            (row["key"],),
+        )
         found.append(
             {
                 "key": row["key"],
@@ -161,6 +164,7 @@ def superevents(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
                 "events": [member["graceid"] for member in members],
                 "labels": json.loads(row["labels"]),
                 "products": [product["name"] for product in products],
+                "methods": {product["name"]: product["method"] for product in products if product["method"]},
                 "created": row["created"],
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gwbatch import effects
@@ -13,9 +14,10 @@ from gwbatch.annotation import (
     made_for,
     makeable,
     product_named,
+    uploaded_input,
     uploaded_product,
 )
-from gwbatch.annotation.graph import COINC, PSD, TEMPLATE
+from gwbatch.annotation.graph import COINC, TEMPLATE
 from gwbatch.annotation.template import search_numbers, template_numbers
 from gwbatch.effects import Effect
 from gwbatch.handlers.context import Context
@@ -62,10 +64,10 @@ def plan(event: Event, data: Mapping[str, Any], changed: str, context: Context) 
         sources = {name: locate(graceid, name, stored.get(name)) for name in files}
         version = "+".join(name.partition(".")[0] for name in used) or _version_of(product.needs[0], stored)
         priority = job_priority(product, is_significant(event, context.policy))
+        filename = product.filename.format(pipeline=event.pipeline, prefix=prefix_of(stored.get(product.needs[0])))
         yield from jobs.plan(
-            product, graceid, version, sources, priority, context, product.filename.format(pipeline=event.pipeline),
-            graceid=graceid, **parameters,
-        )  # fmt: skip
+            product, graceid, version, sources, priority, context, filename, graceid=graceid, **parameters
+        )
 
 
 def _version_of(name: str, stored: Mapping[str, mirror.Product]) -> str:
@@ -85,8 +87,13 @@ def file_of(stored: mirror.Product) -> str:
     return str(stored.facts.get("file") or stored.facts.get("filename") or stored.name)
 
 
+def prefix_of(stored: mirror.Product | None) -> str:
+    """Return what stands before the first dot in the name that a file has in GraceDB, in lower case."""
+    return "" if stored is None else file_of(stored).partition(".")[0].lower()
+
+
 def take_upload(event: Event, data: Mapping[str, Any], entry: Any, context: Context) -> Iterator[Effect]:
-    """Take over a product that a pipeline made itself, or the PSD that a sky map waited for.
+    """Take over a product that a pipeline made itself, or a file that products wait for.
 
     Parameters
     ----------
@@ -94,22 +101,28 @@ def take_upload(event: Event, data: Mapping[str, Any], entry: Any, context: Cont
         The log message that brought a file, as the alert has it.
     """
     filename = str(entry.get("filename") or "") if isinstance(entry, Mapping) else ""
-    if filename == PSD:
-        context.mirror.put_product(mirror.Product(event.graceid, PSD, "0", None, {}), context.now)
-        yield from plan(event, data, PSD, context)
+    given = uploaded_input(filename)
+    if given is not None:
+        context.mirror.put_product(uploaded(event.graceid, given, entry), context.now)
+        yield from plan(event, data, given, context)
         return
     name = uploaded_product(filename)
     known = None if name is None else context.mirror.product(event.graceid, name)
     if name is None or (known is not None and _is_our_upload(known, entry)):
         return
-    number = entry.get("file_version")
-    replaces_ours = known is not None and known.path is not None  # whose version may look the same
-    version = f"{number or 0}.pipeline" if replaces_ours else str(number or 0)
-    file = {"file": f"{filename},{number}"} if isinstance(number, int) else {}
-    made = mirror.Product(event.graceid, name, version, None, {"filename": filename, **file})
+    made = uploaded(event.graceid, name, entry)
+    if known is not None and known.path is not None:  # ours, whose version may look the same
+        made = replace(made, version=f"{made.version}.pipeline")
     context.mirror.put_product(made, context.now)
     yield effects.label(event.graceid, PIPELINE_UPLOADS[name])
     yield from plan(event, data, name, context)
+
+
+def uploaded(owner: str, name: str, entry: Mapping[str, Any]) -> mirror.Product:
+    """Return a file that somebody else uploaded, as it is stored, from the log message that brought it."""
+    filename, number = str(entry["filename"]), entry.get("file_version")
+    file = {"file": f"{filename},{number}"} if isinstance(number, int) else {}
+    return mirror.Product(owner, name, str(number or 0), None, {"filename": filename, **file})
 
 
 def _given(event: Event, data: Mapping[str, Any], context: Context) -> dict[str, Mapping[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from gwbatch.annotation import job_priority, product_named
+from gwbatch.annotation import as_chosen, job_priority, product_named
 from gwbatch.annotation.graph import EXTERNAL_MAP
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Log
@@ -47,7 +47,8 @@ def handle_use_map(order: UseMap, context: Context) -> Iterator[Effect]:
     if event.located is None:
         raise BadInput(f"Cannot give {order.external} a sky map: no notice about it can be located.")
     _, _, notice = context.externals.notice(event.key, event.located)
-    product, digest = product_named(EXTERNAL_MAP), hashlib.sha256(f"{order.url} {order.at}".encode()).hexdigest()
+    product = as_chosen(product_named(EXTERNAL_MAP), context.policy.annotation)
+    digest = hashlib.sha256(f"{order.url} {order.at}".encode()).hexdigest()
     version = f"{event.located[:SHORT]}.{ORDERED}-{digest[:6]}"
     source = {"ordered": order.url, "external": event.key}
     text = f"User {order.by} ordered the sky map {order.url}{because(order.why)}."

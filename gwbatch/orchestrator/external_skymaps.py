@@ -37,7 +37,8 @@ def plan_map(key: str, context: Context) -> Iterator[Effect]:
     if EXTERNAL_MAP in context.policy.annotation.leave_out:
         return
     _, _, notice = context.externals.notice(key, event.located)
-    product, version = product_named(EXTERNAL_MAP), event.located[:SHORT]
+    product = as_chosen(product_named(EXTERNAL_MAP), context.policy.annotation)
+    version = event.located[:SHORT]
     about, priority = headers(notice), job_priority(product, significant=event.grb)
     circle = model(notice, context.policy.external)
     if circle is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch import effects
-from gwbatch.annotation import Product, as_chosen, product_named
+from gwbatch.annotation import Product, product_named
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Upload
 from gwbatch.errors import BadInput
@@ -36,10 +36,11 @@ def plan(
 
     Parameters
     ----------
+    product : Product
+        As the policy chooses it, and made from what is there.
     filename : str
         Its name in GraceDB, if that is not the product's own.
     """
-    product = as_chosen(product, context.policy.annotation)
     key = job_key(product, subject, version)
     request = {
         "inputs": dict(sources),
@@ -55,8 +56,14 @@ def plan(
 
 
 def job_key(product: Product, subject: str, version: str) -> str:
-    """Name the job that makes a product, as the policy chooses it, from one version of what it is made from."""
+    """Name the job that makes a product from one version of what it is made from."""
     return f"{subject}/{product.key_part}" if version == "0" else f"{subject}/{product.key_part}/{version}"
+
+
+def product_of(job: jobs.Job) -> Product:
+    """Return the declaration of what a job makes, from what it was given."""
+    declared = product_named(job.request["product"])
+    return declared.made_from(job.request["inputs"]) or declared
 
 
 def made(job: jobs.Job) -> mirror.Product:

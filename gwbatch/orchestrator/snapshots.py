@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from gwbatch.annotation import COPIES
-from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, MAP, P_ASTRO, UPLOADED, UPLOADED_MAP
+from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, MAP, P_ASTRO, SAMPLES, UPLOADED, UPLOADED_MAP
 from gwbatch.errors import BadInput
 from gwbatch.handlers.context import Context
 from gwbatch.ledger import messages
 from gwbatch.ledger.mirror import Product
+from gwbatch.orchestrator import event_products
 from gwbatch.superevents import Superevent, parse_event
 from gwbatch.superevents.admission import added_label
 from gwbatch.superevents.candidate import finite, require_name
@@ -63,6 +64,12 @@ def _note_upload(superevent: Superevent, alert: Mapping[str, Any], context: Cont
     filename, comment = str(entry.get("filename") or ""), str(entry.get("comment") or "")
     tags = entry.get("tag_names")
     tags = set(map(str, tags)) if isinstance(tags, list) else set()
+    if filename.endswith(f".{SAMPLES}"):
+        samples = event_products.uploaded(superevent.key, SAMPLES, entry)
+        # Analyses number their files each for itself.
+        version = f"{filename.removesuffix(SAMPLES)}{samples.version}"
+        context.mirror.put_product(replace(samples, version=version), context.now)
+        return
     if filename.endswith(".multiorder.fits") and filename not in (MAP, COMBINED_MAP):
         name, public = UPLOADED_MAP, {"sky_loc", "public"} <= tags
     elif filename.endswith(f".{P_ASTRO}") and "p_astro" in tags:

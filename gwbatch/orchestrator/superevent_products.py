@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from gwbatch import effects
-from gwbatch.annotation import COPIES, Copied, Scope, job_priority, makeable, named_after, product_named
-from gwbatch.annotation.graph import MAP
+from gwbatch.annotation import COPIES, Copied, Scope, job_priority, made_for, makeable, named_after
+from gwbatch.annotation.graph import MAP, SAMPLES, SAMPLES_MAP
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
 from gwbatch.handlers.context import Context
@@ -78,6 +78,10 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
         version = next_version(f"{superevent.preferred}.{source.version}", shown)
         if version is not None:
             yield from _copy(copied, source, version, superevent, context)
+    samples = of_superevent.get(SAMPLES)
+    if samples is not None:
+        place = event_products.locate(superevent.key, SAMPLES, samples)
+        yield from _picture(samples, place, superevent.preferred, context)
 
 
 def _copy(
@@ -106,10 +110,15 @@ def _copy(
 
 
 def _picture(shown: mirror.Product, place: dict[str, Any], event: str, context: Context) -> Iterator[Effect]:
-    """Have pictures made of what a superevent shows, found at `place`."""
-    significant = _is_significant(event, context)
+    """Have made what can be made of a file that a superevent shows, found at `place`."""
+    preferred = context.mirror.event(event)
+    significant = preferred is not None and is_significant(preferred, context.policy)
+    theirs = shown.facts.get("filename", shown.name)
     for product in makeable(Scope.SUPEREVENT, {shown.name: shown.facts}, shown.name, context.policy.annotation):
-        filename = named_after(product.name, shown.name, shown.facts.get("filename", shown.name))
+        if preferred is not None and not made_for(product, preferred, context.policy.annotation):
+            continue
+        named = product.filename.format(prefix=theirs.removesuffix(f".{shown.name}"))
+        filename = named or named_after(product.name, shown.name, theirs)
         priority = job_priority(product, significant)
         yield from jobs.plan(
             product, shown.subject, shown.version, {shown.name: place}, priority, context, filename,
@@ -123,11 +132,6 @@ def next_version(content: str, known: mirror.Product | None) -> str | None:
         return content
     before, _, generation = known.version.partition("~")
     return None if before == content else f"{content}~{int(generation or 1) + 1}"
-
-
-def _is_significant(graceid: str, context: Context) -> bool:
-    event = context.mirror.event(graceid)
-    return event is not None and is_significant(event, context.policy)
 
 
 def _annotate_superevent_of(graceid: str, context: Context) -> Iterator[Effect]:
@@ -153,7 +157,7 @@ def handle_job(message: JobEnded, context: Context) -> Iterator[Effect]:
 
 
 def _take_result(job: Job, context: Context) -> Iterator[Effect]:
-    product, made = product_named(job.request["product"]), jobs.made(job)
+    product, made = jobs.product_of(job), jobs.made(job)
     made_from = context.mirror.product(job.subject, product.needs[0])
     if made_from is not None and made_from.version != made.version:
         return  # the preferred event has changed meanwhile: what is made from its files counts
@@ -171,6 +175,9 @@ def _take_result(job: Job, context: Context) -> Iterator[Effect]:
     if product.scope is Scope.EVENT:
         yield from _plan_from(job.subject, product.name, context)
         yield from _annotate_superevent_of(job.subject, context)
+        return
+    if made.name == SAMPLES_MAP:
+        yield from _pictures_of_made(made, context)
     elif made_from is not None and set(product.reveals) - made_from.facts.keys():
         facts = {name: made.facts.get(name, False) for name in product.reveals}
         yield from _learn(replace(made_from, facts={**facts, **made_from.facts}), job, context)
@@ -181,6 +188,12 @@ def _plan_from(graceid: str, changed: str, context: Context) -> Iterator[Effect]
     data = context.mirror.event_data(graceid)
     if data is not None:
         yield from event_products.plan(parse_event(data), data, changed, context)
+
+
+def _pictures_of_made(made: mirror.Product, context: Context) -> Iterator[Effect]:
+    superevent = context.mirror.superevent(made.subject)
+    if superevent is not None:
+        yield from _picture(made, {"path": made.path}, superevent.preferred, context)
 
 
 def _learn(known: mirror.Product, job: Job, context: Context) -> Iterator[Effect]:
@@ -194,7 +207,7 @@ def _learn(known: mirror.Product, job: Job, context: Context) -> Iterator[Effect
 def _after_failure(job: Job, context: Context) -> Iterator[Effect]:
     if jobs.try_again(job, context):
         return
-    unused = set(product_named(job.request["product"]).optional) - job.request["inputs"].keys()
+    unused = set(jobs.product_of(job).optional) - job.request["inputs"].keys()
     again = [
         effect
         for name in sorted(unused)

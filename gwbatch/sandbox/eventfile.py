@@ -128,6 +128,8 @@ def _cwb(text: str) -> dict[str, Any]:
         "central_freq": float(fields["frequency"][0]),
         "bandwidth": float(fields["bandwidth"][0]),
     }
+    if "mchirp" in fields:
+        burst["mchirp"] = float(fields["mchirp"][0])
     return {
         "gpstime": float(fields["time"][0]),
         "far": float(day[1]) if day else None,

@@ -21,10 +21,13 @@ submit() { id=$(slurm sbatch --parsable "$@"); id=${id%%;*}; submitted="$submitt
 trap '[ -z "$submitted" ] || { echo "taken back:$submitted" >&2; slurm scancel $submitted; }' ERR
 
 submit nodes/bns.localize/node.sbatch; node1=$id
-submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.fits-header/node.sbatch; node2=$id
-submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-allsky/node.sbatch; node3=$id
-submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.flatten/node.sbatch; node4=$id
-submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-volume/node.sbatch; node5=$id
-submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-coherence/node.sbatch; node6=$id
-submit --dependency=afterany:$node1:$node2:$node3:$node4:$node5:$node6 collect.sbatch
+submit nodes/bns.em-bright/node.sbatch; node2=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.mchirp-source/node.sbatch; node3=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.fits-header/node.sbatch; node4=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-allsky/node.sbatch; node5=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.flatten/node.sbatch; node6=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-volume/node.sbatch; node7=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node1 nodes/bns.plot-coherence/node.sbatch; node8=$id
+submit --kill-on-invalid-dep=yes --dependency=afterok:$node2 nodes/bns.plot-em-bright/node.sbatch; node9=$id
+submit --dependency=afterany:$node1:$node2:$node3:$node4:$node5:$node6:$node7:$node8:$node9 collect.sbatch
 echo "submitted:$submitted"

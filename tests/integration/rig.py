@@ -35,6 +35,7 @@ from gwbatch.schedulers.simulated import SimulatedScheduler
 
 FACTS: dict[str, dict[str, Any]] = {
     "localize": {"has_distances": True, "has_coherence": True},
+    "skymap-from-samples": {"has_distances": True, "has_coherence": False},
     "combine-skymaps": {"overlap_integral": 32.4, "disjoint": False},
 }
 MAP = "bayestar.multiorder.fits"

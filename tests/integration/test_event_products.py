@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from gwbatch.config.resources import demo_event
 from gwbatch.demo.pipelines import with_far
@@ -215,7 +216,126 @@ def test_a_burst_of_two_black_holes_gets_its_properties_from_its_chirp_mass(rig:
     rig.settle()
     used = parameters(rig, f"{graceid}/em-bright")
     assert used["mass1"] == used["mass2"] == pytest.approx(30 * 2**0.2), "cWB reports no chirp mass here"
+    told = f"mchirp:     21.5\n{content}"
+    heavier = rig.server.client.create_event("Burst", "CWB", "trigger.txt", search="BBH", filecontents=told)
+    rig.settle()
+    used = parameters(rig, f"{heavier.json()['graceid']}/em-bright")
+    assert used["mass1"] == used["mass2"] == pytest.approx(21.5 * 2**0.2)
     bring(rig, graceid, "cwb.multiorder.fits", b"a map")
     rig.settle()
     assert parameters(rig, f"{graceid}/mchirp-source")["group"] == "burst"
     assert labels(rig, graceid) == {"EMBRIGHT_READY", "SKYMAP_READY"}
+
+
+AFRAME = {"gpstime": 1029975254.5, "far": 1e-9, "ifos": ["H1", "L1"]}
+SAMPLES = "posterior_samples.hdf5"
+
+
+def inputs(rig: Rig, key: str) -> dict[str, Any]:
+    (row,) = rig.ledger.read("SELECT request FROM jobs WHERE key = ?", (key,))
+    return dict(json.loads(row["request"])["inputs"])
+
+
+def test_an_event_of_aframe_completes_through_its_posterior_samples(rig: Rig) -> None:
+    rig.with_annotation(made_for={**OURS, "mchirp_source.json": ["cbc"]})
+    made = rig.server.client.create_event(
+        "CBC", "aframe", "event.json", search="AllSky", filecontents=json.dumps(AFRAME)
+    )
+    graceid = str(made.json()["graceid"])
+    rig.settle()
+    assert rig.states("jobs") == {}, "aframe has no template"
+    bring(rig, graceid, "amplfi.multiorder.fits", b"a map")
+    bring(rig, graceid, "aframe.p_astro.json", {"BBH": 1.0})
+    rig.settle()
+    bring(rig, graceid, f"amplfi.{SAMPLES}", b"samples")
+    rig.settle()
+    assert inputs(rig, f"{graceid}/em-bright") == {SAMPLES: {"gracedb": [graceid, f"amplfi.{SAMPLES},0"]}}
+    assert inputs(rig, f"{graceid}/mchirp-source") == {SAMPLES: {"gracedb": [graceid, f"amplfi.{SAMPLES},0"]}}
+    assert labels(rig, graceid) == {"SKYMAP_READY", "EMBRIGHT_READY", "PASTRO_READY"}
+    (superevent,) = rig.superevents()
+    assert {"em_bright.json,0", "mchirp_source.json,0", "amplfi.png,0"} <= {*rig.files(superevent["superevent_id"])}
+    assert {"SIGNIF_LOCKED", "EMBRIGHT_READY"} <= set(superevent["labels"])
+    bring(rig, graceid, f"amplfi.{SAMPLES}", b"better samples")
+    rig.settle()
+    assert "em_bright.json,1" in rig.files(superevent["superevent_id"])
+    assert (rig.dead(), set(rig.states("jobs").values())) == ([], {"DONE"})
+
+
+@pytest.mark.parametrize("filename", ["cWB.fits.gz", "cwb.fits"])
+def test_a_map_of_a_single_resolution_becomes_a_multi_order_one(rig: Rig, filename: str) -> None:
+    made = rig.server.client.create_event(
+        "Burst", "CWB", "trigger.txt", search="AllSky", filecontents=CWB.format(far=1e-10)
+    )
+    graceid = str(made.json()["graceid"])
+    bring(rig, graceid, filename, b"a flat map")
+    rig.settle()
+    assert inputs(rig, f"{graceid}/multi-order") == {"flat.fits": {"gracedb": [graceid, f"{filename},0"]}}
+    assert labels(rig, graceid) == {"SKYMAP_READY"}
+    assert "cwb.multiorder.fits,0" in rig.files(graceid)
+    (superevent,) = rig.superevents()
+    sid = superevent["superevent_id"]
+    assert {"cwb.multiorder.fits,0", "cwb.png,0", "cwb.html,0", "cwb.fits.gz,0"} <= {*rig.files(sid)}
+    bring(rig, graceid, "cwb.multiorder.fits", b"the pipeline's own")
+    rig.settle()
+    assert rig.server.client.files(sid, "cwb.multiorder.fits").read() == b"the pipeline's own"
+    bring(rig, graceid, filename, b"another flat map")
+    rig.settle()
+    assert rig.server.client.files(sid, "cwb.multiorder.fits").read() == b"the pipeline's own"
+    assert (rig.dead(), set(rig.states("jobs").values())) == ([], {"DONE"})
+
+
+def test_posterior_samples_of_a_superevent_become_a_map_and_properties_for_those_who_decide(rig: Rig) -> None:
+    rig.with_annotation(made_for={**OURS, "samples.em_bright.json": ["cbc"]})
+    rig.upload()
+    rig.settle()
+    (superevent,) = rig.superevents()
+    sid = superevent["superevent_id"]
+    before = set(rig.files(sid))
+    rig.server.client.write_log(sid, "PE", filename=f"Bilby.{SAMPLES}", filecontents=b"samples", tag_name=["pe"])
+    rig.settle()
+    new = set(rig.files(sid)) - before - {f"Bilby.{SAMPLES},0"}
+    made = ("em_bright.json", "fits.gz", "html", "multiorder.fits", "png", "volume.png")
+    assert new == {"mchirp_source_PE.json,0", *(f"Bilby.{name},0" for name in made)}
+    tags = {entry["filename"]: set(entry["tag_names"]) for entry in rig.server.client.logs(sid).json()["logs"]}
+    assert tags["Bilby.em_bright.json"] == {"pe"}
+    assert tags["Bilby.multiorder.fits"] == {"pe", "sky_loc"}
+    # Another analysis is another version; the same file a second time is nothing new.
+    jobs = rig.states("jobs")
+    rig.server.client.write_log(sid, "PE", filename=f"RapidPE.{SAMPLES}", filecontents=b"more", tag_name=["pe"])
+    rig.settle()
+    assert "RapidPE.multiorder.fits,0" in rig.files(sid)
+    assert len(rig.states("jobs")) == len(jobs) + 7
+    assert (rig.dead(), set(rig.states("jobs").values())) == ([], {"DONE"})
+
+
+def test_nothing_is_made_of_samples_for_events_that_the_policy_leaves_to_others(rig: Rig) -> None:
+    rig.upload()
+    rig.settle()
+    (superevent,) = rig.superevents()
+    sid = superevent["superevent_id"]
+    rig.server.client.write_log(sid, "PE", filename=f"Bilby.{SAMPLES}", filecontents=b"samples")
+    rig.settle()
+    files = rig.files(sid)
+    assert "Bilby.multiorder.fits,0" in files
+    assert "Bilby.em_bright.json,0" not in files
+
+
+def test_status_says_how_a_product_was_made(rig: Rig) -> None:
+    from gwbatch.cli.status import render
+    from gwbatch.ledger.report import report
+
+    def work(request: JobRequest) -> None:
+        write_result(request, {"method": "point-estimate"} if request.kind == "em-bright" else None)
+
+    rig.scheduler.work = work
+    rig.with_annotation(made_for=OURS)
+    graceid = upload(rig)
+    rig.settle()
+    bring(rig, graceid, "gstlal.p_astro.json", {"BNS": 1.0})
+    rig.settle()
+    found = report(rig.ledger, rig.clock.now())
+    assert found["superevents"][0]["methods"] == {"em_bright.json": "point-estimate"}
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(render(found))
+    assert "em_bright.json (point-estimate)" in " ".join(shown.get().split())

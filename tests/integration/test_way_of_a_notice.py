@@ -11,6 +11,7 @@ from gwbatch.config.resources import demo_event
 from gwbatch.demo.pipelines import with_far
 from gwbatch.gpstime import gps_to_utc
 from tests.integration.rig import FACTS, Rig
+from tests.integration.test_event_products import CWB
 from tests.notices import GUANO, fermi, guano, voevent
 
 MERGER = 1029975254.48524  # GPS s, of the simulated binary neutron star
@@ -245,3 +246,25 @@ def test_bad_notices_are_dead_letters_and_disturb_nothing(rig: Rig, payload: byt
     assert len(rig.externals()) == 1
     (dead,) = rig.dead()
     assert reason in dead
+
+
+@pytest.mark.parametrize("filename", ["cwb.multiorder.fits", "cWB.fits.gz"])
+def test_a_map_that_a_pipeline_made_is_combined_too(rig: Rig, filename: str) -> None:
+    trigger = CWB.format(far=1e-10).replace("1029975254.50 1029975254.51", f"{MERGER} {MERGER}")
+    made = rig.server.client.create_event("Burst", "CWB", "trigger.txt", search="AllSky", filecontents=trigger)
+    graceid = str(made.json()["graceid"])
+    rig.server.client.write_log(graceid, "by the pipeline", filename=filename, filecontents=b"a map")
+    rig.settle()
+    rig.notice(burst())
+    rig.settle()
+    (superevent,), (event,) = rig.superevents(), rig.externals()
+    assert superevent["em_events"] == [event["graceid"]]
+    for one in (superevent["superevent_id"], event["graceid"]):
+        assert {f"{product},0" for product in JOINT} <= set(rig.files(one))
+    (job,) = (row for row in rig.ledger.read("SELECT * FROM jobs") if row["kind"] == "combine-skymaps")
+    source = json.loads(job["request"])["inputs"]["superevent.fits"]
+    if filename == "cwb.multiorder.fits":
+        assert source == {"gracedb": [graceid, "cwb.multiorder.fits,0"]}
+    else:
+        assert source["path"].endswith("bayestar.multiorder.fits"), "made here, under the ledger's name of any map"
+    assert (rig.dead(), set(rig.states("jobs").values())) == ([], {"DONE"})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from gwbatch.annotation import COPIES, PRODUCTS, Product, Scope, makeable, products_of
-from gwbatch.annotation.graph import COINC, MAP, PSD, TEMPLATE
+from gwbatch.annotation.graph import COINC, EM_BRIGHT, FLAT_MAP, MAP, MCHIRP_SOURCE, PSD, SAMPLES, TEMPLATE
 from gwbatch.config.policy import load_policy
 from gwbatch.jobs.catalogue import computations
 from gwbatch.orchestrator.jobs import job_key
 
-GIVEN = {COINC, PSD, TEMPLATE}  # what pipelines upload
+GIVEN = {COINC, PSD, TEMPLATE, FLAT_MAP, SAMPLES}  # what pipelines upload
 SETTINGS = load_policy().annotation
 
 
@@ -31,6 +31,23 @@ def test_every_need_is_made_or_given_and_every_job_exists(product: Product) -> N
     made = {known.name for known in PRODUCTS} | GIVEN | {copied.name for copied in COPIES}
     assert {*product.needs, *product.optional} <= made
     assert product.job in computations()
+    for recipe in product.otherwise:
+        assert set(recipe.needs) <= made
+        assert (recipe.job or product.job) in computations()
+
+
+def test_a_product_is_made_in_another_way_only_where_the_first_one_is_missing() -> None:
+    def ways(have: set[str], changed: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+        found = makeable(Scope.EVENT, {name: {} for name in have}, changed, SETTINGS)
+        return {product.name: (product.job, product.needs) for product in found}
+
+    assert ways({FLAT_MAP}, FLAT_MAP)[MAP] == ("multi-order", (FLAT_MAP,))
+    assert MAP not in ways({FLAT_MAP, COINC}, FLAT_MAP)
+    from_samples = ways({SAMPLES, MAP}, SAMPLES)
+    assert from_samples[EM_BRIGHT] == ("em-bright", (SAMPLES,))
+    assert from_samples[MCHIRP_SOURCE] == ("mchirp-source", (SAMPLES,))
+    assert EM_BRIGHT not in ways({SAMPLES, TEMPLATE}, SAMPLES)
+    assert ways({SAMPLES, TEMPLATE, MAP}, MAP)[MCHIRP_SOURCE] == ("mchirp-source", (MAP, TEMPLATE))
 
 
 def test_a_product_is_makeable_once_all_it_needs_is_there() -> None:
