@@ -20,8 +20,7 @@ from gwbatch.config.policy import read_toml
 from gwbatch.config.resources import resource_directory
 from gwbatch.config.standby import StandbySettings
 from gwbatch.errors import ConfigError
-
-QUEUES = ("openmp", "general")
+from gwbatch.queues import QUEUES
 
 NOTICE_TOPICS = ("gcn.notices.swift.bat.guano", "gcn.notices.svom.voevent.eclairs", "fermi.gbm.targeted.private.igwn")
 """Topics of JSON notices that the field's own production listens to; the last one needs an agreement with Fermi."""

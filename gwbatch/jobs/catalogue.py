@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
 
-from gwbatch.config.profile import QUEUES
 from gwbatch.errors import ConfigError
+from gwbatch.queues import QUEUES
 
 
 @dataclass(frozen=True)

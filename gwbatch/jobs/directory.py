@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gwbatch.config.profile import Profile
 from gwbatch.jobs.result import write_json
+
+if TYPE_CHECKING:
+    from gwbatch.config.profile import Profile
 
 REQUEST = "job.json"
 

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gwbatch.config.profile import QUEUES, Profile
+from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
+from gwbatch.queues import QUEUES
 from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.campaign import CampaignJobs
 from gwbatch.schedulers.deployment import Deployment

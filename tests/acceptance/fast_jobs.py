@@ -51,5 +51,5 @@ def _copy(work: Work) -> None:
 
 
 job(queue="openmp", name="plot-volume")(_copy)
-for _name in ("plot-allsky", "flatten", "fits-header", "mchirp-source"):
+for _name in ("plot-allsky", "flatten", "fits-header", "mchirp-source", "plot-p-astro", "plot-em-bright"):
     job(queue="general", name=_name)(_copy)

@@ -1,7 +1,10 @@
-"""Stand-ins for the model files of ligo.em_bright: ``PYTHON em_bright_standins.py FOLDER``, in its environment.
+"""Stand-ins for the model files of ligo.em_bright, made in its environment.
+
+``PYTHON em_bright_standins.py FOLDER [real-size]``
 
 The real ones, some 640 MB, cannot be had without the network.  These have the same names and shapes, and are trained on
 simple rules, so that a double neutron star and two black holes come out on the right sides; their numbers mean nothing.
+Those of the real size, 600 MB in all, tell what loading and calling them costs.
 """
 
 from __future__ import annotations
@@ -33,10 +36,10 @@ def trained(points: np.ndarray, labels: np.ndarray) -> KNeighborsClassifier:
     return KNeighborsClassifier(5).fit(points, labels)
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, scale: int = 1) -> None:
     equations = [name.removesuffix(".pickle") for name in PACKAGE_DATA_LINKS if name.endswith(".pickle")]
     equations = sorted(set(equations) - NOT_AN_EQUATION)
-    points = features(4000)
+    points = features(4000 * scale)
     heavy, light = points[:, 0], points[:, 1]
     for number, name in enumerate(equations):
         largest = 2.0 + 0.02 * number
@@ -45,7 +48,7 @@ def write(folder: Path) -> None:
         (folder / f"{name}.pickle").write_bytes(pickle.dumps((star, remnant, name)))
     gap = ((heavy > 3) & (heavy < 5)) | ((light > 3) & (light < 5))
     (folder / "MASS_GAP.pickle").write_bytes(pickle.dumps((trained(points, gap.astype(int)), "gap")))
-    small = features(4000, subsolar=True)
+    small = features(4000 * scale, subsolar=True)
     kind = np.select(
         [(small[:, 1] < 1) & (small[:, 0] < 1), (small[:, 1] < 1) & (small[:, 0] < 3), (small[:, 1] < 1)],
         [0, 1, 2 + (np.arange(len(small)) % 2)],
@@ -56,8 +59,8 @@ def write(folder: Path) -> None:
     (folder / "EOS_BAYES_FACTOR_MAP.json").write_text(json.dumps(dict.fromkeys(equations, 1.0)))
     (folder / "EOS_MAX_MASS_MAP.json").write_text(json.dumps(dict.fromkeys(equations, 2.2)))
     mass = np.linspace(1.0, 2.2, 20)
-    draws = np.zeros(150, dtype=[("M", float, 20), ("R", float, 20)])
-    draws["M"], draws["R"] = mass * rng.uniform(0.95, 1.05, (150, 1)), 12.0
+    draws = np.zeros(150 * scale * scale, dtype=[("M", float, 20), ("R", float, 20)])
+    draws["M"], draws["R"] = mass * rng.uniform(0.95, 1.05, (len(draws), 1)), 12.0
     with h5py.File(folder / "EOS_POSTERIOR_DRAWS.h5", "w") as file:
         file["EOS"] = draws
     np.savetxt(folder / "equil_2H.dat", np.column_stack([mass, 1.1 * mass, 0.12 * mass]))
@@ -68,4 +71,4 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), *([38] if sys.argv[2:] == ["real-size"] else []))

@@ -15,7 +15,7 @@ ROOMS = [
     "cli", "console", "metrics", "demo", "sandbox", "dispatcher", "listeners", "orchestrator", "executors", "runtime",
     "handlers", "files", "circulars", "mdc", "gracedb", "brokers", "campaigns", "schedulers",
     "ledger", "alerts", "detchar", "annotation", "superevents", "external", "jobs", "effects", "model", "plugins",
-    "config", "private", "children", "logs", "failpoints", "keys", "gpstime", "clock", "voevent", "errors",
+    "config", "private", "children", "logs", "failpoints", "keys", "queues", "gpstime", "clock", "voevent", "errors",
 ]  # fmt: skip
 
 
