@@ -59,7 +59,7 @@ def write(folder: Path, scale: int = 1) -> None:
     (folder / "EOS_BAYES_FACTOR_MAP.json").write_text(json.dumps(dict.fromkeys(equations, 1.0)))
     (folder / "EOS_MAX_MASS_MAP.json").write_text(json.dumps(dict.fromkeys(equations, 2.2)))
     mass = np.linspace(1.0, 2.2, 20)
-    draws = np.zeros(150 * scale * scale, dtype=[("M", float, 20), ("R", float, 20)])
+    draws = np.zeros(150 * (scale if scale == 1 else 20 * scale), dtype=[("M", float, 20), ("R", float, 20)])
     draws["M"], draws["R"] = mass * rng.uniform(0.95, 1.05, (len(draws), 1)), 12.0
     with h5py.File(folder / "EOS_POSTERIOR_DRAWS.h5", "w") as file:
         file["EOS"] = draws
@@ -71,4 +71,4 @@ def write(folder: Path, scale: int = 1) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), *([38] if sys.argv[2:] == ["real-size"] else []))
+    write(Path(sys.argv[1]), *([72] if sys.argv[2:] == ["real-size"] else []))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from gwbatch.dispatcher import byhand
 from gwbatch.errors import BadInput, ConfigError
 from gwbatch.jobs import em_bright_classifier as classifier
 from gwbatch.jobs.catalogue import Work, computation
-from gwbatch.jobs.em_bright_program import KNOWN_CASE
+from gwbatch.jobs.em_bright_program import KNOWN_CASE, MEMORY
 from gwbatch.model import JobState
 from tests.clusters.standby import StandbyBench
 
@@ -166,6 +167,37 @@ def test_a_changed_file_is_not_taken_into_the_cache(
     shutil.copy(folder / "manifest.json", new)
     told = classifier.run(new, "seed", str(other))
     assert "H4.pickle is not the one that was trusted" in told["error"]
+
+
+@pytest.mark.soak
+def test_models_of_the_real_size_fit_into_the_memory_of_a_resident_process(
+    prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder, _, _ = prepared
+    models, large = tmp_path / "models", tmp_path / "environment"
+    models.mkdir()
+    large.mkdir()
+    for part in ("bin", "lib", "pyvenv.cfg"):
+        (large / part).symlink_to(folder / part)
+    subprocess.run([folder / "bin" / "python", "-I", STANDINS, models, "real-size"], check=True)
+    assert sum(path.stat().st_size for path in models.iterdir()) > 600e6
+    assert classifier.run(large, "seed", str(models))["files"] == 30
+    path = tmp_path / "socket"
+    with subprocess.Popen(classifier.command(large, "serve", str(path))) as resident:
+        try:
+            while not path.exists():
+                assert resident.poll() is None
+                time.sleep(0.05)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv(classifier.RESIDENT, str(path))
+                told = classifier.ask_resident(KNOWN_CASE)
+            assert told is not None
+            assert told["properties"]["HasNS"] > 0.9
+            status = Path(f"/proc/{resident.pid}/status").read_text()
+        finally:
+            resident.kill()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmPeak"))
+    assert peak * 1024 < MEMORY / 2
 
 
 def test_a_site_without_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
