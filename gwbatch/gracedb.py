@@ -146,6 +146,14 @@ class GraceDB:
             raise
         return hashlib.sha256(existing).digest() == hashlib.sha256(content).digest()
 
+    def version_with(self, target: str, filename: str, content: bytes) -> int | None:
+        """Return the number of the newest version of a file that has this content; None if there is none."""
+        newest = self.newest_version(target, filename)
+        for version in range(-1 if newest is None else newest, -1, -1):
+            if self.has_file(target, f"{filename},{version}", content):
+                return version
+        return None
+
     def newest_version(self, target: str, filename: str) -> int | None:
         """Return the number of the newest version of a file; None if there is none."""
         with translate_errors(f"read the log of {target}"):

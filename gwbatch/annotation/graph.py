@@ -212,7 +212,7 @@ PRODUCTS = (
         "plot-p-astro",
         (P_ASTRO,),
         "Source classification",
-        tags=("p_astro", "public"),
+        tags=("em_follow", "p_astro", "public"),
         urgency=27,
     ),
     Product(
@@ -221,7 +221,7 @@ PRODUCTS = (
         "plot-em-bright",
         (EM_BRIGHT,),
         "Source properties",
-        tags=("em_bright", "public"),
+        tags=("em_follow", "em_bright", "public"),
         urgency=27,
     ),
     # What people's parameter estimation brings: for the eyes of those who decide on an update, so not public.
@@ -246,6 +246,16 @@ PRODUCTS = (
         filename="{prefix}.em_bright.json",
         tags=("pe",),
         urgency=27,
+    ),
+    Product(
+        "samples.em_bright.png",
+        Scope.SUPEREVENT,
+        "plot-em-bright",
+        ("samples.em_bright.json",),
+        "Source properties from posterior samples",
+        slug="samples-plot-em-bright",
+        tags=("pe",),
+        urgency=21,
     ),
     Product(
         "samples.mchirp_source.json",

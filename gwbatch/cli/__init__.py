@@ -26,6 +26,8 @@ COMMANDS = {
     "alerts": ("alerts", "List and show public notices; send, withhold, stop them."),
     "campaign": ("campaign", "Localize thousands of events over many nodes."),
     "mdc": ("mdc", "Upload mock events, and see whether they go all the way."),
+    "backup": ("backup", "Copy the ledger while the dispatcher runs."),
+    "restore": ("restore", "Make a new state directory from a copy of the ledger."),
     "superevent": ("superevent", "List and show superevents; annotate again, choose the preferred event."),
     "external": ("external", "List and show external events; announce one, give one a sky map."),
     "jobs": ("jobs", "List and show jobs; release, cancel or retry one."),

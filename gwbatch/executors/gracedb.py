@@ -54,7 +54,8 @@ def create_superevent(claim: Claim[CreateSuperevent], runtime: Runtime) -> Effec
         known = mirror.superevent(effect.superevent)
         alerts = runtime.profile.alerts
         effects.wake(tx, f"{effect.superevent if known is None else known.key}/notices")
-        if known is not None and not ours and alerts.mode != "off" and not alerts.dry_run:
+        may_be_announced = not ours or claim.repeated
+        if known is not None and may_be_announced and alerts.mode != "off" and not alerts.dry_run:
             effects.ask_for(tx, RecallNotices(known.key), now)
         if known is not None and known.key != effect.superevent:  # merged with another, which external events may know
             send_message(tx, SupereventChanged(known.key), now, because=claim.key)
@@ -230,15 +231,24 @@ def upload_file(
     server: GraceDB,
     *,
     repeated: bool,
+    unique: bool = False,
 ) -> str | None:
     """Upload a file with a log message; if `repeated`, only when the newest version has another content.
+
+    Parameters
+    ----------
+    unique : bool
+        No other version is meant to have the same content: then one that is not the newest counts, too.
 
     Returns
     -------
     str or None
         The file as ``NAME,VERSION``; None if the server does not say which version it is.
     """
-    if repeated and server.has_file(target, filename, content):
+    older = server.version_with(target, filename, content) if repeated and unique else None
+    if older is not None:
+        version: Any = older
+    elif repeated and server.has_file(target, filename, content):
         version = server.newest_version(target, filename)
     else:
         with translate_errors(f"upload {filename} to {target}"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from gwbatch.effects import Effect, encode
 from gwbatch.ledger.database import Transaction, query
+from gwbatch.ledger.restored import taken_before
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,24 @@ class Claimed:
 
 
 def ask_for(tx: Transaction, effect: Effect, now: float, message_id: int | None = None) -> bool:
-    """Write an effect down; False when its key is known already."""
+    """Write an effect down; False when its key is known already.
+
+    In a ledger that was restored it counts as one that may have been attempted before.
+    """
     row = encode(effect)
+    attempts = int(taken_before(tx, now) is not None)
     cursor = tx.execute(
-        "INSERT OR IGNORE INTO effects (key, kind, subject, args, after, priority, state, message_id, created) "
-        "VALUES (?, ?, ?, ?, ?, ?, 'ready', ?, ?)",
-        (row.key, row.kind, row.subject, row.args, row.after, row.priority, message_id, now),
+        "INSERT OR IGNORE INTO effects (key, kind, subject, args, after, priority, state, message_id, attempts, "
+        "created) VALUES (?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)",
+        (row.key, row.kind, row.subject, row.args, row.after, row.priority, message_id, attempts, now),
     )
     return cursor.rowcount == 1
+
+
+def ask_again(tx: Transaction, effect: Effect, now: float) -> None:
+    """Have an effect happen even if it has happened before."""
+    if not ask_for(tx, effect, now):
+        tx.execute("UPDATE effects SET state = 'ready', not_before = 0 WHERE key = ?", (effect.key,))
 
 
 def claim(tx: Transaction, owner: int, now: float) -> Claimed | None:

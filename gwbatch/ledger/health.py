@@ -11,6 +11,7 @@ from typing import Any
 
 from gwbatch.ledger import standby
 from gwbatch.ledger.database import Ledger, query
+from gwbatch.ledger.restored import ASK_FIRST
 
 GIB = 2**30
 LATE = 600.0  # s by which a mock superevent may be late
@@ -53,6 +54,7 @@ class Limits:
     clock_behind: tuple[float, float] = (1.0, 30.0)
     notice_age: tuple[float, float] = (10.0, 90.0)
     standby_age: float = 900.0
+    backup_age: float = 26 * 3600.0
     silence: float = 0.0
     recent: float = 86400.0
 
@@ -141,8 +143,23 @@ def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
         if free < warn:
             level = Level.CRITICAL if free < critical else Level.WARNING
             yield Finding(level, "disk", f"only {free / GIB:.1f} GiB free at {ledger.path.parent}")
+    yield from _copies(ledger, report, limits)
     behind = _clock_behind(ledger)
     yield from _above("clock", behind, limits.clock_behind, f"the clock is {behind:.1f} s behind the brokers'")
+
+
+def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    """Where copies of the ledger are made, whether the newest one is recent; and what a restore entails."""
+    rows = {row["name"]: row["recorded"] for row in ledger.read(
+        "SELECT name, recorded FROM settings WHERE name IN ('backed_up', 'restored')"
+    )}  # fmt: skip
+    age = report["time"] - rows.get("backed_up", report["time"])
+    if age > limits.backup_age:
+        text = f"the newest backup is {age / 3600:.0f} h old: gwbatch backup FILE"
+        yield Finding(Level.WARNING, "backup", text)
+    if report["time"] - rows.get("restored", 0.0) < ASK_FIRST:
+        text = "the ledger was restored from a backup: for a day, others are asked before anything is done"
+        yield Finding(Level.OK, "restored", text)
 
 
 def _waveforms(ledger: Ledger) -> Iterator[Finding]:

@@ -238,3 +238,16 @@ WHERE json_extract(d.detail, '$.event') = ? AND d.action IN ('create', 'add_even
 -- name: undelivered_notices
 -- How many notices each broker still lacks.
 SELECT broker, sum(state IN ('waiting', 'sending')) AS n FROM public_sends GROUP BY broker;
+
+-- name: describe_backup
+-- What a copy of a ledger says of itself.
+SELECT value, recorded, (SELECT count(*) FROM superevents) AS superevents,
+    (SELECT count(*) FROM public_notices) AS notices
+FROM settings WHERE name = 'backup';
+
+-- name: perhaps_announced
+-- Superevents about which notices may have gone out after a copy of the ledger was taken.
+SELECT key FROM superevents AS s
+WHERE (SELECT json_extract(value, '$.alerts.mode') FROM settings WHERE name = 'profile') <> 'off'
+  AND (created > :since OR EXISTS (
+      SELECT 1 FROM public_notices AS n WHERE n.superevent = s.key AND n.state NOT IN ('stored', 'refused')));

@@ -8,7 +8,7 @@ from typing import Any
 
 from gwbatch import effects
 from gwbatch.annotation import COPIES, Copied, Scope, job_priority, made_for, makeable, named_after
-from gwbatch.annotation.graph import MAP, SAMPLES, SAMPLES_MAP
+from gwbatch.annotation.graph import MAP, SAMPLES
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
 from gwbatch.handlers.context import Context
@@ -176,9 +176,8 @@ def _take_result(job: Job, context: Context) -> Iterator[Effect]:
         yield from _plan_from(job.subject, product.name, context)
         yield from _annotate_superevent_of(job.subject, context)
         return
-    if made.name == SAMPLES_MAP:
-        yield from _pictures_of_made(made, context)
-    elif made_from is not None and set(product.reveals) - made_from.facts.keys():
+    yield from _pictures_of_made(made, context)
+    if made_from is not None and set(product.reveals) - made_from.facts.keys():
         facts = {name: made.facts.get(name, False) for name in product.reveals}
         yield from _learn(replace(made_from, facts={**facts, **made_from.facts}), job, context)
 

@@ -294,7 +294,7 @@ def test_posterior_samples_of_a_superevent_become_a_map_and_properties_for_those
     rig.server.client.write_log(sid, "PE", filename=f"Bilby.{SAMPLES}", filecontents=b"samples", tag_name=["pe"])
     rig.settle()
     new = set(rig.files(sid)) - before - {f"Bilby.{SAMPLES},0"}
-    made = ("em_bright.json", "fits.gz", "html", "multiorder.fits", "png", "volume.png")
+    made = ("em_bright.json", "em_bright.png", "fits.gz", "html", "multiorder.fits", "png", "volume.png")
     assert new == {"mchirp_source_PE.json,0", *(f"Bilby.{name},0" for name in made)}
     tags = {entry["filename"]: set(entry["tag_names"]) for entry in rig.server.client.logs(sid).json()["logs"]}
     assert tags["Bilby.em_bright.json"] == {"pe"}
@@ -304,7 +304,7 @@ def test_posterior_samples_of_a_superevent_become_a_map_and_properties_for_those
     rig.server.client.write_log(sid, "PE", filename=f"RapidPE.{SAMPLES}", filecontents=b"more", tag_name=["pe"])
     rig.settle()
     assert "RapidPE.multiorder.fits,0" in rig.files(sid)
-    assert len(rig.states("jobs")) == len(jobs) + 7
+    assert len(rig.states("jobs")) == len(jobs) + 8
     assert (rig.dead(), set(rig.states("jobs").values())) == ([], {"DONE"})
 
 

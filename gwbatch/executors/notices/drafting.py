@@ -40,7 +40,7 @@ def draft(claim: Claim[DraftCircular], runtime: Runtime) -> EffectResult:
     tags = (TAG, "ext_coinc") if request.raven else (TAG,)
     comment = f"Draft of the {circular} circular"
     upload_file(
-        target, request.filename, text.encode(), comment, tags, runtime.gracedb(), repeated=claim.repeated
+        target, request.filename, text.encode(), comment, tags, runtime.gracedb(), repeated=claim.repeated, unique=True
     )  # fmt: skip
 
     def note(tx: Transaction) -> None:

@@ -20,6 +20,8 @@ from gwbatch.errors import TransientError
 POLL = 0.01  # s: several threads serve one producer's reports, each waits for its own
 ANSWER = 10.0  # s for an answer about metadata
 TOO_LONG_AGO = 30.0  # s without any message after which reading back counts as failed
+LAST = 50  # messages that are looked through where a broker does not know which are recent
+CLOCKS = 60.0  # s by which the clock of a broker may differ from ours
 AFTER_ANOTHER = 1.0  # s before a notice is tried again that found another one waiting
 
 
@@ -122,6 +124,20 @@ class Publisher:
                 return int(self._reader().get_watermark_offsets(place, timeout=self._answer)[1])
             except KafkaException as error:
                 raise self._trouble("say where the topic ends", error.args[0]) from error
+
+    def offset_at(self, partition: int, time: float) -> int:
+        """Return the offset of the first message of a partition since a time (Unix s).
+
+        The broker's clock may be a minute ahead or behind. If there is none, or the broker cannot tell, the offset of
+        the last fifty.
+        """
+        with self._lock:
+            try:
+                moment = TopicPartition(self._settings.topic, partition, int((time - CLOCKS) * 1000))
+                (found,) = self._reader().offsets_for_times([moment], timeout=self._answer)
+            except KafkaException as error:
+                raise self._trouble("say what is on the topic since a time", error.args[0]) from error
+        return int(found.offset) if found.offset >= 0 else max(0, self.end_of(partition) - LAST)
 
     def send(self, key: str, body: bytes, headers: dict[str, bytes], partition: int) -> Delivered:
         """Send a message and wait until the broker confirms it.

@@ -16,6 +16,7 @@ from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
 from gwbatch.ledger import Transaction, alert_switch, effects, leases, public_notices
 from gwbatch.ledger.public_notices import PublicNotice, Send
+from gwbatch.ledger.restored import taken_before
 from gwbatch.runtime import Runtime
 
 
@@ -39,7 +40,7 @@ def publish(claim: Claim[PublishNotice], runtime: Runtime) -> EffectResult:
             return _withheld(reason, send)
     broker = publisher(effect.broker, settings)
     with broker.turn():
-        place = _find(broker, notice, send, body, settings)
+        place = _find(broker, notice, send, body, settings, taken_before(connection, runtime.clock.now()))
         found = place is not None
         if place is None:
             reason = _obstacle(connection, notice, settings, effect.broker)
@@ -72,19 +73,35 @@ def _obstacle(connection: Any, notice: PublicNotice, settings: BrokerSettings, n
 
 
 def _find(
-    broker: Publisher, notice: PublicNotice, send: Send, body: bytes, settings: BrokerSettings
+    broker: Publisher, notice: PublicNotice, send: Send, body: bytes, settings: BrokerSettings, taken: float | None
 ) -> Delivered | None:
-    """Return where the notice is on the topic, if an earlier attempt has brought it there."""
-    if not send.tries or send.partition is None or send.mark is None or not settings.read_back:
+    """Return where the notice is on the topic, if an earlier attempt has brought it there.
+
+    Parameters
+    ----------
+    taken : float or None
+        When the copy was taken that the ledger was made from: what happened since is not in it.
+    """
+    if not settings.read_back:
         return None
-    return broker.find(send.partition, send.mark, _recognise(notice, body))
+    if send.tries and send.partition is not None and send.mark is not None:
+        return broker.find(send.partition, send.mark, _recognise(notice, body))
+    if taken is None:
+        return None
+    partition = broker.partition_of(_key(notice))
+    return broker.find(partition, broker.offset_at(partition, taken), _recognise(notice, body))
+
+
+def _key(notice: PublicNotice) -> str:
+    """What decides on the partition: all notices about a superevent go to one, and so in order."""
+    return str((notice.record or {})["superevent_id"])
 
 
 def _send(
     broker: Publisher, notice: PublicNotice, send: Send, body: bytes, settings: BrokerSettings, runtime: Runtime
 ) -> Delivered:
     """Note where the notice will be, send it, and return where it is."""
-    key = str((notice.record or {})["superevent_id"])
+    key = _key(notice)
     partition = broker.partition_of(key) if send.partition is None else send.partition
     mark = broker.end_of(partition) if send.mark is None and settings.read_back else send.mark or 0
     with runtime.ledger.transaction() as tx:

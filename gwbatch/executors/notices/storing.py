@@ -92,7 +92,7 @@ def upload(claim: Claim[UploadNotice], runtime: Runtime) -> EffectResult:
     brokers = [runtime.profile.alerts.brokers.get(send.broker) for send in sends]
     comment = _comment(notice, [broker for broker in brokers if broker is not None])
     filename = f"{target}-{kind_named(notice.kind).alert_type.lower()}.{effect.form}"
-    upload_file(target, filename, body, comment, TAGS, runtime.gracedb(), repeated=claim.repeated)
+    upload_file(target, filename, body, comment, TAGS, runtime.gracedb(), repeated=claim.repeated, unique=True)
     return EffectResult({"filename": filename})
 
 

@@ -1,0 +1,221 @@
+"""Copies of a ledger in use, and new state directories made from them.
+
+A copy is old when it is needed: what was done after it is unknown.  Listeners read on where the copy stood, so every
+message since comes again, and every decision is made again.  For a day every effect counts as one that an earlier
+attempt may have done: GraceDB, the brokers and the batch system are asked before anything is repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gwbatch.effects.notices import RecallNotices
+from gwbatch.errors import BadInput, ConfigError
+from gwbatch.ledger import effects
+from gwbatch.ledger.database import Ledger, Transaction, query
+from gwbatch.ledger.leases import pid_alive
+from gwbatch.ledger.restored import RESTORED
+from gwbatch.private import private_file, private_folder
+
+BACKUP, BACKED_UP = "backup", "backed_up"
+ANNOUNCED = 7 * 86400.0  # s before the copy in which a superevent was created of which notices may still come
+IDENTITIES = "*/identity.json"  # below a state directory: what tells a dispatcher's jobs from those of others
+PAGES = 2000  # at a time: 8 MB, then writers have their turn
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A copy of a ledger.
+
+    Attributes
+    ----------
+    taken : float
+        Unix time in s.
+    size : int
+        Bytes.
+    """
+
+    path: str
+    state: str
+    host: str
+    taken: float
+    size: int
+    superevents: int
+    notices: int
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A ledger made from a copy.
+
+    Attributes
+    ----------
+    asked_first : int
+        Effects that were open in the copy: the other side is asked before any is repeated.
+    files_gone : int
+        Products whose files are not on this machine any more: GraceDB's are taken.
+    """
+
+    state: str
+    taken: float
+    asked_first: int
+    files_gone: int
+
+
+def back_up(
+    ledger: Ledger, target: Path, now: float, progress: Callable[[int, int], object] = lambda done, of: None
+) -> Backup:
+    """Copy a ledger, also while a dispatcher writes to it, and verify the copy by opening it.
+
+    `progress` is called with how many pages are copied, of how many. A copy that was there before is replaced once the
+    new one is whole.
+
+    Raises
+    ------
+    ConfigError
+        When the copy cannot be written, or would be the ledger itself.
+    """
+    assert ledger.path is not None
+    if target.exists() and target.samefile(ledger.path):
+        raise ConfigError(f"Cannot write a backup to {target}: it is the ledger itself. Name another file.")
+    if not target.parent.is_dir():
+        raise ConfigError(f"Cannot write a backup to {target}: there is no folder {target.parent}. Make it first.")
+    state = ledger.path.parent
+    partial = target.with_name(f".{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        private_file(partial)
+        with closing(sqlite3.connect(partial)) as copy:
+            ledger.connection.backup(
+                copy, pages=PAGES, progress=lambda _, left, whole: progress(whole - left, whole), sleep=0.001
+            )
+            _label(copy, state, now)
+        found = _verified(partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    with ledger.transaction() as tx:
+        _put(tx, BACKED_UP, {"path": str(target)}, now)
+    return described(target, found)
+
+
+def _label(copy: sqlite3.Connection, state: Path, now: float) -> None:
+    """Write into a copy what it is one of; it becomes a single file."""
+    copy.execute("PRAGMA journal_mode = DELETE")
+    identities = {str(path.relative_to(state)): path.read_text() for path in state.glob(IDENTITIES)}
+    _put(copy, BACKUP, {"state": str(state), "host": socket.gethostname(), "identities": identities}, now)
+    copy.commit()
+
+
+def _verified(path: Path) -> sqlite3.Row:
+    """Return what a copy says of itself.
+
+    Raises
+    ------
+    BadInput
+        When it is damaged, or no copy that `back_up` made.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as copy:
+            copy.row_factory = sqlite3.Row
+            faults = [str(row[0]) for row in copy.execute("PRAGMA integrity_check(3)")]
+            if faults != ["ok"]:
+                raise BadInput(f"Cannot use {path}: the copy is damaged ({'; '.join(faults)}). Take another backup.")
+            row: sqlite3.Row | None = copy.execute(query("describe_backup")).fetchone()
+    except sqlite3.Error as error:
+        raise BadInput(f"Cannot use {path}: it is no copy of a ledger ({error}).") from error
+    if row is None:
+        raise BadInput(f"Cannot use {path}: it is a ledger, but 'gwbatch backup' did not write it.")
+    return row
+
+
+def described(path: Path, row: sqlite3.Row | None = None) -> Backup:
+    """Return what a copy holds, after verifying it."""
+    row = row or _verified(path)
+    about = json.loads(row["value"])
+    return Backup(
+        str(path), about["state"], about["host"], row["recorded"], path.stat().st_size, row["superevents"],
+        row["notices"],
+    )  # fmt: skip
+
+
+def restore(source: Path, state: Path, now: float) -> Restored:
+    """Make a new state directory from a copy; what it takes to repeat nothing is written before it can be used.
+
+    Raises
+    ------
+    ConfigError
+        When `state` has a ledger already, or the dispatcher of the copied ledger runs on this machine.
+    BadInput
+        When the copy cannot be used.
+    """
+    target = state / "ledger.sqlite"
+    if target.exists():
+        raise ConfigError(f"Cannot restore into {state}: it has a ledger already. Name a new folder with --state.")
+    about = json.loads(_verified(source)["value"])
+    _require_at_rest(source)
+    private_folder(state)
+    partial = state / ".restoring.sqlite"
+    partial.unlink(missing_ok=True)
+    private_file(partial)
+    with closing(sqlite3.connect(source)) as copy, closing(sqlite3.connect(partial)) as new:
+        copy.backup(new)
+    for name, content in about["identities"].items():
+        private_folder((state / name).parent)
+        (state / name).write_text(content)
+    ledger = Ledger(partial, create=True)
+    with ledger.transaction() as tx:
+        restored = _prepare(tx, state, now)
+    ledger.connection.execute("PRAGMA journal_mode = DELETE")
+    ledger.close()
+    partial.replace(target)
+    (state / "doorbell").unlink(missing_ok=True)
+    return restored
+
+
+def _prepare(tx: Transaction, state: Path, now: float) -> Restored:
+    """Have everything that is open, and whatever comes within a day, asked about before it is done."""
+    taken = float(tx.execute("SELECT recorded FROM settings WHERE name = ?", (BACKUP,)).fetchone()["recorded"])
+    _put(tx, RESTORED, {"taken": taken}, now)
+    tx.execute("DELETE FROM settings WHERE name IN (?, ?)", (BACKUP, BACKED_UP))
+    tx.execute("UPDATE leases SET released = 1")
+    opened = tx.execute(
+        "UPDATE effects SET state = 'ready', attempts = max(attempts, 1), not_before = 0 "
+        "WHERE state IN ('ready', 'running')"
+    ).rowcount
+    gone = [
+        (row["subject"], row["name"])
+        for row in tx.execute("SELECT subject, name, path FROM products WHERE path IS NOT NULL").fetchall()
+        if not Path(row["path"]).exists()
+    ]
+    tx.executemany("UPDATE products SET path = NULL WHERE subject = ? AND name = ?", gone)
+    for row in tx.execute(query("perhaps_announced"), {"since": taken - ANNOUNCED}).fetchall():
+        effects.ask_again(tx, RecallNotices(row["key"]), now)
+    return Restored(str(state), taken, opened, len(gone))
+
+
+def _require_at_rest(source: Path) -> None:
+    with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as copy:
+        copy.row_factory = sqlite3.Row
+        holder = copy.execute("SELECT * FROM leases WHERE name = 'dispatcher' AND NOT released").fetchone()
+    if holder is None or holder["host"] != socket.gethostname():
+        return
+    if pid_alive(holder["pid"], holder["pid_started"]):
+        raise ConfigError(
+            f"Cannot restore {source}: the dispatcher whose ledger it is runs with pid {holder['pid']}, and two would "
+            "do everything twice. Stop it first."
+        )
+
+
+def _put(tx: Transaction, name: str, value: dict[str, Any], now: float) -> None:
+    tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (name, json.dumps(value), now))
