@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gwbatch import children
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.demo import observatories
@@ -34,10 +37,12 @@ def play(
     patience: float = 120.0,
     policy: str = "",
     before: Callable[[Ledger], object] = lambda _: None,
+    lost_after: int | None = None,
 ) -> dict[str, Any]:
     """Upload everything, start the dispatcher again whenever it was killed, and describe what GraceDB holds.
 
-    `policy` is added to the play's own, and `before` waits for what must be there before the first trigger.
+    `policy` is added to the play's own, and `before` waits for what must be there before the first trigger. With
+    `lost_after` a backup is taken after so many effects, and in the end the state directory is lost and restored.
     """
     settings = ['plugins=["tests.acceptance.fast_jobs"]', f'plugin_folders=["{ROOT}"]', *settings]
     fast = folder / "policy.toml"
@@ -55,13 +60,37 @@ def play(
         while stage.dispatcher.poll() is None and len(ledger.read("SELECT 1 FROM events")) < len(TRIGGERS):
             time.sleep(0.02)  # what is preferred shall not depend on the notice
         observatories.send(stage.addresses["kafka"], observatories.burst(client.event("G0001").json()["gpstime"]))
+        if lost_after is not None:
+            back_up(stage, ledger, lost_after)
         killed = settle(stage, ledger, patience)
+        if lost_after is not None:
+            ledger.close()
+            ledger = lose_and_restore(stage)
+            settle(stage, ledger, patience)
         if "GWBATCH_KILL_AT" in environment and not environment["GWBATCH_KILL_AT"].startswith("listener"):
             assert killed, "the marked point was never reached"
         state = describe(client)
         assert list(unfinished(ledger)) == []
         ledger.close()
         return state
+
+
+def back_up(stage: Stage, ledger: Ledger, effects: int) -> None:
+    while ledger.read("SELECT count(*) AS n FROM effects WHERE state = 'done'")[0]["n"] < effects:
+        time.sleep(0.02)
+    command = children.python("gwbatch", "backup", str(stage.folder / "copy.sqlite"), "--state", str(stage.state))
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def lose_and_restore(stage: Stage) -> Ledger:
+    """The machine is gone with all that it held; another one begins from the copy."""
+    stage.dispatcher.kill()
+    stage.dispatcher.wait()
+    shutil.rmtree(stage.state)
+    command = children.python("gwbatch", "restore", str(stage.folder / "copy.sqlite"), "--state", str(stage.state))
+    subprocess.run(command, check=True, capture_output=True)
+    stage.start_dispatcher()
+    return Ledger(stage.state / "ledger.sqlite")
 
 
 def settle(stage: Stage, ledger: Ledger, patience: float) -> int:

@@ -53,7 +53,8 @@ def play(folder: Path, environment: dict[str, str]) -> dict[str, Any]:
         for (name, topic), form in zip(TOPICS.items(), ("json", "avro"), strict=True)
     ]
     settings = [
-        'plugins=["tests.acceptance.fast_jobs"]', f'plugin_folders=["{ROOT}"]', "alerts.mode=all", *brokers
+        'plugins=["tests.acceptance.fast_jobs", "tests.acceptance.quick_drafts"]',
+        f'plugin_folders=["{ROOT}"]', "alerts.mode=all", *brokers
     ]  # fmt: skip
     with Stage(folder, policies=[policy], settings=settings, environment=environment) as stage:
         client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))

@@ -66,6 +66,14 @@ def test_the_dispatcher_is_killed(tmp_path: Path, uninterrupted: dict[str, Any],
     compare(play(tmp_path / "run", {"GWBATCH_KILL_AT": f"{point}@{tmp_path}/killed"}), uninterrupted)
 
 
+@pytest.mark.parametrize("effects", [pytest.param(1, marks=pytest.mark.soak), 25])
+def test_the_machine_is_lost_and_its_ledger_restored(
+    tmp_path: Path, uninterrupted: dict[str, Any], effects: int
+) -> None:
+    """From a copy that is minutes old; GraceDB, and those who followed it, cannot tell."""
+    compare(play(tmp_path / "run", {}, lost_after=effects), uninterrupted)
+
+
 @pytest.mark.parametrize("point", LISTENER_POINTS)
 def test_the_listener_is_killed(tmp_path: Path, uninterrupted: dict[str, Any], point: str) -> None:
     compare(play(tmp_path / "run", {"GWBATCH_KILL_AT": f"{point}@{tmp_path}/killed"}), uninterrupted)
