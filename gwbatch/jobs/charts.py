@@ -14,6 +14,19 @@ Kass & Raftery 1995 (JASA 90, 773), who give them for twice the logarithm and as
 _WORDS = ("", "strong\n", "very strong\n")
 _END = 7  # of the scale
 DPI = 200
+WATERFALL = (
+    "#999999",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+    "#000000",
+    "#882255",
+)
+"""The same palette, and a wine red: one for each milestone."""
 BLUE, GREY = "#0072B2", "#999999"  # of Okabe and Ito's palette, which the colour-blind can tell apart
 
 
@@ -100,6 +113,47 @@ def timeline(
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.set_title(title, loc="left", fontsize=11)
+    figure.savefig(output, format="png")
+
+
+def waterfall(
+    rows: Sequence[tuple[str, Sequence[tuple[str, float, float]]]],
+    names: Mapping[str, str],
+    *,
+    title: str,
+    output: Path,
+) -> None:
+    """Draw where the seconds went: a row each, a piece of its own colour for each milestone on the way.
+
+    Parameters
+    ----------
+    rows : sequence of tuple
+        Name, and milestones with the begin and end of their pieces in s since the first alert.
+    names : mapping of str to str
+        What each milestone is called in the legend, in its order.
+    """
+    figure = new_figure(9, 1.6 + 0.24 * max(len(rows), 1))
+    axes = figure.add_subplot()
+    colours = dict(zip(names, WATERFALL, strict=False))
+    for row, (_, pieces) in enumerate(rows):
+        for milestone, begin, end in pieces:
+            axes.barh(row, end - begin, 0.7, begin, color=colours[milestone], linewidth=0)
+        last = max((end for *_, end in pieces), default=0.0)
+        axes.text(last, row, f" {last:.1f} s", va="center", fontsize=7)
+    present = {milestone for _, pieces in rows for milestone, *_ in pieces}
+    for milestone in (name for name in names if name in present):
+        axes.barh(0, 0, color=colours[milestone], label=names[milestone])
+    axes.set_yticks(range(len(rows)), [plain(name) for name, _ in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.margins(x=0.1)
+    axes.set_xlabel("s since the first alert")
+    axes.grid(axis="x", color="#dddddd")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_title(title, loc="left", fontsize=11)
+    if present:
+        figure.legend(loc="outside lower center", ncols=4, fontsize=7, frameon=False)
     figure.savefig(output, format="png")
 
 

@@ -251,3 +251,25 @@ SELECT key FROM superevents AS s
 WHERE (SELECT json_extract(value, '$.alerts.mode') FROM settings WHERE name = 'profile') <> 'off'
   AND (created > :since OR EXISTS (
       SELECT 1 FROM public_notices AS n WHERE n.superevent = s.key AND n.state NOT IN ('stored', 'refused')));
+
+-- name: milestones
+-- When each superevent reached what (Unix s), newest first: its first alert, its map, its first notice.
+SELECT s.key, s.graceid, s.preferred, s.category, s.t_0, s.created AS known,
+    m.published, m.received, d.at AS decided,
+    (SELECT e.finished FROM effects AS e WHERE e.key = s.key || '/create' AND e.state = 'done') AS created,
+    j.submitted, j.started, j.finished,
+    (SELECT min(e.finished) FROM effects AS e WHERE e.key >= s.key || '/' AND e.key < s.key || '0'
+        AND e.kind IN ('gracedb.upload', 'gracedb.copy') AND e.key LIKE '%.multiorder.fits%') AS shown,
+    n.frozen, n.delivered, n.stored
+FROM superevents AS s
+LEFT JOIN decisions AS d ON d.id = (
+    SELECT min(id) FROM decisions WHERE superevent = s.key AND action = 'create')
+LEFT JOIN messages AS m ON m.id = d.message_id AND m.source NOT IN ('timer', 'job', 'lane')
+LEFT JOIN jobs AS j ON j.key = (
+    SELECT key FROM jobs WHERE subject = s.preferred AND kind = 'localize' AND state = 'DONE' ORDER BY created LIMIT 1)
+LEFT JOIN public_notices AS n ON n.id = (
+    SELECT min(id) FROM public_notices WHERE superevent = s.key AND frozen IS NOT NULL)
+WHERE (:category = '' OR s.category = :category)
+  AND (:names = '[]' OR s.key IN (SELECT value FROM json_each(:names))
+       OR s.graceid IN (SELECT value FROM json_each(:names)))
+ORDER BY s.id DESC LIMIT :limit;

@@ -1,0 +1,91 @@
+"""Where the seconds of superevents went: when each one reached which milestone, and how it is with many."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gwbatch.ledger.database import Ledger, query
+
+MILESTONES = {
+    "received": "alert received",
+    "decided": "superevent decided",
+    "created": "superevent in GraceDB",
+    "submitted": "map job submitted",
+    "started": "map job started",
+    "finished": "map made",
+    "shown": "map on the superevent",
+    "frozen": "notice frozen",
+    "delivered": "notice at a broker",
+    "stored": "notice in GraceDB",
+}
+"""By their names in the query ``milestones``, in the order in which they are usually reached."""
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95}
+
+
+@dataclass(frozen=True)
+class Course:
+    """One superevent's way.
+
+    Attributes
+    ----------
+    began : float
+        When the first alert about it was published, Unix time in s; when it was decided if that is not known any more.
+    reached : dict of str to float
+        Seconds from `began` to each milestone that was reached, in order of time.
+    """
+
+    key: str
+    superevent_id: str | None
+    preferred: str
+    category: str
+    t_0: float
+    began: float
+    reached: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def segments(self) -> list[tuple[str, float, float]]:
+        """Each milestone with when it began to be the next one to come, and when it was reached (s from `began`)."""
+        ends = list(self.reached.items())
+        begins = [0.0, *(end for _, end in ends)]
+        return [(name, begin, end) for begin, (name, end) in zip(begins, ends, strict=False)]
+
+
+def courses(ledger: Ledger, names: Sequence[str] = (), category: str = "", limit: int = 50) -> list[Course]:
+    """Return the ways of superevents, newest first.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Local keys or GraceDB ids; all if there are none.
+    category : str
+        ``production``, ``mdc`` or ``test``; all if empty.
+    """
+    values = {"category": category, "names": json.dumps(list(names)), "limit": limit}
+    return [_course(row) for row in ledger.read(query("milestones"), values)]
+
+
+def _course(row: Any) -> Course:
+    began = next(row[name] for name in ("published", "received", "decided", "known") if row[name] is not None)
+    times = {name: row[name] - began for name in MILESTONES if row[name] is not None}
+    # Clocks differ a little, and what is asked again is later than what it led to at first.
+    reached = dict(sorted(((name, max(0.0, at)) for name, at in times.items()), key=lambda one: one[1]))
+    return Course(row["key"], row["graceid"], row["preferred"], row["category"], row["t_0"], began, reached)
+
+
+def statistics(found: Sequence[Course]) -> dict[str, dict[str, float]]:
+    """Return count, quantiles and maximum of the seconds from the alert to each milestone."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for course in found:
+        for name, at in course.reached.items():
+            seconds[name].append(at)
+    return {name: _summary(sorted(seconds[name])) for name in MILESTONES if name in seconds}
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+    last = len(values) - 1
+    quantiles = {name: values[min(last, int(q * len(values)))] for name, q in QUANTILES.items()}
+    return {"count": len(values), **quantiles, "max": values[-1]}

@@ -1,0 +1,89 @@
+"""``gwbatch latency``: where the seconds of superevents went."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from gwbatch.cli import cli
+from gwbatch.ledger.milestones import MILESTONES, courses, statistics
+from tests.integration.alert_rig import AlertRig
+from tests.integration.rig import Rig
+
+
+def run(rig: Rig, *arguments: str) -> Any:
+    return CliRunner().invoke(cli, ["latency", *arguments, "--state", str(rig.folder)])
+
+
+def test_every_milestone_of_an_announced_superevent_is_reached_in_order(alerting: AlertRig) -> None:
+    rig = alerting
+    rig.upload()
+    rig.settle(20)
+    (course,) = courses(rig.ledger)
+    assert set(course.reached) == set(MILESTONES)
+    times = list(course.reached.values())
+    assert times == sorted(times)
+    assert times[0] >= 0
+    order = list(course.reached)
+    for first, then in (("received", "decided"), ("started", "finished"), ("frozen", "delivered")):
+        assert order.index(first) < order.index(then)
+    assert course.segments[0][1] == 0.0
+    assert all(end == begin for (_, _, end), (_, begin, _) in zip(course.segments, course.segments[1:], strict=False))
+
+
+def test_what_was_not_reached_is_left_out(rig: Rig) -> None:
+    rig.upload(nature=False)
+    rig.carry()
+    for lane in rig.lanes:
+        while lane.step():
+            pass
+    (course,) = courses(rig.ledger)
+    assert "decided" in course.reached
+    assert not {"finished", "frozen", "delivered"} & course.reached.keys()
+
+
+def test_statistics_of_many(rig: Rig) -> None:
+    for _ in range(3):
+        rig.upload()
+        rig.settle(2)
+    found = courses(rig.ledger)
+    counted = statistics(found)
+    assert counted["decided"]["count"] == len(found)
+    assert counted["decided"]["p50"] <= counted["decided"]["p95"] <= counted["decided"]["max"]
+    assert list(counted) == [name for name in MILESTONES if name in counted]
+
+
+def test_by_hand(rig: Rig, tmp_path: Path) -> None:
+    assert "There are no superevents yet." in run(rig).output
+    rig.upload()
+    rig.settle(5)
+    (superevent,) = rig.superevents()
+    name = superevent["superevent_id"]
+    told = run(rig)
+    assert told.exit_code == 0, told.output
+    assert "map job started" in told.output
+    assert name in told.output
+    picture = tmp_path / "waterfall.png"
+    told = run(rig, name, "--json", "--picture", str(picture))
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.output)
+    assert (found["version"], found["superevents"][0]["superevent_id"]) == (1, name)
+    assert found["statistics"]["finished"]["count"] == 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run(rig, "--category", "mdc", "--json").output)["superevents"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["S000101a"], "There is no superevent 'S000101a'"), (["--picture", "/nowhere/x.png"], "Cannot write /nowhere")],
+)
+def test_what_cannot_be_shown_is_said(rig: Rig, arguments: list[str], words: str) -> None:
+    rig.upload()
+    rig.settle(2)
+    result = run(rig, *arguments)
+    assert result.exit_code != 0
+    assert words in str(result.exception)
