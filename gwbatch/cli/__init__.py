@@ -35,6 +35,7 @@ COMMANDS = {
     "standby": ("standby", "List, order and account for pilots that wait for work."),
     "deadletter": ("deadletter", "List, show and retry what could not be processed."),
     "site": ("site", "List and show site profiles and the policy."),
+    "completion": ("completion", "Print what makes the shell complete commands and options."),
     "sandbox": ("sandbox", "Serve a GraceDB-compatible API and a loopback Kafka broker."),
 }
 

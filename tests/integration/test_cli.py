@@ -410,3 +410,29 @@ def test_only_what_will_be_taken_is_offered_and_on_this_ledger(
         assert (done.returncode == 0) is (what in offered), done.stderr
         if what in offered:
             break  # it changes the state
+
+
+def test_bash_completes_commands_and_options() -> None:
+    """As a terminal does it: the script is sourced, and its function called with what was typed."""
+    program = """
+    source <(gwbatch completion bash)
+    COMP_WORDS=(gwbatch sta) COMP_CWORD=1
+    _gwbatch_completion gwbatch
+    echo "${COMPREPLY[@]}"
+    COMPREPLY=()
+    COMP_WORDS=(gwbatch latency --cat) COMP_CWORD=2
+    _gwbatch_completion gwbatch
+    echo "${COMPREPLY[@]}"
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", program], capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}
+    )
+    assert done.stdout.split("\n")[:2] == ["status standby", "--category"], done.stderr
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_get_a_script_of_their_own(shell: str) -> None:
+    done = gwbatch("completion", shell)
+    assert done.returncode == 0
+    assert f"_GWBATCH_COMPLETE={shell}_complete" in done.stdout
