@@ -51,7 +51,9 @@ def again_from(rig: AlertRig, copy: Path) -> AlertRig:
     return again
 
 
-@pytest.mark.parametrize("steps", [0, 2, 5, 9, 14, 20, 40])
+@pytest.mark.parametrize(
+    "steps", [0, 9, 40, *(pytest.param(steps, marks=pytest.mark.soak) for steps in (2, 5, 14, 20))]
+)
 def test_whenever_the_copy_was_taken_nothing_is_lost_and_nothing_done_twice(
     alerting: AlertRig, tmp_path: Path, steps: int
 ) -> None:
