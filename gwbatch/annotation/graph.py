@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -346,6 +347,9 @@ def uploaded_product(filename: str) -> str | None:
     return next((name for name in (EM_BRIGHT, P_ASTRO) if filename == name or filename.endswith(f".{name}")), None)
 
 
+_PREFIX = re.compile(r"(?!bayestar$)[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes part of names: of files, of jobs
+
+
 def uploaded_input(filename: str) -> str | None:
     """Return what a file is that products are made from and that comes after its event; None for other files."""
     front, _, rest = filename.partition(".")
@@ -353,7 +357,8 @@ def uploaded_input(filename: str) -> str | None:
         return PSD
     if rest in ("fits", "fits.gz") and front.lower() in PIPELINE_MAPS:
         return FLAT_MAP
-    return SAMPLES if filename.endswith(f".{SAMPLES}") else None
+    prefix, dot, _ = filename.rpartition(f".{SAMPLES}")
+    return SAMPLES if dot and filename.endswith(SAMPLES) and _PREFIX.fullmatch(prefix) else None
 
 
 def named_after(product: str, need: str, filename: str) -> str:

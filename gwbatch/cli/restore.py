@@ -20,7 +20,7 @@ def command(file: Path, state: Path | None, as_json: bool) -> None:
     """Make a new state directory from FILE, a copy that 'gwbatch backup' wrote.
 
     Whatever came after the copy comes again: the listeners read on where it stood, as far as the brokers still hold
-    the messages. Nothing is done twice: for a day GraceDB, the brokers and the batch system are asked first. Start the
+    the messages. Nothing is done twice: for a week GraceDB, the brokers and the batch system are asked first. Start the
     dispatcher afterwards, with the same site profile and policy. Make sure that no other dispatcher works from the
     lost ledger on another machine.
 

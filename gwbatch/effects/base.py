@@ -36,6 +36,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Try again even after an error that nobody has expected, loudly. Others of that sort fail for good.
     needs_gracedb : bool
         Skip the effect where the site profile names no GraceDB server.
+    ask_first : bool
+        After a restore it counts as one that an earlier attempt may have done.
     after : str or None
         Key of an effect that must be done first.
     """
@@ -43,6 +45,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     base_priority: ClassVar[int] = 0
+    ask_first: ClassVar[bool] = True
     max_delay: ClassVar[float] = 60.0
     stubborn: ClassVar[bool] = False
     needs_gracedb: ClassVar[bool] = False

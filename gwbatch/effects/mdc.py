@@ -9,6 +9,7 @@ class UploadMock(Effect, frozen=True):
     """Upload a mock event, detected at the Unix time `at` (s)."""
 
     kind = "mdc.upload"
+    ask_first = False  # the next one comes anyway
     needs_gracedb = True
     key_format = "mdc/upload/{number}"
     subject_format = "mdc/upload"
@@ -20,6 +21,7 @@ class UploadMockBurst(Effect, frozen=True):
     """Upload the burst that goes with a mock event, detected at the Unix time `at` (s)."""
 
     kind = "mdc.upload_burst"
+    ask_first = False  # the next one comes anyway
     needs_gracedb = True
     key_format = "mdc/upload/{number}/burst"
     subject_format = "mdc/upload/burst"

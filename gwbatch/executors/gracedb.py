@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from gwbatch.annotation.graph import FAR_FILE
@@ -20,6 +19,7 @@ from gwbatch.effects.kinds import (
 )
 from gwbatch.effects.notices import RecallNotices
 from gwbatch.errors import BadInput
+from gwbatch.executors.kept import content_of
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
 from gwbatch.files import Files
@@ -29,6 +29,7 @@ from gwbatch.ledger import Transaction, effects
 from gwbatch.ledger.external import Externals
 from gwbatch.ledger.messages import send_message
 from gwbatch.ledger.mirror import Mirror
+from gwbatch.ledger.restored import taken_before
 from gwbatch.runtime import Runtime
 
 CATEGORIES = {"production": "P", "test": "T", "mdc": "M"}
@@ -187,12 +188,7 @@ def _content(effect: Upload, target: str, runtime: Runtime) -> bytes:
         for name in effect.names:
             text = text.replace(name, runtime.graceid(name))
         return text.encode()
-    try:
-        return Path(str(effect.path)).read_bytes()
-    except OSError as error:
-        raise BadInput(
-            f"Cannot upload {effect.filename} to {target}: {effect.path} cannot be read ({error.strerror})."
-        ) from error
+    return content_of(str(effect.path), f"Cannot upload {effect.filename} to {target}", runtime)
 
 
 @executor(CopyFile)
@@ -205,9 +201,12 @@ def copy_file(claim: Claim[CopyFile], runtime: Runtime) -> EffectResult:
 
 def _upload(claim: Claim[Upload] | Claim[CopyFile], target: str, content: bytes, runtime: Runtime) -> EffectResult:
     effect = claim.effect
+    # The lost ledger may have gone on to other versions; a content that is meant to come back has a generation (~).
+    restored = taken_before(runtime.ledger.connection, runtime.clock.now()) is not None
     file = upload_file(
-        target, effect.filename, content, effect.comment, effect.tags, runtime.gracedb(), repeated=claim.repeated
-    )
+        target, effect.filename, content, effect.comment, effect.tags, runtime.gracedb(), repeated=claim.repeated,
+        unique=restored and "~" not in effect.version,
+    )  # fmt: skip
 
     def note(tx: Transaction) -> None:
         if file is not None:

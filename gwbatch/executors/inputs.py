@@ -6,7 +6,6 @@ A notice brings its map inside or as a link, or its observatory publishes one so
 from __future__ import annotations
 
 import base64
-import shutil
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from gwbatch.errors import BadInput, NotThereYet
+from gwbatch.executors.kept import content_of
 from gwbatch.jobs.result import sync
 from gwbatch.ledger.external import Externals
 from gwbatch.runtime import Runtime
@@ -69,10 +69,7 @@ def fetch(source: Mapping[str, Any], place: Path, since: float, tries: int, runt
         return
     temporary = place.with_name(f".{place.name}.new")
     if "path" in source:
-        try:
-            shutil.copyfile(source["path"], temporary)
-        except OSError as error:
-            raise BadInput(f"The input {place.name} cannot be read from {source['path']}: {error.strerror}.") from error
+        temporary.write_bytes(content_of(source["path"], f"Cannot fetch the input {place.name}", runtime))
     elif "gracedb" in source:
         graceid, filename = source["gracedb"]
         temporary.write_bytes(runtime.gracedb().download(runtime.graceid(graceid), filename))

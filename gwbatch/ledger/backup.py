@@ -1,7 +1,7 @@
 """Copies of a ledger in use, and new state directories made from them.
 
 A copy is old when it is needed: what was done after it is unknown.  Listeners read on where the copy stood, so every
-message since comes again, and every decision is made again.  For a day every effect counts as one that an earlier
+message since comes again, and every decision is made again.  For a week every effect counts as one that an earlier
 attempt may have done: GraceDB, the brokers and the batch system are asked before anything is repeated.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from gwbatch.effects.notices import RecallNotices
 from gwbatch.errors import BadInput, ConfigError
-from gwbatch.ledger import effects
+from gwbatch.ledger import effects, jobs
 from gwbatch.ledger.database import Ledger, Transaction, query
 from gwbatch.ledger.leases import pid_alive
 from gwbatch.ledger.restored import RESTORED
@@ -61,7 +61,7 @@ class Restored:
     asked_first : int
         Effects that were open in the copy: the other side is asked before any is repeated.
     files_gone : int
-        Products whose files are not on this machine any more: GraceDB's are taken.
+        Products whose files are not on this machine any more: GraceDB's are taken where they are wanted.
     """
 
     state: str
@@ -88,15 +88,15 @@ def back_up(
         raise ConfigError(f"Cannot write a backup to {target}: it is the ledger itself. Name another file.")
     if not target.parent.is_dir():
         raise ConfigError(f"Cannot write a backup to {target}: there is no folder {target.parent}. Make it first.")
-    state = ledger.path.parent
-    partial = target.with_name(f".{target.name}.partial")
-    partial.unlink(missing_ok=True)
+    state = ledger.path.parent.absolute()
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         private_file(partial)
-        with closing(sqlite3.connect(partial)) as copy:
-            ledger.connection.backup(
-                copy, pages=PAGES, progress=lambda _, left, whole: progress(whole - left, whole), sleep=0.001
-            )
+        with closing(sqlite3.connect(partial)) as copy, closing(_read_only(ledger.path)) as source:
+            # Within a reading transaction, or the copy would begin anew after every commit of the dispatcher.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM settings").fetchone()
+            source.backup(copy, pages=PAGES, progress=lambda _, left, whole: progress(whole - left, whole))
             _label(copy, state, now)
         found = _verified(partial)
         with partial.open("rb") as file:
@@ -126,7 +126,7 @@ def _verified(path: Path) -> sqlite3.Row:
         When it is damaged, or no copy that `back_up` made.
     """
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as copy:
+        with closing(_read_only(path)) as copy:
             copy.row_factory = sqlite3.Row
             faults = [str(row[0]) for row in copy.execute("PRAGMA integrity_check(3)")]
             if faults != ["ok"]:
@@ -160,15 +160,17 @@ def restore(source: Path, state: Path, now: float) -> Restored:
         When the copy cannot be used.
     """
     target = state / "ledger.sqlite"
-    if target.exists():
+    if any(state.glob("ledger.sqlite*")):  # a log that a ledger has left behind would be played into the new one
         raise ConfigError(f"Cannot restore into {state}: it has a ledger already. Name a new folder with --state.")
     about = json.loads(_verified(source)["value"])
     _require_at_rest(source)
+    lost = Path(about["state"]) / "ledger.sqlite"
+    if about["host"] == socket.gethostname() and lost.exists():
+        _require_at_rest(lost)
     private_folder(state)
-    partial = state / ".restoring.sqlite"
-    partial.unlink(missing_ok=True)
+    partial = state / f".restoring-{os.getpid()}.sqlite"
     private_file(partial)
-    with closing(sqlite3.connect(source)) as copy, closing(sqlite3.connect(partial)) as new:
+    with closing(_read_only(source)) as copy, closing(sqlite3.connect(partial)) as new:
         copy.backup(new)
     for name, content in about["identities"].items():
         private_folder((state / name).parent)
@@ -178,13 +180,20 @@ def restore(source: Path, state: Path, now: float) -> Restored:
         restored = _prepare(tx, state, now)
     ledger.connection.execute("PRAGMA journal_mode = DELETE")
     ledger.close()
-    partial.replace(target)
     (state / "doorbell").unlink(missing_ok=True)
+    try:
+        target.hardlink_to(partial)  # unlike a renaming it replaces nothing
+    except FileExistsError as error:
+        raise ConfigError(
+            f"Cannot restore into {state}: a dispatcher was started there meanwhile. Stop it, and name a new folder."
+        ) from error
+    finally:
+        partial.unlink()
     return restored
 
 
 def _prepare(tx: Transaction, state: Path, now: float) -> Restored:
-    """Have everything that is open, and whatever comes within a day, asked about before it is done."""
+    """Have everything that is open, and whatever comes within a week, asked about before it is done."""
     taken = float(tx.execute("SELECT recorded FROM settings WHERE name = ?", (BACKUP,)).fetchone()["recorded"])
     _put(tx, RESTORED, {"taken": taken}, now)
     tx.execute("DELETE FROM settings WHERE name IN (?, ?)", (BACKUP, BACKED_UP))
@@ -193,21 +202,31 @@ def _prepare(tx: Transaction, state: Path, now: float) -> Restored:
         "UPDATE effects SET state = 'ready', attempts = max(attempts, 1), not_before = 0 "
         "WHERE state IN ('ready', 'running')"
     ).rowcount
-    gone = [
-        (row["subject"], row["name"])
-        for row in tx.execute("SELECT subject, name, path FROM products WHERE path IS NOT NULL").fetchall()
-        if not Path(row["path"]).exists()
-    ]
-    tx.executemany("UPDATE products SET path = NULL WHERE subject = ? AND name = ?", gone)
+    _compute_again(tx, now)
+    products = tx.execute("SELECT path FROM products WHERE path IS NOT NULL").fetchall()
+    gone = [row["path"] for row in products if not Path(row["path"]).exists()]
     for row in tx.execute(query("perhaps_announced"), {"since": taken - ANNOUNCED}).fetchall():
         effects.ask_again(tx, RecallNotices(row["key"]), now)
     return Restored(str(state), taken, opened, len(gone))
 
 
+def _compute_again(tx: Transaction, now: float) -> None:
+    """Try the jobs again whose products were still to be uploaded, and are gone."""
+    for row in tx.execute(query("uploads_to_come")).fetchall():
+        if not Path(row["path"]).exists():
+            job = jobs.get(tx, row["job"])
+            assert job is not None
+            tx.execute("DELETE FROM effects WHERE id = ?", (row["id"],))  # it is asked for again when the job has ended
+            jobs.try_again(tx, job, now)
+
+
 def _require_at_rest(source: Path) -> None:
-    with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as copy:
-        copy.row_factory = sqlite3.Row
-        holder = copy.execute("SELECT * FROM leases WHERE name = 'dispatcher' AND NOT released").fetchone()
+    try:
+        with closing(_read_only(source)) as copy:
+            copy.row_factory = sqlite3.Row
+            holder = copy.execute("SELECT * FROM leases WHERE name = 'dispatcher' AND NOT released").fetchone()
+    except sqlite3.Error:
+        return  # a ledger that cannot be read is why it is restored
     if holder is None or holder["host"] != socket.gethostname():
         return
     if pid_alive(holder["pid"], holder["pid_started"]):
@@ -215,6 +234,10 @@ def _require_at_rest(source: Path) -> None:
             f"Cannot restore {source}: the dispatcher whose ledger it is runs with pid {holder['pid']}, and two would "
             "do everything twice. Stop it first."
         )
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def _put(tx: Transaction, name: str, value: dict[str, Any], now: float) -> None:

@@ -32,7 +32,7 @@ def ask_for(tx: Transaction, effect: Effect, now: float, message_id: int | None 
     In a ledger that was restored it counts as one that may have been attempted before.
     """
     row = encode(effect)
-    attempts = int(taken_before(tx, now) is not None)
+    attempts = int(effect.ask_first and taken_before(tx, now) is not None)
     cursor = tx.execute(
         "INSERT OR IGNORE INTO effects (key, kind, subject, args, after, priority, state, message_id, attempts, "
         "created) VALUES (?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)",

@@ -158,7 +158,7 @@ def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
         text = f"the newest backup is {age / 3600:.0f} h old: gwbatch backup FILE"
         yield Finding(Level.WARNING, "backup", text)
     if report["time"] - rows.get("restored", 0.0) < ASK_FIRST:
-        text = "the ledger was restored from a backup: for a day, others are asked before anything is done"
+        text = "the ledger was restored from a backup: for a week, others are asked before anything is done"
         yield Finding(Level.OK, "restored", text)
 
 

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from gwbatch.ledger.database import Ledger, query
@@ -64,7 +65,7 @@ def courses(ledger: Ledger, names: Sequence[str] = (), category: str = "", limit
     category : str
         ``production``, ``mdc`` or ``test``; all if empty.
     """
-    values = {"category": category, "names": json.dumps(list(names)), "limit": limit}
+    values = {"category": category, "names": json.dumps(list(names)), "limit": -1 if names else limit}
     return [_course(row) for row in ledger.read(query("milestones"), values)]
 
 
@@ -87,5 +88,5 @@ def statistics(found: Sequence[Course]) -> dict[str, dict[str, float]]:
 
 def _summary(values: list[float]) -> dict[str, float]:
     last = len(values) - 1
-    quantiles = {name: values[min(last, int(q * len(values)))] for name, q in QUANTILES.items()}
+    quantiles = {name: values[min(last, ceil(q * len(values)) - 1)] for name, q in QUANTILES.items()}
     return {"count": len(values), **quantiles, "max": values[-1]}

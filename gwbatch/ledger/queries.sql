@@ -259,17 +259,31 @@ SELECT s.key, s.graceid, s.preferred, s.category, s.t_0, s.created AS known,
     (SELECT e.finished FROM effects AS e WHERE e.key = s.key || '/create' AND e.state = 'done') AS created,
     j.submitted, j.started, j.finished,
     (SELECT min(e.finished) FROM effects AS e WHERE e.key >= s.key || '/' AND e.key < s.key || '0'
-        AND e.kind IN ('gracedb.upload', 'gracedb.copy') AND e.key LIKE '%.multiorder.fits%') AS shown,
+        AND e.state = 'done' AND e.kind IN ('gracedb.upload', 'gracedb.copy')
+        AND e.key LIKE '%.multiorder.fits%') AS shown,
     n.frozen, n.delivered, n.stored
 FROM superevents AS s
 LEFT JOIN decisions AS d ON d.id = (
     SELECT min(id) FROM decisions WHERE superevent = s.key AND action = 'create')
 LEFT JOIN messages AS m ON m.id = d.message_id AND m.source NOT IN ('timer', 'job', 'lane')
 LEFT JOIN jobs AS j ON j.key = (
-    SELECT key FROM jobs WHERE subject = s.preferred AND kind = 'localize' AND state = 'DONE' ORDER BY created LIMIT 1)
+    SELECT key FROM jobs WHERE subject = s.preferred AND kind = 'localize' AND +state = 'DONE' ORDER BY created LIMIT 1)
 LEFT JOIN public_notices AS n ON n.id = (
     SELECT min(id) FROM public_notices WHERE superevent = s.key AND frozen IS NOT NULL)
 WHERE (:category = '' OR s.category = :category)
   AND (:names = '[]' OR s.key IN (SELECT value FROM json_each(:names))
        OR s.graceid IN (SELECT value FROM json_each(:names)))
 ORDER BY s.id DESC LIMIT :limit;
+
+-- name: uploads_to_come
+-- Uploads of what jobs have made that are still to be done.
+SELECT e.id, json_extract(e.args, '$.path') AS path, j.key AS job
+FROM effects AS e JOIN jobs AS j ON j.subject = json_extract(e.args, '$.target') AND j.state = 'DONE'
+    AND json_extract(e.args, '$.path') LIKE j.directory || '/%'
+WHERE e.state IN ('ready', 'running') AND e.kind = 'gracedb.upload';
+
+-- name: product_of_file
+-- The product that a file in a job's directory is, or was before its job was tried again.
+SELECT subject, name, path, facts FROM products
+WHERE path = :path OR (name = :name AND subject = (
+    SELECT subject FROM jobs WHERE :path LIKE '%/' || key || '/%/' || :name ORDER BY length(key) DESC LIMIT 1));

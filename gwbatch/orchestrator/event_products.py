@@ -17,7 +17,7 @@ from gwbatch.annotation import (
     uploaded_input,
     uploaded_product,
 )
-from gwbatch.annotation.graph import COINC, TEMPLATE
+from gwbatch.annotation.graph import COINC, SAMPLES, TEMPLATE
 from gwbatch.annotation.template import search_numbers, template_numbers
 from gwbatch.effects import Effect
 from gwbatch.handlers.context import Context
@@ -122,7 +122,10 @@ def uploaded(owner: str, name: str, entry: Mapping[str, Any]) -> mirror.Product:
     """Return a file that somebody else uploaded, as it is stored, from the log message that brought it."""
     filename, number = str(entry["filename"]), entry.get("file_version")
     file = {"file": f"{filename},{number}"} if isinstance(number, int) else {}
-    return mirror.Product(owner, name, str(number or 0), None, {"filename": filename, **file})
+    version = str(number or 0)
+    if name == SAMPLES:  # several analyses number their files each for itself
+        version = f"{filename.removesuffix(SAMPLES)}{version}"
+    return mirror.Product(owner, name, version, None, {"filename": filename, **file})
 
 
 def _given(event: Event, data: Mapping[str, Any], context: Context) -> dict[str, Mapping[str, Any]]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gwbatch.annotation import COPIES
-from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, MAP, P_ASTRO, SAMPLES, UPLOADED, UPLOADED_MAP
+from gwbatch.annotation import COPIES, product_named, uploaded_input
+from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, MAP, P_ASTRO, SAMPLES, SAMPLES_MAP, UPLOADED, UPLOADED_MAP
 from gwbatch.errors import BadInput
 from gwbatch.handlers.context import Context
 from gwbatch.ledger import messages
@@ -64,11 +64,8 @@ def _note_upload(superevent: Superevent, alert: Mapping[str, Any], context: Cont
     filename, comment = str(entry.get("filename") or ""), str(entry.get("comment") or "")
     tags = entry.get("tag_names")
     tags = set(map(str, tags)) if isinstance(tags, list) else set()
-    if filename.endswith(f".{SAMPLES}"):
-        samples = event_products.uploaded(superevent.key, SAMPLES, entry)
-        # Analyses number their files each for itself.
-        version = f"{filename.removesuffix(SAMPLES)}{samples.version}"
-        context.mirror.put_product(replace(samples, version=version), context.now)
+    if uploaded_input(filename) == SAMPLES:
+        context.mirror.put_product(event_products.uploaded(superevent.key, SAMPLES, entry), context.now)
         return
     if filename.endswith(".multiorder.fits") and filename not in (MAP, COMBINED_MAP):
         name, public = UPLOADED_MAP, {"sky_loc", "public"} <= tags
@@ -78,7 +75,8 @@ def _note_upload(superevent: Superevent, alert: Mapping[str, Any], context: Cont
         name, public = UPLOADED[EM_BRIGHT], True
     else:
         return
-    if any(comment.startswith(copied.comment.partition("{")[0]) for copied in COPIES):
+    ours = (*(copied.comment.partition("{")[0] for copied in COPIES), product_named(SAMPLES_MAP).comment)
+    if comment.startswith(ours):
         return
     version = f"{filename},{entry.get('file_version') or 0}"
     product = Product(superevent.key, name, version, None, {"filename": version, "public": public})

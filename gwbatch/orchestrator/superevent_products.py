@@ -8,7 +8,7 @@ from typing import Any
 
 from gwbatch import effects
 from gwbatch.annotation import COPIES, Copied, Scope, job_priority, made_for, makeable, named_after
-from gwbatch.annotation.graph import MAP, SAMPLES
+from gwbatch.annotation.graph import MAP, SAMPLES, SAMPLES_MAP, UPLOADED_MAP
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
 from gwbatch.handlers.context import Context
@@ -118,12 +118,19 @@ def _picture(shown: mirror.Product, place: dict[str, Any], event: str, context: 
         if preferred is not None and not made_for(product, preferred, context.policy.annotation):
             continue
         named = product.filename.format(prefix=theirs.removesuffix(f".{shown.name}"))
+        if product.name == SAMPLES_MAP and _has_map(shown.subject, named, context):
+            continue  # who made the samples made a map of them
         filename = named or named_after(product.name, shown.name, theirs)
         priority = job_priority(product, significant)
         yield from jobs.plan(
             product, shown.subject, shown.version, {shown.name: place}, priority, context, filename,
             graceid=shown.subject,
         )  # fmt: skip
+
+
+def _has_map(superevent: str, filename: str, context: Context) -> bool:
+    uploaded = context.mirror.product(superevent, UPLOADED_MAP)
+    return uploaded is not None and str(uploaded.facts["filename"]).partition(",")[0] == filename
 
 
 def next_version(content: str, known: mirror.Product | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -26,6 +27,7 @@ from gwbatch.ledger.report import report
 from tests.integration.alert_rig import AlertRig
 from tests.integration.rig import Rig
 from tests.integration.test_alert_trouble import INITIAL, PRELIMINARY
+from tests.integration.test_way_of_a_notice import burst
 
 
 def copied(rig: Rig, copy: Path) -> Path:
@@ -39,9 +41,19 @@ def copied(rig: Rig, copy: Path) -> Path:
     return copy
 
 
-def again_from(rig: AlertRig, copy: Path) -> AlertRig:
-    """A dispatcher begins with a copy of its ledger; the state directory it had is gone."""
+def lose(rig: Rig, *, files: bool = True) -> None:
+    """The state directory is gone, or only its ledger."""
     rig.ledger.close()
+    if files:
+        shutil.rmtree(rig.folder)
+    else:
+        for part in rig.folder.glob("ledger.sqlite*"):
+            part.unlink()
+
+
+def again_from(rig: AlertRig, copy: Path, *, files: bool = True) -> AlertRig:
+    """A dispatcher begins with a copy of its ledger; the state directory it had is gone, or only the ledger."""
+    lose(rig, files=files)
     folder = rig.folder.with_name("restored")
     restore(copy, folder, rig.clock.now())
     again = AlertRig(folder, rig.server, rig.brokers)
@@ -51,35 +63,56 @@ def again_from(rig: AlertRig, copy: Path) -> AlertRig:
     return again
 
 
-@pytest.mark.parametrize(
-    "steps", [0, 9, 40, *(pytest.param(steps, marks=pytest.mark.soak) for steps in (2, 5, 14, 20))]
-)
+MOMENTS = [0, 9, 40, *(pytest.param(steps, marks=pytest.mark.soak) for steps in (2, 5, 14, 20))]
+
+
+@pytest.mark.parametrize("steps", MOMENTS)
 def test_whenever_the_copy_was_taken_nothing_is_lost_and_nothing_done_twice(
     alerting: AlertRig, tmp_path: Path, steps: int
 ) -> None:
-    rig = alerting
-    rig.upload()
-    for _ in range(steps):
-        rig.step()
-        rig.clock.advance(0.5)
-    copied(rig, tmp_path / "copy.sqlite")
-    rig.settle(300)
-    rig.server.client.create_signoff(rig.sid, "ADV", "OK", "")
-    rig.settle(5)
-    sent, files = [PRELIMINARY, PRELIMINARY, INITIAL], rig.files(rig.sid)
-    assert rig.kinds() == sent
-    logs = Counter(rig.logs(rig.sid))
-    again = again_from(rig, tmp_path / "copy.sqlite")
-    again.settle(400)
-    assert again.kinds() == again.kinds("scimma") == sent
+    files, logs, again = through_a_loss(alerting, tmp_path, steps, files=False)
     assert again.files(again.sid) == files
     more = Counter(again.logs(again.sid))
     assert logs <= more
     assert all(text.startswith("No initial notice is sent: GraceDB has it already") for text in more - logs)
+
+
+@pytest.mark.parametrize(
+    "steps", [9, *(pytest.param(steps, marks=pytest.mark.soak) for steps in (0, 2, 5, 14, 20, 40))]
+)
+def test_what_is_gone_with_its_disk_is_computed_again(alerting: AlertRig, tmp_path: Path, steps: int) -> None:
+    """Here every attempt makes another content, so that there may be another version; of no notice, though."""
+    files, _, again = through_a_loss(alerting, tmp_path, steps, files=True)
+    assert {name.partition(",")[0] for name in again.files(again.sid)} == {name.partition(",")[0] for name in files}
+    for form in (".json", ".avro"):
+        notices = [name for name in files if name.startswith(again.sid) and form in name]
+        assert [name for name in again.files(again.sid) if name.startswith(again.sid) and form in name] == notices
+
+
+def through_a_loss(rig: AlertRig, folder: Path, steps: int, *, files: bool) -> tuple[list[str], Counter[str], AlertRig]:
+    """Lose the ledger in the end, with or without all files, that was copied after so many steps.
+
+    Returns what the superevent had before, its files and log, and the new dispatcher after it has caught up.
+    """
+    rig.upload()
+    for _ in range(steps):
+        rig.step()
+        rig.clock.advance(0.5)
+    copied(rig, folder / "copy.sqlite")
+    rig.settle(300)
+    rig.server.client.create_signoff(rig.sid, "ADV", "OK", "")
+    rig.settle(5)
+    sent, had = [PRELIMINARY, PRELIMINARY, INITIAL], rig.files(rig.sid)
+    assert rig.kinds() == sent
+    logs = Counter(rig.logs(rig.sid))
+    again = again_from(rig, folder / "copy.sqlite", files=files)
+    again.settle(400)
+    assert again.kinds() == again.kinds("scimma") == sent
     assert len(again.server.client.notices(again.sid).json()["notices"]) == 3
     assert len(list(again.server.client.superevents("category: Production"))) == 1
     assert not again.dead()
     again.ledger.close()
+    return had, logs, again
 
 
 def test_a_notice_that_only_the_brokers_have_is_found_there(
@@ -116,17 +149,44 @@ def test_a_notice_that_only_the_brokers_have_is_found_there(
 
 
 def test_products_whose_files_are_gone_are_taken_from_gracedb(rig: Rig, tmp_path: Path) -> None:
-    graceid = rig.upload()
+    rig.upload()
     rig.settle()
     copied(rig, tmp_path / "copy.sqlite")
-    for path in rig.ledger.read("SELECT path FROM products WHERE path IS NOT NULL"):
-        Path(path["path"]).unlink(missing_ok=True)
+    lose(rig)
     found = restore(tmp_path / "copy.sqlite", tmp_path / "new", rig.clock.now())
     assert found.files_gone > 5
-    ledger = Ledger(tmp_path / "new" / "ledger.sqlite")
-    assert ledger.read("SELECT 1 FROM products WHERE path IS NOT NULL") == []
-    assert ledger.read("SELECT 1 FROM events WHERE graceid = ?", (graceid,))
-    ledger.close()
+    again = Rig(tmp_path / "new", rig.server)
+    sid = again.superevents()[0]["superevent_id"]
+    again.notice(burst())  # the combined map is made from that of the superevent, whose file is gone
+    again.settle(30)
+    assert {"combined-ext.multiorder.fits,0", "combined-ext.png,0"} <= set(again.files(sid))
+    assert not again.dead()
+    again.ledger.close()
+
+
+def test_what_was_made_and_not_uploaded_is_made_again(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graceid = rig.upload()
+
+    def away(*args: Any, **kwargs: Any) -> Any:
+        raise TransientError("GraceDB is away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(rig.runtime.gracedb().client, "write_log", away)
+        rig.settle(10)
+    assert "bayestar.multiorder.fits,0" not in rig.files(graceid)
+    copied(rig, tmp_path / "copy.sqlite")
+    lose(rig)
+    restore(tmp_path / "copy.sqlite", tmp_path / "new", rig.clock.now())
+    again = Rig(tmp_path / "new", rig.server)
+    again.settle(30)
+    assert "bayestar.multiorder.fits,0" in again.files(graceid)
+    assert "SKYMAP_READY" in again.server.client.event(graceid).json()["labels"]
+    sid = again.superevents()[0]["superevent_id"]
+    assert {"bayestar.multiorder.fits,0", "bayestar.png,0"} <= set(again.files(sid))
+    assert not again.dead()
+    again.ledger.close()
 
 
 # ---- the copy -------------------------------------------------------------------------------------------------
@@ -168,6 +228,7 @@ def test_what_tells_our_jobs_from_others_is_in_the_copy(rig: Rig, tmp_path: Path
     (state / "slurm").mkdir()
     ours = identity(state / "slurm")
     copied(rig, tmp_path / "copy.sqlite")
+    lose(rig)
     restore(tmp_path / "copy.sqlite", tmp_path / "new", 2.0)
     assert identity(tmp_path / "new" / "slurm") == ours
 
@@ -215,24 +276,74 @@ def test_a_ledger_whose_dispatcher_runs_is_not_restored_beside_it(rig: Rig, tmp_
         restore(tmp_path / "copy.sqlite", tmp_path / "new", 2.0)
 
 
+def test_nor_one_whose_dispatcher_was_started_after_the_copy(rig: Rig, tmp_path: Path) -> None:
+    copied(rig, tmp_path / "copy.sqlite")
+    with pytest.raises(ConfigError, match=f"runs with pid {os.getpid()}"):
+        restore(tmp_path / "copy.sqlite", tmp_path / "new", 2.0)
+
+
+def test_what_a_ledger_left_behind_is_not_mixed_with_the_copy(rig: Rig, tmp_path: Path) -> None:
+    copied(rig, tmp_path / "copy.sqlite")
+    lose(rig)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "ledger.sqlite-wal").write_bytes(b"a log of the damaged ledger")
+    with pytest.raises(ConfigError, match="it has a ledger already"):
+        restore(tmp_path / "copy.sqlite", tmp_path / "new", 2.0)
+
+
 def test_a_restore_that_was_killed_is_done_again(rig: Rig, tmp_path: Path) -> None:
     copied(rig, tmp_path / "copy.sqlite")
+    lose(rig)
     (tmp_path / "new").mkdir()
-    (tmp_path / "new" / ".restoring.sqlite").write_bytes(b"half")
+    (tmp_path / "new" / ".restoring-1.sqlite").write_bytes(b"half")
     restore(tmp_path / "copy.sqlite", tmp_path / "new", 2.0)
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["ledger.lock", "ledger.sqlite"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        ".restoring-1.sqlite",
+        "ledger.lock",
+        "ledger.sqlite",
+    ]
 
 
-def test_after_a_day_effects_are_done_without_asking(rig: Rig, tmp_path: Path) -> None:
+def test_a_dispatcher_that_starts_meanwhile_keeps_its_ledger(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gwbatch.ledger import backup
+
+    copied(rig, tmp_path / "copy.sqlite")
+    lose(rig)
+    real, target = backup._prepare, tmp_path / "new" / "ledger.sqlite"
+
+    def slowly(*arguments: Any) -> Any:
+        Ledger(target, create=True).close()
+        return real(*arguments)
+
+    monkeypatch.setattr(backup, "_prepare", slowly)
+    with pytest.raises(ConfigError, match="a dispatcher was started there meanwhile"):
+        restore(tmp_path / "copy.sqlite", tmp_path / "new", 2.0)
+    ledger = Ledger(target)
+    assert ledger.read("SELECT 1 FROM settings WHERE name = 'restored'") == []
+    ledger.close()
+
+
+def test_a_path_may_hold_any_character(rig: Rig, tmp_path: Path) -> None:
+    folder = tmp_path / "50% of a #?& ü"
+    folder.mkdir()
+    copied(rig, folder / "copy.sqlite")
+    lose(rig)
+    assert restore(folder / "copy.sqlite", folder / "new", 2.0).asked_first == 0
+
+
+def test_after_a_week_effects_are_done_without_asking(rig: Rig, tmp_path: Path) -> None:
     from gwbatch.effects.kinds import Label
     from gwbatch.ledger import effects
 
     copied(rig, tmp_path / "copy.sqlite")
+    lose(rig)
     restore(tmp_path / "copy.sqlite", tmp_path / "new", 1000.0)
     ledger = Ledger(tmp_path / "new" / "ledger.sqlite")
     with ledger.transaction() as tx:
-        effects.ask_for(tx, Label("G1", "EM_READY"), 1000.0 + 86000)
-        effects.ask_for(tx, Label("G2", "EM_READY"), 1000.0 + 87000)
+        effects.ask_for(tx, Label("G1", "EM_READY"), 1000.0 + 604000)
+        effects.ask_for(tx, Label("G2", "EM_READY"), 1000.0 + 605000)
     attempts = {row["subject"]: row["attempts"] for row in ledger.read("SELECT subject, attempts FROM effects")}
     assert attempts == {"G1": 1, "G2": 0}
     ledger.close()
@@ -272,6 +383,7 @@ def test_an_old_backup_is_a_finding_where_backups_are_made(rig: Rig, tmp_path: P
     assert "backup" not in found(25)
     assert found(27)["backup"] == Level.WARNING.name
     copied(rig, tmp_path / "copy.sqlite")
+    lose(rig)
     restore(tmp_path / "copy.sqlite", tmp_path / "new", rig.clock.now())
     ledger = Ledger(tmp_path / "new" / "ledger.sqlite")
     findings = {one["key"]: one["level"] for one in report(ledger, rig.clock.now())["findings"]}

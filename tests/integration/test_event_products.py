@@ -249,8 +249,8 @@ def test_an_event_of_aframe_completes_through_its_posterior_samples(rig: Rig) ->
     rig.settle()
     bring(rig, graceid, f"amplfi.{SAMPLES}", b"samples")
     rig.settle()
-    assert inputs(rig, f"{graceid}/em-bright") == {SAMPLES: {"gracedb": [graceid, f"amplfi.{SAMPLES},0"]}}
-    assert inputs(rig, f"{graceid}/mchirp-source") == {SAMPLES: {"gracedb": [graceid, f"amplfi.{SAMPLES},0"]}}
+    assert inputs(rig, f"{graceid}/em-bright/amplfi.0") == {SAMPLES: {"gracedb": [graceid, f"amplfi.{SAMPLES},0"]}}
+    assert inputs(rig, f"{graceid}/mchirp-source/amplfi.0") == {SAMPLES: {"gracedb": [graceid, f"amplfi.{SAMPLES},0"]}}
     assert labels(rig, graceid) == {"SKYMAP_READY", "EMBRIGHT_READY", "PASTRO_READY"}
     (superevent,) = rig.superevents()
     assert {"em_bright.json,0", "mchirp_source.json,0", "amplfi.png,0"} <= {*rig.files(superevent["superevent_id"])}
