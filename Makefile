@@ -16,7 +16,7 @@ demo: $(READY)
 	$(BIN)/gwbatch demo
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup tests
+	$(BIN)/pytest -n 2 tests
 
 lint: $(READY)
 	$(BIN)/ruff check .

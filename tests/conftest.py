@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy, load_policy
@@ -13,6 +14,25 @@ from gwbatch.jobs.science import without_mpi
 from gwbatch.ledger import Ledger
 
 without_mpi()  # BAYESTAR in a test is not to start it
+
+TOGETHER = (  # on one worker, for what their tests share takes minutes to make
+    "tests/integration/test_campaign_science.py",
+    "tests/integration/test_em_bright_classifier.py",
+)
+
+
+class Scheduling(LoadScopeScheduling):
+    """Every test goes to the next free worker, those of some files together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in TOGETHER else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    # The marks of pytest-xdist do not reach its scheduler any more with pytest 9.2.
+    return Scheduling(config, log)
+
 
 BROWSER = "no chromium on this machine (Debian: apt-get install chromium)"
 

@@ -37,10 +37,11 @@ DISPATCHER_POINTS = [
     "watcher.done:2",
     "watcher.done_committed:1",
 ]
-LISTENER_POINTS = [
-    *(f"listener.received:{n}" for n in (1, 2, 4)),
-    *(f"listener.before_commit:{n}" for n in (1, 3, 5, 8)),
-    *(f"listener.after_commit:{n}" for n in (1, 2, 6)),
+LISTENER_POINTS = ["listener.received:2", *(f"listener.before_commit:{n}" for n in (1, 5)), "listener.after_commit:6"]
+MORE_LISTENER_POINTS = [
+    *(f"listener.received:{n}" for n in (1, 4)),
+    *(f"listener.before_commit:{n}" for n in (3, 8)),
+    *(f"listener.after_commit:{n}" for n in (1, 2)),
 ]
 JOB_POINTS = [
     *(f"job.localize.{place}" for place in ("started", "before_result", "after_result")),
@@ -74,7 +75,9 @@ def test_the_machine_is_lost_and_its_ledger_restored(
     compare(play(tmp_path / "run", {}, lost_after=effects), uninterrupted)
 
 
-@pytest.mark.parametrize("point", LISTENER_POINTS)
+@pytest.mark.parametrize(
+    "point", [*LISTENER_POINTS, *(pytest.param(point, marks=pytest.mark.soak) for point in MORE_LISTENER_POINTS)]
+)
 def test_the_listener_is_killed(tmp_path: Path, uninterrupted: dict[str, Any], point: str) -> None:
     compare(play(tmp_path / "run", {"GWBATCH_KILL_AT": f"{point}@{tmp_path}/killed"}), uninterrupted)
     assert (tmp_path / "killed").exists(), "the marked point was never reached"

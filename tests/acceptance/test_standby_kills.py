@@ -17,8 +17,6 @@ import pytest
 from gwbatch.ledger import Ledger
 from tests.acceptance.plays import compare, play
 
-pytestmark = pytest.mark.xdist_group("standby_kills")
-
 UP = 5.0  # s after which a dispatcher listens, which the play waits for
 PILOTS = ['standby.openmp.kinds=["localize"]', "standby.openmp.orphaned_after=20"]
 POLICY = "[standby.openmp]\npilots = 1\n"

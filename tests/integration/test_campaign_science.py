@@ -21,7 +21,7 @@ from gwbatch.campaigns.packing import open_map
 
 DATA = Path(__file__).parents[1] / "data" / "injections-short.xml.gz"  # SNR series are cut: seconds instead of a minute
 BIN = Path(sys.executable).parent
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("campaign-science")]
+pytestmark = pytest.mark.timeout(600)
 
 
 def gwbatch(*words: object, code: int = 0, **environment: str) -> Any:

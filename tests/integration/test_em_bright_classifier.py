@@ -26,7 +26,7 @@ from gwbatch.jobs.em_bright_program import KNOWN_CASE, MEMORY
 from gwbatch.model import JobState
 from tests.clusters.standby import StandbyBench
 
-pytestmark = [pytest.mark.xdist_group("em_bright"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 STANDINS = Path(__file__).parents[1] / "data" / "em_bright_standins.py"
 HEAVY = {"mass1": 36.0, "mass2": 29.0, "snr": 20.0}
 

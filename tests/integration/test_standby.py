@@ -38,7 +38,6 @@ from tests.clusters.waiting import until
 from tests.skymaps import simulated
 
 MAP = "bayestar.multiorder.fits"
-pytestmark = pytest.mark.xdist_group("standby")
 
 
 @pytest.fixture
