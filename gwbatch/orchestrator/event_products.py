@@ -70,6 +70,12 @@ def plan(event: Event, data: Mapping[str, Any], changed: str, context: Context) 
         )
 
 
+def catch_up(event: Event, data: Mapping[str, Any], context: Context) -> Iterator[Effect]:
+    """Plan what products allow that were there before the ledger knew the event: jobs may be quicker than a lane."""
+    for name in context.mirror.products(event.graceid):
+        yield from plan(event, data, name, context)
+
+
 def _version_of(name: str, stored: Mapping[str, mirror.Product]) -> str:
     """Return the version of a file that something is made from; "0" for what came with the event."""
     return stored[name].version if name in stored else "0"

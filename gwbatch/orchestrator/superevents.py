@@ -18,6 +18,7 @@ from gwbatch.handlers.decorators import igwn_alert, on
 from gwbatch.handlers.messages import EventLabelled, LabelDecided, SupereventChanged
 from gwbatch.keys import is_our_superevent
 from gwbatch.model import Decision
+from gwbatch.orchestrator import event_products
 from gwbatch.orchestrator.snapshots import mirror_superevent
 from gwbatch.orchestrator.superevent_products import annotate_superevent
 from gwbatch.orchestrator.topics import SUPEREVENT_TOPICS, search_topics
@@ -33,7 +34,10 @@ log = logging.getLogger(__name__)
 @igwn_alert.handler(search_topics, queue="superevent", name="gwbatch.superevents.handle_event")
 def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about an event of a search pipeline."""
-    yield from carry_out(decide(alert, context), context)
+    decisions, known = decide(alert, context), context.mirror.event_data(alert["object"]["graceid"])
+    yield from carry_out(decisions, context)
+    if known is not None and alert.get("alert_type") == "new":
+        yield from event_products.catch_up(parse_event(known), known, context)
 
 
 @on(EventLabelled, name="gwbatch.superevents.handle_own_label")

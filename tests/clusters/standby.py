@@ -115,6 +115,13 @@ def child_of(pilot: Beat) -> psutil.Process:
     return found[0]
 
 
+def is_over(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it has ended between the two questions
+        return True
+
+
 class StandbyPlays:
     """What a pilot must show wherever it runs; the fixture ``stage`` is a `StandbyBench`."""
 
@@ -189,7 +196,7 @@ class StandbyPlays:
         assert "silent" in report.reason
         for pid in (child.pid, pilot.pid):
             os.kill(pid, signal.SIGCONT)
-        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 30)  # it was for nothing
+        until(lambda: is_over(child), 30)  # it was for nothing
         assert not (request.directory / "result.json").exists()
         assert stage.report(request).state is JobState.FAILED
         after = stage.submit()
@@ -203,7 +210,7 @@ class StandbyPlays:
         os.kill(pilot.pid, signal.SIGKILL)
         report = stage.until(request, JobState.FAILED, seconds=90)
         assert "pilot" in report.reason
-        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 30)
+        until(lambda: is_over(child), 30)
 
     def test_a_dispatcher_that_starts_again_finds_what_it_had(self, stage: StandbyBench) -> None:
         stage.pilot()
@@ -234,7 +241,7 @@ class StandbyPlays:
         request = stage.submit(600)
         child = child_of(pilot)
         stage.scheduler.cancel(request.key)
-        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 30)
+        until(lambda: is_over(child), 30)
         assert stage.report(request).state is JobState.FAILED
         until(lambda: any(beat.room for beat in stage.crew.folder.look()), 30)
         after = stage.submit()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from gwbatch.config.profile import load_site
 from gwbatch.model import JobState
 from tests.clusters.bench import PLUGIN
 from tests.clusters.pool import Pool
-from tests.clusters.standby import SMALL, StandbyBench, StandbyPlays, child_of
+from tests.clusters.standby import SMALL, StandbyBench, StandbyPlays, child_of, is_over
 from tests.clusters.waiting import until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
@@ -49,7 +48,7 @@ class TestOnHTCondor(StandbyPlays):
         for shadow in pool.processes("condor_shadow"):
             pool.kill(shadow)
         assert "pilot" in stage.until(request, JobState.FAILED, seconds=120).reason
-        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 60)
+        until(lambda: is_over(child), 60)
         other = stage.ready(pilot.job, 240, after=pilot.ready)
         assert other.pilot != pilot.pilot
         after = stage.submit()

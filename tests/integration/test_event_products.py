@@ -339,3 +339,18 @@ def test_status_says_how_a_product_was_made(rig: Rig) -> None:
     with console.capture() as shown:
         console.print(render(found))
     assert "em_bright.json (point-estimate)" in " ".join(shown.get().split())
+
+
+def test_a_map_that_is_made_before_the_superevent_lane_has_seen_its_event_is_followed_by_all(rig: Rig) -> None:
+    """A pilot localizes within a second, and a lane may be behind, as after a restart."""
+    graceid = upload(rig)
+    superevents, others = rig.lanes[0], rig.lanes[1:]
+    rig.lanes = others
+    rig.settle(10)
+    assert rig.states("jobs")[f"{graceid}/localize"] == "DONE"
+    assert f"{graceid}/mchirp-source" not in rig.states("jobs")
+    rig.lanes = [superevents, *others]
+    rig.settle(10)
+    assert rig.states("jobs")[f"{graceid}/mchirp-source"] == "DONE"
+    assert "mchirp_source.json,0" in rig.files(graceid)
+    assert (rig.dead(), set(rig.states("jobs").values())) == ([], {"DONE"})
