@@ -296,6 +296,7 @@ class SubmitJob(Effect, frozen=True):
 
     kind = "job.submit"
     max_delay = 10.0  # asking the local submit host costs little, and somebody waits for a sky map
+    stubborn = True  # submitting again is safe: the batch system is asked first
     key_format = "{job}/submit/{attempt}"
     subject_format = "{job}"
     job: str

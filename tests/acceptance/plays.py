@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from gwbatch import children
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import GraceDBSettings
@@ -84,8 +86,14 @@ def back_up(stage: Stage, ledger: Ledger, effects: int) -> None:
 
 def lose_and_restore(stage: Stage) -> Ledger:
     """The machine is gone with all that it held; another one begins from the copy."""
-    stage.dispatcher.kill()
+    dispatcher = psutil.Process(stage.dispatcher.pid)
+    dispatcher.suspend()
+    lost = [dispatcher, *dispatcher.children(recursive=True)]
+    for process in lost:
+        process.kill()
     stage.dispatcher.wait()
+    _, alive = psutil.wait_procs(lost, 10)
+    assert not alive, alive
     shutil.rmtree(stage.state)
     command = children.python("gwbatch", "restore", str(stage.folder / "copy.sqlite"), "--state", str(stage.state))
     subprocess.run(command, check=True, capture_output=True)

@@ -322,6 +322,28 @@ def test_a_lost_reply_to_a_submission_does_not_submit_twice(rig: Rig) -> None:
     assert rig.states("jobs")[f"{graceid}/localize"] == "DONE"
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_error_that_nobody_expected_loses_no_submission_and_doubles_none(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    errors, submit = [AttributeError("module 'sys' has no attribute 'warnoptions'")], rig.scheduler.submit
+
+    def stumble(request: JobRequest) -> str:
+        if errors and moment == "before":
+            raise errors.pop()
+        native_id = submit(request)
+        if errors:
+            raise errors.pop()
+        return native_id
+
+    monkeypatch.setattr(rig.scheduler, "submit", stumble)
+    graceid = rig.upload()
+    rig.settle(60.0)
+    assert not errors
+    assert rig.scheduler.submissions.count(f"{graceid}/localize/1") == 1
+    assert rig.states("jobs")[f"{graceid}/localize"] == "DONE"
+
+
 def test_a_forgotten_job_is_lost_and_submitted_again_once(rig: Rig) -> None:
     rig.scheduler.script = lambda request: (
         Step(0, JobState.QUEUED),
