@@ -17,6 +17,7 @@ from gwbatch.jobs import volume
 from gwbatch.jobs.charts import plain
 from gwbatch.jobs.healpix import Floats
 from gwbatch.jobs.skymap import SkyMap, credible_area, rounded
+from gwbatch.jobs.volume_faces import Moments
 
 _PLACES = ((0, 0), (1, 1), (1, 0))  # row and column of each face
 
@@ -69,7 +70,7 @@ class Scene:
     """A map, and how it is looked at."""
 
     skymap: SkyMap
-    cells: volume.Moments
+    cells: Moments
     rotation: Floats
     reach: float
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gwbatch.jobs.healpix import children, pixel_area, pixel_centres, split_uniq
+from gwbatch.jobs.healpix import children, pixel_area, pixel_centres, pixels_at, split_uniq
 
 
 @pytest.mark.parametrize("order", [0, 1, 2, 5])
@@ -23,6 +23,33 @@ def test_centres_at_any_order(order: int, share: float) -> None:
     ipix = int(share * 12 * 4**order)
     ours = pixel_centres(np.array([order]), np.array([ipix]))[:, 0]
     np.testing.assert_allclose(ours, healpy.pix2vec(2**order, ipix, nest=True), atol=2e-15)
+
+
+@given(st.integers(0, 13), st.floats(-1, 1), st.floats(-np.pi, np.pi))
+def test_a_direction_lies_in_the_pixel_of_healpy(order: int, z: float, longitude: float) -> None:
+    sine = np.sqrt(1 - z**2)
+    direction = np.array([[sine * np.cos(longitude)], [sine * np.sin(longitude)], [z]])
+    (found,) = pixels_at(order, *direction)
+    # On an edge either pixel will do: the one that the direction lies in, or any that it touches.
+    touched = {int(healpy.ang2pix(2**order, *place, nest=True)) for place in _around(z, longitude)}
+    assert found in touched
+
+
+def _around(z: float, longitude: float) -> list[tuple[float, float]]:
+    """Colatitude and longitude of a place, and of some 1e-8 rad away from it."""
+    theta, sine = np.arccos(z), max(np.sqrt(1 - z**2), 1e-8)
+    return [
+        (float(np.clip(theta + down, 0, np.pi)), longitude + east / sine)
+        for down in (-1e-8, 0, 1e-8)
+        for east in (-1e-8, 0, 1e-8)
+    ]
+
+
+def test_single_precision_suffices_for_the_cells_of_a_picture() -> None:
+    places = np.random.default_rng(5).normal(size=(3, 100_000))
+    places /= np.linalg.norm(places, axis=0)
+    ours = pixels_at(8, *places.astype(np.float32))
+    assert np.mean(ours != healpy.vec2pix(2**8, *places, nest=True)) < 2e-4
 
 
 @given(st.integers(0, 29), st.floats(0, 1, exclude_max=True))
