@@ -30,12 +30,16 @@ WATERFALL = (
 BLUE, GREY = "#0072B2", "#999999"  # of Okabe and Ito's palette, which the colour-blind can tell apart
 
 
-def new_figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float, dpi: int = DPI, layout: str | None = "constrained") -> Any:
     """Return an empty figure; sizes in inches."""
+    import matplotlib.artist
+
+    # Every class of artists writes a table of its properties into its documentation: a fifth of Matplotlib's import.
+    matplotlib.artist.kwdoc = lambda _: ""  # type: ignore[assignment]
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)  # type: ignore[arg-type]
     FigureCanvasAgg(figure)
     return figure
 

@@ -21,7 +21,7 @@ from gwbatch.failpoints import hit
 from gwbatch.jobs import result
 from gwbatch.jobs.catalogue import Work, computation
 from gwbatch.jobs.directory import REQUEST
-from gwbatch.jobs.science import without_mpi
+from gwbatch.jobs.science import one_blas_thread, without_mpi
 from gwbatch.plugins import import_plugins
 
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
@@ -69,6 +69,7 @@ def run(
     directory: Path,
 ) -> int:
     """Compute `output` and write ``result.json`` into `directory`."""
+    one_blas_thread()
     started = time.time()
     (directory / "started.json").write_text(
         json.dumps({"key": key, "started": started, "host": socket.gethostname(), "cores": _cores()})

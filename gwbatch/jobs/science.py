@@ -15,6 +15,11 @@ def without_mpi() -> None:
     sys.modules.setdefault("mpi4py", None)  # type: ignore[arg-type]
 
 
+def one_blas_thread() -> None:
+    """Have NumPy, which is imported later, start no threads for matrices: ours are 3 x 3."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def offline_astropy() -> None:
     """Execute nodes have no internet: astropy shall not try, nor complain."""
     os.environ.setdefault("MPLBACKEND", "Agg")

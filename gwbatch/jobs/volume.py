@@ -166,16 +166,16 @@ def credible_volume(skymap: SkyMap, cells: Moments, level: float = 0.9, nodes: i
     depth = (cells.mean + REACH * cells.std - near) / nodes
     log_density = np.log(skymap.density) + np.log(skymap.norm) - np.log(skymap.sigma * np.sqrt(2 * np.pi))
     # A histogram of the density instead of sorting all places: a thousandth of a decade a bin.
-    bins = np.linspace(-40, 0, 40_001)
-    probability, volume = np.zeros(len(bins)), np.zeros(len(bins))
+    bins, width = 40_001, 1e-3
+    probability, volume = np.zeros(bins), np.zeros(bins)
     highest: float = np.max(log_density - (np.clip(skymap.mu, near, None) - skymap.mu) ** 2 / (2 * skymap.sigma**2))
     for number in range(nodes):
         radius = near + (number + 0.5) * depth
         log_rho = log_density - (radius - skymap.mu) ** 2 / (2 * skymap.sigma**2)
         size = skymap.area * radius**2 * depth
-        place = np.clip(np.searchsorted(bins, log_rho - highest), 0, len(bins) - 1)
-        probability += np.bincount(place, np.exp(log_rho) * size, len(bins))
-        volume += np.bincount(place, size, len(bins))
+        place = np.clip(bins - 1 + np.ceil((log_rho - highest) / width), 0, bins - 1).astype(np.intp)
+        probability += np.bincount(place, np.exp(log_rho) * size, bins)
+        volume += np.bincount(place, size, bins)
     inside = np.cumsum(probability[::-1])
     count = np.searchsorted(inside, level * inside[-1]) + 1
     return float(np.sum(volume[::-1][:count]))
