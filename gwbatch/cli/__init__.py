@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": ("demo", "See it all work on this machine in three minutes."),
     "run": ("run", "Run the dispatcher: listeners, lanes, effects, jobs."),
     "status": ("status", "Show what the dispatcher does and what is wrong."),
+    "doctor": ("doctor", "Look at everything once, at length, and say what to do."),
     "latency": ("latency", "Show where the seconds of superevents went."),
     "check": ("check", "Say what is wrong, for Nagios or Icinga."),
     "metrics": ("metrics", "Print metrics for Prometheus, or a Grafana dashboard."),

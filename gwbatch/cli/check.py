@@ -25,7 +25,9 @@ def command(state: Path | None, disk_free: tuple[float, float] | None, as_json: 
     """Say what is wrong, worst first, with the exit codes of Nagios and Icinga.
 
     Looks at the dispatcher, all listeners, lanes, effects, jobs and their scheduler, dead letters, disk space and
-    clock.  Exit code 0 all well, 1 warning, 2 critical, 3 unknown (no ledger, or it cannot be read).
+    clock, and at what the dispatcher found when it last looked at GraceDB, the brokers, its credentials and its ledger
+    ('gwbatch doctor' looks now).  Exit code 0 all well, 1 warning, 2 critical, 3 unknown (no ledger, or it cannot be
+    read).
 
     \b
     Examples:
@@ -33,14 +35,15 @@ def command(state: Path | None, disk_free: tuple[float, float] | None, as_json: 
       gwbatch check --lane-age 30 300 --silence 7200
       gwbatch check --json | jq .findings
     """
-    from gwbatch.ledger.health import GIB, Level, Limits
+    from gwbatch.ledger.finding import Level
+    from gwbatch.ledger.health import GIB, Limits
 
     given = {name: value for name, value in limits.items() if value}
     if disk_free:
         given["disk_free"] = (disk_free[0] * GIB, disk_free[1] * GIB)
     level, found, report = _look(ledger_path(state), replace(Limits(), **given))
     if as_json:
-        lines = [{"level": one.level.name, "key": one.key, "text": one.text} for one in found]
+        lines = [{"level": one.level.name, "key": one.key, "text": one.text, "remedy": one.remedy} for one in found]
         click.echo(json.dumps({"level": level.name, "findings": lines}))
     else:
         first = found[0].text if found else "all well"
@@ -56,7 +59,8 @@ def _look(path: Path, limits: Any) -> tuple[Any, list[Any], dict[str, Any] | Non
 
     from gwbatch.errors import GwbatchError
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.health import Finding, Level, findings
+    from gwbatch.ledger.finding import Finding, Level
+    from gwbatch.ledger.health import findings
     from gwbatch.ledger.report import report
 
     try:

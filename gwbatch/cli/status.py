@@ -86,8 +86,12 @@ def _trouble(found: dict[str, Any]) -> list[RenderableType]:
     """What is wrong, in words, before anything else."""
     from rich.text import Text
 
-    stopped = {one["text"] for one in found["findings"] if one["key"] == "alerts stopped"}
-    return [Text(f"! {line}", style="bold red" if line in stopped else "yellow") for line in found["wrong"]]
+    lines: list[RenderableType] = []
+    for one in found["findings"]:
+        lines.append(Text(f"! {one['text']}", style="bold red" if one["level"] == "CRITICAL" else "yellow"))
+        if one["remedy"]:
+            lines.append(Text(f"  -> {one['remedy']}", style="dim"))
+    return lines
 
 
 def _superevents(found: dict[str, Any]) -> RenderableType:

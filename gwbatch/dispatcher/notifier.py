@@ -9,7 +9,8 @@ from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Email, Webhook
 from gwbatch.errors import LeaseLost, LedgerBusy
 from gwbatch.ledger import Transaction, effects, leases
-from gwbatch.ledger.health import Finding, Level, Limits, findings
+from gwbatch.ledger.finding import Finding, Level
+from gwbatch.ledger.health import Limits, findings
 from gwbatch.ledger.report import report
 from gwbatch.runtime import Runtime
 

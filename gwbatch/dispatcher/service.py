@@ -17,6 +17,7 @@ from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.detchar import frames
 from gwbatch.dispatcher.cleaning import Cleaner
+from gwbatch.dispatcher.examiner import Examiner
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.notifier import Notifier
 from gwbatch.dispatcher.pulse import Pulse
@@ -148,6 +149,7 @@ class Dispatcher:
         threads += [(f"effects-{n}", stepping(worker.step)) for n in range(profile.effect_workers)]
         threads += [("jobs", self._watch), ("warm-up", partial(warm_up, self.runtime))]
         threads.append(("cleaning", lambda: self._cleaner.run(self._stop)))
+        threads.append(("checks", stepping(Examiner(self.runtime).step)))
         if isinstance(self.scheduler, StandbyScheduler):
             threads.append(("standby", stepping(StandbyKeeper(self.runtime, self.scheduler).step)))
         if self.notifier.wanted:
@@ -175,7 +177,7 @@ class Dispatcher:
             self.stop()
             self.supervisor.stop()
             for thread in threads:
-                if thread.name not in ("warm-up", "cleaning"):  # those two may take their time and write nothing
+                if thread.name not in ("warm-up", "cleaning", "checks"):  # those may take their time, and be cut off
                     thread.join(timeout=60.0)
             self.scheduler.close()
             try:

@@ -6,41 +6,15 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
-from gwbatch.ledger import standby
+from gwbatch.ledger import checked, standby
 from gwbatch.ledger.database import Ledger, query
+from gwbatch.ledger.finding import Finding, Level
 from gwbatch.ledger.restored import ASK_FIRST
 
 GIB = 2**30
 LATE = 600.0  # s by which a mock superevent may be late
-
-
-class Level(IntEnum):
-    """The exit codes of Nagios and Icinga."""
-
-    OK = 0
-    WARNING = 1
-    CRITICAL = 2
-    UNKNOWN = 3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes
-    ----------
-    key : str
-        The same while it is the same trouble (``listener gcn``).
-    level : Level
-        OK for what is worth seeing, but is being dealt with.
-    """
-
-    level: Level
-    key: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -72,6 +46,7 @@ def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Fin
         *_completeness(ledger, report, limits),
         *_alerts(ledger, report, limits),
         *_standby(ledger, report, limits),
+        *_beyond(ledger, report),
     ]
     return sorted(found, key=lambda finding: -finding.level)
 
@@ -79,37 +54,46 @@ def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Fin
 def _dispatcher(report: dict[str, Any]) -> Iterator[Finding]:
     who = report["dispatcher"]
     if not who["running"]:
-        yield Finding(Level.CRITICAL, "dispatcher", "no dispatcher is running")
+        remedy = "start it: gwbatch run, or gwbatch deploy submit; logs/dispatcher.log says why it ended"
+        yield Finding(Level.CRITICAL, "dispatcher", "no dispatcher is running", remedy)
     elif who["heartbeat_age"] > 60:
         text = f"the dispatcher's heart has not beaten for {who['heartbeat_age']:.0f} s"
-        yield Finding(Level.CRITICAL, "dispatcher", text)
+        remedy = f"look at process {who['pid']} on {who['host']}; kill it, and start it again"
+        yield Finding(Level.CRITICAL, "dispatcher", text, remedy)
 
 
 def _listeners(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     for listener in report["listeners"]:
         name = f"listener {listener['name']}"
         if not listener["connected"]:
-            yield Finding(Level.CRITICAL, name, f"{name} is not connected: {listener['note'] or 'no answer yet'}")
+            text = f"{name} is not connected: {listener['note'] or 'no answer yet'}"
+            remedy = f"it keeps trying; if it lasts, see logs/listener-{listener['name']}.log, and run gwbatch doctor"
+            yield Finding(Level.CRITICAL, name, text, remedy)
         if listener["gap"]:
             text = f"{name} missed {listener['gap']} messages that the broker no longer held"
-            yield Finding(Level.WARNING, f"{name} gap", text)
-        yield from _above(f"{name} lag", listener["lag"], limits.lag, f"{name} is {listener['lag']} messages behind")
+            remedy = "fill the gap from an archive: gwbatch replay FILE"
+            yield Finding(Level.WARNING, f"{name} gap", text, remedy)
+        text = f"{name} is {listener['lag']} messages behind"
+        remedy = "it catches up by itself; if it does not, see gwbatch status for the lane that is behind"
+        yield from _above(f"{name} lag", listener["lag"], limits.lag, text, remedy)
         silence = listener["last_message_age"]
         if limits.silence and (silence is None or silence > limits.silence):
             text = f"{name} has heard nothing for {silence:.0f} s" if silence else f"{name} has never heard anything"
-            yield Finding(Level.WARNING, f"{name} silent", text)
+            yield Finding(Level.WARNING, f"{name} silent", text, "ask those who send; run gwbatch doctor")
 
 
 def _lanes(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     for name, lane in report["lanes"].items():
         age = lane["oldest_age"] or 0.0
         text = f"lane {name} is {age:.0f} s behind ({lane['depth']} messages)"
-        yield from _above(f"lane {name}", age, limits.lane_age, text)
+        remedy = "see the newest lines of logs/dispatcher.log; a message that cannot be handled becomes a dead letter"
+        yield from _above(f"lane {name}", age, limits.lane_age, text, remedy)
     dead = report["dead_letters"]
     if dead["newest"]:
         newest = dead["newest"][0]
         text = f"{dead['count']} dead letters, newest {newest['id']} ({newest['what']}): {newest['reason']}"
-        yield Finding(Level.WARNING, f"dead letters {newest['id']}", text)
+        remedy = f"gwbatch deadletter show {newest['id']}, then gwbatch deadletter retry {newest['id']}"
+        yield Finding(Level.WARNING, f"dead letters {newest['id']}", text, remedy)
 
 
 def _effects(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
@@ -119,7 +103,8 @@ def _effects(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
         yield Finding(Level.OK, f"retried {one['key']}", text)
     age = effects["oldest_age"] or 0.0
     why = next((f": {one['error']}" for one in effects["retrying"]), "")
-    yield from _above("effects", age, limits.effect_age, f"an effect has waited for {age:.0f} s{why}")
+    remedy = "it is tried again by itself; run gwbatch doctor to see who does not answer"
+    yield from _above("effects", age, limits.effect_age, f"an effect has waited for {age:.0f} s{why}", remedy)
 
 
 def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
@@ -127,13 +112,19 @@ def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Fi
     silent = [job for job in stuck if job["state"] == "UNKNOWN"]
     if silent:
         text = f"the scheduler does not answer for {len(silent)} jobs: {silent[0]['reason']}"
-        yield Finding(Level.CRITICAL, "scheduler", text)
+        yield Finding(Level.CRITICAL, "scheduler", text, "see whether the batch system answers on this host")
     for job in stuck:
         if job["state"] == "HELD":
-            yield Finding(Level.WARNING, f"job {job['key']}", f"job {job['key']} is held: {job['reason']}")
+            text = f"job {job['key']} is held: {job['reason']}"
+            remedy = f"mend the reason, then gwbatch jobs release {job['key']}; or gwbatch jobs cancel {job['key']}"
+            yield Finding(Level.WARNING, f"job {job['key']}", text, remedy)
     for job in report["jobs"]["failed"]:
         if job["finished"] is not None and job["finished"] > report["time"] - limits.recent:
-            yield Finding(Level.WARNING, f"failed job {job['key']}", f"job {job['key']} failed: {job['reason']}")
+            text = f"job {job['key']} failed: {job['reason']}"
+            remedy = (
+                f"gwbatch jobs show {job['key']} names its folder with stderr; then gwbatch jobs retry {job['key']}"
+            )
+            yield Finding(Level.WARNING, f"failed job {job['key']}", text, remedy)
 
 
 def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
@@ -142,10 +133,12 @@ def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
         warn, critical = limits.disk_free
         if free < warn:
             level = Level.CRITICAL if free < critical else Level.WARNING
-            yield Finding(level, "disk", f"only {free / GIB:.1f} GiB free at {ledger.path.parent}")
+            text = f"only {free / GIB:.1f} GiB free at {ledger.path.parent}"
+            yield Finding(level, "disk", text, "make room, or lower keep_days in the site profile")
     yield from _copies(ledger, report, limits)
     behind = _clock_behind(ledger)
-    yield from _above("clock", behind, limits.clock_behind, f"the clock is {behind:.1f} s behind the brokers'")
+    text, remedy = f"the clock is {behind:.1f} s behind the brokers'", "have it set: chronyc tracking, timedatectl"
+    yield from _above("clock", behind, limits.clock_behind, text, remedy)
 
 
 def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
@@ -155,8 +148,8 @@ def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
     )}  # fmt: skip
     age = report["time"] - rows.get("backed_up", report["time"])
     if age > limits.backup_age:
-        text = f"the newest backup is {age / 3600:.0f} h old: gwbatch backup FILE"
-        yield Finding(Level.WARNING, "backup", text)
+        text = f"the newest backup is {age / 3600:.0f} h old"
+        yield Finding(Level.WARNING, "backup", text, "gwbatch backup FILE; look at the crontab that made them")
     if report["time"] - rows.get("restored", 0.0) < ASK_FIRST:
         text = "the ledger was restored from a backup: for a week, others are asked before anything is done"
         yield Finding(Level.OK, "restored", text)
@@ -176,7 +169,8 @@ def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Ite
         since = report["time"] - limits.recent
         brought = "SELECT 1 FROM products WHERE name = ? AND path IS NULL AND created > ? LIMIT 1"
         if not ledger.read(brought, (name, since)):
-            yield Finding(Level.CRITICAL, f"not made {name}", text)
+            remedy = "name it in annotation.made_for of the policy; see docs/products.md"
+            yield Finding(Level.CRITICAL, f"not made {name}", text, remedy)
 
 
 def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
@@ -187,8 +181,8 @@ def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
     if alerts["stopped"] is not None:
         off = alerts["stopped"]
         why = f": {off['why']}" if off["why"] else ""
-        text = f"alerts are stopped (by {off['by']}{why}); go on with: gwbatch alerts enable"
-        yield Finding(Level.CRITICAL, "alerts stopped", text)
+        text = f"alerts are stopped (by {off['by']}{why})"
+        yield Finding(Level.CRITICAL, "alerts stopped", text, "gwbatch alerts enable")
     for row in ledger.read(query("unfinished_notices")):
         yield from _unfinished(row, report["time"], limits)
     yield from _mock_data(ledger, report)
@@ -205,10 +199,12 @@ def _standby(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
             (last,) = standby.ended(ledger.connection, queue, 1)
             why = f"{last.reason or last.state}; see {last.directory}/stderr"
             text = f"the last {failures} pilots for {queue} jobs ended before they were ready: {why}"
-            yield Finding(Level.WARNING, f"standby {queue}", text)
+            remedy = "jobs start without them, only later; gwbatch standby list"
+            yield Finding(Level.WARNING, f"standby {queue}", text, remedy)
         elif told["ready"] < told["wanted"] and age > limits.standby_age:
             text = f"{told['ready']} of {told['wanted']} pilots for {queue} jobs are ready after {age:.0f} s"
-            yield Finding(Level.WARNING, f"standby {queue}", text)
+            remedy = "see whether the pool has room for them; gwbatch standby list"
+            yield Finding(Level.WARNING, f"standby {queue}", text, remedy)
 
 
 def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
@@ -225,11 +221,14 @@ def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
     newest = ledger.read("SELECT max(created) AS at FROM superevents WHERE category = 'mdc'")[0]["at"]
     age = report["time"] - max(newest or 0.0, since)
     if age > every + LATE:
-        yield Finding(Level.CRITICAL, "mock data", f"no mock superevent for {age / 60:.0f} min (one every {every:g} s)")
+        text = f"no mock superevent for {age / 60:.0f} min (one every {every:g} s)"
+        remedy = "see whether the listeners hear anything; then ask who uploads the mock events"
+        yield Finding(Level.CRITICAL, "mock data", text, remedy)
     for one in mdc_views.sequences(ledger, policy, report["time"]):
         if one["missing"]:
             text = f"mock superevent {one['superevent_id']} lacks: {', '.join(one['missing'])}"
-            yield Finding(Level.CRITICAL, f"mock data {one['superevent_id']}", text)
+            remedy = f"gwbatch superevent show {one['superevent_id']}"
+            yield Finding(Level.CRITICAL, f"mock data {one['superevent_id']}", text, remedy)
 
 
 def _unfinished(row: Any, now: float, limits: Limits) -> Iterator[Finding]:
@@ -238,22 +237,24 @@ def _unfinished(row: Any, now: float, limits: Limits) -> Iterator[Finding]:
         what += f"-{row['ordinal']}"
     if row["state"] == "planned":
         age = now - row["planned"]
-        yield from _above(f"alert {row['id']}", age, limits.notice_age, f"{what} has not been written for {age:.0f} s")
+        text, remedy = f"{what} has not been written for {age:.0f} s", f"gwbatch alerts show {row['id']}"
+        yield from _above(f"alert {row['id']}", age, limits.notice_age, text, remedy)
     elif row["state"] == "withheld" and row["frozen"] is not None and now - row["frozen"] < limits.recent:
-        text = f"{what} is withheld: {row['reason']}; to send it: gwbatch alerts release {row['id']}"
-        yield Finding(Level.WARNING, f"alert {row['id']}", text)
+        text = f"{what} is withheld: {row['reason']}"
+        yield Finding(Level.WARNING, f"alert {row['id']}", text, f"to send it: gwbatch alerts release {row['id']}")
     elif row["send_state"] in ("waiting", "sending"):
         age = now - row["frozen"]
         text = f"{what} has not reached the broker {row['broker']} for {age:.0f} s"
-        yield from _above(f"alert {row['id']} {row['broker']}", age, limits.notice_age, text)
+        remedy = "it is sent again by itself; run gwbatch doctor to see whether the broker answers"
+        yield from _above(f"alert {row['id']} {row['broker']}", age, limits.notice_age, text, remedy)
     elif row["send_state"] == "withheld" and row["send_reason"] != "dry run" and now - row["frozen"] < limits.recent:
         text = f"{what} is withheld from the broker {row['broker']}: {row['send_reason']}"
-        yield Finding(Level.WARNING, f"alert {row['id']} {row['broker']}", text)
+        remedy = f"to send it: gwbatch alerts release {row['id']}"
+        yield Finding(Level.WARNING, f"alert {row['id']} {row['broker']}", text, remedy)
     elif row["state"] == "delivered":
         age = now - row["delivered"]
-        yield from _above(
-            f"alert {row['id']} gracedb", age, limits.effect_age, f"{what} is not in GraceDB after {age:.0f} s"
-        )
+        text, remedy = f"{what} is not in GraceDB after {age:.0f} s", "it is tried again by itself; run gwbatch doctor"
+        yield from _above(f"alert {row['id']} gracedb", age, limits.effect_age, text, remedy)
 
 
 def _clock_behind(ledger: Ledger) -> float:
@@ -266,7 +267,13 @@ def _clock_behind(ledger: Ledger) -> float:
     return max(0.0, early[len(early) // 2]) if early else 0.0
 
 
-def _above(key: str, value: float, limits: tuple[float, float], text: str) -> Iterator[Finding]:
+def _beyond(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
+    """What the running dispatcher found beyond the ledger: at GraceDB, at the brokers, in its credentials."""
+    if report["dispatcher"]["running"]:
+        yield from (one for one in checked.noted(ledger, report["dispatcher"]["since"]) if one.level > Level.OK)
+
+
+def _above(key: str, value: float, limits: tuple[float, float], text: str, remedy: str) -> Iterator[Finding]:
     warn, critical = limits
     if value > warn:
-        yield Finding(Level.CRITICAL if value > critical else Level.WARNING, key, text)
+        yield Finding(Level.CRITICAL if value > critical else Level.WARNING, key, text, remedy)

@@ -39,7 +39,7 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "latencies": latencies(ledger),
     }
     wrong = findings(ledger, found, Limits())
-    listed = [{"level": one.level.name, "key": one.key, "text": one.text} for one in wrong]
+    listed = [{"level": one.level.name, "key": one.key, "text": one.text, "remedy": one.remedy} for one in wrong]
     return {**found, "wrong": [one.text for one in wrong], "findings": listed}
 
 

@@ -14,7 +14,8 @@ from gwbatch.annotation import not_made
 from gwbatch.cli import cli
 from gwbatch.config.policy import default_policy, policy_from
 from gwbatch.ledger import Ledger, in_force, jobs, leases, messages
-from gwbatch.ledger.health import Level, Limits, findings
+from gwbatch.ledger.finding import Level
+from gwbatch.ledger.health import Limits, findings
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.mirror import Mirror, Product
 from gwbatch.ledger.report import report

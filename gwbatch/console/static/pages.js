@@ -7,9 +7,8 @@ const job = (key) => link(key, "/job/" + encodeURIComponent(key));
 
 function overview(found) {
   if (found === null) return [section("What is wrong right now", make("p", {}, "No dispatcher ever ran here."))];
-  const wrong = found.wrong.length ? found.wrong : ["nothing"];
   return [
-    section("What is wrong right now", make("ul", {}, ...wrong.map((text) => make("li", {}, text)))),
+    section("What is wrong right now", make("ul", {}, ...(found.findings.length ? found.findings.map(finding) : [make("li", { class: "good" }, "nothing")]))),
     section("Alerts", make("p", {}, `${found.messages.last_hour} in the last hour `, sparkline(found.messages.per_minute, "alerts per minute"))),
     section("Newest superevents", table("Newest superevents", [
       ["superevent", superevent], ["preferred", (one) => one.preferred], ["events", (one) => one.events.join(" ")],
@@ -32,6 +31,11 @@ function overview(found) {
       ["stage", ([stage]) => stage], ["count", ([, one]) => one.count], ["median", ([, one]) => seconds(one.p50)],
       ["95th percentile", ([, one]) => seconds(one.p95)], ["newest", ([stage, one]) => sparkline(one.recent, stage)]], Object.entries(found.latencies))),
   ];
+}
+
+function finding(one) {
+  const level = one.level === "OK" ? null : make("span", { class: one.level === "WARNING" ? "warn" : "bad" }, one.level + " ");
+  return make("li", {}, level, one.text, one.remedy ? make("div", { class: "none" }, one.remedy) : null);
 }
 
 function superevents(found, state) {

@@ -1,0 +1,92 @@
+"""What a check is, how one is declared, and how one is run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from gwbatch.clock import Clock
+from gwbatch.config.profile import Profile
+from gwbatch.errors import ConfigError, describe
+from gwbatch.ledger import Ledger
+from gwbatch.ledger.finding import Finding, Level
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What checks look at.
+
+    Attributes
+    ----------
+    ledger : Ledger or None
+        None where no dispatcher has ever run.
+    """
+
+    profile: Profile
+    ledger: Ledger | None
+    clock: Clock
+
+
+Look = Callable[[Place], Iterable[Finding]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes
+    ----------
+    every : float
+        Seconds between two looks of the dispatcher.
+    after : float
+        Seconds after the dispatcher's start of its first look.
+    look : callable
+        Yields what it finds, what is well with level OK.
+    """
+
+    name: str
+    every: float
+    after: float
+    look: Look
+
+
+CHECKS: dict[str, Check] = {}
+"""Every check by its name, plug-ins' among them."""
+
+
+def check(name: str, *, every: float = 600.0, after: float = 20.0) -> Callable[[Look], Look]:
+    """Declare a check.
+
+    Raises
+    ------
+    ConfigError
+        When another check has this name.
+    """
+
+    def declare(function: Look) -> Look:
+        known = CHECKS.get(name)
+        if known is not None and known.look.__qualname__ != function.__qualname__:
+            raise ConfigError(f"Cannot declare the check {name!r}: there is one already. Choose another name.")
+        CHECKS[name] = Check(name, every, after, function)
+        return function
+
+    return declare
+
+
+def look(one: Check, place: Place) -> list[Finding]:
+    """Run a check; one that fails is a finding, too."""
+    try:
+        return list(one.look(place))
+    except Exception as error:
+        log.warning("the check %s failed", one.name, exc_info=True)
+        text = f"the check {one.name} failed: {describe(error)}"
+        return [Finding(Level.WARNING, f"check {one.name}", text, "the log has more; it looks again by itself")]
+
+
+def run_all(place: Place) -> Iterator[tuple[Check, list[Finding]]]:
+    """Run every check, one after the other."""
+    for one in CHECKS.values():
+        yield one, look(one, place)

@@ -1,0 +1,62 @@
+"""Kafka: do the brokers that we hear and send by answer, and let us in?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from gwbatch.brokers import Connection, connection_properties
+from gwbatch.checks.base import Place, check
+from gwbatch.errors import ConfigError
+from gwbatch.ledger.finding import Finding, Level
+
+PATIENCE = 10.0  # s for an answer
+
+
+@check("brokers", every=300.0)
+def brokers(place: Place) -> Iterator[Finding]:
+    """Ask each broker which topics it has."""
+    for name, listener in place.profile.listeners.items():
+        if listener.enabled and listener.kind != "spool":
+            yield from _ask(f"broker of the listener {name}", listener, [])
+    if place.profile.alerts.mode != "off":
+        for name, broker in place.profile.alerts.brokers.items():
+            yield from _ask(f"broker {name}", broker, [broker.topic])
+
+
+def _ask(what: str, settings: Connection, wanted: list[str]) -> Iterator[Finding]:
+    from confluent_kafka import Consumer, KafkaException
+
+    complaints: list[str] = []
+    own: dict[str, Any] = {
+        "group.id": "gwbatch-check",
+        "allow.auto.create.topics": False,
+        "error_cb": lambda error: complaints.append(str(error)),
+        "logger": logging.getLogger("librdkafka"),
+        "log_level": 3,
+    }
+    try:
+        properties = connection_properties(settings)
+    except ConfigError as error:
+        yield Finding(
+            Level.CRITICAL, what, f"the {what} cannot be asked: {error}", "see docs/operations.md, Credentials"
+        )
+        return
+    where = properties["bootstrap.servers"]
+    consumer = Consumer({**properties, **own})
+    try:
+        topics = consumer.list_topics(timeout=PATIENCE).topics
+    except KafkaException as error:
+        text = f"the {what} ({where}) does not answer: {complaints[-1] if complaints else error}"
+        remedy = "see whether this host reaches it (firewall, DNS), and whether the credentials are still good"
+        yield Finding(Level.CRITICAL, what, text, remedy)
+        return
+    finally:
+        consumer.close()
+    missing = [topic for topic in wanted if topic not in topics]
+    if missing:
+        text = f"the {what} ({where}) has no topic {', '.join(missing)}, or does not show it to us"
+        yield Finding(Level.WARNING, what, text, "ask those who run the broker for the right to write to it")
+    else:
+        yield Finding(Level.OK, what, f"the {what} ({where}) answered; it shows {len(topics)} topics")

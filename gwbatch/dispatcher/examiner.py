@@ -1,0 +1,31 @@
+"""Running the checks from time to time, and writing down what they found."""
+
+from __future__ import annotations
+
+from gwbatch.checks import CHECKS, Place, load_checks, look
+from gwbatch.ledger import checked, leases
+from gwbatch.runtime import Runtime
+
+
+class Examiner:
+    """Runs one check that is due at a step; a slow one keeps only the others waiting."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        load_checks()
+        self._ledger, self._lease, self._clock = runtime.ledger, runtime.lease, runtime.clock
+        self._place = Place(runtime.profile, runtime.ledger, runtime.clock)
+        began = runtime.clock.now()
+        self._due = {name: began + one.after for name, one in CHECKS.items()}
+
+    def step(self) -> bool:
+        """Run the check that has been due for longest; False when none is."""
+        now = self._clock.now()
+        name = min(self._due, key=lambda one: self._due[one])
+        if self._due[name] > now:
+            return False
+        found = look(CHECKS[name], self._place)
+        self._due[name] = self._clock.now() + CHECKS[name].every
+        with self._ledger.transaction() as tx:
+            leases.check(tx, self._lease)
+            checked.note(tx, name, found, self._clock.now())
+        return True
