@@ -17,7 +17,7 @@ from gwbatch.checks.base import CHECKS, Check, Place, check, look, run_all
 
 __all__ = ["CHECKS", "Check", "Place", "check", "load_checks", "look", "run_all"]
 
-OWN = ("gracedb", "credentials", "brokers", "clock", "integrity")
+OWN = ("gracedb", "credentials", "brokers", "clock", "integrity", "mirror")
 
 
 def load_checks() -> None:

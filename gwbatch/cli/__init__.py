@@ -28,6 +28,7 @@ COMMANDS = {
     "alerts": ("alerts", "List and show public notices; send, withhold, stop them."),
     "campaign": ("campaign", "Localize thousands of events over many nodes."),
     "mdc": ("mdc", "Upload mock events, and see whether they go all the way."),
+    "reconcile": ("reconcile", "Compare the ledger with GraceDB, and make them agree."),
     "backup": ("backup", "Copy the ledger while the dispatcher runs."),
     "restore": ("restore", "Make a new state directory from a copy of the ledger."),
     "superevent": ("superevent", "List and show superevents; annotate again, choose the preferred event."),

@@ -47,6 +47,12 @@ def ask_again(tx: Transaction, effect: Effect, now: float) -> None:
         tx.execute("UPDATE effects SET state = 'ready', not_before = 0 WHERE key = ?", (effect.key,))
 
 
+def reopen(tx: Transaction, key: str) -> bool:
+    """Have an effect that was done happen again, asking first; whether there is such an effect."""
+    cursor = tx.execute("UPDATE effects SET state = 'ready', not_before = 0 WHERE key = ? AND state = 'done'", (key,))
+    return cursor.rowcount == 1
+
+
 def claim(tx: Transaction, owner: int, now: float) -> Claimed | None:
     """Take the best effect that may run now."""
     row = tx.execute(query("claim_effect"), {"owner": owner, "now": now}).fetchone()

@@ -34,7 +34,7 @@ class Stored:
 def recall(claim: Claim[RecallNotices], runtime: Runtime) -> EffectResult:
     """Write down what has been sent about a superevent: by another dispatcher, or before a ledger was lost."""
     key = claim.effect.superevent
-    found = _stored(runtime.graceid(key), runtime.gracedb())
+    found = stored_in_gracedb(runtime.graceid(key), runtime.gracedb())
 
     def commit(tx: Transaction) -> None:
         superevent, now = Mirror(tx).superevent(key), runtime.clock.now()
@@ -88,7 +88,8 @@ def notices_in_gracedb(target: str, server: GraceDB) -> list[dict[str, Any]] | N
         return None
 
 
-def _stored(target: str, server: GraceDB) -> list[Stored]:
+def stored_in_gracedb(target: str, server: GraceDB) -> list[Stored]:
+    """Return the notices about a superevent that GraceDB has, in order; none if the server keeps none."""
     listed = notices_in_gracedb(target, server) or []
     try:
         contents = [

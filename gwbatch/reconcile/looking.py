@@ -1,0 +1,122 @@
+"""Asking GraceDB about what the ledger knows, object by object."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gwbatch.errors import ConfigError
+from gwbatch.executors.notices.recalling import stored_in_gracedb
+from gwbatch.gracedb import NOT_FOUND, GraceDB, GraceDBError, translate_errors
+from gwbatch.ledger import Ledger
+from gwbatch.ledger.external import External, Externals
+from gwbatch.ledger.mirror import Mirror
+from gwbatch.reconcile import externals, notices, superevents
+from gwbatch.reconcile.difference import Difference
+from gwbatch.superevents import Superevent
+
+LIMIT = 500  # objects of either sort at a time, newest first
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is compared: what was made since a Unix time (s), or the superevents and external events of some names."""
+
+    since: float = 0.0
+    names: Collection[str] = ()
+    with_notices: bool = True
+
+
+def differences(
+    ledger: Ledger, server: GraceDB, scope: Scope, watch: Callable[[int, int], None] = lambda done, of: None
+) -> list[Difference]:
+    """Return all differences; `watch` is told how many objects were compared, and of how many.
+
+    Raises
+    ------
+    ConfigError
+        When the ledger knows nothing of a name.
+    GraceDBUnreachable
+        When GraceDB does not answer.
+    """
+    objects: list[Superevent | External] = [*_superevents(ledger, scope), *_externals(ledger, scope)]
+    _require_names(objects, scope)
+    found: list[Difference] = []
+    for number, one in enumerate(objects):
+        watch(number, len(objects))
+        found += _compare(ledger, server, one, with_notices=scope.with_notices)
+    watch(len(objects), len(objects))
+    return found
+
+
+def lasting(ledger: Ledger, server: GraceDB, scope: Scope, wait: float, **options: Any) -> list[Difference]:
+    """Return the differences that are still there after so many seconds: others were only on their way."""
+    first = differences(ledger, server, scope, **options)
+    if not first:
+        return []
+    time.sleep(wait)
+    names = {one.name for one in first}
+    subjects = Scope(names={one.subject for one in first}, with_notices=scope.with_notices)
+    return [one for one in differences(ledger, server, subjects) if one.name in names]
+
+
+def _superevents(ledger: Ledger, scope: Scope) -> Iterator[Superevent]:
+    rows = ledger.read("SELECT key, graceid FROM superevents WHERE created >= ? ORDER BY id DESC", (scope.since,))
+    wanted = [row["key"] for row in rows if not scope.names or {row["key"], row["graceid"]} & set(scope.names)]
+    mirror = Mirror(ledger.connection)
+    for key in wanted[:LIMIT]:
+        if (one := mirror.superevent(key)) is not None:
+            yield one
+
+
+def _externals(ledger: Ledger, scope: Scope) -> Iterator[External]:
+    rows = ledger.read(
+        "SELECT key, graceid FROM external_events WHERE created >= ? AND graceid IS NOT NULL ORDER BY created DESC",
+        (scope.since,),
+    )
+    wanted = [row["key"] for row in rows if not scope.names or {row["key"], row["graceid"]} & set(scope.names)]
+    known = Externals(ledger.connection)
+    for key in wanted[:LIMIT]:
+        if (one := known.get(key)) is not None:
+            yield one
+
+
+def _require_names(objects: Collection[Superevent | External], scope: Scope) -> None:
+    known = {name for one in objects for name in (one.key, _graceid(one))}
+    for name in scope.names:
+        if name not in known:
+            raise ConfigError(
+                f"Cannot compare {name}: the ledger knows no such superevent or external event. See 'gwbatch "
+                "superevent list' and 'gwbatch external list'."
+            )
+
+
+def _graceid(one: Superevent | External) -> str | None:
+    return one.superevent_id if isinstance(one, Superevent) else one.graceid
+
+
+def _compare(
+    ledger: Ledger, server: GraceDB, one: Superevent | External, *, with_notices: bool
+) -> Iterator[Difference]:
+    if isinstance(one, External):
+        yield from externals.compare(ledger, one, _ask(server, "event", one.graceid))
+        return
+    theirs = _ask(server, "superevent", one.superevent_id)
+    yield from superevents.compare(ledger, one, theirs)
+    if theirs is not None and with_notices and one.superevent_id is not None:
+        created = [stored.created for stored in stored_in_gracedb(one.superevent_id, server)]
+        yield from notices.compare(ledger, one, created)
+
+
+def _ask(server: GraceDB, what: str, name: str | None) -> dict[str, Any] | None:
+    if name is None:
+        return None
+    try:
+        with translate_errors(f"read {what} {name}"):
+            return dict(getattr(server.client, what)(name).json())
+    except GraceDBError as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise

@@ -1,0 +1,46 @@
+"""Making ledger and GraceDB agree: failed writes again, as effects; lost alerts handled, as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gwbatch.executors.registry import retry_dead
+from gwbatch.handlers.registry import Registry
+from gwbatch.ledger import Transaction, effects, messages
+from gwbatch.ledger.mirror import Mirror
+from gwbatch.reconcile.difference import Difference, LostAlert, Remedy
+
+SOURCE = "reconcile"
+
+
+def repair(tx: Transaction, found: Iterable[Difference], registry: Registry, now: float) -> list[Difference]:
+    """Ask for what makes them agree; return the differences for which there is such a thing."""
+    repaired = []
+    for one in found:
+        if one.remedy is Remedy.WRITE:
+            _write_again(tx, one, now)
+        elif one.remedy is Remedy.TAKE_OVER and one.alert is not None:
+            _tell(tx, one.alert, registry, now)
+        else:
+            continue
+        repaired.append(one)
+    return repaired
+
+
+def _write_again(tx: Transaction, one: Difference, now: float) -> None:
+    if one.ask is not None:
+        effects.ask_again(tx, one.ask, now)
+    elif not retry_dead(tx, one.effect):
+        effects.reopen(tx, one.effect)
+
+
+def _tell(tx: Transaction, alert: LostAlert, registry: Registry, now: float) -> None:
+    """Have an alert handled by whoever would have handled it.
+
+    What GraceDB shows now is newer than whatever we expect it to show.
+    """
+    superevent = Mirror(tx).superevent_named(str(alert.payload["uid"]))
+    if superevent is not None:
+        Mirror(tx).expect(superevent.key, {})
+    topic = registry.known_topic(alert.topic)
+    messages.send(tx, SOURCE, topic, dict(alert.payload), registry.lanes_for(topic), now)
