@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
+
+STEP = 1.0  # s by which a clock that NTP keeps is never set at once
+
+
+def elapsed() -> float:
+    """Return the seconds since the machine was started, sleep included: nobody can set this clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Clock(Protocol):
@@ -13,12 +21,57 @@ class Clock(Protocol):
         """Unix time in seconds."""
         ...
 
+    def steady(self) -> float:
+        """Seconds since some moment, for durations that nobody writes down: it never jumps."""
+        ...
+
 
 class SystemClock:
     """The clock of this machine."""
 
     def now(self) -> float:
         return time.time()
+
+    def steady(self) -> float:
+        return elapsed()
+
+
+class GuardedClock:
+    """The clock of this machine; when somebody sets it, it goes on as before until that is accepted.
+
+    Meanwhile whoever keeps times in a ledger moves them along, so that nothing is late or early by the step.
+    """
+
+    def __init__(self, wall: Callable[[], float] | None = None, elapsed: Callable[[], float] = elapsed) -> None:
+        self._wall, self._elapsed = wall or SystemClock().now, elapsed
+        self._offset = self._wall() - elapsed()
+
+    def now(self) -> float:
+        wall = self._wall()
+        return wall - self._step(wall)
+
+    def steady(self) -> float:
+        return self._elapsed()
+
+    def step(self) -> float:
+        """Return by how much the clock was set (s), until `accept`; 0 if nobody set it."""
+        return self._step(self._wall())
+
+    def accept(self, step: float) -> None:
+        """Go by the new time from now on."""
+        self._offset += step
+
+    @property
+    def offset(self) -> float:
+        """Unix time at which the machine would have been started, by the time that it goes by (s)."""
+        return self._offset
+
+    def _step(self, wall: float) -> float:
+        step = wall - self._elapsed() - self._offset
+        if abs(step) > STEP:
+            return step
+        self._offset += step  # NTP slews it
+        return 0.0
 
 
 class ManualClock:
@@ -28,6 +81,9 @@ class ManualClock:
         self._now = start
 
     def now(self) -> float:
+        return self._now
+
+    def steady(self) -> float:
         return self._now
 
     def advance(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The clock: is it GraceDB's, and has somebody set it?"""
+"""The clock: is it GraceDB's, and did somebody set it?"""
 
 from __future__ import annotations
 
@@ -9,45 +9,28 @@ from email.utils import parsedate_to_datetime
 from gwbatch.checks.base import Place, check
 from gwbatch.errors import GwbatchError
 from gwbatch.gracedb import make_client, translate_errors
+from gwbatch.ledger import clock_steps
 from gwbatch.ledger.finding import Finding, Level
 
-STEP = 1.0  # s by which a clock that is kept by NTP is never set at once
 REMEMBER = 86400.0  # s for which a step is told
 WARN, CRITICAL = 2.0, 30.0  # s
 REMEDY = "have it set: chronyc tracking, timedatectl"
 
 
-class Steps:
-    """Notices that the clock was set, or the machine slept, by the clock that nobody sets."""
-
-    def __init__(self) -> None:
-        self._offset: float | None = None
-        self._seen: list[tuple[float, float]] = []
-
-    def look(self, wall: float, monotonic: float) -> list[tuple[float, float]]:
-        """Return when (Unix time in s) and by how much (s) the clock was set lately."""
-        offset = wall - monotonic
-        if self._offset is not None and abs(offset - self._offset) > STEP:
-            self._seen.append((wall, offset - self._offset))
-        self._offset = offset
-        self._seen = [(at, by) for at, by in self._seen if abs(wall - at) < REMEMBER]
-        return list(self._seen)
-
-
-_steps = Steps()
-
-
-@check("clock steps", every=10.0, after=0.0)
+@check("clock steps", every=10.0, after=1.0)
 def steps(place: Place) -> Iterator[Finding]:
-    """Compare the clock with the time since the machine was started."""
-    found = _steps.look(place.clock.now(), time.monotonic())
+    """Tell of what the dispatcher noticed in the last day."""
+    if place.ledger is None:
+        return
+    now = place.clock.now()
+    found = [one for one in clock_steps.noted_steps(place.ledger.connection) if abs(now - one[0]) < REMEMBER]
     if not found:
-        yield Finding(Level.OK, "clock steps", "nobody has set the clock since the dispatcher started")
+        yield Finding(Level.OK, "clock steps", "nobody has set the clock in the last day")
     for at, by in found:
         when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
-        way = "forward, or the machine slept," if by > 0 else "back"
-        text = f"the clock was set {way} by {abs(by):.0f} s (noticed at {when})"
-        yield Finding(Level.WARNING, f"clock step {at:.0f}", text, "times around it are off; let NTP slew the clock")
+        text = f"the clock was set {'forward' if by > 0 else 'back'} by {abs(by):.0f} s at {when}"
+        remedy = "what waited was moved along; latencies around it are off. Let NTP slew the clock"
+        yield Finding(Level.WARNING, f"clock step {at:.0f}", text, remedy)
 
 
 @check("clock", every=300.0)

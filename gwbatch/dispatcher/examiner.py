@@ -14,17 +14,17 @@ class Examiner:
         load_checks()
         self._ledger, self._lease, self._clock = runtime.ledger, runtime.lease, runtime.clock
         self._place = Place(runtime.profile, runtime.ledger, runtime.clock)
-        began = runtime.clock.now()
+        began = runtime.clock.steady()
         self._due = {name: began + one.after for name, one in CHECKS.items()}
 
     def step(self) -> bool:
         """Run the check that has been due for longest; False when none is."""
-        now = self._clock.now()
+        now = self._clock.steady()
         name = min(self._due, key=lambda one: self._due[one])
         if self._due[name] > now:
             return False
         found = look(CHECKS[name], self._place)
-        self._due[name] = self._clock.now() + CHECKS[name].every
+        self._due[name] = self._clock.steady() + CHECKS[name].every
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
             checked.note(tx, name, found, self._clock.now())

@@ -37,12 +37,11 @@ class Notifier:
 
     def step(self) -> bool:
         """One look, when it is time for one."""
-        now = self._clock.now()
-        if not self.wanted or now < self._due:
+        if not self.wanted or self._clock.steady() < self._due:
             return False
-        self._due = now + EVERY
+        self._due = self._clock.steady() + EVERY
         try:
-            self._look(now)
+            self._look(self._clock.now())
         except (LeaseLost, LedgerBusy):
             raise
         except Exception:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from gwbatch.alerts import encoding
 from gwbatch.annotation import check_names, not_made
-from gwbatch.clock import Clock, SystemClock
+from gwbatch.clock import Clock, GuardedClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.detchar import frames
 from gwbatch.dispatcher.cleaning import Cleaner
+from gwbatch.dispatcher.clock_keeper import ClockKeeper
 from gwbatch.dispatcher.examiner import Examiner
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.notifier import Notifier
@@ -104,7 +105,7 @@ class Dispatcher:
         for job in policy.annotation.made_by.values():
             computation(job)
         check_names(policy.annotation)
-        self.clock = clock or SystemClock()
+        self.clock = clock or GuardedClock()
         self._cleaner = Cleaner(profile.job_folder(state), profile.keep_days * DAY, self.clock)
         self.ledger = ledger
         private_folder(profile.job_folder(state))
@@ -132,6 +133,8 @@ class Dispatcher:
         self.supervisor = Supervisor(listeners, ledger, state / "logs", self.clock)
         self.notifier = Notifier(self.runtime)
         self.pulse = Pulse(ledger)
+        guarded = self.clock if isinstance(self.clock, GuardedClock) else None
+        self._clock_keeper = ClockKeeper(ledger, self.lease, guarded) if guarded else None
         self.lanes = {name: Lane(name, self.runtime, state / "at-hand") for name in (*SERIAL_LANES, "general")}
         self._threads = self._plan_threads(profile)
         self._stop = threading.Event()
@@ -239,6 +242,8 @@ class Dispatcher:
             now = time.monotonic()
             try:
                 self.supervisor.step()
+                if self._clock_keeper is not None:
+                    self._clock_keeper.step()
                 self._fire_timers()
                 if now - last_beat >= HEARTBEAT:
                     with self.ledger.transaction() as tx:

@@ -82,7 +82,7 @@ class StandbyKeeper:
         leave, missing = balance(pilots, count, self._settings(crew.queue), now)
         crew.folder.order([*leave, *self._strangers(crew, {pilot.key for pilot in pilots})])
         for pilot in pilots:
-            if self._next_try.get(pilot.key, 0.0) > now:
+            if self._next_try.get(pilot.key, 0.0) > self._runtime.clock.steady():
                 continue
             try:
                 trouble = self._trouble(crew, pilot, pilot.key in leave, now)
@@ -95,7 +95,8 @@ class StandbyKeeper:
                 if isinstance(error, LeaseLost | LedgerBusy):
                     raise
                 self._tries[pilot.key] = self._tries.get(pilot.key, 0) + 1
-                self._next_try[pilot.key] = now + backoff(self._tries[pilot.key], first=UNREADY, longest=TAKES_LONG)
+                pause = backoff(self._tries[pilot.key], first=UNREADY, longest=TAKES_LONG)
+                self._next_try[pilot.key] = self._runtime.clock.steady() + pause
                 log.warning("pilot %s: %s", pilot.key, error)
         if missing and self._may_ask(crew.queue):
             log.info("asking for a pilot for %s jobs: %s", crew.queue, why)
@@ -122,12 +123,13 @@ class StandbyKeeper:
             return ""  # no answer is no reason
         if pilot.started is not None and now - pilot.started > settings.lifetime + resources.run_deadline:
             return "it has not left at its end"
-        if self._is_silent(crew, pilot, now):
+        if self._is_silent(crew, pilot):
             return "it gives no sign of life"
         return ""
 
-    def _is_silent(self, crew: Crew, pilot: PilotJob, now: float) -> bool:
+    def _is_silent(self, crew: Crew, pilot: PilotJob) -> bool:
         """Whether a pilot that runs has been silent for so long that it hangs; imports take their time."""
+        now = self._runtime.clock.steady()
         beats = [beat for beat in crew.folder.look() if beat.job == pilot.key]
         alive = any((crew.folder.silence(beat.pilot) or 0.0) <= crew.silence for beat in beats)
         since = now if alive else self._silent_since.setdefault(pilot.key, now)

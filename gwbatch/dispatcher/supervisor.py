@@ -55,7 +55,7 @@ class Supervisor:
         """Look after every child once."""
         for child in self._children:
             if child.process is None:
-                if self._clock.now() >= child.not_before:
+                if self._clock.steady() >= child.not_before:
                     try:
                         self._start(child)
                     except OSError as error:
@@ -90,22 +90,22 @@ class Supervisor:
                 stderr=stderr,
                 env=children.environment({"GWBATCH_SUPERVISOR": str(os.getpid())}),
             )
-        child.started = self._clock.now()
+        child.started = self._clock.steady()
         log.info("listener %s started with pid %d", child.name, child.process.pid)
 
     def _ended(self, child: _Child, how: str) -> None:
-        now = self._clock.now()
+        now = self._clock.steady()
         child.failures = 1 if now - child.started > HEALTHY_AFTER else child.failures + 1
         wait = backoff(child.failures, first=1.0)
         child.process, child.not_before = None, now + wait
         log.error("listener %s %s; starting it again in %.1f s (see its log)", child.name, how, wait)
         with self._ledger.transaction() as tx:
-            positions.count_restart(tx, child.name, now)
+            positions.count_restart(tx, child.name, self._clock.now())
 
     def _silent(self, child: _Child) -> bool:
         rows = self._ledger.read("SELECT last_poll FROM heartbeats WHERE name = ?", (child.name,))
-        last = max(child.started, rows[0]["last_poll"] if rows else 0.0)
-        return self._clock.now() - last > SILENT_AFTER
+        silence = self._clock.now() - (rows[0]["last_poll"] if rows else 0.0)
+        return min(silence, self._clock.steady() - child.started) > SILENT_AFTER
 
 
 def rotate(path: Path) -> None:

@@ -114,13 +114,13 @@ class JobWatcher:
     def _give_up(self, job: Job, report: JobReport, reason: str) -> JobReport:
         """Take this attempt back; as long as that is not possible it stays as it is."""
         tries, next_try = self._given_up.get(job.attempt_key, (0, float("-inf")))
-        if self._clock.now() < next_try:
+        if self._clock.steady() < next_try:
             return report
         log.error("job %s: %s, giving this attempt up", job.attempt_key, reason)
         try:
             self._scheduler.cancel(job.attempt_key)
         except GwbatchError as error:
-            self._given_up[job.attempt_key] = (tries + 1, self._clock.now() + backoff(tries + 1, first=1.0))
+            self._given_up[job.attempt_key] = (tries + 1, self._clock.steady() + backoff(tries + 1, first=1.0))
             log.warning("job %s could not be cancelled yet: %s", job.attempt_key, error)
             return report
         self._given_up.pop(job.attempt_key, None)

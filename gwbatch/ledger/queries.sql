@@ -287,3 +287,28 @@ WHERE e.state IN ('ready', 'running') AND e.kind = 'gracedb.upload';
 SELECT subject, name, path, facts FROM products
 WHERE path = :path OR (name = :name AND subject = (
     SELECT subject FROM jobs WHERE :path LIKE '%/' || key || '/%/' || :name ORDER BY length(key) DESC LIMIT 1));
+
+-- name: move_timers
+UPDATE timers SET due = due + :step;
+
+-- name: move_effects
+UPDATE effects SET created = created + :step, expected = expected + :step,
+    not_before = CASE WHEN not_before > 0 THEN not_before + :step ELSE 0 END
+WHERE state IN ('ready', 'running');
+
+-- name: move_deliveries
+UPDATE deliveries SET not_before = not_before + :step WHERE state = 'new' AND not_before > 0;
+
+-- name: move_jobs
+UPDATE jobs SET created = created + :step, submitted = submitted + :step, started = started + :step,
+    state_since = state_since + :step
+WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED');
+
+-- name: move_notices
+UPDATE public_notices SET planned = planned + :step WHERE state = 'planned';
+
+-- name: move_heartbeats
+UPDATE heartbeats SET last_poll = last_poll + :step, last_message = last_message + :step;
+
+-- name: move_pilots
+UPDATE pilots SET asked = asked + :step, started = started + :step, ready = ready + :step WHERE finished IS NULL;

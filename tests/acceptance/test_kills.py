@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gwbatch.ledger import Ledger
 from tests.acceptance.plays import compare, play
 
 pytestmark = pytest.mark.acceptance
@@ -65,6 +68,29 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.parametrize("point", DISPATCHER_POINTS)
 def test_the_dispatcher_is_killed(tmp_path: Path, uninterrupted: dict[str, Any], point: str) -> None:
     compare(play(tmp_path / "run", {"GWBATCH_KILL_AT": f"{point}@{tmp_path}/killed"}), uninterrupted)
+
+
+@pytest.mark.parametrize("step", [3600, pytest.param(-3600, marks=pytest.mark.soak)])
+def test_somebody_sets_the_clock(tmp_path: Path, uninterrupted: dict[str, Any], step: int) -> None:
+    """In the middle of everything: it ends as ever, and no later."""
+    clock = tmp_path / "clock"
+
+    def set_soon(ledger: Ledger) -> None:
+        threading.Thread(target=set_after, args=(ledger.path, clock, step), daemon=True).start()
+
+    plugins = 'plugins=["tests.acceptance.fast_jobs", "tests.acceptance.set_clock"]'
+    state = play(tmp_path / "run", {"GWBATCH_TEST_CLOCK": str(clock)}, settings=[plugins], before=set_soon)
+    compare(state, uninterrupted)
+    log = (tmp_path / "run" / "dispatcher.log").read_text()
+    assert f"the clock was set by {step:+d}.0 s" in log
+
+
+def set_after(path: Path | None, clock: Path, step: int, effects: int = 8) -> None:
+    ledger = Ledger(path)
+    while ledger.read("SELECT count(*) AS n FROM effects WHERE state = 'done'")[0]["n"] < effects:
+        time.sleep(0.02)
+    ledger.close()
+    clock.write_text(str(step))
 
 
 @pytest.mark.parametrize("effects", [pytest.param(1, marks=pytest.mark.soak), 25])

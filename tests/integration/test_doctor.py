@@ -20,14 +20,13 @@ from click.testing import CliRunner, Result
 
 from gwbatch.checks import CHECKS, Check, Place, check, load_checks, look
 from gwbatch.checks import brokers as broker_checks
-from gwbatch.checks.clock import Steps
 from gwbatch.cli import cli
 from gwbatch.clock import ManualClock, SystemClock
 from gwbatch.config.alerts import AlertSettings, BrokerSettings
 from gwbatch.config.profile import GraceDBSettings, ListenerSettings, Profile
 from gwbatch.dispatcher.examiner import Examiner
 from gwbatch.errors import ConfigError
-from gwbatch.ledger import Ledger, leases
+from gwbatch.ledger import Ledger, clock_steps, leases
 from gwbatch.ledger.finding import Finding, Level
 from gwbatch.ledger.health import Limits, findings
 from gwbatch.ledger.report import report
@@ -237,13 +236,19 @@ def test_a_date_that_is_none_is_a_finding_and_no_crash(date: str) -> None:
     assert one.level is Level.WARNING
 
 
-def test_steps_of_the_clock_are_remembered_for_a_day() -> None:
-    steps = Steps()
-    assert steps.look(1000.0, 10.0) == []
-    assert steps.look(1010.2, 20.0) == []  # NTP slews
-    assert steps.look(4620.2, 30.0) == [(4620.2, 3600.0)]
-    assert steps.look(1030.2, 40.0) == [(4620.2, 3600.0), (1030.2, -3600.0)]
-    assert steps.look(1030.2 + 90_000, 40.0 + 90_000) == []
+def test_steps_of_the_clock_are_told_for_a_day(ledger: Ledger) -> None:
+    clock = ManualClock(1e9)
+    place = Place(Profile(), ledger, clock)
+    (one,) = look(CHECKS["clock steps"], place)
+    assert one.level is Level.OK
+    with ledger.transaction() as tx:
+        clock_steps.note_step(tx, -3600.0, 1e9)
+    (one,) = look(CHECKS["clock steps"], place)
+    assert one.level is Level.WARNING
+    assert one.text == "the clock was set back by 3600 s at 2001-09-09 01:46:40 UTC"
+    clock.advance(90_000)
+    (one,) = look(CHECKS["clock steps"], place)
+    assert one.level is Level.OK
 
 
 # ---- the ledger -----------------------------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""Somebody sets the clock: what waits is moved along, so that nothing becomes late or early by it."""
+
+from __future__ import annotations
+
+import logging
+
+from gwbatch.clock import STEP, GuardedClock
+from gwbatch.failpoints import hit
+from gwbatch.ledger import Ledger, clock_steps, leases
+from gwbatch.ledger.leases import Lease
+
+log = logging.getLogger(__name__)
+
+
+class ClockKeeper:
+    """Moves the ledger's times when the clock was set, while the dispatcher runs or while none did."""
+
+    def __init__(self, ledger: Ledger, lease: Lease, clock: GuardedClock) -> None:
+        self._ledger, self._lease, self._clock = ledger, lease, clock
+        known = clock_steps.noted_offset(ledger.connection)
+        missed = 0.0 if known is None else clock.offset - known
+        self._move(missed if abs(missed) > STEP else 0.0, clock.offset)
+
+    def step(self) -> bool:
+        """Look at the clock; whether it was set."""
+        step = self._clock.step()
+        if not step:
+            return False
+        offset = self._clock.offset + step
+        # A thread that sees the one moved and not yet the other must not take anything for due: of the clock and what
+        # waits, the one that makes things later is moved first.
+        if step < 0:
+            self._clock.accept(step)
+        self._move(step, offset)
+        if step > 0:
+            self._clock.accept(step)
+        return True
+
+    def _move(self, step: float, offset: float) -> None:
+        now = offset + self._clock.steady()
+        with self._ledger.transaction() as tx:
+            leases.check(tx, self._lease)
+            if step:
+                log.warning("the clock was set by %+.1f s; all that waits is moved along", step)
+                clock_steps.move(tx, step)
+                clock_steps.note_step(tx, step, now)
+            clock_steps.note_offset(tx, offset, now)
+            hit("clock.before_commit")
