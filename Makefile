@@ -1,10 +1,10 @@
-# make demo | test | lint | clusters | bench | soak; each sets itself up in .venv first.
+# make demo | test | lint | docs | clusters | bench | soak; each sets itself up in .venv first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench soak clusters lock clean
+.PHONY: demo test lint docs bench soak clusters lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("gwbatch needs Python 3.11 or newer (PYTHON=...)" if sys.version_info < (3, 11) else 0)'
@@ -22,6 +22,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict gwbatch
+
+docs: $(READY)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "open build/docs/index.html"
 
 bench: $(READY)
 	for script in replay startup message large_ledger products light_products volume_plot alert_latency campaign; do $(BIN)/python benchmarks/$$script.py || exit 1; done

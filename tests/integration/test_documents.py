@@ -10,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 
+from gwbatch.cli import cli
 from gwbatch.cli.reference import reference
 from tests.declared import declaring
 
@@ -78,6 +80,27 @@ def test_links_and_named_tests_exist(document: Path) -> None:
     known = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", text):
         assert f"def {name}(" in known, name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_that_is_named_exists(document: Path) -> None:
+    text = document.read_text()
+    named = re.findall(r"(?:`|^ {4}(?:\S*/)?|^\$ )gwbatch ((?:[a-z-]+ ?)+)", text, re.MULTILINE)
+    for words in named:
+        command: click.Command | None = cli
+        for word in words.split():
+            if not isinstance(command, click.Group) or word.startswith("-"):
+                break
+            command = command.get_command(click.Context(command), word)
+            assert command is not None, f"gwbatch {words}"
+
+
+def test_the_site_has_every_page() -> None:
+    """`make docs` builds it, and takes every warning for an error."""
+    index = (ROOT / "docs" / "index.md").read_text()
+    for page in (*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "reference").glob("*.md")):
+        name = str(page.relative_to(ROOT / "docs").with_suffix(""))
+        assert name == "index" or f"\n{name}\n" in index, name
 
 
 def test_the_cli_reference_is_current() -> None:
