@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs bench soak clusters lock clean
+.PHONY: demo test lint docs bench soak torture clusters lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("gwbatch needs Python 3.11 or newer (PYTHON=...)" if sys.version_info < (3, 11) else 0)'
@@ -41,6 +41,10 @@ campaign: $(READY)
 
 soak: $(READY)
 	$(BIN)/pytest -m soak tests
+
+# A thousand random faults over all processes, some twenty minutes; SEED=... repeats a run.
+torture: $(READY)
+	$(BIN)/python -m tests.acceptance.torture --faults $(or $(FAULTS),1000) $(if $(SEED),--seed $(SEED))
 
 clusters: $(READY)
 	tests/clusters/run

@@ -66,7 +66,7 @@ class Stage:
 
     def start_sandbox(self) -> None:
         """Start it and learn its addresses."""
-        process = self._start(
+        process = self.sandbox = self._start(
             "sandbox",
             ["sandbox", "--port", "0", "--state", str(self.folder / "sandbox")],
             stdout=subprocess.PIPE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from gwbatch.ledger import Ledger
 POLICY = load_policy()
 IMPROVING = ("coincidence_far.json", "combined-ext.", "overlap_integral.")
 ROOT = Path(__file__).parents[2]
+STARTING = threading.Lock()  # held while a dispatcher is started: nobody disturbs that
 
 # Two pipelines' triggers of one source, of which the second becomes preferred whatever ends first, and another event.
 TRIGGERS = (Trigger("pycbc", "bns_hlv", 2.7e-4), Trigger("gstlal", "bns_hlv", 1e-9), Trigger("MBTA", "bbh_hlv", 2e-6))
@@ -40,11 +42,13 @@ def play(
     policy: str = "",
     before: Callable[[Ledger], object] = lambda _: None,
     lost_after: int | None = None,
+    during: Callable[[Stage], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Upload everything, start the dispatcher again whenever it was killed, and describe what GraceDB holds.
 
     `policy` is added to the play's own, and `before` waits for what must be there before the first trigger. With
     `lost_after` a backup is taken after so many effects, and in the end the state directory is lost and restored.
+    What `during` does to the stage it does in a thread, and the play is not over before it.
     """
     settings = ['plugins=["tests.acceptance.fast_jobs"]', f'plugin_folders=["{ROOT}"]', *settings]
     fast = folder / "policy.toml"
@@ -57,6 +61,8 @@ def play(
         client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
         ledger = Ledger(stage.state / "ledger.sqlite")
         before(ledger)
+        disturber = threading.Thread(target=during, args=(stage,), daemon=True)
+        disturber.start()
         for trigger in TRIGGERS:
             upload(client, trigger)
         while stage.dispatcher.poll() is None and len(ledger.read("SELECT 1 FROM events")) < len(TRIGGERS):
@@ -64,7 +70,7 @@ def play(
         observatories.send(stage.addresses["kafka"], observatories.burst(client.event("G0001").json()["gpstime"]))
         if lost_after is not None:
             back_up(stage, ledger, lost_after)
-        killed = settle(stage, ledger, patience)
+        killed = settle(stage, ledger, patience, disturber)
         if lost_after is not None:
             ledger.close()
             ledger = lose_and_restore(stage)
@@ -101,20 +107,21 @@ def lose_and_restore(stage: Stage) -> Ledger:
     return Ledger(stage.state / "ledger.sqlite")
 
 
-def settle(stage: Stage, ledger: Ledger, patience: float) -> int:
-    """Wait for the end; returns how often the dispatcher was killed."""
+def settle(stage: Stage, ledger: Ledger, patience: float, disturber: threading.Thread | None = None) -> int:
+    """Wait for the end, of who disturbs as well; returns how often the dispatcher was killed."""
     killed, quiet_since, deadline = 0, None, time.monotonic() + patience
     while time.monotonic() < deadline:
         if stage.dispatcher.poll() is not None:
             assert stage.dispatcher.returncode == -signal.SIGKILL, (stage.folder / "dispatcher.log").read_text()
             killed += 1
-            stage.start_dispatcher()
+            with STARTING:
+                stage.start_dispatcher()
         heard = ledger.read("SELECT 1 FROM events UNION ALL SELECT 1 FROM external_events")
         if len(heard) < len(TRIGGERS) + 1 or left_to_do(stage, ledger, POLICY):
             quiet_since = None
         elif quiet_since is None:
             quiet_since = time.monotonic()
-        elif time.monotonic() - quiet_since > 0.3:
+        elif time.monotonic() - quiet_since > 0.3 and not (disturber is not None and disturber.is_alive()):
             return killed
         time.sleep(0.05)
     raise AssertionError(
