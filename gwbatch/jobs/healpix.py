@@ -104,15 +104,22 @@ def pixels_at(order: int, x: Floats, y: Floats, z: Floats) -> Integers:
 
     nside = 1 << order
     longitude = np.arctan2(y, x)
-    across = longitude * np.float32(2 / np.pi) + (longitude < 0) * np.float32(4)  # in quarters of a turn
+    across = longitude * (2 / np.pi)  # in quarters of a turn
+    across = np.where(longitude < 0, across + 4, across)
     height = np.abs(z)
-    polar = height > np.float32(2 / 3)
-    narrow = np.sqrt(np.float32(3) * (1 - np.minimum(height, 1)))
-    middle = np.floor(across) + np.float32(0.5)
+    polar = height > 0.66666
+    narrow = np.sqrt(3 * (1 - np.minimum(height, 1)))
+    quarter = np.floor(across)
+    middle = quarter + 0.5
     across = np.where(polar, middle + (across - middle) * narrow, across)
-    up = np.where(polar, np.copysign(1 - narrow / 2, z), z * np.float32(0.75))
-    falling = ((across + np.float32(0.5) - up) * nside).astype(np.int32)
-    rising = ((across + np.float32(0.5) + up) * nside).astype(np.int32)
+    up = np.where(polar, np.copysign(1 - narrow / 2, z), z * 0.75)
+    falling = ((across + 0.5 - up) * nside).astype(np.int32)
+    rising = ((across + 0.5 + up) * nside).astype(np.int32)
+    # Around a pole each quarter has its own strips, also for what lies on its edge.
+    first = quarter.astype(np.int32) << order
+    southern = (z < 0) * np.int32(nside)
+    falling = np.where(polar, np.clip(falling, first + southern, first + southern + (nside - 1)), falling)
+    rising = np.where(polar, np.clip(rising, first + nside - southern, first + 2 * nside - 1 - southern), rising)
     left, right = falling >> order, rising >> order
     base = np.where(left == right, (left & 3) | 4, np.where(left < right, left & 3, (right & 3) + 8))
     column, row = rising & (nside - 1), nside - 1 - (falling & (nside - 1))
