@@ -68,7 +68,10 @@ def check(name: str, *, every: float = 600.0, after: float = 20.0) -> Callable[[
 
     def declare(function: Look) -> Look:
         known = CHECKS.get(name)
-        if known is not None and known.look.__qualname__ != function.__qualname__:
+        if known is not None and (known.look.__module__, known.look.__qualname__) != (
+            function.__module__,
+            function.__qualname__,
+        ):
             raise ConfigError(f"Cannot declare the check {name!r}: there is one already. Choose another name.")
         CHECKS[name] = Check(name, every, after, function)
         return function

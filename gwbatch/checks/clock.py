@@ -1,36 +1,17 @@
-"""The clock: is it GraceDB's, and did somebody set it?"""
+"""The clock: does it agree with GraceDB's?"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
 from gwbatch.checks.base import Place, check
 from gwbatch.errors import GwbatchError
 from gwbatch.gracedb import make_client, translate_errors
-from gwbatch.ledger import clock_steps
 from gwbatch.ledger.finding import Finding, Level
 
-REMEMBER = 86400.0  # s for which a step is told
 WARN, CRITICAL = 2.0, 30.0  # s
 REMEDY = "have it set: chronyc tracking, timedatectl"
-
-
-@check("clock steps", every=10.0, after=1.0)
-def steps(place: Place) -> Iterator[Finding]:
-    """Tell of what the dispatcher noticed in the last day."""
-    if place.ledger is None:
-        return
-    now = place.clock.now()
-    found = [one for one in clock_steps.noted_steps(place.ledger.connection) if abs(now - one[0]) < REMEMBER]
-    if not found:
-        yield Finding(Level.OK, "clock steps", "nobody has set the clock in the last day")
-    for at, by in found:
-        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
-        text = f"the clock was set {'forward' if by > 0 else 'back'} by {abs(by):.0f} s at {when}"
-        remedy = "what waited was moved along; latencies around it are off. Let NTP slew the clock"
-        yield Finding(Level.WARNING, f"clock step {at:.0f}", text, remedy)
 
 
 @check("clock", every=300.0)

@@ -76,7 +76,7 @@ def _examined(place: Place, ledger: Ledger | None) -> Iterator[tuple[str, list[F
 
     told: set[str] = set()
     for check, found in run_all(place):
-        told.update(one.key for one in found)
+        told.update(one.key for one in found if one.level > Level.OK)
         yield check.name, found
     if ledger is None:
         text = "no dispatcher has ever run here"

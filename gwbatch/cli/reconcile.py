@@ -13,6 +13,7 @@ import click
 from gwbatch.cli.options import json_option, ledger_path, policy_in_force, profile_in_force, state_option
 
 if TYPE_CHECKING:
+    from gwbatch.config.profile import Profile
     from gwbatch.ledger import Ledger
     from gwbatch.reconcile import Difference
 
@@ -53,7 +54,7 @@ def command(names: tuple[str, ...], days: float, apply: bool, state: Path | None
         raise ConfigError("Cannot compare anything: the site profile of the dispatcher names no GraceDB server.")
     scope = Scope(0.0 if names else time.time() - days * DAY, names)
     found = lasting(ledger, GraceDB(make_client(profile.gracedb)), scope, SETTLE, watch=_watch)
-    repaired = _repair(ledger, found, path) if apply else []
+    repaired = _repair(ledger, found, profile) if apply else []
     if as_json:
         listed = [_described(one) | {"repaired": one in repaired} for one in found]
         click.echo(json.dumps({"version": 1, "differences": listed}))
@@ -62,11 +63,11 @@ def command(names: tuple[str, ...], days: float, apply: bool, state: Path | None
     raise click.exceptions.Exit(int(len(repaired) < len(found)))
 
 
-def _repair(ledger: Ledger, found: list[Difference], path: Path) -> list[Difference]:
+def _repair(ledger: Ledger, found: list[Difference], profile: Profile) -> list[Difference]:
     from gwbatch.orchestrator import load_handlers
     from gwbatch.reconcile import repair
 
-    registry = load_handlers(policy_in_force(ledger, ())[0], profile_in_force(path, None, ()))
+    registry = load_handlers(policy_in_force(ledger, ())[0], profile)
     with ledger.transaction() as tx:
         return repair(tx, found, registry, time.time())
 

@@ -1,4 +1,4 @@
-"""Somebody sets the clock: what waits is moved along, so that nothing becomes late or early by it."""
+"""When the machine's clock is set: shift every deadline in the ledger by as much, so that nothing is late or early."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ClockKeeper:
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
             if step:
-                log.warning("the clock was set by %+.1f s; all that waits is moved along", step)
+                log.warning("the clock was set by %+.1f s; shifting all deadlines to match", step)
                 clock_steps.move(tx, step)
                 clock_steps.note_step(tx, step, now)
             clock_steps.note_offset(tx, offset, now)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gwbatch.ledger import checked, standby
+from gwbatch.ledger import checked, clock_steps, standby
 from gwbatch.ledger.database import Ledger, query
 from gwbatch.ledger.finding import Finding, Level
 from gwbatch.ledger.restored import ASK_FIRST
@@ -136,9 +137,20 @@ def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
             text = f"only {free / GIB:.1f} GiB free at {ledger.path.parent}"
             yield Finding(level, "disk", text, "make room, or lower keep_days in the site profile")
     yield from _copies(ledger, report, limits)
+    yield from _clock_steps(ledger, report, limits)
     behind = _clock_behind(ledger)
     text, remedy = f"the clock is {behind:.1f} s behind the brokers'", "have it set: chronyc tracking, timedatectl"
     yield from _above("clock", behind, limits.clock_behind, text, remedy)
+
+
+def _clock_steps(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    """Whether somebody set the clock lately; the dispatcher has dealt with it."""
+    for at, by in clock_steps.noted_steps(ledger.connection):
+        if abs(report["time"] - at) < limits.recent:
+            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
+            text = f"the clock was set {'forward' if by > 0 else 'back'} by {abs(by):.0f} s at {when}"
+            remedy = "deadlines were shifted to match; latencies around it are off. Let NTP slew the clock"
+            yield Finding(Level.WARNING, f"clock step {at:.0f}", text, remedy)
 
 
 def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:

@@ -19,9 +19,7 @@ def repair(tx: Transaction, found: Iterable[Difference], registry: Registry, now
     for one in found:
         if one.remedy is Remedy.WRITE:
             _write_again(tx, one, now)
-        elif one.remedy is Remedy.TAKE_OVER and one.alert is not None:
-            _tell(tx, one.alert, registry, now)
-        else:
+        elif one.remedy is not Remedy.TAKE_OVER or one.alert is None or not _tell(tx, one.alert, registry, now):
             continue
         repaired.append(one)
     return repaired
@@ -34,13 +32,17 @@ def _write_again(tx: Transaction, one: Difference, now: float) -> None:
         effects.reopen(tx, one.effect)
 
 
-def _tell(tx: Transaction, alert: LostAlert, registry: Registry, now: float) -> None:
-    """Have an alert handled by whoever would have handled it.
+def _tell(tx: Transaction, alert: LostAlert, registry: Registry, now: float) -> bool:
+    """Have an alert handled by whoever would have handled it; False if nobody would.
 
     What GraceDB shows now is newer than whatever we expect it to show.
     """
+    topic = registry.known_topic(alert.topic)
+    lanes = registry.lanes_for(topic)
+    if not lanes:
+        return False
     superevent = Mirror(tx).superevent_named(str(alert.payload["uid"]))
     if superevent is not None:
         Mirror(tx).expect(superevent.key, {})
-    topic = registry.known_topic(alert.topic)
-    messages.send(tx, SOURCE, topic, dict(alert.payload), registry.lanes_for(topic), now)
+    messages.send(tx, SOURCE, topic, dict(alert.payload), lanes, now)
+    return True

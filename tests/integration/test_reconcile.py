@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,6 +116,16 @@ def test_a_change_whose_alert_never_came_is_taken_over(rig: Rig, sid: str, chang
     assert found(rig) == []
     rig.settle(600.0)
     assert found(rig) == []  # and nothing of ours has turned it back
+
+
+def test_what_no_handler_wants_is_not_said_to_be_repaired(rig: Rig, sid: str) -> None:
+    rig.server.client.write_label(sid, "HIGH_PROFILE")
+    lose_alerts(rig)
+    (one,) = found(rig)
+    assert one.alert is not None
+    unheard = replace(one, alert=replace(one.alert, topic="nobody_hears_this"))
+    with rig.ledger.transaction() as tx:
+        assert repair(tx, [unheard], rig.registry, rig.clock.now()) == []
 
 
 def test_a_lost_label_leads_to_what_its_alert_would_have_led_to_once(rig: Rig, sid: str) -> None:
