@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -44,34 +45,45 @@ class GuardedClock:
 
     def __init__(self, wall: Callable[[], float] | None = None, elapsed: Callable[[], float] = elapsed) -> None:
         self._wall, self._elapsed = wall or SystemClock().now, elapsed
-        self._offset = self._wall() - elapsed()
+        wall, since_boot = self._read()
+        self._offset = wall - since_boot
+        self._lock = threading.Lock()  # a slew that overwrote an accepted step would have it accepted twice
 
     def now(self) -> float:
-        wall = self._wall()
-        return wall - self._step(wall)
+        wall, since_boot = self._read()
+        return wall - self._step(wall, since_boot)
 
     def steady(self) -> float:
         return self._elapsed()
 
     def step(self) -> float:
         """Return by how much the clock was set (s), until `accept`; 0 if nobody set it."""
-        return self._step(self._wall())
+        return self._step(*self._read())
 
     def accept(self, step: float) -> None:
         """Go by the new time from now on."""
-        self._offset += step
+        with self._lock:
+            self._offset += step
 
     @property
     def offset(self) -> float:
         """Unix time at which the machine would have been started, by the time that it goes by (s)."""
         return self._offset
 
-    def _step(self, wall: float) -> float:
-        step = wall - self._elapsed() - self._offset
-        if abs(step) > STEP:
-            return step
-        self._offset += step  # NTP slews it
-        return 0.0
+    def _read(self) -> tuple[float, float]:
+        """Read both clocks at one moment, even if the process is stopped in between."""
+        while True:
+            before, wall = self._elapsed(), self._wall()
+            if self._elapsed() - before < STEP / 10:
+                return wall, before
+
+    def _step(self, wall: float, since_boot: float) -> float:
+        with self._lock:
+            step = wall - since_boot - self._offset
+            if abs(step) > STEP:
+                return step
+            self._offset += step  # NTP slews it
+            return 0.0
 
 
 class ManualClock:

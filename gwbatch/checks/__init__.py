@@ -12,15 +12,14 @@ one in the same way::
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import iter_modules
 
 from gwbatch.checks.base import CHECKS, Check, Place, check, look, run_all
 
 __all__ = ["CHECKS", "Check", "Place", "check", "load_checks", "look", "run_all"]
 
-OWN = ("gracedb", "credentials", "brokers", "clock", "integrity", "mirror")
-
 
 def load_checks() -> None:
     """Import gwbatch's own checks; those of plug-ins come with the plug-ins."""
-    for name in OWN:
-        import_module(f"gwbatch.checks.{name}")
+    for module in iter_modules(__path__):
+        import_module(f"{__name__}.{module.name}")

@@ -60,6 +60,20 @@ def test_a_clock_that_is_slewed_is_followed_and_one_that_is_set_is_not(world: Wo
     assert clock.step() == pytest.approx(0.0)
 
 
+def test_a_process_that_is_stopped_between_two_clocks_sees_no_step(world: World) -> None:
+    stops = [0.0]
+
+    def wall() -> float:
+        told = world.since_boot + world.offset
+        world.since_boot += stops.pop() if stops else 0.0
+        return told
+
+    clock = GuardedClock(wall, lambda: world.since_boot)
+    stops.append(30.0)
+    assert clock.step() == 0.0
+    assert not stops
+
+
 @pytest.mark.parametrize("step", [HOUR, -HOUR, 37.0, -2.0])
 def test_timers_keep_their_distance(ledger: Ledger, world: World, step: float) -> None:
     clock = world.clock()
