@@ -45,8 +45,8 @@ class GuardedClock:
 
     def __init__(self, wall: Callable[[], float] | None = None, elapsed: Callable[[], float] = elapsed) -> None:
         self._wall, self._elapsed = wall or SystemClock().now, elapsed
-        wall, since_boot = self._read()
-        self._offset = wall - since_boot
+        told, since_boot = self._read()
+        self._offset = told - since_boot
         self._lock = threading.Lock()  # a slew that overwrote an accepted step would have it accepted twice
 
     def now(self) -> float:
