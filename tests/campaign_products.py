@@ -32,15 +32,17 @@ def sleep(work: Work) -> Mapping[str, Any]:
         os._exit(int(fate["exit"]))
     if "memory" in fate:
         _ = bytearray(int(fate["memory"]) * 2**20)
+    if "leaves_a_draft" in fate:
+        work.draft(SLEEP, ".txt").write_text("half of")
+        os.kill(os.getpid(), signal.SIGKILL)
     if "bad" in fate:
         raise BadInput("it cannot be localized")
     if "unless_alone" in fate and not work.task.alone:
         raise RuntimeError("it wants to be alone")
     time.sleep(work.task.predicted)
-    path = work.file(SLEEP, ".txt")
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    partial.write_text(str(work.task.id))
-    partial.rename(path)
+    draft = work.draft(SLEEP, ".txt")
+    draft.write_text(str(work.task.id))
+    draft.rename(work.file(SLEEP, ".txt"))
     return {"value": work.task.id**2}
 
 

@@ -37,6 +37,8 @@ class Setup(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
+    place : str
+        The crew that it belongs to.
     parent : int
         Process number of who has started it.
     memory : float
@@ -44,6 +46,7 @@ class Setup(msgspec.Struct, frozen=True):
     """
 
     folder: str
+    place: str
     settings: CampaignSettings
     products: list[str]
     parent: int
@@ -84,7 +87,7 @@ def work_at(task: Task, folder: Folder, setup: Setup) -> Outcome:
     facts: dict[str, Any] = {}
     reason = ""
     try:
-        work = Work(task, folder, setup.settings.science)
+        work = Work(task, folder, setup.settings.science, folder.unfinished / setup.place)
         for wanted in in_order(task.products):
             if wanted.name in task.products:
                 facts[wanted.name] = dict(wanted.function(work))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -73,6 +74,7 @@ class Crew:
         self._threads, self._memory = threads, memory
         self._children: list[_Child | None] = [None] * size
         self._spare: deque[Task] = deque()
+        self._unfinished = folder.unfinished / name
         self._logs = folder.logs / name
         self._logs.mkdir(parents=True, exist_ok=True)
 
@@ -121,6 +123,7 @@ class Crew:
             child.process.wait()
             child.answers.close()
         self._children = [None] * self.size
+        shutil.rmtree(self._unfinished, ignore_errors=True)
         return tasks + self.take_back()
 
     # ---- starting -------------------------------------------------------------------------------------------------
@@ -174,7 +177,7 @@ class Crew:
         os.set_blocking(process.stdout.fileno(), False)
         child = _Child(process, process.stdout, log, limited)
         memory = self._memory if limited else 0.0
-        setup = Setup(str(self._folder.path), self._settings, self._products, os.getpid(), memory)
+        setup = Setup(str(self._folder.path), self.name, self._settings, self._products, os.getpid(), memory)
         self._send(child, msgspec.json.encode(setup))
         return child
 
@@ -244,6 +247,8 @@ class Crew:
                 child.process.stdin.close()
             except BrokenPipeError:
                 pass
+        for draft in self._unfinished.glob(f"{child.process.pid}-*"):
+            draft.unlink(missing_ok=True)
         self._children[number] = None
 
     def _end(self, child: _Child) -> None:

@@ -26,6 +26,7 @@ class Folder:
         events.sqlite        one row an event
         files/map/000/       the maps of the events 0 to 999, and so on; other products beside them
         packed/              what ``pack`` has made of them
+        unfinished/          files that are being written, by who writes them
         chunks/              for nodes without MPI
         logs/                what the science processes printed
         status.json          what goes on now
@@ -66,6 +67,10 @@ class Folder:
     @property
     def packed(self) -> Path:
         return self.path / "packed"
+
+    @property
+    def unfinished(self) -> Path:
+        return self.path / "unfinished"
 
     @property
     def submission(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,8 @@ class Work:
 
     Attributes
     ----------
+    unfinished : Path
+        A folder for files that are being written, on the same file system as what they become.
     truth : mapping or None
         Where an injection truly was.
     """
@@ -29,6 +32,7 @@ class Work:
     task: Task
     folder: Folder
     science: Science
+    unfinished: Path
 
     @cached_property
     def event(self) -> Any:
@@ -42,6 +46,11 @@ class Work:
         path = self.folder.file(product, self.task.id, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def draft(self, product: str, suffix: str) -> Path:
+        """Where to write a product before it is whole: what is left there by a process that was killed is removed."""
+        self.unfinished.mkdir(parents=True, exist_ok=True)
+        return self.unfinished / f"{os.getpid()}-{product}-{self.task.id}{suffix}"
 
 
 Function = TypeVar("Function", bound=Callable[[Work], Mapping[str, Any]])
@@ -79,7 +88,7 @@ def product(
 ) -> Callable[[Function], Function]:
     """Declare a product.  The function takes a `Work` and returns facts (JSON) about it.
 
-    It writes its file under another name first and renames it, for it may be killed at any time.
+    It writes its file as `Work.draft` first and renames it, for it may be killed at any time.
     """
 
     def register(function: Function) -> Function:

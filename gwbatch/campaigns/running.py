@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -66,7 +67,7 @@ def run(
     settings = load(folder)
     wanted = settings.products if products is None else products
     with owned(folder, on_wait=on_wait) as (held, table):
-        _prepare(folder, held, table)
+        take_over(folder, held, table)
         folder.stop.unlink(missing_ok=True)
         dealer = Dealer(table, wanted, only=None if only is None else only(table))
         found = share(nodes, wanted, cores(), memory())
@@ -85,7 +86,7 @@ def run_ranks(folder: Folder, nodes: NodeSettings, on_progress: Progress = lambd
     ranks_beside = ranks.others(post)
     try:
         with owned(folder) as (held, table):
-            _prepare(folder, held, table)
+            take_over(folder, held, table)
             if not os.environ.get("SLURM_JOB_ID"):  # a job that begins again is not to undo what somebody has ordered
                 folder.stop.unlink(missing_ok=True)
             with Stopping(folder.stop).listening() as stopping:
@@ -104,9 +105,16 @@ def run_ranks(folder: Folder, nodes: NodeSettings, on_progress: Progress = lambd
         ranks.farewell(post, ranks_beside)
 
 
-def _prepare(folder: Folder, held: Lease, table: Table) -> None:
-    """Take over from whoever worked on it before, with chunks or without."""
+def take_over(folder: Folder, held: Lease, table: Table) -> None:
+    """Take over from whoever worked on it before, with chunks or without.
+
+    Raises
+    ------
+    AlreadyRunning
+        If a worker is there; then nothing has changed.
+    """
     chunks.recall(folder, table, held.beat)
+    shutil.rmtree(folder.unfinished, ignore_errors=True)
     table.interrupted()
     table.forgive_nodes()
 

@@ -41,11 +41,10 @@ def make_map(work: Work) -> Mapping[str, Any]:
     skymap, waveform = localized(work.event, **options)
     skymap.meta["objid"] = work.task.id  # other software finds the event of a map by this integer
     skymap.meta["comment"] = ROW_ID
-    path = work.file("map", ".fits")
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    fits.write_sky_map(str(partial), skymap, moc=True)
+    draft = work.draft("map", ".fits")
+    fits.write_sky_map(str(draft), skymap, moc=True)
     facts = {name: _number(skymap.meta.get(name)) for name in FROM_THE_MAP}
-    return {**facts, "waveform": waveform, **_finished(partial, path)}
+    return {**facts, "waveform": waveform, **_finished(draft, work.file("map", ".fits"))}
 
 
 @product("stats", needs=["map"], preload=CROSSMATCH)
@@ -66,11 +65,10 @@ def make_allsky_plot(work: Work) -> Mapping[str, Any]:
     from gwbatch.jobs.catalogue import Work as JobWork
     from gwbatch.jobs.catalogue import computation
 
-    path = work.file("allsky-plot", ".png")
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    draft = work.draft("allsky-plot", ".png")
     name = "bayestar.multiorder.fits"
-    computation("plot-allsky").function(JobWork({name: work.file("map", ".fits")}, partial, {}))
-    return _finished(partial, path)
+    computation("plot-allsky").function(JobWork({name: work.file("map", ".fits")}, draft, {}))
+    return _finished(draft, work.file("allsky-plot", ".png"))
 
 
 def _statistics(work: Work, *, volumes: bool) -> Mapping[str, Any]:
@@ -108,18 +106,18 @@ def _number(value: Any) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _finished(partial: Path, path: Path) -> dict[str, Any]:
+def _finished(draft: Path, path: Path) -> dict[str, Any]:
     """A file is on the disk before it has its name, and before anybody says that it is there.
 
     One that is there already stays: the same content but for dates, and the table may know it.
     """
-    sync(partial)
+    sync(draft)
     try:
-        os.link(partial, path)
-        partial.unlink()
+        os.link(draft, path)
+        draft.unlink()
     except FileExistsError:
-        partial.unlink()
+        draft.unlink()
     except OSError:  # a file system without links
-        partial.rename(path)
+        draft.rename(path)
     sync(path.parent)
     return {"sha256": sha256(path), "bytes": path.stat().st_size}

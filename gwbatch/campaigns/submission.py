@@ -6,11 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from gwbatch.campaigns import chunks as chunk_files
 from gwbatch.campaigns.chunks import Chunks
 from gwbatch.campaigns.folder import Folder, write
 from gwbatch.campaigns.products import load
-from gwbatch.campaigns.running import owned
+from gwbatch.campaigns.running import owned, take_over
 from gwbatch.config.profile import load_site
 from gwbatch.errors import AlreadyRunning, BadInput, ConfigError
 from gwbatch.schedulers import make_campaign_jobs
@@ -63,10 +62,8 @@ def submit(folder: Folder, wanted: Submission) -> Submission:
         )
     settings = load(folder)
     with owned(folder) as (held, table):
-        chunk_files.recall(folder, table, held.beat)
+        take_over(folder, held, table)
         folder.stop.unlink(missing_ok=True)
-        table.interrupted()
-        table.forgive_nodes()
         left = len(table.waiting())
         if not left:
             raise BadInput(f"Cannot submit {folder.path}: nothing is left to do.")

@@ -7,6 +7,7 @@ and what failed dealt once more, if nobody else is doing so.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import time
 from dataclasses import dataclass, field
@@ -175,6 +176,7 @@ class Worker:
             gone = self._chunks.is_gone(worker)
             if gone:
                 self._chunks.bury(worker)
+                shutil.rmtree(self._folder.unfinished / worker, ignore_errors=True)
                 return True
             unknown = unknown or gone is None
         if unknown:

@@ -19,9 +19,12 @@ import pytest
 
 from gwbatch import children
 from gwbatch.campaigns.chunks import Chunks
+from gwbatch.campaigns.crew import Crew
 from gwbatch.campaigns.folder import Folder
+from gwbatch.campaigns.products import load
 from gwbatch.campaigns.running import owned
 from gwbatch.campaigns.table import counts, reading
+from gwbatch.campaigns.tasks import Task
 from tests.campaign_products import SLEEP, results, sleepers, whole
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
@@ -278,6 +281,22 @@ def test_a_rank_that_cannot_go_on_ends_the_whole_program(tmp_path: Path) -> None
 # ---- kills -----------------------------------------------------------------------------------------------------
 
 
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+    """Of an earlier owner, wherever it ran, and of a science process of this one."""
+    folder = sleepers(tmp_path / "c", [0.02] * 4, {2: {"leaves_a_draft": 1}})
+    left = folder.unfinished / "another-node-7" / "4711-sleep-3.txt"
+    left.parent.mkdir(parents=True)
+    left.write_text("half of")
+    crew = Crew(folder, load(folder), [SLEEP], "here", size=1)
+    task = Task(2, "none", "", 2, [SLEEP], 0.02, {"leaves_a_draft": 1})
+    crew.give(task)
+    wait(lambda: [outcome.how for outcome in crew.poll()] == ["died"], "the death of a science process")
+    assert [path for path in folder.unfinished.rglob("*") if path.is_file()] == [left]
+    crew.close()
+    assert call(command("run", folder, *TWO)).returncode == 1
+    assert not [path for path in folder.unfinished.rglob("*") if path.is_file()]
+
+
 def test_an_owner_is_killed_as_it_begins(tmp_path: Path) -> None:
     folder = sleepers(tmp_path / "c", [0.02] * 4)
     ended = call(command("run", folder, *TWO), GWBATCH_KILL_AT="campaign.lease.numbered:1")
@@ -323,7 +342,7 @@ def test_kills_at_random_moments_leave_the_same_table(tmp_path: Path, start: Any
         last = call(command("run", folder, *TWO))
         assert last.returncode == 0, last.stderr
     assert results(folder) == whole(events)
-    assert not list(folder.path.rglob(".partial-*")) or whom == "child"
+    assert not [path for path in folder.unfinished.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
