@@ -20,6 +20,7 @@ def command() -> None:
     \b
     Examples:
       gwbatch jobs list --state-is HELD
+      gwbatch jobs list --name S240601a
       gwbatch jobs show G123/localize
       gwbatch jobs release G123/localize
       gwbatch jobs cancel G123/localize
@@ -29,15 +30,16 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--state-is", default="", metavar="STATE", help="Only jobs in this state: RUNNING, HELD, FAILED, ...")
+@click.option("--name", default="", metavar="BEGINNING", help="Only those whose name, or superevent, begins like this.")
 @click.option("--limit", default=50, show_default=True, help="How many, newest first.")
 @state_option
 @json_option
-def list_all(state_is: str, limit: int, state: Path | None, as_json: bool) -> None:
+def list_all(state_is: str, name: str, limit: int, state: Path | None, as_json: bool) -> None:
     """List the newest."""
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.views import jobs
+    from gwbatch.ledger.listings import Wanted, jobs
 
-    found = jobs(Ledger(ledger_path(state)), state=state_is.upper(), limit=limit)
+    found = jobs(Ledger(ledger_path(state)), Wanted(words=name, state=state_is, limit=limit)).rows
     listing.show(found, as_json, _line, "jobs")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gwbatch.cli.options import json_option, ledger_path, state_option
+from gwbatch.units import age
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -229,12 +230,4 @@ def latency_table(latencies: dict[str, dict[str, Any]]) -> RenderableType:
 
 
 def _age(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return (
-        f"{seconds:.1f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.0f} h"
-    )
+    return "-" if seconds is None else age(seconds)

@@ -26,6 +26,7 @@ def command() -> None:
     \b
     Examples:
       gwbatch superevent list
+      gwbatch superevent list --name S2406
       gwbatch superevent show S240601a
       gwbatch superevent show S240601a --picture where-time-went.png
       gwbatch superevent annotate S240601a
@@ -36,15 +37,16 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--name", default="", metavar="BEGINNING", help="Only those whose name, or a member's, begins like this.")
 @click.option("--limit", default=50, show_default=True, help="How many, newest first.")
 @state_option
 @json_option
-def list_all(limit: int, state: Path | None, as_json: bool) -> None:
+def list_all(name: str, limit: int, state: Path | None, as_json: bool) -> None:
     """List the newest."""
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.views import superevents
+    from gwbatch.ledger.listings import Wanted, superevents
 
-    found = superevents(Ledger(ledger_path(state)), limit)
+    found = superevents(Ledger(ledger_path(state)), Wanted(words=name, limit=limit)).rows
     listing.show(found, as_json, _line, "superevents")
 
 

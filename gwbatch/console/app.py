@@ -7,9 +7,8 @@ handler's error) cannot become markup.
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,24 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gwbatch.config.policy import Policy, load_policy
-from gwbatch.console import orders
+from gwbatch.console import lists, orders
 from gwbatch.console.access import Access, NotAllowed
+from gwbatch.console.live import Live, overview, plain
 from gwbatch.errors import BadInput, GwbatchError
 from gwbatch.ledger import Ledger, alert_views, in_force, views
-from gwbatch.ledger.report import dead_letters, report
+from gwbatch.ledger.listings import LISTINGS
+from gwbatch.ledger.report import report
 from gwbatch.metrics.collect import exposition
 
 STATIC = Path(__file__).parent / "static"
-REFRESH = 1.0  # s between two looks at the ledger for pages that are open
-MOST = 1000  # rows of a table
 LONGEST_ORDER = 10_000  # bytes
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    ),
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -63,7 +66,7 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
     policy : Policy or None
         What decisions are explained by; None takes the dispatcher's own at any time.
     """
-    standard = load_policy()
+    standard, live = load_policy(), Live(path)
 
     def explain(ledger: Ledger, name: str) -> Any:
         recorded = in_force.recorded_policy(ledger)
@@ -79,10 +82,7 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             ledger.close()
 
     async def answer(look: Callable[[Ledger], Any], missing: str) -> Response:
-        try:
-            found = _plain(await anyio.to_thread.run_sync(read, look))
-        except GwbatchError as error:
-            return JSONResponse({"error": str(error)}, 503)
+        found = plain(await anyio.to_thread.run_sync(read, look))
         if found is None:
             reason = missing if path.exists() else f"There is no ledger {path} yet: no dispatcher ever ran there."
             return JSONResponse({"error": reason}, 404 if path.exists() else 503)
@@ -94,33 +94,32 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
     async def status(_: Request) -> Response:
         return await answer(lambda ledger: report(ledger, time.time()), "")
 
-    async def superevents(request: Request) -> Response:
-        before = request.query_params.get("before", "")
-        page_from = int(before) if _is_number(before) else None
-        return await answer(lambda ledger: views.superevents(ledger, _limit(request), page_from), "")
+    async def whole(_: Request) -> Response:
+        return await answer(lambda ledger: overview(ledger, time.time()), "")
 
     async def superevent(request: Request) -> Response:
         name = request.query_params.get("name", "")
         return await answer(lambda ledger: explain(ledger, name), "There is no such superevent.")
 
-    async def jobs(request: Request) -> Response:
-        state = request.query_params.get("state", "").upper()
-        return await answer(lambda ledger: views.jobs(ledger, state=state, limit=_limit(request)), "")
-
     async def job(request: Request) -> Response:
         key = request.query_params.get("key", "")
         return await answer(lambda ledger: views.job(ledger, key), "There is no such job.")
 
-    async def messages(request: Request) -> Response:
-        def look(ledger: Ledger) -> dict[str, Any]:
-            newest = views.messages(ledger, _limit(request, 100))
-            dead = [
-                {**one, "command": views.command(ledger, "deadletter", "retry", one["id"])}
-                for one in dead_letters(ledger, limit=_limit(request))
-            ]
-            return {"messages": newest, "dead": dead}
+    def listing(name: str) -> Endpoint:
+        async def one(request: Request) -> Response:
+            wanted = lists.wanted_of(request.query_params)
+            return await answer(lambda ledger: lists.page(name, ledger, wanted), "")
 
-        return await answer(look, "")
+        return one
+
+    def export(name: str) -> Endpoint:
+        async def one(request: Request) -> Response:
+            wanted = lists.wanted_of(request.query_params)
+            text = await anyio.to_thread.run_sync(read, lambda ledger: lists.as_csv(name, ledger, wanted))
+            headers = {"Content-Disposition": f"attachment; filename={name}.csv"}
+            return Response(text or "", media_type="text/csv", headers=headers)
+
+        return one
 
     async def dead(request: Request) -> Response:
         name = request.query_params.get("id", "")
@@ -169,8 +168,6 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             return JSONResponse({"error": str(error)}, 403)
         except (BadInput, ValueError, RecursionError) as error:
             return JSONResponse({"error": str(error)}, 400)
-        except GwbatchError as error:
-            return JSONResponse({"error": str(error)}, 503)
 
     async def picture(request: Request) -> Response:
         subject, name = request.query_params.get("subject", ""), request.query_params.get("name", "")
@@ -183,12 +180,10 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
         text = await anyio.to_thread.run_sync(read, lambda ledger: exposition(ledger, time.time()))
         return Response(text or exposition(None, time.time()), media_type=CONTENT_TYPE_LATEST)
 
-    async def events(request: Request) -> Response:
+    async def events(_: Request) -> Response:
         async def changes() -> AsyncIterator[str]:
-            while not await request.is_disconnected():
-                found = await anyio.to_thread.run_sync(read, lambda ledger: report(ledger, time.time()))
-                yield f"data: {json.dumps(_plain(found))}\n\n"
-                await anyio.sleep(REFRESH)
+            async for number, text in live.changes():
+                yield f"id: {number}\ndata: {text}\n\n"
 
         return StreamingResponse(changes(), media_type="text/event-stream")
 
@@ -197,11 +192,11 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             Route("/", page),
             Route("/favicon.ico", lambda _: Response(status_code=204)),
             Route("/status.json", status),
-            Route("/superevents.json", superevents),
+            Route("/overview.json", whole),
+            *(Route(f"/{name}.json", listing(name)) for name in LISTINGS),
+            *(Route(f"/{name}.csv", export(name)) for name in LISTINGS),
             Route("/superevent.json", superevent),
-            Route("/jobs.json", jobs),
             Route("/job.json", job),
-            Route("/messages.json", messages),
             Route("/deadletter.json", dead),
             Route("/alerts.json", alerts),
             Route("/alert.json", alert),
@@ -213,23 +208,16 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             Route("/events", events),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
+        exception_handlers={GwbatchError: _refused},
         middleware=[Middleware(_StrictHeaders), Middleware(BaseHTTPMiddleware, dispatch=access.check)],
     )
 
 
+async def _refused(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 503)
+
+
 def _limit(request: Request, default: int = 200) -> int:
     wanted = request.query_params.get("limit", "")
-    return min(int(wanted), MOST) if _is_number(wanted) else default
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 19
-
-
-def _plain(value: Any) -> Any:
-    """A value without the numbers that JSON does not have."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list) else value
+    is_number = wanted.isascii() and wanted.isdigit() and len(wanted) < 10
+    return min(int(wanted), lists.MOST) if is_number else default

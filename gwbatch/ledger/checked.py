@@ -17,6 +17,12 @@ def note(tx: Transaction, check: str, found: Iterable[Finding], now: float) -> N
     tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (_PREFIX + check, text, now))
 
 
+def newest(ledger: Ledger) -> dict[str, tuple[float, list[Finding]]]:
+    """Return for each check when it last looked (Unix s), and what it found, what is well among it."""
+    rows = ledger.read("SELECT * FROM settings WHERE name > ? AND name < ?", (_PREFIX, _PREFIX + "\uffff"))
+    return {row["name"].removeprefix(_PREFIX): (row["recorded"], list(_findings(row["value"]))) for row in rows}
+
+
 def noted(ledger: Ledger, since: float) -> Iterator[Finding]:
     """Return what was found since a Unix time (s), check by check."""
     rows = ledger.read(
@@ -24,5 +30,9 @@ def noted(ledger: Ledger, since: float) -> Iterator[Finding]:
         (_PREFIX, _PREFIX + "\uffff", since),
     )
     for row in rows:
-        for level, key, text, remedy in json.loads(row["value"]):
-            yield Finding(Level(level), key, text, remedy)
+        yield from _findings(row["value"])
+
+
+def _findings(text: str) -> Iterator[Finding]:
+    for level, key, said, remedy in json.loads(text):
+        yield Finding(Level(level), key, said, remedy)

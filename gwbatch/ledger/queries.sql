@@ -312,3 +312,29 @@ UPDATE heartbeats SET last_poll = last_poll + :step, last_message = last_message
 
 -- name: move_pilots
 UPDATE pilots SET asked = asked + :step, started = started + :step, ready = ready + :step WHERE finished IS NULL;
+
+-- name: list_superevents
+SELECT s.id, s.key, s.graceid AS superevent_id, s.category, s.t_0, s.preferred, s.labels, s.created,
+    (SELECT count(*) FROM events AS e WHERE e.superevent = s.key) AS members,
+    (SELECT json_extract(data, '$.far') FROM events AS e WHERE e.graceid = s.preferred) AS far,
+    (SELECT count(*) FROM coincidences AS c WHERE c.superevent = s.key AND c.chosen) AS externals
+FROM superevents AS s WHERE {where} ORDER BY s.id DESC LIMIT ?;
+
+-- name: list_jobs
+SELECT j.rowid, j.key, j.kind, j.queue, j.subject, j.attempt, j.state, j.host, j.cores, j.reason, j.created,
+    j.submitted, j.started, j.finished, j.native_id, j.priority
+FROM jobs AS j WHERE {where} ORDER BY j.created DESC, j.rowid DESC LIMIT ?;
+
+-- name: list_messages
+SELECT m.id, m.source, m.topic, m.published, m.received, length(m.payload) AS size
+FROM messages AS m WHERE {where} ORDER BY m.id DESC LIMIT ?;
+
+-- name: list_dead
+-- Like report_dead, from a time on backwards.
+SELECT * FROM (
+    SELECT 'm' || d.id AS id, d.lane || ': ' || m.topic AS what, d.reason AS reason, coalesce(d.decided, 0.0) AS at
+    FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.state = 'dead'
+    UNION ALL
+    SELECT 'e' || id, key, error, coalesce(finished, 0.0) FROM effects WHERE state = 'dead'
+) WHERE (at, id) < (:at, :id) AND (:words = '' OR instr(lower(what || ' ' || coalesce(reason, '')), lower(:words)))
+ORDER BY at DESC, id DESC LIMIT :limit;

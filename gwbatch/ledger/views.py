@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,41 +14,40 @@ from gwbatch.ledger import alert_views, public_notices
 from gwbatch.ledger.database import Ledger, Transaction, query
 from gwbatch.ledger.external import Externals
 from gwbatch.ledger.jobs import orders as possible_orders
+from gwbatch.ledger.milestones import courses
 from gwbatch.ledger.mirror import Mirror
+from gwbatch.ledger.story import story
+from gwbatch.ledger.summaries import summary
 from gwbatch.model import JobState
 from gwbatch.superevents import Superevent
 from gwbatch.superevents.candidate import finite
+from gwbatch.superevents.explained import why_not
 from gwbatch.superevents.ranking import is_complete, is_significant, preference
 
 PNG = b"\x89PNG"
+DECISION = "decision: "
 TAIL = 20_000  # bytes of a job's output that are shown
 PREFERENCE = ("complete", "ok_S", "far_S", "ok_L", "far_L", "group_rank", "n_ifos", "snr or -far")
 
 
-def superevents(ledger: Ledger, limit: int = 200, before: int | None = None) -> list[dict[str, Any]]:
-    """The newest superevents, one line each; `before` pages on from an ``id``."""
-    where, parameters = ("WHERE s.id < ?", [before]) if before is not None else ("", [])
-    rows = ledger.read(
-        "SELECT s.*, (SELECT count(*) FROM events AS e WHERE e.superevent = s.key) AS members, "
-        "(SELECT json_extract(data, '$.far') FROM events AS e WHERE e.graceid = s.preferred) AS far, "
-        "(SELECT count(*) FROM coincidences AS c WHERE c.superevent = s.key AND c.chosen) AS externals "
-        f"FROM superevents AS s {where} ORDER BY s.id DESC LIMIT ?",
-        [*parameters, limit],
-    )
-    wanted = ("id", "key", "category", "t_0", "preferred", "members", "far", "externals", "created")
-    return [
-        {**{name: row[name] for name in wanted}, "superevent_id": row["graceid"], "labels": json.loads(row["labels"])}
-        for row in rows
-    ]
+def superevent(
+    ledger: Ledger, name: str, policy: Policy, gracedb: str = "", now: float | None = None
+) -> dict[str, Any] | None:
+    """Everything about one superevent, by its local key or GraceDB id; None when there is none.
 
-
-def superevent(ledger: Ledger, name: str, policy: Policy, gracedb: str = "") -> dict[str, Any] | None:
-    """Everything about one superevent, by its local key or GraceDB id; None when there is none."""
+    Parameters
+    ----------
+    now : float or None
+        Unix time in s, for what has not ended; None takes the clock's.
+    """
     mirror = Mirror(ledger.connection)
     found = mirror.superevent(name) or mirror.superevent_named(name)
     if found is None:
         return None
     products = mirror.products(found.key)
+    own_jobs, own_effects = jobs(ledger, [found.key, *found.events]), effects(ledger, found.key, limit=500)
+    notices, timeline = list(_notices(ledger, found)), sorted(_timeline(ledger, found), key=lambda entry: entry["at"])
+    decisions = [entry for entry in timeline if entry["what"].startswith(DECISION)]
     return {
         "key": found.key,
         "superevent_id": found.superevent_id,
@@ -58,15 +58,24 @@ def superevent(ledger: Ledger, name: str, policy: Policy, gracedb: str = "") -> 
         "preferred": found.preferred,
         "labels": list(found.labels),
         "gracedb": _link(gracedb, "superevents", found.superevent_id),
-        "members": [_member(mirror, graceid, policy, gracedb) for graceid in found.events],
+        "summary": summary(ledger, found),
+        "story": story(
+            courses(ledger, [found.key])[0],
+            own_jobs,
+            own_effects,
+            [{**one, "action": one["what"].removeprefix(DECISION), "reason": one["text"]} for one in decisions],
+            notices,
+            time.time() if now is None else now,
+        ),
+        "members": [_member(mirror, graceid, found.preferred, policy, gracedb) for graceid in found.events],
         "coincidences": list(_coincidences(ledger, found)),
         "products": [
             {"name": product.name, "version": product.version, "here": product.path is not None, "facts": product.facts}
             for product in products.values()
         ],
-        "jobs": jobs(ledger, subjects=[found.key, *found.events]),
-        "effects": effects(ledger, found.key),
-        "notices": list(_notices(ledger, found)),
+        "jobs": own_jobs,
+        "effects": own_effects,
+        "notices": notices,
         "commands": [
             command(ledger, "superevent", "annotate", found.superevent_id or found.key),
             command(ledger, "alerts", "preview", found.superevent_id or found.key),
@@ -76,7 +85,7 @@ def superevent(ledger: Ledger, name: str, policy: Policy, gracedb: str = "") -> 
                 if graceid != found.preferred
             ),
         ],
-        "timeline": sorted(_timeline(ledger, found), key=lambda entry: entry["at"]),
+        "timeline": timeline,
     }
 
 
@@ -88,11 +97,12 @@ def _notices(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
             yield {name: value for name, value in shown.items() if name != "record"}
 
 
-def _member(mirror: Mirror, graceid: str, policy: Policy, gracedb: str) -> dict[str, Any]:
+def _member(mirror: Mirror, graceid: str, chosen: str, policy: Policy, gracedb: str) -> dict[str, Any]:
     event = mirror.event(graceid)
     if event is None:
         return {"graceid": graceid}
     rank = dict(zip(PREFERENCE, preference(event, policy), strict=True))
+    preferred = mirror.event(chosen)
     return {
         "graceid": graceid,
         "pipeline": event.pipeline,
@@ -104,6 +114,7 @@ def _member(mirror: Mirror, graceid: str, policy: Policy, gracedb: str) -> dict[
         "complete": is_complete(event, policy),
         "significant": is_significant(event, policy),
         "preference": rank,
+        "why": "" if preferred is None or graceid == chosen else why_not(event, preferred, policy),
         "gracedb": _link(gracedb, "events", graceid),
     }
 
@@ -141,11 +152,11 @@ def _timeline(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
         detail = json.loads(row["detail"])
         if row["published"] is not None and not row["ours"]:
             yield {"at": row["published"], "what": "alert", "text": f"published on {row['topic']}"}
-        yield {"at": row["at"], "what": f"decision: {row['action']}", "text": row["reason"], "detail": detail}
+        yield {"at": row["at"], "what": f"{DECISION}{row['action']}", "text": row["reason"], "detail": detail}
     for effect in effects(ledger, found.key, limit=500):
         if effect["finished"] is not None:
             yield {"at": effect["finished"], "what": effect["kind"], "text": f"{effect['key']} {effect['state']}"}
-    for job in jobs(ledger, subjects=[found.key, *found.events]):
+    for job in jobs(ledger, [found.key, *found.events]):
         if job["started"] is not None:
             yield {"at": job["started"], "what": "job started", "text": f"{job['key']} on {job['host'] or '?'}"}
         if job["finished"] is not None:
@@ -162,22 +173,14 @@ def effects(ledger: Ledger, subject: str, limit: int = 100) -> list[dict[str, An
     return [dict(row) for row in rows]
 
 
-def jobs(
-    ledger: Ledger, *, subjects: list[str] | None = None, state: str = "", limit: int = 200
-) -> list[dict[str, Any]]:
-    """Jobs, newest first: of some subjects, or in one state, or all."""
-    columns = (
-        "key, kind, queue, subject, attempt, state, host, cores, reason, created, submitted, started, finished, "
-        "native_id, priority"
+def jobs(ledger: Ledger, subjects: list[str]) -> list[dict[str, Any]]:
+    """The jobs of some subjects, oldest first."""
+    marks = ", ".join("?" * len(subjects))
+    rows = ledger.read(
+        "SELECT key, kind, queue, subject, attempt, state, host, cores, reason, created, submitted, started, finished, "
+        f"native_id, priority FROM jobs WHERE subject IN ({marks}) ORDER BY created",
+        subjects,
     )
-    if subjects is not None:
-        marks = ", ".join("?" * len(subjects))
-        rows = ledger.read(f"SELECT {columns} FROM jobs WHERE subject IN ({marks}) ORDER BY created", subjects)
-    elif state:
-        sql = f"SELECT {columns} FROM jobs WHERE state = ? ORDER BY coalesce(finished, created) DESC LIMIT ?"
-        rows = ledger.read(sql, (state, limit))
-    else:
-        rows = ledger.read(f"SELECT {columns} FROM jobs ORDER BY created DESC LIMIT ?", (limit,))
     return [dict(row) for row in rows]
 
 
@@ -214,22 +217,6 @@ def _tail(path: Path) -> str | None:
             return stream.read(TAIL).decode(errors="replace")
     except OSError:
         return None
-
-
-def messages(ledger: Ledger, limit: int = 100) -> list[dict[str, Any]]:
-    """The newest messages and what became of them in each lane."""
-    rows = ledger.read(
-        "SELECT id, source, topic, published, received, length(payload) AS size FROM messages ORDER BY id DESC LIMIT ?",
-        (limit,),
-    )
-    found = []
-    for row in rows:
-        deliveries = ledger.read(
-            "SELECT lane, state, attempts, reason, decided FROM deliveries WHERE message_id = ?", (row["id"],)
-        )
-        decisions = ledger.read("SELECT action, superevent FROM decisions WHERE message_id = ?", (row["id"],))
-        found.append({**dict(row), "deliveries": list(map(dict, deliveries)), "decisions": list(map(dict, decisions))})
-    return found
 
 
 def dead_letter(ledger: Ledger, name: str) -> dict[str, Any] | None:

@@ -134,13 +134,14 @@ def page(browser: Any) -> Iterator[Any]:
 
 PAGES = {
     "": "Where time goes",
-    "superevents": "Filter",
+    "superevents": "Search",
     "superevent/S%40G1": "Timeline",
-    "jobs": "localize",
+    "jobs": "G1/localize",
     "job/G1%2Flocalize": "stderr",
     "alerts": "ALERTS ARE STOPPED",
     "alert/1": "Where its time went",
     "messages": "Newest messages",
+    "deadletters": "to try again",
     "deadletter/m1": "traceback",
 }
 
@@ -182,9 +183,15 @@ def test_from_the_overview_to_a_superevent_and_its_picture_by_keyboard(console: 
 
 def test_the_table_is_filtered_and_sorted(console: str, page: Any) -> None:
     page.goto(f"{console}/#/superevents")
-    page.get_by_label("Filter").fill("nothing like it")
+    page.get_by_label("Search").fill("nothing like it")
+    page.get_by_text("none", exact=True).wait_for()
     assert page.locator("tbody tr").count() == 0
-    page.get_by_label("Filter").fill("s1")
+    assert "words=nothing+like+it" in page.url, "what was asked for stands in the address"
+    page.get_by_label("Search").fill("s1")
+    page.locator("tbody tr").first.wait_for()
+    page.get_by_label("Category").select_option("mdc")
+    page.get_by_text("none", exact=True).wait_for()
+    page.get_by_label("Category").select_option("production")
     page.locator("tbody tr").first.wait_for()
     page.get_by_role("button", name="preferred").click()
     assert page.locator("th[aria-sort=ascending]").count() == 1
@@ -219,6 +226,7 @@ def test_a_stop_of_the_alerts_is_seen_on_every_page_and_a_notice_has_its_picture
     page.get_by_role("status").get_by_text("ALERTS ARE STOPPED").wait_for()
     assert page.get_by_role("status").get_attribute("class") == "bad"
     page.goto(f"{console}/#/superevent/S%40G1")
+    page.get_by_text("Where the time of preliminary went").click()
     page.get_by_role("img", name="Where the time of preliminary went: freeze 2.00 s").wait_for()
     page.get_by_role("link", name="S1/preliminary").click()
     page.get_by_text("gwbatch alerts release 1").wait_for()

@@ -12,6 +12,7 @@ from gwbatch.cli import cli
 from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger
 from gwbatch.ledger.health import Limits, findings
+from gwbatch.ledger.listings import LISTINGS, Wanted, jobs
 from gwbatch.ledger.report import report
 from gwbatch.metrics.collect import exposition
 from tests.integration.rig import Rig
@@ -23,8 +24,6 @@ def gwbatch(*arguments: str) -> Result:
 
 def test_nothing_that_is_asked_often_reads_a_whole_table(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A million messages must not be looked through: every query has its index, or stops early."""
-    from gwbatch.ledger import views
-
     asked: list[tuple[str, Any]] = []
     real = Ledger.read
 
@@ -35,9 +34,11 @@ def test_nothing_that_is_asked_often_reads_a_whole_table(rig: Rig, monkeypatch: 
     monkeypatch.setattr(Ledger, "read", read)
     report(rig.ledger, time.time())
     exposition(rig.ledger, time.time())
-    views.superevents(rig.ledger)
-    views.jobs(rig.ledger)
-    views.messages(rig.ledger)
+    for look in LISTINGS.values():
+        look(rig.ledger, Wanted())
+        look(rig.ledger, Wanted(words="G1", before="5"))
+    jobs(rig.ledger, Wanted(state="FAILED"))
+    jobs(rig.ledger, Wanted(kind="localize"))
     findings(rig.ledger, report(rig.ledger, time.time()), Limits())
     large = {"messages", "m", "deliveries", "d", "effects", "e", "jobs", "superevents", "s", "events", "decisions"}
     for sql, parameters in asked:

@@ -15,7 +15,8 @@ ROOMS = [
     "cli", "console", "metrics", "demo", "sandbox", "dispatcher", "listeners", "orchestrator", "checks", "reconcile",
     "executors", "runtime", "handlers", "files", "circulars", "mdc", "gracedb", "brokers", "campaigns", "schedulers",
     "ledger", "alerts", "detchar", "annotation", "superevents", "external", "jobs", "effects", "model", "plugins",
-    "config", "private", "children", "logs", "failpoints", "keys", "queues", "gpstime", "clock", "voevent", "errors",
+    "config", "private", "children", "logs", "failpoints", "keys", "queues", "gpstime", "clock", "voevent", "units",
+    "errors",
 ]  # fmt: skip
 
 

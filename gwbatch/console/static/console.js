@@ -1,94 +1,123 @@
-"use strict";
-// Which page is open, and keeping it current.  The overview is pushed; the others are asked for every few seconds.
+// Which page is open, and keeping it current: the server says when something has changed.
+import { overview } from "./overview.js";
+import { oneSuperevent, superevents } from "./superevents.js";
+import { alerts, oneAlert, stoppedText } from "./notices.js";
+import { jobs, oneJob } from "./jobs.js";
+import { deadLetter, deadLetters, messages } from "./messages.js";
+import { ordering } from "./ordering.js";
+import { asked as askedWhetherWeMay } from "./orders.js";
+import { section } from "./dom.js";
 
-const AGAIN = 5000; // ms
-const content = document.getElementById("content");
-const headline = document.getElementById("headline");
-const states = {};
-let timer = null, shownRoute = null, pushed = null;
+const AGAIN = 3000; // ms until a lost connection is tried again
+const AT_MOST = 1000; // ms between two readings of a page
+const content = document.getElementById("content"), headline = document.getElementById("headline"), dialog = document.getElementById("dialog");
+const sorted = {};
+let pushed, newest = "", shown = null, drawnAt = 0, timer = null;
 
+const by = (page, name) => (argument) => `/${page}.json?` + new URLSearchParams({ [name]: argument });
+const list = (page) => (_, asked) => `/${page}.json?` + new URLSearchParams(asked);
 // What is asked for, how it is drawn, and whether it stays as it is, for people type into it.
 const pages = {
   "": [null, overview],
-  superevents: [() => "/superevents.json?limit=500", superevents],
-  superevent: [(name) => "/superevent.json?" + new URLSearchParams({ name }), oneSuperevent],
-  orders: [(name) => "/superevent.json?" + new URLSearchParams({ name }), orders, true],
+  superevents: [list("superevents"), superevents],
+  superevent: [by("superevent", "name"), oneSuperevent],
+  orders: [by("superevent", "name"), ordering, true],
   alerts: [() => "/alerts.json?limit=500", alerts],
-  alert: [(id) => "/alert.json?" + new URLSearchParams({ id }), oneAlert],
-  jobs: [() => "/jobs.json?limit=500", jobs],
-  job: [(key) => "/job.json?" + new URLSearchParams({ key }), oneJob],
-  messages: [() => "/messages.json", messages],
-  deadletter: [(id) => "/deadletter.json?" + new URLSearchParams({ id }), deadLetter],
+  alert: [by("alert", "id"), oneAlert],
+  jobs: [list("jobs"), jobs],
+  job: [by("job", "key"), oneJob],
+  messages: [list("messages"), messages],
+  deadletters: [list("deadletters"), deadLetters],
+  deadletter: [by("deadletter", "id"), deadLetter],
 };
 
 function route() {
-  const [page, ...rest] = (location.hash.replace(/^#\/?/, "") || "").split("/");
-  return { page: page in pages ? page : "", argument: decodeURIComponent(rest.join("/")) };
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [page, ...rest] = path.split("/");
+  return { page: page in pages ? page : "", argument: decodeURIComponent(rest.join("/")), asked: Object.fromEntries(new URLSearchParams(query || "")) };
 }
 
-function draw(page, found) {
-  const state = (states[page] = states[page] || {});
-  state.redraw = () => draw(page, found);
-  const focused = document.activeElement && document.activeElement.id, at = focused && document.activeElement.selectionStart;
+function draw(page, found, asked) {
+  const state = (sorted[page] = sorted[page] || {});
+  state.redraw = () => draw(page, found, asked);
+  const focused = document.activeElement && document.activeElement.id, typed = focused && document.activeElement.value, at = focused && document.activeElement.selectionStart;
   const scrolled = [...content.querySelectorAll(".wide")].map((box) => box.scrollLeft);
-  content.replaceChildren(...pages[page][1](found, state));
+  content.replaceChildren(...pages[page][1](found, state, asked));
   [...content.querySelectorAll(".wide")].forEach((box, number) => { box.scrollLeft = scrolled[number] || 0; });
-  const back = focused && document.getElementById(focused);
-  if (back) { back.focus(); if (at !== null && back.setSelectionRange) back.setSelectionRange(at, at); }
+  const back = focused && content.querySelector("#" + CSS.escape(focused));
+  if (back) {
+    if (back.tagName === "INPUT") back.value = typed;
+    back.focus();
+    if (typeof at === "number" && back.setSelectionRange) back.setSelectionRange(at, at);
+  }
 }
+
+// Text that somebody selects stays, and so does a link that has the focus, and a page behind a question.
+const isInUse = () => String(getSelection()) !== "" || dialog.open || (content.matches(":focus-within:not(:focus)") && !content.querySelector("#filter:focus"));
 
 async function refresh() {
-  clearTimeout(timer);
-  const { page, argument } = route();
-  const [address] = pages[page];
-  if (address === null) { if (pushed !== undefined) draw(page, pushed); return; }
+  const here = location.hash, { page, argument, asked } = route(), [address, , stays] = pages[page];
+  drawnAt = performance.now();
+  if (address === null) { if (pushed !== undefined && (shown !== here || !isInUse())) { draw(page, pushed, asked); shown = here; } return; }
   try {
-    const answer = await fetch(address(argument));
+    const answer = await fetch(address(argument, asked));
     if (answer.status === 401) { location.reload(); return; }
     const found = await answer.json();
-    const now = route();
-    if (now.page !== page || now.argument !== argument) return;
-    // Text somebody is selecting or typing stays.
-    if (answer.ok) { if (shownRoute !== location.hash || (!pages[page][2] && String(getSelection()) === "")) draw(page, found); }
-    else content.replaceChildren(section("Not found", make("p", {}, found.error)));
-    shownRoute = location.hash;
+    if (location.hash !== here) return;
+    if (!answer.ok) content.replaceChildren(section("Not found", make("p", {}, found.error)));
+    else if (shown !== here || (!stays && !isInUse())) draw(page, found, asked);
+    shown = here;
   } catch {
-    headline.textContent = "The console does not answer; trying again.";
-    headline.className = "bad";
+    lost();
   }
-  timer = setTimeout(refresh, AGAIN);
+}
+
+function lost() {
+  headline.textContent = "The console does not answer; trying again.";
+  headline.className = "bad";
+}
+
+// Not more often than people read, and once more after the last change.
+function later() {
+  if (timer) return;
+  timer = setTimeout(() => { timer = null; if (!document.hidden) refresh(); }, Math.max(0, drawnAt + AT_MOST - performance.now()));
 }
 
 function open() {
-  const { page } = route();
-  for (const link of document.querySelectorAll("nav a")) {
-    const own = link.getAttribute("href").replace(/^#\/?/, "");
-    if (own === page || (own && page && own.startsWith(page))) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+  const { page } = route(), own = { superevent: "superevents", orders: "superevents", alert: "alerts", job: "jobs", deadletter: "deadletters" }[page] || page;
+  for (const link of document.querySelectorAll("header nav a")) {
+    if (link.getAttribute("href").replace(/^#\/?/, "") === own) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
   document.title = (page ? page + " – " : "") + "gwbatch";
-  refresh();
+  return refresh();
 }
 
-function push(found) {
+function push(found, number) {
   pushed = found;
   const who = found && found.dispatcher;
-  headline.textContent = !found ? "No dispatcher ever ran here." : who.running ? `dispatcher runs on ${who.host} (pid ${who.pid})` : "No dispatcher is running.";
-  headline.className = found && who.running ? "good" : "bad";
-  if (found && found.alerts.stopped) { headline.textContent += `. ${stoppedText(found.alerts)}`; headline.className = "bad"; }
-  // Text that somebody selects, and a link that has the focus, stay as they are.
-  if (route().page === "" && (!content.firstChild || (String(getSelection()) === "" && !content.matches(":focus-within:not(:focus)")))) draw("", found);
+  headline.textContent = !found ? "No dispatcher ever ran here." : found.error ? found.error : who.running ? `dispatcher runs on ${who.host} (pid ${who.pid})` : "No dispatcher is running.";
+  headline.className = who && who.running ? "good" : "bad";
+  if (found && found.alerts && found.alerts.stopped) { headline.textContent += `. ${stoppedText(found.alerts)}`; headline.className = "bad"; }
+  const hasChanged = number !== newest, { page, asked } = route();
+  newest = number;
+  if (page === "" || (hasChanged && !asked.before)) later();
 }
 
 function listen() {
   const stream = new EventSource("/events");
-  stream.onmessage = (message) => push(JSON.parse(message.data));
-  stream.onerror = () => {
-    headline.textContent = "The console does not answer; trying again.";
-    headline.className = "bad";
-    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
-  };
+  stream.onmessage = (message) => push(JSON.parse(message.data), message.lastEventId);
+  stream.onerror = () => { lost(); if (stream.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN); };
 }
-listen();
-pushed = undefined;
-addEventListener("hashchange", () => { open(); content.focus(); });
-askedWhetherWeMay.then(open);
+
+const KEYS = { 1: "#/", 2: "#/superevents", 3: "#/alerts", 4: "#/jobs", 5: "#/messages", 6: "#/deadletters" };
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || dialog.open || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
+  if (event.key in KEYS) location.hash = KEYS[event.key];
+  else if (event.key === "/" && document.getElementById("filter")) { event.preventDefault(); document.getElementById("filter").focus(); }
+});
+addEventListener("hashchange", (event) => {
+  const before = new URL(event.oldURL).hash.split("?")[0], isSearch = before === location.hash.split("?")[0];
+  open().then(() => { if (!isSearch) { content.focus({ preventScroll: true }); scrollTo(0, 0); } });
+});
+document.addEventListener("visibilitychange", () => { if (!document.hidden) later(); });
+askedWhetherWeMay.then(() => { listen(); return open(); });

@@ -1,0 +1,107 @@
+"""What every open page shows, kept current: read once for all of them, and only when something has changed."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from gwbatch.console.tiles import tiles
+from gwbatch.errors import GwbatchError
+from gwbatch.ledger import Ledger
+from gwbatch.ledger.milestones import courses
+from gwbatch.ledger.report import report
+from gwbatch.ledger.summaries import cards
+
+LOOK = 0.5  # s between two looks whether the ledger has changed
+AT_LEAST = 5.0  # s after which ages have grown, even if nothing else has changed
+DAY = 86_400.0  # s
+COURSES = 200  # newest superevents whose latencies are drawn
+
+
+def overview(ledger: Ledger, now: float) -> dict[str, Any]:
+    """Return ``gwbatch status`` with tiles, cards of the day's superevents, and what is drawn over time."""
+    found = report(ledger, now)
+    return {**found, "tiles": tiles(ledger, found), "cards": cards(ledger, now - DAY), "series": _series(ledger)}
+
+
+def _series(ledger: Ledger) -> list[dict[str, float | None]]:
+    """When superevents came, and how many seconds each took to its milestones, oldest first."""
+    return [
+        {"at": one.began, **{name: one.reached.get(name) for name in ("decided", "finished", "delivered")}}
+        for one in reversed(courses(ledger, limit=COURSES))
+    ]
+
+
+class Live:
+    """The overview of a ledger for any number of pages.
+
+    Parameters
+    ----------
+    clock : callable
+        Unix time in s.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._path, self._clock = path, clock
+        self._lock = anyio.Lock()
+        self._newest: tuple[int, str] = (0, "null")
+        self._seen: tuple[int, ...] | None = None
+        self._read_at = -math.inf
+
+    async def changes(self) -> AsyncIterator[tuple[int, str]]:
+        """Yield the overview as JSON whenever there is something new, with a number that tells of which change."""
+        sent = ""
+        while True:
+            async with self._lock:
+                number, text = await anyio.to_thread.run_sync(self._current)
+            if text != sent:
+                sent = text
+                yield number, text
+            await anyio.sleep(LOOK)
+
+    def _current(self) -> tuple[int, str]:
+        seen = self._state()
+        has_changed = seen != self._seen
+        if has_changed or time.monotonic() - self._read_at >= AT_LEAST:
+            number, before = self._newest
+            self._newest = (number + has_changed, self._text(before))
+            self._seen, self._read_at = seen, time.monotonic()
+        return self._newest
+
+    def _state(self) -> tuple[int, ...] | None:
+        """Something that is different after every commit."""
+        try:
+            found = [(self._path.with_name(self._path.name + end)).stat() for end in ("", "-wal")]
+        except OSError:
+            return (int(self._path.exists()),)
+        return tuple(number for one in found for number in (one.st_ino, one.st_size, one.st_mtime_ns))
+
+    def _text(self, before: str) -> str:
+        if not self._path.exists():
+            return "null"
+        try:
+            ledger = Ledger(self._path)
+        except GwbatchError as error:
+            return json.dumps({"error": str(error)})
+        try:
+            return json.dumps(plain(overview(ledger, self._clock())))
+        except (GwbatchError, sqlite3.OperationalError):
+            return before  # busy: at the next look
+        finally:
+            ledger.close()
+
+
+def plain(value: Any) -> Any:
+    """A value without the numbers that JSON does not have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list) else value

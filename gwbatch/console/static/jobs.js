@@ -1,0 +1,32 @@
+// The list of jobs, and one job.
+import { state } from "./chips.js";
+import { copyable, raw, section } from "./dom.js";
+import { job } from "./names.js";
+import { moment, seconds } from "./people.js";
+import { facts, list, table } from "./tables.js";
+
+const STATES = ["WAITING", "QUEUED", "RUNNING", "HELD", "UNKNOWN", "DONE", "FAILED", "LOST", "CANCELLED"];
+const KINDS = ["localize", "em-bright", "combine-skymaps", "external-skymap", "plot-allsky", "plot-volume"];
+
+export function jobTable(rows, sorted) {
+  return table("Jobs", [
+    ["job", (one) => job(one.key), (one) => one.key], ["state", (one) => state(one.state), (one) => one.state], ["queue", (one) => one.queue], ["host", (one) => one.host], ["cores", (one) => one.cores],
+    ["planned (UTC)", (one) => moment(one.created), (one) => one.created],
+    ["waited", (one) => (one.started ? seconds(one.started - one.created) : ""), (one) => one.started - one.created],
+    ["ran", (one) => (one.finished && one.started ? seconds(one.finished - one.started) : ""), (one) => one.finished - one.started],
+    ["try", (one) => one.attempt], ["reason", (one) => one.reason]], rows, sorted);
+}
+
+export const jobs = (found, sorted, asked) => [list("Jobs", "jobs", found, asked, { state: ["State", STATES], kind: ["Kind", KINDS] }, jobTable(found.rows, sorted))];
+
+export function oneJob(found) {
+  const plain = ["kind", "queue", "attempt", "host", "cores", "scheduler", "native_id", "reason", "directory"];
+  return [
+    section("Job " + found.key, facts("Job", [["state", state(found.state)], ...plain.map((name) => [name, found[name]]), ...["created", "submitted", "started", "finished"].map((name) => [`${name} (UTC)`, moment(found[name])])])),
+    section("stderr (its end)", raw(found.stderr ?? "none on this machine")),
+    section("stdout (its end)", raw(found.stdout ?? "none on this machine")),
+    section("To do something", ...found.commands.map(copyable)),
+    section("Request", raw(found.request)),
+    section("Result", raw(found.result)),
+  ];
+}

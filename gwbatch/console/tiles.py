@@ -1,0 +1,192 @@
+"""The tiles of the overview: one for each part of the machinery, with how it is.
+
+What a tile is green, yellow or red by are the findings that ``gwbatch check`` tells, so that page and check agree; a
+finding that belongs to no tile is in the list above them all the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gwbatch import __version__
+from gwbatch.ledger import Ledger, checked, in_force
+from gwbatch.ledger.finding import Finding, Level
+from gwbatch.units import age, size
+
+Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One part of the machinery.
+
+    Attributes
+    ----------
+    value : str
+        The word or number that people look for.
+    concerns : tuple of str
+        Beginnings of the keys of the findings about it.
+    page : str
+        Where on the console there is more.
+    is_off : bool
+        Nobody has asked for it.
+    """
+
+    name: str
+    value: str
+    detail: str
+    concerns: tuple[str, ...]
+    page: str = ""
+    is_off: bool = False
+
+
+Maker = Callable[[Ledger, Report], Iterator[Tile]]
+_MAKERS: list[Maker] = []
+
+
+def tile(maker: Maker) -> Maker:
+    """Declare what makes tiles; they stand in the order of the declarations."""
+    _MAKERS.append(maker)
+    return maker
+
+
+def tiles(ledger: Ledger, report: Report) -> list[dict[str, Any]]:
+    """Return all tiles with the ``state`` of each: ``good``, ``warn``, ``bad`` or ``off``."""
+    return [
+        {"name": one.name, "value": one.value, "detail": one.detail, "page": one.page, **_state(one, report)}
+        for maker in _MAKERS
+        for one in maker(ledger, report)
+    ]
+
+
+def _state(one: Tile, report: Report) -> dict[str, Any]:
+    about = [found for found in report["findings"] if found["key"].startswith(one.concerns)]
+    worst = max((Level[found["level"]] for found in about), default=Level.OK)
+    if worst is Level.OK:
+        return {"state": "off" if one.is_off else "good", "wrong": ""}
+    text = next(found["text"] for found in about if Level[found["level"]] is worst)
+    return {"state": "warn" if worst is Level.WARNING else "bad", "wrong": text}
+
+
+@tile
+def _dispatcher(ledger: Ledger, report: Report) -> Iterator[Tile]:
+    who, policy = report["dispatcher"], in_force.recorded_policy(ledger)
+    if not who["running"]:
+        yield Tile("Dispatcher", "not running", "", ("dispatcher",))
+        return
+    named = "" if policy is None else f", policy of {age(report['time'] - policy[1])} ago"
+    detail = f"process {who['pid']} on {who['host']}, heartbeat {age(who['heartbeat_age'])} ago, gwbatch {__version__}"
+    yield Tile("Dispatcher", f"up {age(report['time'] - who['since'])}", detail + named, ("dispatcher",))
+
+
+@tile
+def _alerts(_: Ledger, report: Report) -> Iterator[Tile]:
+    alerts = report["alerts"]
+    concerns = ("alert", "mock data")
+    if alerts["mode"] == "off":
+        yield Tile("Alerts", "off", "the site profile sends none", concerns, "/alerts", is_off=True)
+        return
+    value = "stopped" if alerts["stopped"] else "dry run" if alerts["dry_run"] else f"on: {alerts['mode']}"
+    yield Tile("Alerts", value, f"to {', '.join(alerts['brokers']) or 'no broker'}", concerns, "/alerts")
+
+
+@tile
+def _listeners(_: Ledger, report: Report) -> Iterator[Tile]:
+    for one in report["listeners"]:
+        last = one["last_message_age"]
+        heard = "nothing heard yet" if last is None else f"last message {age(last)} ago"
+        detail = f"{heard}, {one['lag']} behind" + (f", restarted {one['restarts']} times" if one["restarts"] else "")
+        value = "connected" if one["connected"] else "not connected"
+        yield Tile(f"Listener {one['name']}", value, detail, (f"listener {one['name']}",), "/messages")
+
+
+@tile
+def _lanes(_: Ledger, report: Report) -> Iterator[Tile]:
+    waiting = {name: one for name, one in report["lanes"].items() if one["depth"]}
+    depth = sum(one["depth"] for one in waiting.values())
+    detail = ", ".join(f"{name} {one['depth']}" for name, one in waiting.items()) or "all lanes are empty"
+    yield Tile("Lanes", f"{depth} waiting", detail, ("lane ",), "/messages")
+
+
+@tile
+def _dead_letters(_: Ledger, report: Report) -> Iterator[Tile]:
+    dead = report["dead_letters"]
+    newest = f"newest: {dead['newest'][0]['what']}" if dead["newest"] else "nothing was given up"
+    yield Tile("Dead letters", str(dead["count"]), newest, ("dead letters",), "/deadletters")
+
+
+@tile
+def _effects(_: Ledger, report: Report) -> Iterator[Tile]:
+    effects = report["effects"]
+    retried = f"{len(effects['retrying'])} retried" if effects["retrying"] else "none retried"
+    yield Tile("Effects", f"{effects['ready'] + effects['running']} open", retried, ("effects", "retried"))
+
+
+@tile
+def _gracedb(ledger: Ledger, report: Report) -> Iterator[Tile]:
+    yield from _of_check(ledger, report, "gracedb", "GraceDB", ("gracedb", "mirror"))
+
+
+@tile
+def _brokers(ledger: Ledger, report: Report) -> Iterator[Tile]:
+    yield from _of_check(ledger, report, "brokers", "Brokers", ("broker",))
+
+
+@tile
+def _scheduler(_: Ledger, report: Report) -> Iterator[Tile]:
+    jobs = report["jobs"]
+    counts = {state: number for state, number in jobs["by_state"].items() if state not in ("DONE", "CANCELLED")}
+    detail = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "nothing runs or waits"
+    value = f"{len(jobs['open'])} open jobs"
+    yield Tile("Batch system", value, detail, ("scheduler", "job ", "failed job"), "/jobs")
+
+
+@tile
+def _standby(_: Ledger, report: Report) -> Iterator[Tile]:
+    for queue, told in report["standby"].items():
+        value = f"{told['ready']} of {told['wanted']} ready"
+        is_off = not (told["wanted"] and report["dispatcher"]["running"])
+        yield Tile(f"Standby {queue}", value, str(told["why"]), (f"standby {queue}",), is_off=is_off)
+
+
+@tile
+def _disk(ledger: Ledger, _: Report) -> Iterator[Tile]:
+    if ledger.path is not None:
+        usage = shutil.disk_usage(ledger.path.parent)
+        yield Tile("Disk", f"{size(usage.free)} free", f"of {size(usage.total)}", ("disk",))
+
+
+@tile
+def _ledger(ledger: Ledger, report: Report) -> Iterator[Tile]:
+    found = {row["name"]: row["recorded"] for row in ledger.read("SELECT * FROM settings WHERE name = 'backed_up'")}
+    copy = f"backup {age(report['time'] - found['backed_up'])} ago" if found else "no backup was ever made"
+    length = 0 if ledger.path is None or not ledger.path.exists() else ledger.path.stat().st_size
+    yield Tile("Ledger", size(length), copy, ("integrity", "backup", "restored"))
+
+
+@tile
+def _clock(ledger: Ledger, report: Report) -> Iterator[Tile]:
+    yield from _of_check(ledger, report, "clock", "Clock", ("clock",))
+
+
+@tile
+def _credentials(ledger: Ledger, report: Report) -> Iterator[Tile]:
+    yield from _of_check(ledger, report, "credentials", "Credentials", ("credentials",))
+
+
+def _of_check(ledger: Ledger, report: Report, check: str, name: str, concerns: tuple[str, ...]) -> Iterator[Tile]:
+    """A tile about what the dispatcher looks at from time to time."""
+    known, who = checked.newest(ledger).get(check), report["dispatcher"]
+    if not who["running"]:
+        yield Tile(name, "unknown", "no dispatcher looks", concerns, is_off=True)
+        return
+    if known is None or known[0] < who["since"]:
+        yield Tile(name, "not looked at yet", "the dispatcher looks from time to time", concerns, is_off=True)
+        return
+    looked, found = known
+    worst = max(found, key=lambda one: one.level, default=Finding(Level.OK, "", "nothing to look at"))
+    value = {Level.OK: "well", Level.WARNING: "look at it"}.get(worst.level, "trouble")
+    yield Tile(name, value, f"{worst.text}; {age(report['time'] - looked)} ago", concerns)
