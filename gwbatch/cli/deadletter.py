@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import click
 
 from gwbatch.cli import listing
 from gwbatch.cli.options import json_option, ledger_path, state_option
-from gwbatch.errors import ConfigError, GwbatchError
+from gwbatch.errors import ConfigError
 
 
 @click.group("deadletter")
@@ -43,13 +45,14 @@ def list_dead(state: Path | None, as_json: bool) -> None:
 @json_option
 def show(identifier: str, state: Path | None, as_json: bool) -> None:
     """Show one with its payload and traceback."""
+    from gwbatch.executors.repairs import dead_letter, no_dead_letter
     from gwbatch.ledger import Ledger, query
 
-    kind, number = _parse(identifier)
+    kind, number = dead_letter(identifier)
     sql = query("dead_message") if kind == "m" else "SELECT * FROM effects WHERE id = ? AND state = 'dead'"
     rows = Ledger(ledger_path(state)).read(sql, (number,))
     if not rows:
-        raise _missing(identifier)
+        raise no_dead_letter(identifier)
     found = {name: _text(rows[0][name]) for name in rows[0].keys()}  # noqa: SIM118 (a Row is no mapping)
     if as_json:
         click.echo(json.dumps(found))
@@ -64,41 +67,17 @@ def show(identifier: str, state: Path | None, as_json: bool) -> None:
 @state_option
 def retry(identifier: str | None, everything: bool, state: Path | None) -> None:
     """Hand one (or --all) over to be processed again."""
-    from gwbatch.executors.registry import retry_dead
-    from gwbatch.ledger import Ledger, in_force, messages
-    from gwbatch.plugins import import_plugins
+    from gwbatch.executors import repairs
+    from gwbatch.ledger import Ledger
+    from gwbatch.orchestrator.commands import ordered
 
     if bool(identifier) == everything:
         raise ConfigError("Name one dead letter, or say --all.")
     ledger = Ledger(ledger_path(state))
-    profile = in_force.recorded_profile(ledger)
-    if profile is not None:
-        import_plugins(profile.plugins, profile.plugin_folders)  # what follows from a retry is up to their executors
-    with ledger.transaction() as tx:
-        if identifier is None:
-            count = messages.retry_dead(tx) + retry_dead(tx)
-        else:
-            kind, number = _parse(identifier)
-            if kind == "m":
-                count = messages.retry_dead(tx, number)
-            else:
-                row = tx.execute("SELECT key FROM effects WHERE id = ?", (number,)).fetchone()
-                count = retry_dead(tx, row["key"]) if row else 0
-    if not count and identifier is not None:
-        raise _missing(identifier)
-    click.echo(f"{count} handed over.")
-
-
-def _parse(identifier: str) -> tuple[str, int]:
-    """Return kind (``m`` or ``e``) and number of an ID as ``deadletter list`` shows it."""
-    kind, number = identifier[:1], identifier[1:]
-    if kind not in ("m", "e") or not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise _missing(identifier)
-    return kind, int(number)
-
-
-def _missing(identifier: str) -> GwbatchError:
-    return ConfigError(f"There is no dead letter {identifier!r}; see 'gwbatch deadletter list'.")
+    if identifier is None:
+        click.echo(f"{repairs.retry_all_dead_letters(ledger)} handed over.")
+    else:
+        click.echo(repairs.retry_dead_letter(ledger, identifier, ordered(getpass.getuser(), ""), time.time()))
 
 
 def _text(value: Any) -> Any:

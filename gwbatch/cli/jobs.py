@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import time
 from pathlib import Path
@@ -72,7 +73,7 @@ def show(job: str, state: Path | None, as_json: bool) -> None:
 @state_option
 def release(job: str, state: Path | None) -> None:
     """Let a held JOB go on."""
-    _order(job, state, "release")
+    _order(job, state, "release-job")
 
 
 @command.command()
@@ -80,7 +81,7 @@ def release(job: str, state: Path | None) -> None:
 @state_option
 def cancel(job: str, state: Path | None) -> None:
     """Take JOB back from the batch system; it is not tried again."""
-    _order(job, state, "cancel")
+    _order(job, state, "cancel-job")
 
 
 @command.command()
@@ -88,35 +89,14 @@ def cancel(job: str, state: Path | None) -> None:
 @state_option
 def retry(job: str, state: Path | None) -> None:
     """Hand a JOB that failed, or was cancelled, to the batch system once more."""
-    from gwbatch.ledger import Ledger, jobs
-
-    ledger = Ledger(ledger_path(state))
-    with ledger.transaction() as tx:
-        jobs.try_again(tx, _known(tx, job, "retry"), time.time())
-    click.echo("Handed over; see 'gwbatch jobs list'.")
+    _order(job, state, "retry-job")
 
 
-def _order(key: str, state: Path | None, what: str) -> None:
-    """Ask the dispatcher to speak to the batch system."""
-    from gwbatch.effects.kinds import CancelJob, ReleaseJob
-    from gwbatch.ledger import Ledger, effects
+def _order(key: str, state: Path | None, name: str) -> None:
+    from gwbatch.executors.repairs import REPAIRS
+    from gwbatch.ledger import Ledger
+    from gwbatch.orchestrator.commands import ordered
 
-    now = time.time()
-    with Ledger(ledger_path(state)).transaction() as tx:
-        job = _known(tx, key, what)
-        order = ReleaseJob if what == "release" else CancelJob
-        effects.ask_for(tx, order(job.key, job.attempt, now), now)
-    click.echo(f"Handed over; see 'gwbatch jobs show {key}'.")
-
-
-def _known(tx: Any, key: str, what: str) -> Any:
-    from gwbatch.errors import ConfigError
-    from gwbatch.ledger import jobs
-
-    job = jobs.get(tx, key)
-    if job is None:
-        raise ConfigError(f"There is no job {key!r}; see 'gwbatch jobs list'.")
-    if what not in jobs.orders(job.state):
-        states = " or ".join(jobs.ORDERS[what])
-        raise ConfigError(f"Cannot {what} the job {key}: it is {job.state}, and would have to be {states}.")
-    return job
+    _, carry_out = REPAIRS[name]
+    said = carry_out(Ledger(ledger_path(state)), key, ordered(getpass.getuser(), ""), time.time())
+    click.echo(f"{said} See 'gwbatch jobs show {key}'.")

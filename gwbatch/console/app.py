@@ -26,7 +26,7 @@ from gwbatch.config.policy import Policy, load_policy
 from gwbatch.console import lists, orders
 from gwbatch.console.access import Access, NotAllowed
 from gwbatch.console.live import Live, overview, plain
-from gwbatch.errors import BadInput, GwbatchError
+from gwbatch.errors import BadInput, ConfigError, GwbatchError
 from gwbatch.ledger import Ledger, alert_views, in_force, views
 from gwbatch.ledger.listings import LISTINGS
 from gwbatch.ledger.report import report
@@ -156,6 +156,8 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             ledger = Ledger(path)
             try:
                 return orders.hand_over(ledger, json.loads(content), by, time.time())
+            except ConfigError as error:
+                raise BadInput(str(error)) from error
             finally:
                 ledger.close()
 

@@ -52,7 +52,7 @@ class Live:
         self._path, self._clock = path, clock
         self._lock = anyio.Lock()
         self._newest: tuple[int, str] = (0, "null")
-        self._seen: tuple[int, ...] | None = None
+        self._seen: tuple[int, ...] | None = None  # nothing was read yet
         self._read_at = -math.inf
 
     async def changes(self) -> AsyncIterator[tuple[int, str]]:
@@ -75,13 +75,16 @@ class Live:
             self._seen, self._read_at = seen, time.monotonic()
         return self._newest
 
-    def _state(self) -> tuple[int, ...] | None:
+    def _state(self) -> tuple[int, ...]:
         """Something that is different after every commit."""
-        try:
-            found = [(self._path.with_name(self._path.name + end)).stat() for end in ("", "-wal")]
-        except OSError:
-            return (int(self._path.exists()),)
-        return tuple(number for one in found for number in (one.st_ino, one.st_size, one.st_mtime_ns))
+        state: list[int] = []
+        for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
+            try:
+                found = path.stat()
+            except OSError:
+                continue  # the last one to close a ledger removes its log
+            state += (found.st_size, found.st_mtime_ns, found.st_ino) if found.st_size else ()
+        return tuple(state)
 
     def _text(self, before: str) -> str:
         if not self._path.exists():

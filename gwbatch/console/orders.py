@@ -1,6 +1,7 @@
 """Orders from the console: what people may have done with a click, once they have said why.
 
-An order is a message to the dispatcher, as the command line sends it; stopping the alerts needs no dispatcher.
+An order is a message to the dispatcher, as the command line sends it, or a repair of one job or dead letter; stopping
+the alerts needs no dispatcher.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from gwbatch.alerts import EXPECTED
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import Profile
 from gwbatch.errors import BadInput
+from gwbatch.executors.repairs import REPAIRS
 from gwbatch.handlers.messages import (
     Annotate,
     Announce,
@@ -28,6 +30,7 @@ from gwbatch.handlers.messages import (
     UseMap,
 )
 from gwbatch.ledger import Ledger, alert_switch, in_force, messages
+from gwbatch.orchestrator.commands import ordered
 
 STOP = "stop-alerts"
 LONGEST = 1000  # characters of a reason
@@ -63,7 +66,7 @@ ORDERS = {
     "copy-map": Order(CopyMap, ("source", "file", "target", "why")),
     "use-map": Order(UseMap, ("external", "url", "why")),
 }
-"""Every order by its name."""
+"""Every order that is a message, by its name."""
 
 
 def hand_over(ledger: Ledger, wanted: Any, by: str, now: float) -> str:
@@ -78,6 +81,8 @@ def hand_over(ledger: Ledger, wanted: Any, by: str, now: float) -> str:
     ------
     BadInput
         If `wanted` is not an order.
+    ConfigError
+        If what it is about is not there, or does not allow it.
     """
     if not isinstance(wanted, dict) or not isinstance(wanted.get("order"), str):
         raise BadInput("Cannot read the order: it must be a JSON object with 'order'.")
@@ -88,9 +93,15 @@ def hand_over(ledger: Ledger, wanted: Any, by: str, now: float) -> str:
         with ledger.transaction() as tx:
             alert_switch.stop(tx, by, why, now)
         return "Alerts are stopped."
+    if wanted["order"] in REPAIRS:
+        field, carry_out = REPAIRS[wanted["order"]]
+        if not isinstance(wanted.get(field), str):
+            raise BadInput(f"Cannot take the order: {field!r} must say of what.")
+        return carry_out(ledger, wanted[field], ordered(by, why), now)
     order = ORDERS.get(wanted["order"])
     if order is None:
-        raise BadInput(f"There is no order {wanted['order'][:60]!r}. Known: {', '.join((STOP, *sorted(ORDERS)))}.")
+        known = ", ".join((STOP, *sorted([*ORDERS, *REPAIRS])))
+        raise BadInput(f"There is no order {wanted['order'][:60]!r}. Known: {known}.")
     said = {name: wanted[name] for name in order.fields if name in wanted}
     if "files" in said:
         said["files"] = chosen_files(said["files"])

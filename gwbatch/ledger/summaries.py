@@ -78,7 +78,7 @@ def _probabilities(product: Product | None) -> dict[str, float] | None:
     try:
         with Path(product.path).open("rb") as stream:
             found = json.loads(stream.read(LARGEST))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return _numbers(found)
 

@@ -193,8 +193,15 @@ def job(ledger: Ledger, key: str) -> dict[str, Any] | None:
     for name in ("request", "result", "avoid"):
         found[name] = None if found[name] is None else json.loads(found[name])
     folder = Path(found["directory"] or "/nonexistent")
-    orders = [command(ledger, "jobs", what, key) for what in possible_orders(JobState(found["state"]))]
-    return {**found, "commands": orders, "stdout": _tail(folder / "stdout"), "stderr": _tail(folder / "stderr")}
+    orders = possible_orders(JobState(found["state"]))
+    commands = [command(ledger, "jobs", what, key) for what in orders]
+    return {
+        **found,
+        "orders": orders,
+        "commands": commands,
+        "stdout": _tail(folder / "stdout"),
+        "stderr": _tail(folder / "stderr"),
+    }
 
 
 def command(ledger: Ledger, *words: str) -> str:
@@ -228,7 +235,7 @@ def dead_letter(ledger: Ledger, name: str) -> dict[str, Any] | None:
     rows = ledger.read(sql, (int(number),))
     if not rows:
         return None
-    return {
+    return {"name": name} | {
         column: rows[0][column][:TAIL].decode(errors="replace")
         if isinstance(rows[0][column], bytes)
         else rows[0][column]

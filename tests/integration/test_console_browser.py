@@ -212,6 +212,55 @@ def test_it_keeps_itself_current(console: str, page: Any) -> None:
     page.get_by_text("What is wrong right now").wait_for(timeout=10_000)
 
 
+def test_a_search_and_its_page_can_be_given_to_somebody_else(console: str, page: Any) -> None:
+    page.goto(f"{console}/#/jobs?words=g1&state=HELD")
+    page.get_by_role("link", name="G1/localize").wait_for()
+    assert page.get_by_label("Search").input_value() == "g1"
+    assert page.get_by_label("State").input_value() == "HELD"
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    text = Path(download.value.path()).read_text()
+    assert "G1/localize" in text
+    page.goto(f"{console}/#/jobs?state=DONE")
+    page.get_by_text("none", exact=True).wait_for()
+
+
+def test_keys_lead_to_pages_and_to_the_search(console: str, page: Any) -> None:
+    page.goto(console)
+    page.get_by_text("What is wrong right now").wait_for()
+    page.keyboard.press("4")
+    page.get_by_role("link", name="G1/localize").wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("S1")
+    page.wait_for_url("**words=S1*")
+    page.get_by_role("link", name="G1/localize").wait_for()
+    assert page.get_by_label("Search").evaluate("node => node === document.activeElement"), "one goes on typing"
+
+
+def test_a_superevent_tells_its_story(console: str, page: Any) -> None:
+    page.goto(f"{console}/#/superevent/S%40G1")
+    page.get_by_role("heading", name="Timeline").wait_for()
+    line = page.locator(".story .line", has_text="G1/localize")
+    assert line.locator(".bar.waiting").count() == 1
+    assert page.locator(".story .bar.awaited").count() >= 1
+    assert page.get_by_text("1 per 31.7 years").count() >= 1
+    page.get_by_text("Every step").click()
+    page.get_by_role("region", name="Table: Steps").wait_for()
+    page.wait_for_timeout(6_000)  # it is drawn again meanwhile
+    assert page.get_by_role("region", name="Table: Steps").is_visible(), "what was unfolded stays so"
+
+
+def test_the_overview_is_one_screen(console: str, page: Any) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(console)
+    page.locator(".card").first.wait_for()
+    page.locator(".chart canvas").nth(1).wait_for()
+    for part in (".banner", ".tiles"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= 800, part
+    assert page.locator(".cards").bounding_box()["y"] <= 650, "superevents are seen, however much is wrong"
+
+
 def test_no_file_but_our_own_pictures(console: str) -> None:
     for subject, name in (("S@G1", "../../etc/passwd.png"), ("S@G1", "/etc/passwd"), ("..", "x.png"), ("", "")):
         from urllib.parse import urlencode

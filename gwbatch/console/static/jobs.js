@@ -1,12 +1,15 @@
 // The list of jobs, and one job.
 import { state } from "./chips.js";
-import { copyable, raw, section } from "./dom.js";
+import { copyable, make, raw, section } from "./dom.js";
 import { job } from "./names.js";
+import { giveOrder } from "./orders.js";
 import { moment, seconds } from "./people.js";
 import { facts, list, table } from "./tables.js";
 
 const STATES = ["WAITING", "QUEUED", "RUNNING", "HELD", "UNKNOWN", "DONE", "FAILED", "LOST", "CANCELLED"];
 const KINDS = ["localize", "em-bright", "combine-skymaps", "external-skymap", "plot-allsky", "plot-volume"];
+
+const WORDS = { release: "Release", cancel: "Cancel", retry: "Try again" };
 
 export function jobTable(rows, sorted) {
   return table("Jobs", [
@@ -25,7 +28,7 @@ export function oneJob(found) {
     section("Job " + found.key, facts("Job", [["state", state(found.state)], ...plain.map((name) => [name, found[name]]), ...["created", "submitted", "started", "finished"].map((name) => [`${name} (UTC)`, moment(found[name])])])),
     section("stderr (its end)", raw(found.stderr ?? "none on this machine")),
     section("stdout (its end)", raw(found.stdout ?? "none on this machine")),
-    section("To do something", ...found.commands.map(copyable)),
+    section("To do something", make("div", { class: "buttons" }, ...found.orders.map((what) => giveOrder(WORDS[what], `${WORDS[what]} ${found.key}?`, { order: `${what}-job`, job: found.key }))), ...found.commands.map(copyable)),
     section("Request", raw(found.request)),
     section("Result", raw(found.result)),
   ];

@@ -1,5 +1,6 @@
 // Messages that came in, and those that were given up.
 import { link, make, raw, section } from "./dom.js";
+import { giveOrder } from "./orders.js";
 import { moment } from "./people.js";
 import { facts, list, table } from "./tables.js";
 
@@ -18,5 +19,5 @@ export function deadLetters(found, sorted, asked) {
 
 export function deadLetter(found) {
   const long = ["payload", "traceback", "args"];
-  return [section("Dead letter", facts("Dead letter", Object.entries(found).map(([name, value]) => [name, long.includes(name) ? raw(value ?? "") : value])))];
+  return [section("Dead letter", facts("Dead letter", Object.entries(found).map(([name, value]) => [name, long.includes(name) ? raw(value ?? "") : value])), giveOrder("Try it again", `Hand ${found.name} over again?`, { order: "retry-dead-letter", letter: found.name }))];
 }

@@ -17,7 +17,7 @@ function banner(found) {
   const wrong = found.findings.filter((one) => one.level !== "OK"), rest = found.findings.filter((one) => one.level === "OK");
   const worst = !wrong.length ? "good" : wrong.some((one) => one.level !== "WARNING") ? "bad" : "warn";
   return make("section", { class: "banner " + worst, "aria-labelledby": "h-wrong" }, make("h2", { id: "h-wrong" }, "What is wrong right now"),
-    wrong.length ? make("ul", {}, ...wrong.map(finding)) : make("p", { class: "good" }, chip("All is well", "good")),
+    wrong.length ? make("ul", { tabindex: "0", "aria-label": "What is wrong" }, ...wrong.map(finding)) : make("p", { class: "good" }, chip("All is well", "good")),
     rest.length ? folded(`${rest.length} worth knowing`, () => make("ul", {}, ...rest.map(finding))) : null);
 }
 
