@@ -1,10 +1,10 @@
-# make demo | test | lint | docs | clusters | bench | soak; each sets itself up in .venv first.
+# make demo | test | lint | docs | screenshots | clusters | bench | soak; each sets itself up in .venv first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs bench soak torture clusters lock clean
+.PHONY: demo test lint docs screenshots bench soak torture clusters lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("gwbatch needs Python 3.11 or newer (PYTHON=...)" if sys.version_info < (3, 11) else 0)'
@@ -28,7 +28,7 @@ docs: $(READY)
 	@echo "open build/docs/index.html"
 
 bench: $(READY)
-	for script in replay startup message large_ledger products light_products volume_plot alert_latency campaign; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in replay startup message large_ledger lists products light_products volume_plot alert_latency campaign; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	for which in htcondor slurm; do tests/clusters/within $$which python benchmarks/first_instruction.py $$which || exit 1; done
 
 # A campaign of ten real events as two MPI ranks of this environment's own MPI: some five minutes.
@@ -45,6 +45,10 @@ soak: $(READY)
 # A thousand random faults over all processes, some twenty minutes; SEED=... repeats a run.
 torture: $(READY)
 	$(BIN)/python -m tests.acceptance.torture --faults $(or $(FAULTS),1000) $(if $(SEED),--seed $(SEED))
+
+# The pictures of docs/console.md, of a demo that runs meanwhile: some four minutes.
+screenshots: $(READY)
+	$(BIN)/python -m tests.write_screenshots
 
 clusters: $(READY)
 	tests/clusters/run

@@ -71,17 +71,35 @@ class _Where:
         return " AND ".join(self.conditions) or "1"
 
 
+@dataclass(frozen=True)
+class _Search:
+    """One way to find rows by a name, with ``{0}`` for the condition on names.
+
+    Attributes
+    ----------
+    look_up : str
+        Selects the numbers of the rows, by an index on the names.
+    holds : str
+        Whether it holds of a row that is looked through.
+    """
+
+    look_up: str
+    holds: str
+    names: tuple[str, list[str]]
+
+
 def superevents(ledger: Ledger, wanted: Wanted) -> Page:
     """Superevents, by their own names, by those of their members, by category and label."""
     where = _Where()
     where.add("s.id < ?", _number(wanted.before))
     where.add_if(wanted.category, "s.category = ?")
-    where.add_if(wanted.label, "EXISTS (SELECT 1 FROM json_each(s.labels) WHERE value = ?)")
+    where.add_if(wanted.label, "s.id IN (SELECT id FROM superevent_labels WHERE label = ?)")
     if wanted.words:
         own, member = _names(wanted.words, "key", "graceid"), _names(wanted.words, "graceid")
         _narrow(ledger, where, "s.id", [
-            (f"SELECT id FROM superevents WHERE {own[0]}", own[1]),
-            (f"SELECT id FROM superevents WHERE key IN (SELECT superevent FROM events WHERE {member[0]})", member[1]),
+            _Search("SELECT id FROM superevents WHERE {0}", "{0}", own),
+            _Search("SELECT id FROM superevents WHERE key IN (SELECT superevent FROM events WHERE {0})",
+                    "EXISTS (SELECT 1 FROM events WHERE superevent = s.key AND {0})", member),
         ])  # fmt: skip
     rows = ledger.read(query("list_superevents").format(where=where.text), [*where.values, wanted.limit + 1])
     found = [{**dict(row), "labels": json.loads(row["labels"])} for row in rows]
@@ -94,16 +112,21 @@ def jobs(ledger: Ledger, wanted: Wanted) -> Page:
     created, _, rowid = wanted.before.partition("-")
     if wanted.before:
         where.add("(j.created, j.rowid) < (?, ?)", _real(created), _number(rowid))
-    where.add_if(wanted.state.upper(), "j.state = ?")
-    where.add_if(wanted.kind, "j.kind = ?")
+    if wanted.kind and wanted.state:
+        where.add("j.kind || ' ' || j.state = ?", f"{wanted.kind} {wanted.state.upper()}")
+    else:
+        where.add_if(wanted.state.upper(), "j.state || '' = ?")
+        where.add_if(wanted.kind, "j.kind || '' = ?")
     if wanted.words:
         own, named = _names(wanted.words, "key"), _names(wanted.words, "graceid")
-        about = f"SELECT key FROM superevents WHERE {named[0]}"
         _narrow(ledger, where, "j.rowid", [
-            (f"SELECT rowid FROM jobs WHERE {own[0]}", own[1]),
-            (f"SELECT rowid FROM jobs WHERE subject IN ({about})", named[1]),
-            (f"SELECT rowid FROM jobs WHERE subject IN (SELECT graceid FROM events WHERE superevent IN ({about}))",
-             named[1]),
+            _Search("SELECT rowid FROM jobs WHERE {0}", "{0}", own),
+            _Search("SELECT rowid FROM jobs WHERE subject IN (SELECT key FROM superevents WHERE {0})",
+                    "EXISTS (SELECT 1 FROM superevents WHERE key = j.subject AND {0})", named),
+            _Search("SELECT rowid FROM jobs WHERE subject IN (SELECT e.graceid FROM events AS e "
+                    "JOIN superevents AS s ON s.key = e.superevent WHERE {0})",
+                    "EXISTS (SELECT 1 FROM events AS e JOIN superevents AS s ON s.key = e.superevent "
+                    "WHERE e.graceid = j.subject AND {0})", _names(wanted.words, "s.graceid")),
         ])  # fmt: skip
     rows = ledger.read(query("list_jobs").format(where=where.text), [*where.values, wanted.limit + 1])
     return _page([dict(row) for row in rows], wanted, lambda row: f"{row['created']!r}-{row['rowid']}")
@@ -114,13 +137,12 @@ def messages(ledger: Ledger, wanted: Wanted) -> Page:
     where = _Where()
     where.add("m.id < ?", _number(wanted.before))
     if wanted.words:
-        topic, named = _names(wanted.words, "topic"), _names(wanted.words, "graceid")
-        key, member = _names(wanted.words, "superevent"), _names(wanted.words, "graceid")
-        about = f"SELECT key FROM superevents WHERE {named[0]} UNION SELECT superevent FROM events WHERE {member[0]}"
+        topic = _names(wanted.words, "topic || ''")
         _narrow(ledger, where, "m.id", [
-            (f"SELECT id FROM messages WHERE {topic[0]}", topic[1]),
-            (f"SELECT message_id FROM decisions WHERE {key[0]}", key[1]),
-            (f"SELECT message_id FROM decisions WHERE superevent IN ({about})", [*named[1], *member[1]]),
+            _Search("SELECT id FROM messages WHERE {0}", "{0}", topic),
+            _decided("", _names(wanted.words, "d.superevent")),
+            _decided("JOIN superevents AS s ON s.key = d.superevent", _names(wanted.words, "s.graceid")),
+            _decided("JOIN events AS e ON e.superevent = d.superevent", _names(wanted.words, "e.graceid")),
         ])  # fmt: skip
     found = []
     for row in ledger.read(query("list_messages").format(where=where.text), [*where.values, wanted.limit + 1]):
@@ -130,6 +152,14 @@ def messages(ledger: Ledger, wanted: Wanted) -> Page:
         decisions = ledger.read("SELECT action, superevent FROM decisions WHERE message_id = ?", (row["id"],))
         found.append({**dict(row), "deliveries": list(map(dict, deliveries)), "decisions": list(map(dict, decisions))})
     return _page(found, wanted, lambda row: str(row["id"]))
+
+
+def _decided(join: str, names: tuple[str, list[str]]) -> _Search:
+    """Messages on which something was decided about a superevent."""
+    found = f"FROM decisions AS d {join} WHERE"
+    return _Search(
+        f"SELECT d.message_id {found} {{0}}", f"EXISTS (SELECT 1 {found} d.message_id = m.id AND {{0}})", names
+    )
 
 
 def dead_letters(ledger: Ledger, wanted: Wanted) -> Page:
@@ -154,16 +184,18 @@ def _names(words: str, *columns: str) -> tuple[str, list[str]]:
     return "(" + " OR ".join(conditions) + ")", values
 
 
-def _narrow(ledger: Ledger, where: _Where, column: str, searches: Sequence[tuple[str, list[str]]]) -> None:
+def _narrow(ledger: Ledger, where: _Where, column: str, searches: Sequence[_Search]) -> None:
     """Let only rows pass that one of the searches finds."""
     found: set[int] = set()
-    for sql, values in searches:
-        found |= {row[0] for row in ledger.read(f"{sql} LIMIT {FEW + 1}", values) if row[0] is not None}
+    for one in searches:
+        condition, values = one.names
+        rows = ledger.read(f"{one.look_up.format(condition)} LIMIT {FEW + 1}", values)
+        found |= {row[0] for row in rows if row[0] is not None}
     if len(found) <= FEW:
         where.add(f"{column} IN (SELECT value FROM json_each(?))", json.dumps(sorted(found)))
         return
-    where.add(" OR ".join(f"+{column} IN ({sql})" for sql, _ in searches).join("()"))
-    where.values += [value for _, values in searches for value in values]
+    conditions = [one.holds.format(one.names[0]) for one in searches]
+    where.add(" OR ".join(conditions).join("()"), *(value for one in searches for value in one.names[1]))
 
 
 def _page(rows: list[Row], wanted: Wanted, cursor: Callable[[Row], str]) -> Page:

@@ -95,8 +95,9 @@ SELECT key, attempts, error FROM effects
 WHERE state = 'ready' AND error IS NOT NULL ORDER BY id LIMIT 5;
 
 -- name: report_open_jobs
+-- The first condition is the index's own: without it, every job is looked at.
 SELECT key, kind, queue, state, attempt, host, cores, reason, state_since FROM jobs
-WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED', 'LOST')
+WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED') AND state <> 'LOST'
 ORDER BY state = 'RUNNING' DESC, priority DESC, created LIMIT 50;
 
 -- name: report_dead_count
