@@ -86,7 +86,7 @@ def main() -> None:
                 browser.close()
         finally:
             demo.send_signal(signal.SIGCONT)
-            demo.terminate()
+            demo.send_signal(signal.SIGINT)  # it stops what it has started
             demo.wait(60)
 
 

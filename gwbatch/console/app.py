@@ -182,9 +182,11 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
         text = await anyio.to_thread.run_sync(read, lambda ledger: exposition(ledger, time.time()))
         return Response(text or exposition(None, time.time()), media_type=CONTENT_TYPE_LATEST)
 
-    async def events(_: Request) -> Response:
+    async def events(request: Request) -> Response:
         async def changes() -> AsyncIterator[str]:
             async for number, text in live.changes():
+                if await request.is_disconnected():
+                    return
                 yield f"id: {number}\ndata: {text}\n\n"
 
         return StreamingResponse(changes(), media_type="text/event-stream")

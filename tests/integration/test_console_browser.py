@@ -261,6 +261,14 @@ def test_the_overview_is_one_screen(console: str, page: Any) -> None:
     assert page.locator(".cards").bounding_box()["y"] <= 650, "superevents are seen, however much is wrong"
 
 
+def test_the_focus_stays_where_it_is_while_the_page_is_drawn_again(console: str, page: Any) -> None:
+    page.goto(console)
+    page.get_by_role("link", name="S1", exact=True).first.focus()
+    page.evaluate("document.querySelector('.card').dataset.old = 'yes'")
+    page.locator(".card[data-old]").wait_for(state="detached", timeout=15_000)
+    assert page.evaluate("document.activeElement.textContent") == "S1"
+
+
 def test_no_file_but_our_own_pictures(console: str) -> None:
     for subject, name in (("S@G1", "../../etc/passwd.png"), ("S@G1", "/etc/passwd"), ("..", "x.png"), ("", "")):
         from urllib.parse import urlencode

@@ -40,20 +40,35 @@ function route() {
 function draw(page, found, asked) {
   const state = (sorted[page] = sorted[page] || {});
   state.redraw = () => draw(page, found, asked);
-  const focused = document.activeElement && document.activeElement.id, typed = focused && document.activeElement.value, at = focused && document.activeElement.selectionStart;
+  const focused = whereTheFocusIs();
   const scrolled = [...content.querySelectorAll(".wide")].map((box) => box.scrollLeft);
   content.replaceChildren(...pages[page][1](found, state, asked));
   [...content.querySelectorAll(".wide")].forEach((box, number) => { box.scrollLeft = scrolled[number] || 0; });
-  const back = focused && content.querySelector("#" + CSS.escape(focused));
-  if (back) {
-    if (back.tagName === "INPUT") back.value = typed;
-    back.focus();
-    if (typeof at === "number" && back.setSelectionRange) back.setSelectionRange(at, at);
-  }
+  if (focused) giveTheFocusBack(focused);
 }
 
-// Text that somebody selects stays, and so does a link that has the focus, and a page behind a question.
-const isInUse = () => String(getSelection()) !== "" || dialog.open || (content.matches(":focus-within:not(:focus)") && !content.querySelector("#filter:focus"));
+const focusable = () => [...content.querySelectorAll("a, button, input, select, textarea, summary, [tabindex]")];
+
+function whereTheFocusIs() {
+  const one = document.activeElement;
+  return content.contains(one) && one !== content ? { number: focusable().indexOf(one), tag: one.tagName, id: one.id, text: one.textContent, typed: one.value, at: one.selectionStart } : null;
+}
+
+// To what looks the same at the same place; else to the first that looks the same.
+function giveTheFocusBack(before) {
+  const all = focusable(), isSame = (one) => one && one.tagName === before.tag && one.id === before.id && one.textContent === before.text;
+  const back = isSame(all[before.number]) ? all[before.number] : all.find(isSame);
+  if (!back) return;
+  if (back.tagName === "INPUT") back.value = before.typed;
+  back.focus({ preventScroll: true });
+  if (typeof before.at === "number" && back.setSelectionRange) back.setSelectionRange(before.at, before.at);
+}
+
+// Text that somebody selects stays, and so does what somebody is clicking at, and a page behind a question.
+let isPressed = false;
+addEventListener("pointerdown", () => { isPressed = true; });
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { isPressed = false; });
+const isInUse = () => String(getSelection()) !== "" || dialog.open || isPressed;
 
 async function refresh() {
   const here = location.hash, { page, argument, asked } = route(), [address, , stays] = pages[page];
