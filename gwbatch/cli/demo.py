@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,7 @@ def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | Non
     policy.write_text(POLICY.format(leave_out=leave_out) + (PILOTS if alone else ""))
     settings = (*_alert_settings(), *(STANDBY if alone else []), *settings)
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with all that it has started
     console.print(f"Sandbox and dispatcher start; logs in {folder}")
     with Stage(folder, site=site, policies=[policy], settings=settings) as stage:
         problems = _play(stage, console, began, timeout, volume=not quick)

@@ -145,3 +145,19 @@ def test_the_console_serves_them(full: Ledger) -> None:
     assert len(answer.text.splitlines()) == 1 + len([number for number in range(SUPEREVENTS) if number % 7 == 0])
     (first, *_) = client.get("/deadletters.json").json()["rows"]
     assert first["command"].startswith(f"gwbatch deadletter retry {first['id']} --state")
+
+
+def test_a_label_is_found_as_long_as_it_is_there(ledger: Ledger) -> None:
+    def found(label: str) -> list[str]:
+        return [row["key"] for row in listings.superevents(ledger, Wanted(label=label)).rows]
+
+    row = "INSERT INTO superevents VALUES (1, 'S@G1', 'S1', 'test', 1, 2, 3, 'G1', '[\"DQV\", \"DQV\"]', '{}', 0, 0)"
+    with ledger.transaction() as tx:
+        tx.execute(row)
+    assert (found("DQV"), found("ADVOK")) == (["S@G1"], [])
+    with ledger.transaction() as tx:
+        tx.execute("UPDATE superevents SET labels = '[\"ADVOK\"]'")
+    assert (found("DQV"), found("ADVOK")) == ([], ["S@G1"])
+    with ledger.transaction() as tx:
+        tx.execute("DELETE FROM superevents")
+    assert ledger.read("SELECT * FROM superevent_labels") == []
