@@ -33,6 +33,17 @@ STARTING = threading.Lock()  # held while a dispatcher is started: nobody distur
 TRIGGERS = (Trigger("pycbc", "bns_hlv", 2.7e-4), Trigger("gstlal", "bns_hlv", 1e-9), Trigger("MBTA", "bbh_hlv", 2e-6))
 
 
+class Behind(Stage):
+    """A stage whose broker has somebody standing before it, if anybody does."""
+
+    stand_before: Callable[[str], str] | None = None
+
+    def start_sandbox(self) -> None:
+        super().start_sandbox()
+        if self.stand_before is not None:
+            self.addresses["kafka"] = self.stand_before(self.addresses["kafka"])
+
+
 def play(
     folder: Path,
     environment: dict[str, str],
@@ -43,12 +54,14 @@ def play(
     before: Callable[[Ledger], object] = lambda _: None,
     lost_after: int | None = None,
     during: Callable[[Stage], None] = lambda _: None,
+    stand_before: Callable[[str], str] | None = None,
 ) -> dict[str, Any]:
     """Upload everything, start the dispatcher again whenever it was killed, and describe what GraceDB holds.
 
     `policy` is added to the play's own, and `before` waits for what must be there before the first trigger. With
     `lost_after` a backup is taken after so many effects, and in the end the state directory is lost and restored.
-    What `during` does to the stage it does in a thread, and the play is not over before it.
+    What `during` does to the stage it does in a thread, and the play is not over before it. `stand_before` takes the
+    broker's address and returns the one that everybody is told.
     """
     settings = ['plugins=["tests.acceptance.fast_jobs"]', f'plugin_folders=["{ROOT}"]', *settings]
     fast = folder / "policy.toml"
@@ -57,7 +70,9 @@ def play(
         '[annotation]\nleave_out = ["bayestar.coherence.png"]\n[annotation.made_for]\n"em_bright.json" = ["cbc"]\n'
         + policy
     )
-    with Stage(folder, site=site, policies=[fast], settings=settings, environment=environment) as stage:
+    stage = Behind(folder, site=site, policies=[fast], settings=settings, environment=environment)
+    stage.stand_before = stand_before
+    with stage:
         client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
         ledger = Ledger(stage.state / "ledger.sqlite")
         before(ledger)

@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from gwbatch.demo.stage import Stage
+from tests.acceptance.kafka_proxy import KafkaProxy
 from tests.acceptance.plays import STARTING, compare, play
 
 PLUGINS = 'plugins=["tests.acceptance.fast_jobs", "tests.acceptance.set_clock"]'
@@ -99,7 +100,7 @@ class Torture:
 
     def __init__(self, seed: int, faults: int, folder: Path) -> None:
         self._chance, self._left, self.done = random.Random(seed), faults, Counter[str]()
-        self.clock, self.proxy = folder / "clock", Proxy()
+        self.clock, self.proxy, self.kafka = folder / "clock", Proxy(), KafkaProxy()
         self._offset = 0
         self._up: dict[int, float] = {}
 
@@ -120,6 +121,10 @@ class Torture:
             "requests cut": lambda _: self._plan("cut"),
             "replies lost": lambda _: self._plan("lost"),
             "replies slow": lambda _: self._plan("slow"),
+            "broker's connections cut": lambda _: self.kafka.cut(),
+            "broker's answers lost": lambda _: self._plan_broker("lost"),
+            "broker's answers torn": lambda _: self._plan_broker("torn"),
+            "broker's answers slow": lambda _: self._plan_broker("slow"),
             "clock set": lambda _: self._set_clock(),
         }
         while self._left:
@@ -133,6 +138,10 @@ class Torture:
 
     def _plan(self, fault: str) -> bool:
         self.proxy.plan(fault, self._chance.randint(1, 4))
+        return True
+
+    def _plan_broker(self, fault: str) -> bool:
+        self.kafka.plan(fault, self._chance.randint(1, 4))
         return True
 
     def _set_clock(self) -> bool:
@@ -187,9 +196,14 @@ def torture(folder: Path, seed: int, faults: int) -> tuple[dict[str, Any], Count
     """Play with so many faults; the end state, and what was done."""
     faulty = Torture(seed, faults, folder)
     try:
-        state = play(folder / "run", faulty.environment, settings=[PLUGINS], during=faulty, patience=PATIENCE)
+        state = play(
+            folder / "run", faulty.environment, settings=[PLUGINS], during=faulty, patience=PATIENCE,
+            stand_before=faulty.kafka.before,
+        )  # fmt: skip
     finally:
         faulty.proxy.close()
+        faulty.kafka.close()
+    assert faulty.kafka.done["passed on"] > 100, "nobody spoke to the broker through the proxy"
     assert faulty.done.total() == faults, f"only {faulty.done.total()} of {faults} faults were made"
     return state, faulty.done
 
