@@ -22,6 +22,7 @@ COMMANDS = {
     "console": ("console", "Serve a web page over the ledger that keeps itself current."),
     "listen": ("listen", "Run one listener in the foreground."),
     "replay": ("replay", "Feed recorded alerts through the superevent manager."),
+    "simulate": ("simulate", "Say what would happen: a stream of events, a pool and a policy in virtual time."),
     "job": ("job", "Run one computation by hand: localize, plots, conversions."),
     "deploy": ("deploy", "Run dispatcher and console as jobs of the batch system."),
     "dag": ("dag", "Write the annotation of events as a DAG for a cluster."),

@@ -54,7 +54,7 @@ DISPATCHER = "dispatcher"
 DAY = 86400.0
 
 
-def _arm(tx: Transaction, registry: Registry, now: float) -> None:
+def arm(tx: Transaction, registry: Registry, now: float) -> None:
     """Timers of the handlers that come again; those of handlers that are gone are forgotten."""
     repeating = {topic: handler for handler in registry.handlers() if handler.interval for topic in handler.topics}
     for row in tx.execute("SELECT key FROM timers WHERE interval IS NOT NULL").fetchall():
@@ -112,7 +112,7 @@ class Dispatcher:
         with ledger.transaction() as tx:
             self.lease = leases.acquire(tx, DISPATCHER, self.clock.now())
             unfinished = effects.release_running(tx)
-            _arm(tx, registry, self.clock.now())
+            arm(tx, registry, self.clock.now())
             in_force.record(tx, policy, profile, self.clock.now())
             trouble = waveform_trouble(policy, profile)
             in_force.note_waveform_data(tx, trouble, self.clock.now())

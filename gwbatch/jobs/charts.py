@@ -120,6 +120,29 @@ def timeline(
     figure.savefig(output, format="png")
 
 
+def queues(histories: Mapping[str, Sequence[tuple[float, int, int]]], *, output: Path) -> None:
+    """Draw how many jobs waited and ran over time, one panel for each of `histories`.
+
+    Parameters
+    ----------
+    histories : mapping of str to sequence of tuple
+        By title: time in s, jobs that wait, and jobs that run from then on.
+    """
+    figure = new_figure(9, 2.4 * max(len(histories), 1))
+    panels = figure.subplots(max(len(histories), 1), sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, (title, history) in zip(panels, histories.items(), strict=False):
+        hours = [at / 3600.0 for at, *_ in history]
+        for column, colour, name in ((1, "#D55E00", "waiting"), (2, BLUE, "running")):
+            axes.step(hours, [row[column] for row in history], where="post", color=colour, label=name)
+        axes.set_title(plain(title), loc="left", fontsize=11)
+        axes.set_ylabel("whole-node jobs")
+        axes.grid(color="#dddddd")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8, loc="upper right")
+    panels[-1].set_xlabel("hours since the beginning")
+    figure.savefig(output, format="png")
+
+
 def waterfall(
     rows: Sequence[tuple[str, Sequence[tuple[str, float, float]]]],
     names: Mapping[str, str],

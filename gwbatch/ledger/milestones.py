@@ -83,10 +83,12 @@ def statistics(found: Sequence[Course]) -> dict[str, dict[str, float]]:
     for course in found:
         for name, at in course.reached.items():
             seconds[name].append(at)
-    return {name: _summary(sorted(seconds[name])) for name in MILESTONES if name in seconds}
+    return {name: summary(seconds[name]) for name in MILESTONES if name in seconds}
 
 
-def _summary(values: list[float]) -> dict[str, float]:
+def summary(times: Sequence[float]) -> dict[str, float]:
+    """Return count, quantiles and maximum of at least one time (s)."""
+    values = sorted(times)
     last = len(values) - 1
     quantiles = {name: values[min(last, ceil(q * len(values)) - 1)] for name, q in QUANTILES.items()}
     return {"count": len(values), **quantiles, "max": values[-1]}

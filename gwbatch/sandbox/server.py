@@ -35,6 +35,11 @@ class _Version(Convertor[str]):
         return value
 
 
+def register_versions() -> None:
+    """Let addresses name the version of the API."""
+    register_url_convertor("version", _Version())
+
+
 def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
     """Serve until SIGTERM or SIGINT; prints one JSON line with the addresses first.
 
@@ -47,7 +52,7 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
     group : str
         First part of the Kafka topics.
     """
-    register_url_convertor("version", _Version())
+    register_versions()
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

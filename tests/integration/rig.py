@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
-from starlette.convertors import register_url_convertor
 
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy, load_policy
@@ -28,10 +24,8 @@ from gwbatch.ledger.messages import Incoming
 from gwbatch.model import JobRequest
 from gwbatch.orchestrator import load_handlers
 from gwbatch.runtime import Once, Runtime
-from gwbatch.sandbox.routes import make_app
-from gwbatch.sandbox.server import _Version
-from gwbatch.sandbox.store import Store
 from gwbatch.schedulers.simulated import SimulatedScheduler
+from gwbatch.simulation.server import Server
 
 FACTS: dict[str, dict[str, Any]] = {
     "localize": {"has_distances": True, "has_coherence": True},
@@ -39,26 +33,6 @@ FACTS: dict[str, dict[str, Any]] = {
     "combine-skymaps": {"overlap_integral": 32.4, "disjoint": False},
 }
 MAP = "bayestar.multiorder.fits"
-
-
-class Server:
-    """The sandbox's API in a thread, without its broker: the test carries the alerts."""
-
-    def __init__(self, folder: Path) -> None:
-        register_url_convertor("version", _Version())
-        self.store = Store(folder / "sandbox.sqlite")
-        listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/api/"
-        config = uvicorn.Config(make_app(self.store, None), log_level="error", lifespan="off")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
-        self._thread.start()
-        self.client = make_client(GraceDBSettings(self.url, "none"))
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
-        self.store.close()
 
 
 def write_result(request: JobRequest, facts: dict[str, Any] | None = None, error: dict[str, Any] | None = None) -> None:

@@ -26,7 +26,7 @@ DISTRIBUTIONS = {
 PLACES = {
     "science": ("jobs/", "demo/", "campaigns/"), "mpi": ("campaigns/ranks.py",),
     "alerts": ("alerts/", "circulars.py", "detchar/", "demo/"),
-    "sandbox": ("sandbox/", "demo/"), "console": ("console/", "metrics/"),
+    "sandbox": ("sandbox/", "demo/", "simulation/"), "console": ("console/", "metrics/"),
     "htcondor": ("schedulers/htcondor/", "jobs/standby/chirp.py"), "slurm": ("schedulers/slurm/",),
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from gwbatch import effects, igwn_alert
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy
 from gwbatch.dispatcher.lanes import MAX_ATTEMPTS, MAX_CRASHES, Lane
-from gwbatch.dispatcher.service import _arm
+from gwbatch.dispatcher.service import arm
 from gwbatch.errors import LeaseLost, LedgerUnwritable, TransientError, is_transient
 from gwbatch.handlers import every
 from gwbatch.handlers.context import Context
@@ -345,7 +345,7 @@ def test_an_every_handler_is_called_by_its_durable_timer(bench: Bench) -> None:
     ticks: list[dict[str, Any]] = []
     every(60)(lambda tick: ticks.append(tick))
     with bench.ledger.transaction() as tx:
-        _arm(tx, bench.registry, bench.clock.now())
+        arm(tx, bench.registry, bench.clock.now())
     for _ in range(3):
         with bench.ledger.transaction() as tx:
             timers.fire(tx, bench.clock.now())

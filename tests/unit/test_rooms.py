@@ -12,9 +12,10 @@ PACKAGE = Path(__file__).parents[2] / "gwbatch"
 
 # From the top down; a room imports rooms below it, and itself.
 ROOMS = [
-    "cli", "console", "metrics", "demo", "sandbox", "dispatcher", "listeners", "orchestrator", "checks", "reconcile",
-    "executors", "runtime", "handlers", "files", "circulars", "mdc", "gracedb", "brokers", "campaigns", "schedulers",
-    "ledger", "alerts", "detchar", "annotation", "superevents", "external", "jobs", "effects", "model", "plugins",
+    "cli", "console", "metrics", "simulation", "demo", "sandbox", "dispatcher", "listeners", "orchestrator", "checks",
+    "reconcile", "executors", "runtime", "handlers", "files", "circulars", "mdc", "gracedb", "brokers", "campaigns",
+    "schedulers", "ledger", "alerts", "detchar", "annotation", "superevents", "external", "jobs", "effects", "model",
+    "plugins",
     "config", "private", "children", "logs", "failpoints", "keys", "queues", "gpstime", "clock", "voevent", "units",
     "errors",
 ]  # fmt: skip

@@ -1,0 +1,52 @@
+"""How long jobs waited and ran in a real ledger, to simulate with."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import msgspec
+
+from gwbatch.ledger import Ledger
+from gwbatch.simulation.scenario import Scenario, Seconds
+
+NEWEST = 5000  # jobs that are looked at
+FEWEST = 3  # jobs of a kind from which on its times are taken
+SOON = 300.0  # s: who waited longer waited for others' jobs, which the scenario's load stands for
+
+
+def calibrated(scenario: Scenario, ledger: Ledger) -> Scenario:
+    """Return a scenario in which jobs start and run as they did in a ledger; what it does not know stays as it was.
+
+    Starts are taken of jobs that no other job of ours held up: the simulated pool makes its own queue.
+    """
+    rows = ledger.read(
+        "SELECT kind, queue, submitted, started, finished, attempt FROM jobs WHERE state = 'DONE' "
+        "AND submitted IS NOT NULL AND started IS NOT NULL ORDER BY finished DESC LIMIT ?",
+        (NEWEST,),
+    )
+    run: dict[str, list[float]] = defaultdict(list)
+    starts: dict[bool, list[float]] = defaultdict(list)
+    busy = [(row["started"], row["finished"]) for row in rows if row["queue"] == "openmp"]
+    for row in rows:
+        run[row["kind"]].append(row["finished"] - row["started"])
+        waited, is_whole = row["started"] - row["submitted"], row["queue"] == "openmp"
+        held_up = is_whole and any(begin < row["started"] and end > row["submitted"] for begin, end in busy)
+        if 0 <= waited <= SOON and not held_up:
+            starts[is_whole].append(waited)
+    effects = [
+        row["took"] for row in ledger.read(
+            "SELECT finished - started AS took FROM effects WHERE state = 'done' AND started IS NOT NULL "
+            "AND kind LIKE 'gracedb.%' ORDER BY id DESC LIMIT ?", (NEWEST,),
+        )
+    ]  # fmt: skip
+    pool = msgspec.structs.replace(
+        scenario.pool,
+        start=_of(starts[True], scenario.pool.start),
+        start_others=_of(starts[False], scenario.pool.start_others),
+        run=scenario.pool.run | {kind: Seconds(measured=times) for kind, times in run.items() if len(times) >= FEWEST},
+    )
+    return msgspec.structs.replace(scenario, pool=pool, effect=_of(effects, scenario.effect))
+
+
+def _of(measured: list[float], otherwise: Seconds) -> Seconds:
+    return Seconds(measured=measured) if len(measured) >= FEWEST else otherwise

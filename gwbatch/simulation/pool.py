@@ -1,0 +1,233 @@
+"""A batch system in virtual time: nodes, others who use them, and jobs that wait for one."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from gwbatch.clock import Clock
+from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.simulation.scenario import HOUR, Pool, Seconds
+
+WHOLE = "openmp"
+Draw = Callable[[Seconds], float]
+
+
+def drawing(chance: random.Random) -> Draw:
+    """Return a function that draws how long something takes (s)."""
+
+    def draw(told: Seconds) -> float:
+        if told.measured:
+            return chance.choice(told.measured)
+        return told.median * math.exp(chance.gauss(0.0, math.log(max(1.0, told.spread))))
+
+    return draw
+
+
+@dataclass
+class _Job:
+    request: JobRequest
+    submitted: float
+    runs_for: float
+    state: JobState = JobState.QUEUED
+    host: str = ""
+    started: float | None = None
+    finished: float | None = None
+    turn: int = 0  # what was planned for an earlier turn does not count
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How many whole-node jobs waited and ran from a time (s) on."""
+
+    at: float
+    waiting: int
+    running: int
+
+
+@dataclass
+class PoolScheduler:
+    """The pool as the dispatcher sees it: a batch system like any other.
+
+    Attributes
+    ----------
+    work : callable
+        Called with the request, start and end (Unix s) when a job has ended, to write what it leaves.
+    history : list of Moment
+        The queue of whole-node jobs over time.
+    node_seconds : float
+        For which our jobs had whole nodes.
+    """
+
+    pool: Pool
+    clock: Clock
+    chance: random.Random
+    work: Callable[[JobRequest, float, float], None]
+    name: str = "simulated"
+    history: list[Moment] = field(default_factory=list)
+    node_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._draw = drawing(self.chance)
+        self._jobs: dict[str, _Job] = {}
+        self._events: list[tuple[float, int, Callable[[float], None]]] = []
+        self._order = count()
+        self._free = [f"node{number}" for number in range(self.pool.nodes)]
+        self._slots, self._waiting, self._running = self.pool.slots, 0, 0
+        self._eligible: list[tuple[int, int, _Job]] = []
+        self._others: list[tuple[int, int, _Job]] = []
+        if self.pool.load:
+            for node in list(self._free):
+                self._others_come(node, self.chance.random() < self.pool.load)
+
+    # ---- what the dispatcher asks ------------------------------------------------------------------------------
+
+    def submit(self, request: JobRequest) -> str:
+        kind = self.pool.run.get(request.kind, self.pool.run_others)
+        job = self._jobs[request.key] = _Job(request, self.clock.now(), self._draw(kind))
+        self._wait(job, self.clock.now())
+        return f"sim-{len(self._jobs)}"
+
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        self._pass_time()
+        return {key: self._report(key) for key in keys if key in self._jobs}
+
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        self._pass_time()
+        lost = {key: JobReport(key, JobState.LOST, reason="unknown job") for key in keys if key not in self._jobs}
+        return {**lost, **{key: self._report(key) for key in keys if key in self._jobs}}
+
+    def cancel(self, key: str) -> None:
+        job = self._jobs.get(key)
+        if job is not None and job.state in (JobState.QUEUED, JobState.RUNNING):
+            if job.state is JobState.RUNNING:
+                self._leave(job, self.clock.now())
+            else:
+                self._waiting -= _is_whole(job)
+            job.state, job.turn = JobState.CANCELLED, job.turn + 1
+            self._match(self.clock.now())
+            self._note(self.clock.now())
+
+    def release(self, key: str) -> None:
+        """Nothing is ever held here."""
+
+    def describe(self, request: JobRequest) -> str:
+        return f"simulated job {request.key}: {request.kind} in {request.directory}\n"
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    # ---- time --------------------------------------------------------------------------------------------------
+
+    def next_moment(self) -> float | None:
+        """When something happens next (Unix s); None while nothing of ours can."""
+        is_busy = any(job.state in (JobState.QUEUED, JobState.RUNNING) for job in self._jobs.values())
+        return self._events[0][0] if self._events and is_busy else None
+
+    def _pass_time(self) -> None:
+        while self._events and self._events[0][0] <= self.clock.now():
+            at, _, happen = heapq.heappop(self._events)
+            happen(at)
+
+    def _at(self, moment: float, happen: Callable[[float], None]) -> None:
+        heapq.heappush(self._events, (moment, next(self._order), happen))
+
+    # ---- jobs --------------------------------------------------------------------------------------------------
+
+    def _wait(self, job: _Job, now: float) -> None:
+        """The batch system takes its time before it looks for a place."""
+        job.state, job.started, turn = JobState.QUEUED, None, job.turn
+        self._waiting += _is_whole(job)
+        delay = self._draw(self.pool.start if _is_whole(job) else self.pool.start_others)
+
+        def eligible(at: float) -> None:
+            if job.turn == turn:
+                queue = self._eligible if _is_whole(job) else self._others
+                heapq.heappush(queue, (-job.request.priority, next(self._order), job))
+                self._match(at)
+
+        self._at(now + delay, eligible)
+        self._note(now)
+
+    def _match(self, now: float) -> None:
+        while self._free and (job := _first(self._eligible)) is not None:
+            self._run(job, self._free.pop(), now)
+        while self._slots and (job := _first(self._others)) is not None:
+            self._slots -= 1
+            self._run(job, "submit-host", now)
+
+    def _run(self, job: _Job, host: str, now: float) -> None:
+        job.state, job.host, job.started = JobState.RUNNING, host, now
+        self._waiting, self._running = self._waiting - _is_whole(job), self._running + _is_whole(job)
+        turn, rate = job.turn, self.pool.preempted / HOUR
+        thrown_off = self.chance.expovariate(rate) if rate and _is_whole(job) else math.inf
+
+        def over(at: float) -> None:
+            if job.turn != turn:
+                return
+            self._leave(job, at)
+            if thrown_off < job.runs_for:
+                job.turn += 1
+                self._wait(job, at)
+            else:
+                job.state, job.finished = JobState.DONE, at
+                self.work(job.request, job.started or at, at)
+            self._match(at)
+            self._note(at)
+
+        self._at(now + min(job.runs_for, thrown_off), over)
+        self._note(now)
+
+    def _leave(self, job: _Job, now: float) -> None:
+        if not _is_whole(job):
+            self._slots += 1
+            return
+        self._running -= 1
+        self.node_seconds += now - (job.started or now)
+        self._free.append(job.host)
+
+    def _others_come(self, node: str, are_there: bool) -> None:
+        """Others take a node that is free, and give it back, so that they have it for the fraction of time stated."""
+        away = self.pool.load_length * (1 - self.pool.load) / self.pool.load
+
+        def come(at: float) -> None:
+            if node in self._free:
+                self._free.remove(node)
+                self._at(at + self.chance.expovariate(1 / self.pool.load_length), go)
+            else:
+                self._at(at + self.chance.expovariate(1 / away), come)
+
+        def go(at: float) -> None:
+            self._free.append(node)
+            self._at(at + self.chance.expovariate(1 / away), come)
+            self._match(at)
+
+        if are_there:
+            come(self.clock.now())
+        else:
+            self._at(self.clock.now() + self.chance.expovariate(1 / away), come)
+
+    def _note(self, now: float) -> None:
+        self.history.append(Moment(now, self._waiting, self._running))
+
+    def _report(self, key: str) -> JobReport:
+        job = self._jobs[key]
+        return JobReport(key, job.state, f"sim-{key}", host=job.host, cores=1, started=job.started,
+                         finished=job.finished)  # fmt: skip
+
+
+def _is_whole(job: _Job) -> bool:
+    return job.request.queue == WHOLE
+
+
+def _first(queue: list[tuple[int, int, _Job]]) -> _Job | None:
+    """Take the first that still waits."""
+    while queue:
+        _, _, job = heapq.heappop(queue)
+        if job.state is JobState.QUEUED:
+            return job
+    return None

@@ -1,0 +1,177 @@
+"""A dispatcher in virtual time: the real lanes, effects and job watcher, stepped one after the other.
+
+Nothing ever waits: when nothing is left to do at a moment, the clock is moved to the next at which something is.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gwbatch.clock import ManualClock
+from gwbatch.config.policy import Policy
+from gwbatch.config.profile import Profile
+from gwbatch.demo import pipelines
+from gwbatch.dispatcher.lanes import Lane
+from gwbatch.dispatcher.service import arm
+from gwbatch.dispatcher.watcher import JobWatcher
+from gwbatch.dispatcher.workers import EffectWorker
+from gwbatch.gracedb import GraceDB
+from gwbatch.handlers.declarations import SERIAL_LANES
+from gwbatch.handlers.voevent import voevent_topic
+from gwbatch.jobs import result
+from gwbatch.ledger import Ledger, in_force, leases, messages, timers
+from gwbatch.ledger.messages import Incoming
+from gwbatch.model import JobRequest
+from gwbatch.orchestrator import load_handlers
+from gwbatch.runtime import Runtime
+from gwbatch.simulation.pool import PoolScheduler, drawing
+from gwbatch.simulation.scenario import Scenario
+from gwbatch.simulation.server import Server
+from gwbatch.simulation.stream import Arrival, Upload, arrivals
+
+AFTERWARDS = 6 * 3600.0  # s in which what the last event leads to must end
+FACTS: dict[str, dict[str, Any]] = {
+    "localize": {"has_distances": True, "has_coherence": True},
+    "skymap-from-samples": {"has_distances": True, "has_coherence": False},
+    "combine-skymaps": {"overlap_integral": 30.0, "disjoint": False},
+}
+OUTPUTS = {
+    "em_bright.json": {"HasNS": 1.0, "HasRemnant": 1.0, "HasMassGap": 0.0},
+    "p_astro.json": {"BNS": 0.99, "NSBH": 0.0, "BBH": 0.0, "Terrestrial": 0.01},
+    "mchirp_source.json": {"bin_edges": [1.0, 2.0], "probabilities": [1.0]},
+}
+
+
+@dataclass
+class World:
+    """One simulation.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets the ledger, the sandbox's GraceDB and the jobs' directories.
+    begin : float
+        When it begins (Unix s).
+    """
+
+    scenario: Scenario
+    policy: Policy
+    profile: Profile
+    folder: Path
+    begin: float
+    on_progress: Callable[[float], None] = lambda _: None
+    pool: PoolScheduler = field(init=False)
+    ledger: Ledger = field(init=False)
+
+    def run(self) -> None:
+        """Let everything happen, and end when nothing is left to do."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        server = Server(self.folder)
+        self.ledger = Ledger(self.folder / "ledger.sqlite", create=True)
+        try:
+            self._start(server)
+            self._live(server)
+        finally:
+            server.stop()
+
+    def _start(self, server: Server) -> None:
+        alerts = msgspec.structs.replace(self.profile.alerts, dry_run=True)
+        profile = msgspec.structs.replace(self.profile, gracedb=server.settings, alerts=alerts)
+        chance = random.Random(self.scenario.seed)
+        self._clock = ManualClock(self.begin)
+        self._effect, self._draw = self.scenario.effect, drawing(random.Random(self.scenario.seed))
+        self.pool = PoolScheduler(self.scenario.pool, self._clock, chance, _leave_result)
+        self._registry = load_handlers(self.policy, profile)
+        self._carried = 0
+        with self.ledger.transaction() as tx:
+            lease = leases.acquire(tx, "dispatcher", self.begin)
+            arm(tx, self._registry, self.begin)
+            in_force.record(tx, self.policy, profile, self.begin)
+        gracedb = GraceDB(server.client)
+        runtime = Runtime(
+            self.ledger, self._registry, self.policy, profile, self.folder, self._clock, lease,
+            lambda: self.pool, lambda: gracedb,
+        )  # fmt: skip
+        self._client, self._workers = gracedb.client, profile.effect_workers
+        self._worker, self._watcher = EffectWorker(runtime), JobWatcher(runtime)
+        self._lanes = [Lane(name, runtime, self.folder / "at-hand") for name in (*SERIAL_LANES, "general")]
+
+    def _live(self, server: Server) -> None:
+        coming = arrivals(self.scenario, self.begin)
+        last = self.begin + self.scenario.duration + AFTERWARDS
+        while True:
+            while coming and coming[0].at <= self._clock.now():
+                self._arrive(coming.pop(0))
+            self._do_everything(server)
+            self.on_progress(self._clock.now() - self.begin)
+            moments = [one for one in (coming[0].at if coming else None, *self._moments()) if one is not None]
+            if (not coming and not self._is_busy()) or not moments or min(moments) > last:
+                return
+            self._clock.advance(max(0.0, min(moments) - self._clock.now()))
+
+    def _arrive(self, one: Arrival) -> None:
+        if isinstance(one, Upload):
+            pipelines.upload(self._client, one.trigger, one.content)
+            return
+        with self.ledger.transaction() as tx:
+            topic = voevent_topic(one.content)
+            number = tx.execute("SELECT count(*) FROM messages WHERE source = 'gcn'").fetchone()[0]
+            incoming = Incoming("gcn", topic, 0, number, one.content, one.at)
+            messages.receive(tx, incoming, self._registry.lanes_for(topic), self._clock.now())
+
+    def _do_everything(self, server: Server) -> None:
+        """Everything that is due at this moment."""
+        is_busy = True
+        while is_busy:
+            with self.ledger.transaction() as tx:
+                timers.fire(tx, self._clock.now())
+            self._carry(server)
+            steps = [lane.step() for lane in self._lanes]  # each of them, whatever the others do
+            is_busy = any(steps)
+            if self._worker.step():
+                is_busy = True
+                self._clock.advance(self._draw(self._effect) / self._workers)
+            self._watcher.step()
+
+    def _carry(self, server: Server) -> None:
+        """Be the listener: alerts from GraceDB into the ledger."""
+        for number, topic, payload in server.store.alerts_after(self._carried):
+            self._carried = number
+            with self.ledger.transaction() as tx:
+                incoming = Incoming("igwn-alert", topic, 0, number, payload.encode(), self._clock.now())
+                messages.receive(tx, incoming, self._registry.lanes_for(topic), self._clock.now())
+
+    def _moments(self) -> list[float | None]:
+        """When something is due next: in the pool, by a timer, or because it is tried again."""
+        rows = self.ledger.read(
+            "SELECT min(not_before) AS at FROM effects WHERE state = 'ready' "
+            "UNION ALL SELECT min(not_before) FROM deliveries WHERE state = 'new'"
+        )
+        return [self.pool.next_moment(), timers.next_due(self.ledger.connection), *(row["at"] for row in rows)]
+
+    def _is_busy(self) -> bool:
+        """Whether anything is still to come of the events there were; what repeats for ever does not count."""
+        return bool(
+            self.pool.next_moment() is not None
+            or self.ledger.read("SELECT 1 FROM effects WHERE state IN ('ready', 'running') LIMIT 1")
+            or self.ledger.read("SELECT 1 FROM deliveries WHERE state = 'new' LIMIT 1")
+            or self.ledger.read("SELECT 1 FROM timers WHERE interval IS NULL LIMIT 1")
+        )
+
+
+def _leave_result(request: JobRequest, started: float, finished: float) -> None:
+    """What a job leaves behind: files that look like what they should be, and nothing was computed."""
+    (name,) = (output for output in request.outputs if output != result.NAME)
+    path = request.directory / name
+    path.write_text(json.dumps(OUTPUTS[name]) if name in OUTPUTS else f"SIMPLE  = T, simulated: {request.key}")
+    outputs = {name: {"sha256": result.sha256(path), "bytes": path.stat().st_size}}
+    facts = FACTS.get(request.kind, {})
+    value = {"key": request.key, "error": None, "outputs": outputs, "facts": facts, "host": "node", "cores": 1}
+    result.write_json(request.directory / result.NAME, {**value, "started": started, "finished": finished})
