@@ -1,7 +1,7 @@
 """The tiles of the overview: one for each part of the machinery, with how it is.
 
-What a tile is green, yellow or red by are the findings that ``gwbatch check`` tells, so that page and check agree; a
-finding that belongs to no tile is in the list above them all the same.
+The findings of ``gwbatch check`` colour a tile green, yellow or red, so that page and check agree; a finding that
+belongs to no tile is still in the list above them.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _dispatcher(ledger: Ledger, report: Report) -> Iterator[Tile]:
     if not who["running"]:
         yield Tile("Dispatcher", "not running", "", ("dispatcher",))
         return
-    named = "" if policy is None else f", policy of {age(report['time'] - policy[1])} ago"
+    named = "" if policy is None else f", policy loaded {age(report['time'] - policy[1])} ago"
     detail = f"process {who['pid']} on {who['host']}, heartbeat {age(who['heartbeat_age'])} ago, gwbatch {__version__}"
     yield Tile("Dispatcher", f"up {age(report['time'] - who['since'])}", detail + named, ("dispatcher",))
 
