@@ -282,11 +282,6 @@ def test_a_dispatcher_killed_around_a_submission_leaves_one_job(
     assert sorted(comment.split(":", 2)[2] for comment in after) == attempts
 
 
-def test_the_demo_on_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
-    where = ["--site", "slurm-generic", "--state", str(tmp_path / "demo")]
-    assert "All well" in gwbatch("demo", "--quick", *where, "--set", "queues.general.memory_mb=2400")
-
-
 # ---- workflows --------------------------------------------------------------------------------------------
 
 

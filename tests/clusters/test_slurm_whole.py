@@ -1,0 +1,21 @@
+"""The demo on a real Slurm cluster.
+
+This file comes last: the tests on HTCondor run at the same time, and their demo is over by then.  Two demos at once
+localize six events on the same cores, and each takes nearly twice as long.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.clusters.cluster import Cluster
+from tests.clusters.waiting import gwbatch
+
+pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
+
+
+def test_the_demo_on_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    where = ["--site", "slurm-generic", "--state", str(tmp_path / "demo")]
+    assert "All well" in gwbatch("demo", "--quick", *where, "--set", "queues.general.memory_mb=2400")
