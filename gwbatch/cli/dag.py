@@ -35,8 +35,8 @@ def command() -> None:
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to make.")
 @click.option(
     "--scheduler",
-    type=click.Choice(["htcondor", "slurm"]),
-    help="Write for this batch system.  [default: the site profile's]",
+    metavar="NAME",
+    help="Write for this batch system (htcondor, slurm, or a plug-in's).  [default: the site profile's]",
 )
 @click.option("--dry-run", is_flag=True, help="Print every file that would be submitted; keep nothing.")
 @site_options
@@ -69,14 +69,14 @@ def write(
     from gwbatch.config.policy import load_policy
     from gwbatch.config.profile import load_site
     from gwbatch.errors import ConfigError
-    from gwbatch.schedulers.dagwriter import write_workflow
+    from gwbatch.schedulers import make_workflow_writer
+    from gwbatch.schedulers.workflow import prepare_workflow
 
     if output is None and not dry_run:
         raise ConfigError("Say where to with -o FOLDER, or --dry-run to see the files only.")
     chosen = [f"scheduler.kind={scheduler}"] if scheduler else []
     profile = load_site(site, [*settings, *chosen]).profile
-    if profile.scheduler.kind == "local":
-        raise ConfigError("This machine alone has no workflows: choose --site with a batch system, or --scheduler.")
+    write_workflow = make_workflow_writer(profile)
     policy = load_policy(*policies)
     with tempfile.TemporaryDirectory() as scratch:
         inputs = _inputs(what, profile, Path(scratch))
@@ -85,18 +85,17 @@ def write(
         ]
         final = (output or Path("workflow")).absolute()
         folder = Path(scratch) / "dry-run" if dry_run else final
-        dag = write_workflow(folder, nodes, inputs, profile, policy.annotation.max_attempts)
+        written = write_workflow(prepare_workflow(folder, nodes, inputs, profile, policy.annotation.max_attempts))
         if dry_run:
-            paths = [dag, *sorted(folder.glob("nodes/*/node.*"))]
+            paths = [written.path, *sorted(folder.glob("nodes/*/node.*"))]
             texts = {str(path.relative_to(folder)): path.read_text().replace(str(folder), str(final)) for path in paths}
             told = (f"---- {name}\n{text}" for name, text in texts.items())
             click.echo(json.dumps({"files": texts}) if as_json else "\n".join(told))
             return
     if as_json:
-        click.echo(json.dumps({"workflow": str(dag), "nodes": [node.name for node in nodes]}))
+        click.echo(json.dumps({"workflow": str(written.path), "nodes": [node.name for node in nodes]}))
     else:
-        how = "bash" if profile.scheduler.kind == "slurm" else "condor_submit_dag"
-        click.echo(f"{dag}: {len(nodes)} nodes. Submit it with: {how} {dag}")
+        click.echo(f"{written.path}: {len(nodes)} nodes. Submit it with: {written.command} {written.path}")
 
 
 def _inputs(what: tuple[str, ...], profile: Profile, scratch: Path) -> dict[str, dict[str, Path]]:

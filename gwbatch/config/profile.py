@@ -117,6 +117,8 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Slurm: seconds after which the cluster ends the job; 0 takes `run_deadline`.
     queue_deadline, run_deadline, held_deadline : float
         Seconds that a job may spend queued, running and held.
+    options : dict
+        What the batch system of a plug-in asks for besides.
     """
 
     cores: int = 1
@@ -135,6 +137,7 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_deadline: float = 3600.0
     run_deadline: float = 3600.0
     held_deadline: float = 600.0
+    options: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         counts = ("cores", "min_cores", "memory_mb", "disk_mb", "time_limit")
@@ -155,7 +158,9 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     Attributes
     ----------
     kind : str
-        ``local``, ``htcondor`` or ``slurm``.
+        ``local``, ``htcondor``, ``slurm``, or the batch system of a plug-in.
+    options : dict
+        What the batch system of a plug-in asks for besides.
     bindings : str
         How to talk to it: ``python`` (htcondor2), ``pyslurm``, ``cli`` (the commands on PATH), or ``auto``:
         the bindings where they work, else the commands.
@@ -209,7 +214,7 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         Slurm: seconds; before they are over it is queued again.  0 takes the partition's own limit.
     """
 
-    kind: Literal["local", "htcondor", "slurm"] = "local"
+    kind: str = "local"
     bindings: Literal["auto", "python", "pyslurm", "cli"] = "auto"
     cores: int = 0
     em_bright: str = ""
@@ -239,6 +244,7 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     resident_cores: int = 1
     resident_memory_mb: int = 1500
     resident_time_limit: float = 0.0
+    options: dict[str, Any] = {}
 
 
 class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -38,7 +38,7 @@ from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA, has_rom_data
 from gwbatch.ledger import Ledger, Transaction, effects, in_force, leases, timers
 from gwbatch.private import private_folder
 from gwbatch.runtime import Once, Runtime
-from gwbatch.schedulers import Scheduler
+from gwbatch.schedulers import Scheduler, runs_here
 from gwbatch.schedulers.environment import job_environment
 from gwbatch.schedulers.standby import StandbyScheduler
 
@@ -68,7 +68,7 @@ def waveform_trouble(policy: Policy, profile: Profile) -> str:
     """Return what jobs on this machine will lack; of nodes elsewhere ``gwbatch site check`` knows."""
     wish = policy.annotation.parameters.get("localize", {}).get("waveform", "auto")
     folders = job_environment(profile.scheduler).get("LAL_DATA_PATH", os.environ.get("LAL_DATA_PATH", ""))
-    if wish != "auto" or profile.scheduler.kind != "local" or has_rom_data(folders):
+    if wish != "auto" or not runs_here(profile) or has_rom_data(folders):
         return ""
     return WITHOUT_ROM_DATA
 

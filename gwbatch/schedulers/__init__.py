@@ -1,11 +1,12 @@
-"""Batch systems behind one interface (`base.Scheduler`): `htcondor`, `slurm`, `local`, `simulated` for tests.
+"""Batch systems behind one interface (`base.Scheduler`), each a `backend.Backend` that a site profile names.
 
-Nothing above this room may assume that a job is a process of its own, or that it starts late.
+`htcondor`, `slurm` and `local` come with gwbatch, others with plug-ins; `simulated` is for tests.  Nothing above this
+room may assume that a job is a process of its own, or that it starts late.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,13 @@ from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
 from gwbatch.queues import QUEUES
+from gwbatch.schedulers.backend import Backend, backend_names, backend_of, find_backend
 from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.campaign import CampaignJobs
 from gwbatch.schedulers.deployment import Deployment
 from gwbatch.schedulers.environment import job_environment
+from gwbatch.schedulers.local import LocalScheduler
+from gwbatch.schedulers.workflow import Plan, Workflow
 
 if TYPE_CHECKING:
     from gwbatch.schedulers.standby import Crew
@@ -33,39 +37,20 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
         When the profile is not filled in, or the scheduler cannot be reached in the way that it asks for.
     """
     profile.require_complete("scheduler.")
-    scheduler = _routed(_batch_system(profile, state), profile, state)
+    scheduler = _routed(backend_of(profile).scheduler(profile, state), profile, state)
     return _with_standby(scheduler, profile, state) if profile.standby else scheduler
 
 
-def _batch_system(profile: Profile, state: Path) -> Scheduler:
-    if profile.scheduler.kind == "htcondor":
-        from gwbatch.schedulers.htcondor import HTCondorScheduler
-        from gwbatch.schedulers.htcondor.schedd import open_schedd
-
-        schedd = open_schedd(profile.scheduler.bindings, profile.scheduler.patience)
-        return HTCondorScheduler(state / "htcondor", profile.scheduler, schedd)
-    if profile.scheduler.kind == "slurm":
-        from gwbatch.schedulers.slurm import SlurmScheduler
-        from gwbatch.schedulers.slurm.controller import open_controller
-
-        controller = open_controller(profile.scheduler.bindings, profile.scheduler.patience)
-        return SlurmScheduler(state / "slurm", profile.scheduler, controller)
-    from gwbatch.schedulers.local import LocalScheduler
-
-    settings = profile.scheduler
-    return LocalScheduler(state / "local-jobs", settings.cores, settings.python, job_environment(settings))
-
-
-def _on_this_machine(profile: Profile, queue: str) -> bool:
-    return profile.scheduler.kind == "local" or profile.resources(queue).run_on == "local"
+def runs_here(profile: Profile) -> bool:
+    """Whether jobs run on the dispatcher's own machine unless their queue says otherwise."""
+    return find_backend(profile.scheduler.kind).on_this_machine
 
 
 def _routed(batch: Scheduler, profile: Profile, state: Path) -> Scheduler:
     """The batch system, and beside it this machine for the queues that run here."""
     queues = [queue for queue in QUEUES if profile.resources(queue).run_on == "local"]
-    if not queues or profile.scheduler.kind == "local":
+    if not queues or runs_here(profile):
         return batch
-    from gwbatch.schedulers.local import LocalScheduler
     from gwbatch.schedulers.routed import RoutedScheduler
 
     settings = profile.scheduler
@@ -76,7 +61,6 @@ def _routed(batch: Scheduler, profile: Profile, state: Path) -> Scheduler:
 
 
 def _with_standby(scheduler: Scheduler, profile: Profile, state: Path) -> Scheduler:
-    from gwbatch.schedulers.local import LocalScheduler
     from gwbatch.schedulers.standby import StandbyScheduler
 
     for queue in profile.standby:
@@ -95,20 +79,15 @@ def _with_standby(scheduler: Scheduler, profile: Profile, state: Path) -> Schedu
 
 def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here: Scheduler) -> Crew:
     """The pilots of one queue, and the way to them."""
-    from gwbatch.schedulers.local import LocalScheduler
-    from gwbatch.schedulers.standby import Bell, Crew, SocketBell, SrunBell, StandbyFolder
+    from gwbatch.schedulers.standby import Crew, StandbyFolder
 
     wish = profile.standby[queue]
-    bell: Bell | None
-    if _on_this_machine(profile, queue):
-        pilots, channel, bell, hedge, silence = here, "folder", SocketBell(), 0.5, 5.0
-    elif profile.scheduler.kind == "htcondor":
-        pilots, channel, bell, hedge, silence = scheduler, "chirp", None, 0.5, 20.0  # its own reconnection takes 10 s
-    else:
-        pilots, channel, bell, hedge, silence = scheduler, "folder", SrunBell(profile.scheduler), 1.0, 5.0
+    on_this_machine = runs_here(profile) or profile.resources(queue).run_on == "local"
+    way = (find_backend("local") if on_this_machine else backend_of(profile)).pilots(profile)
     folder = StandbyFolder(profile.job_folder(state) / "standby" / queue / "desk")
-    hedge, silence = wish.hedge or hedge, wish.silence or silence
-    crew = Crew(queue, folder, channel, bell, frozenset(wish.kinds), hedge, silence, pilots)
+    hedge, silence = wish.hedge or way.hedge, wish.silence or way.silence
+    pilots = here if on_this_machine else scheduler
+    crew = Crew(queue, folder, way.name, way.bell, frozenset(wish.kinds), hedge, silence, pilots)
     if isinstance(scheduler, LocalScheduler) and profile.resources(queue).whole_node:
         return replace(crew, is_free=scheduler.is_free)
     return crew
@@ -117,15 +96,7 @@ def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here:
 def describe(profile: Profile, state: Path, request: JobRequest) -> str:
     """What would be submitted, also where the batch system is not at hand."""
     profile.require_complete("scheduler.")
-    if profile.scheduler.kind == "htcondor":
-        from gwbatch.schedulers.htcondor import description
-
-        return description(request, profile.scheduler, state / "htcondor" / "events.log", "DISPATCHER")
-    if profile.scheduler.kind == "slurm":
-        from gwbatch.schedulers.slurm import batch_script
-
-        return batch_script(request, profile.scheduler, f"gwbatch:DISPATCHER:{request.key}")
-    return make_scheduler(profile, state).describe(request)
+    return backend_of(profile).describe(profile, state, request)
 
 
 def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequence[str]]) -> Deployment:
@@ -139,23 +110,9 @@ def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequenc
     Raises
     ------
     ConfigError
-        When the site has no batch system.
+        When the site has no batch system, or one that cannot do that.
     """
-    settings = profile.scheduler
-    if settings.kind == "htcondor":
-        from gwbatch.schedulers.htcondor.deployment import DAGDeployment
-        from gwbatch.schedulers.htcondor.schedd import open_schedd
-
-        return DAGDeployment(state, options, settings, open_schedd(settings.bindings, settings.patience))
-    if settings.kind == "slurm":
-        from gwbatch.schedulers.slurm.controller import open_controller
-        from gwbatch.schedulers.slurm.deployment import SlurmDeployment
-
-        return SlurmDeployment(state, options, settings, open_controller(settings.bindings, settings.patience))
-    raise ConfigError(
-        f"The site profile {profile.name} runs jobs on this machine: there is nothing to deploy to. "
-        "Choose a site with a batch system (--site), or start 'gwbatch run' yourself."
-    )
+    return backend_of(profile).deployment(profile, state, options)
 
 
 def make_campaign_jobs(profile: Profile) -> CampaignJobs:
@@ -164,24 +121,32 @@ def make_campaign_jobs(profile: Profile) -> CampaignJobs:
     Raises
     ------
     ConfigError
-        When the site has no batch system.
+        When the site has no batch system, or one that cannot do that.
     """
-    settings = profile.scheduler
     profile.require_complete("scheduler.")
-    if settings.kind == "htcondor":
-        from gwbatch.schedulers.htcondor.campaign import HTCondorCampaign
-        from gwbatch.schedulers.htcondor.schedd import open_schedd
-
-        return HTCondorCampaign(settings, profile.campaign, partial(open_schedd, settings.bindings, settings.patience))
-    if settings.kind == "slurm":
-        from gwbatch.schedulers.slurm.campaign import SlurmCampaign
-        from gwbatch.schedulers.slurm.controller import open_controller
-
-        return SlurmCampaign(settings, profile.campaign, partial(open_controller, settings.bindings, settings.patience))
-    raise ConfigError(
-        f"The site profile {profile.name} has no batch system. Choose another with --site, or use "
-        "'gwbatch campaign run'."
-    )
+    return backend_of(profile).campaign(profile)
 
 
-__all__ = ["Deployment", "Scheduler", "describe", "make_campaign_jobs", "make_deployment", "make_scheduler"]
+def make_workflow_writer(profile: Profile) -> Callable[[Plan], Workflow]:
+    """What makes a prepared workflow one that the site's batch system runs.
+
+    Raises
+    ------
+    ConfigError
+        When the site has no batch system, or one that cannot do that.
+    """
+    return backend_of(profile).workflow_writer(profile)
+
+
+__all__ = [
+    "Backend",
+    "Deployment",
+    "Scheduler",
+    "backend_names",
+    "describe",
+    "make_campaign_jobs",
+    "make_deployment",
+    "make_scheduler",
+    "make_workflow_writer",
+    "runs_here",
+]

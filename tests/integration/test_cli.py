@@ -274,8 +274,16 @@ def test_status_without_a_ledger_says_what_to_do(tmp_path: Path) -> None:
         (["site", "copy", "nowhere", "x.toml"], 2, "There is no site profile 'nowhere'"),
         (["dag", "write", "/etc/passwd", "--dry-run", "--site", "htcondor-generic"], 3, "is no event file"),
         (["dag", "write", "nothing-there", "--dry-run", "--site", "htcondor-generic"], 3, "neither a file nor the id"),
-        (["dag", "write", "/etc/passwd", "--dry-run"], 2, "has no workflows"),
-        (["deploy", "submit", "--site", "local"], 2, "there is nothing to deploy to"),
+        (
+            ["dag", "write", "/etc/passwd", "--dry-run"],
+            2,
+            "Cannot write a workflow for the site local",
+        ),
+        (
+            ["deploy", "submit", "--site", "local"],
+            2,
+            "Cannot deploy to the site local",
+        ),
         (["deploy", "submit", "--site", "ligo-cit"], 2, "gracedb.url, scheduler.accounting_group are empty"),
         (["deploy", "status", "--state", "/etc/hosts/x"], 2, "Nothing was ever deployed"),
         (["run", "--state", "/etc/hosts/x"], 1, "Not a directory"),

@@ -52,6 +52,18 @@ def test_rooms_import_only_downwards(path: Path) -> None:
             assert ROOMS.index(other) > ROOMS.index(own), f"{own} imports {module}"
 
 
+def test_batch_systems_are_named_in_their_own_room_only() -> None:
+    """Everything else asks the backend that the site profile names; `errors` says which extra brings a module."""
+    names = {"htcondor", "slurm"}
+    for path in files("."):
+        if named(path).startswith("schedulers/") or named(path) == "errors.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare | ast.Dict):
+                told = {one.value for one in ast.walk(node) if isinstance(one, ast.Constant)}
+                assert not told & names, f"{named(path)}:{node.lineno} decides by the name of a batch system"
+
+
 @pytest.mark.parametrize(
     "path", files("superevents", "external", "annotation", "alerts"), ids=lambda p: str(p.relative_to(PACKAGE))
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import msgspec
 import pytest
 
 from gwbatch.annotation import workflow
+from gwbatch.annotation.workflow import Node
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import Profile, load_site
 from gwbatch.config.resources import demo_event
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
-from gwbatch.schedulers.dagwriter import write_workflow
+from gwbatch.schedulers import make_workflow_writer
 from gwbatch.schedulers.htcondor import description
 from gwbatch.schedulers.htcondor.deployment import DAGDeployment
 from gwbatch.schedulers.htcondor.schedd import CommandSchedd
@@ -29,6 +31,7 @@ from gwbatch.schedulers.slurm import batch_script
 from gwbatch.schedulers.slurm.controller import CommandController
 from gwbatch.schedulers.slurm.deployment import SlurmDeployment
 from gwbatch.schedulers.templates import job_script, render
+from gwbatch.schedulers.workflow import prepare_workflow
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILLED = [
@@ -74,6 +77,11 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LAL_DATA_PATH", raising=False)
 
 
+def written(folder: Path, nodes: Sequence[Node], profile: Profile) -> Path:
+    write = make_workflow_writer(profile)
+    return write(prepare_workflow(folder, nodes, {"bns": {"coinc.xml": demo_event("short")}}, profile, 3)).path
+
+
 @pytest.mark.parametrize("queue", ["openmp", "general"])
 @pytest.mark.parametrize("site", ["htcondor-generic", "ligo-cit", "ligo-lho", "ligo-llo"])
 def test_submit_descriptions(site: str, queue: str) -> None:
@@ -93,7 +101,7 @@ def test_a_workflow_for_slurm(tmp_path: Path) -> None:
     profile = load_site("ozstar", SLURM).profile
     nodes = list(workflow("bns", {"coinc.xml"}, load_policy().annotation))
     folder = tmp_path / "flow"
-    script = write_workflow(folder, nodes, {"bns": {"coinc.xml": demo_event("short")}}, profile, 3)
+    script = written(folder, nodes, profile)
     name = re.findall(r"gwbatch-[0-9a-f]{8}", script.read_text())[0]  # depends on the folder
     golden("workflow.sh", script.read_text().replace(name, "gwbatch-NAME"), folder=folder)
     golden(
@@ -132,7 +140,7 @@ def test_a_workflow(tmp_path: Path) -> None:
     profile = load_site("htcondor-generic", FILLED).profile
     nodes = list(workflow("bns", {"coinc.xml"}, load_policy().annotation))
     folder = tmp_path / "flow"
-    dag = write_workflow(folder, nodes, {"bns": {"coinc.xml": demo_event("short")}}, profile, 3)
+    dag = written(folder, nodes, profile)
     golden("workflow.dag", dag.read_text(), folder=folder)
     golden("workflow.node.sub", (folder / "nodes/bns.plot-allsky/node.sub").read_text(), folder=folder)
     golden("workflow.json", (folder / "workflow.json").read_text())

@@ -6,8 +6,8 @@ as it would have been without standby.  Nothing above `gwbatch.schedulers` sees 
 
 from __future__ import annotations
 
-from gwbatch.schedulers.standby.bells import Bell, SocketBell, SrunBell
+from gwbatch.schedulers.standby.bells import Bell, SocketBell
 from gwbatch.schedulers.standby.folder import StandbyFolder
 from gwbatch.schedulers.standby.scheduler import Crew, StandbyScheduler
 
-__all__ = ["Bell", "Crew", "SocketBell", "SrunBell", "StandbyFolder", "StandbyScheduler"]
+__all__ = ["Bell", "Crew", "SocketBell", "StandbyFolder", "StandbyScheduler"]

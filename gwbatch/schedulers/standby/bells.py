@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import socket
-import subprocess
 from typing import Protocol
 
-from gwbatch.config.profile import SchedulerSettings
 from gwbatch.jobs.standby.layout import Beat
-from gwbatch.schedulers.environment import plain_environment
-
-# What runs on the node, without site packages: it says the task's name to the pilot, and whether that has taken it.
-_CLIENT = """
-import socket, sys
-bell = socket.socket(socket.AF_UNIX)
-bell.settimeout(5)
-bell.connect(sys.argv[1])
-bell.sendall(sys.argv[2].encode() + b"\\n")
-sys.exit(0 if bell.recv(100).startswith(b"taken") else 3)
-"""
 
 
 class Bell(Protocol):
@@ -41,30 +26,3 @@ class SocketBell:
             bell.connect(pilot.socket)
             bell.sendall(name.encode() + b"\n")
             bell.recv(100)
-
-
-class SrunBell:
-    """A step inside the pilot's own allocation."""
-
-    def __init__(self, settings: SchedulerSettings) -> None:
-        self._python = settings.python or "python3"
-
-    def ring(self, pilot: Beat, name: str, seconds: float) -> None:
-        command = [
-            "srun", f"--jobid={pilot.batch_id}", "--overlap", "--nodes=1", "--ntasks=1", "--cpus-per-task=1", "--mem=0",
-            f"--job-name={name}", "--input=none", "--quiet",
-            self._python, "-I", "-S", "-c", _CLIENT, pilot.socket, name,
-        ]  # fmt: skip
-        try:
-            process = subprocess.Popen(
-                command, env=plain_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
-        except OSError:
-            return  # no srun here: the job is submitted
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

@@ -1,0 +1,196 @@
+"""A kind of batch system, as everything above it sees it: the one class that another batch system has to fill in.
+
+A backend is found by the name that a site profile gives in ``scheduler.kind``, among the entry points of the group
+``gwbatch.schedulers``.  Those that gwbatch brings are declared there, too: a plug-in's is nothing less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import msgspec
+
+from gwbatch.config.profile import Profile
+from gwbatch.errors import ConfigError
+from gwbatch.model import JobRequest
+from gwbatch.schedulers.base import Scheduler
+from gwbatch.schedulers.campaign import CampaignJobs
+from gwbatch.schedulers.deployment import Deployment
+from gwbatch.schedulers.standby.bells import Bell
+from gwbatch.schedulers.workflow import Plan, Workflow
+
+GROUP = "gwbatch.schedulers"
+
+Options = TypeVar("Options", bound=msgspec.Struct)
+
+
+class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of a backend that has no settings of its own."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """How a task reaches a pilot that is a job of this batch system.
+
+    Attributes
+    ----------
+    name : str
+        ``folder`` (the pilot sees the standby folder) or ``chirp``.
+    bell : Bell or None
+        How a pilot that sleeps is told; None when it looks by itself.
+    hedge : float
+        Seconds after which a task that no pilot has claimed is submitted cold, unless the profile says otherwise.
+    silence : float
+        Seconds without a heartbeat after which a pilot counts as gone, unless the profile says otherwise.
+    """
+
+    name: str
+    bell: Bell | None
+    hedge: float
+    silence: float
+
+
+class Backend:
+    """One kind of batch system.
+
+    Only `scheduler` must be given.  What a backend leaves out is refused with a sentence that says so.
+
+    Attributes
+    ----------
+    name : str
+        Its name in ``scheduler.kind``.
+    on_this_machine : bool
+        Whether its jobs are processes of the dispatcher's own machine.
+    settings, resources : type of msgspec.Struct
+        What ``[scheduler.options]`` and ``[queues.NAME.options]`` of a site profile may hold.
+    """
+
+    name: ClassVar[str]
+    on_this_machine: ClassVar[bool] = False
+    settings: ClassVar[type[msgspec.Struct]] = NoOptions
+    resources: ClassVar[type[msgspec.Struct]] = NoOptions
+
+    def scheduler(self, profile: Profile, state: Path) -> Scheduler:
+        """Return the way to its jobs; what it has to remember goes into a folder of its own below `state`.
+
+        Raises
+        ------
+        ConfigError
+            When it cannot be reached in the way that the profile asks for.
+        """
+        raise NotImplementedError
+
+    def describe(self, profile: Profile, state: Path, request: JobRequest) -> str:
+        """Return what would be submitted; overridden where that can be said without the batch system at hand."""
+        return self.scheduler(profile, state).describe(request)
+
+    def deployment(self, profile: Profile, state: Path, options: Mapping[str, Sequence[str]]) -> Deployment:
+        """Return the resident processes of a state directory, as jobs."""
+        raise ConfigError(
+            f"Cannot deploy to {self._named(profile)}. Choose another site with --site, or start 'gwbatch run' "
+            "yourself."
+        )
+
+    def campaign(self, profile: Profile) -> CampaignJobs:
+        """Return the jobs of campaigns."""
+        raise ConfigError(
+            f"Cannot submit a campaign to {self._named(profile)}. Choose another site with --site, or use "
+            "'gwbatch campaign run'."
+        )
+
+    def workflow_writer(self, profile: Profile) -> Callable[[Plan], Workflow]:
+        """Return what writes the file that submits a workflow, once its job directories are ready."""
+        raise ConfigError(
+            f"Cannot write a workflow for {self._named(profile)}. Choose another site with --site, or another "
+            "batch system with --scheduler."
+        )
+
+    def pilots(self, profile: Profile) -> Channel:
+        """Return how tasks reach pilots that are jobs."""
+        raise ConfigError(
+            f"Cannot have pilots on {self._named(profile)}. Remove [standby] from the site profile, or give its "
+            'queues run_on = "local".'
+        )
+
+    def options(self, profile: Profile) -> msgspec.Struct:
+        """Return this backend's own settings.
+
+        Raises
+        ------
+        ConfigError
+            When the profile has one that is unknown or impossible.
+        """
+        return _converted(profile.scheduler.options, self.settings, "scheduler.options", profile)
+
+    def check(self, profile: Profile) -> None:
+        """Refuse options that this backend does not know."""
+        self.options(profile)
+        for queue, resources in profile.queues.items():
+            _converted(resources.options, self.resources, f"queues.{queue}.options", profile)
+
+    def _named(self, profile: Profile) -> str:
+        lacking = "which runs jobs on this machine" if self.on_this_machine else f"whose batch system is {self.name}"
+        return f"the site {profile.name}, {lacking}"
+
+
+def backend_of(profile: Profile) -> Backend:
+    """Return the backend that a site profile names, with the profile's own options checked.
+
+    Raises
+    ------
+    ConfigError
+        When no such batch system is installed, or the profile has an option that it does not know.
+    """
+    found = find_backend(profile.scheduler.kind)
+    found.check(profile)
+    return found
+
+
+@cache
+def find_backend(kind: str) -> Backend:
+    """Return the backend called `kind`.
+
+    Raises
+    ------
+    ConfigError
+        When none is installed, or two are.
+    """
+    named = [entry for entry in _installed() if entry.name == kind]
+    if not named:
+        raise ConfigError(
+            f"Cannot use scheduler.kind = {kind!r}: no such batch system is installed. Choose one of "
+            f"{', '.join(backend_names())}, or install the plug-in that brings it."
+        )
+    if len({entry.value for entry in named}) > 1:
+        raise ConfigError(
+            f"Cannot use scheduler.kind = {kind!r}: it is installed twice ({named[0].value} and {named[1].value}). "
+            "Uninstall one."
+        )
+    try:
+        made = named[0].load()()
+    except ImportError as error:
+        raise ConfigError(f"Cannot load the batch system {kind!r} ({named[0].value}): {error}.") from error
+    if not isinstance(made, Backend):
+        raise ConfigError(f"Cannot use the batch system {kind!r}: {named[0].value} is no subclass of Backend.")
+    return made
+
+
+def backend_names() -> list[str]:
+    """Return the names of all installed batch systems."""
+    return sorted({entry.name for entry in _installed()})
+
+
+def _installed() -> Sequence[EntryPoint]:
+    return tuple(entry_points(group=GROUP))
+
+
+def _converted(values: Mapping[str, object], into: type[Options], where: str, profile: Profile) -> Options:
+    try:
+        return msgspec.convert(values, into, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"The site profile {profile.name} is not valid: [{where}]: {error}.") from error
