@@ -232,7 +232,7 @@ def test_an_mpi_program_on_slurm_has_a_rank_a_node() -> None:
 
 
 def test_a_site_without_a_batch_system_is_refused() -> None:
-    with pytest.raises(ConfigError, match="Cannot submit a campaign to the site local, which runs jobs on this machine"):
+    with pytest.raises(ConfigError, match="Cannot submit a campaign to the site local, which runs jobs on this"):
         described("local")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def followed(path: Path, data: bytes) -> Follower:
 
 
 def state(follower: Follower, key: str = "G1/localize/1") -> JobState | None:
-    track = follower.track(key)
+    track = follower.records.current(key)
     return None if track is None else track.state
 
 
@@ -73,7 +74,7 @@ def test_the_log_of_a_real_pool_is_read_whole() -> None:
 
 
 def test_the_log_of_a_real_pool_says_how_the_job_went(tmp_path: Path) -> None:
-    track = followed(tmp_path / "log", LOG).track("G1/localize/1")
+    track = followed(tmp_path / "log", LOG).records.current("G1/localize/1")
     assert track is not None
     report = track.report()
     assert (report.state, report.native_id, report.exit_code, report.cores) == (JobState.DONE, "1.0", 0, 2)
@@ -135,7 +136,7 @@ def test_events_add_up(name: str, tmp_path: Path) -> None:
 
 def test_reasons_are_told(tmp_path_factory: pytest.TempPathFactory) -> None:
     def reason(story: bytes) -> str:
-        track = followed(tmp_path_factory.mktemp("log") / "log", story).track("G1/localize/1")
+        track = followed(tmp_path_factory.mktemp("log") / "log", story).records.current("G1/localize/1")
         assert track is not None
         return track.report().reason
 
@@ -153,7 +154,7 @@ def test_reasons_are_told(tmp_path_factory: pytest.TempPathFactory) -> None:
 )
 def test_what_helps_depends_on_the_code(code: int, remedy: Remedy, tmp_path: Path) -> None:
     held = event(12, "Job was held.", "words", f"Code {code} Subcode 0")
-    track = followed(tmp_path / "log", SUBMIT + held).track("G1/localize/1")
+    track = followed(tmp_path / "log", SUBMIT + held).records.current("G1/localize/1")
     assert track is not None
     assert track.report().remedy is remedy
 
@@ -258,15 +259,32 @@ def test_a_damaged_memory_is_made_again_from_the_log(damage: bytes, tmp_path: Pa
     assert state(follower) is JobState.RUNNING
 
 
+def test_what_an_earlier_version_knew_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    followed(path, SUBMIT).close()
+    memory = json.loads((tmp_path / "followed.json").read_text())
+    first = {
+        "key": "G9/localize/1", "job": "7.0", "state": "HELD", "reason": "No space left", "code": 13, "host": "n1",
+        "cores": 8, "started": 5.0, "finished": None, "exit_code": None, "directory": "/jobs/9", "told": 6.0,
+        "seen": time.time(),
+    }  # fmt: skip
+    path.with_name("followed.json").write_text(json.dumps({**memory, "version": 1, "tracks": [first]}))
+    again = Follower(path).records.current("G9/localize/1")
+    assert again is not None
+    report = again.report()
+    assert (report.native_id, report.state, report.remedy) == ("7.0", JobState.HELD, Remedy.RELEASE)
+    assert report.reason == "held: No space left (code 13)"
+
+
 def test_ended_jobs_are_forgotten_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     follower = followed(tmp_path / "log", SUBMIT + DONE)
-    follower.forget_all_but([], submitting=False)
+    follower.records.forget_all_but([])
     assert state(follower) is JobState.DONE  # its end may not have been taken over yet
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 3600)
-    follower.forget_all_but(["G1/localize/1"], submitting=False)
+    follower.records.forget_all_but(["G1/localize/1"])
     assert state(follower) is JobState.DONE
-    follower.forget_all_but([], submitting=False)
+    follower.records.forget_all_but([])
     assert state(follower) is None
 
 

@@ -6,22 +6,19 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from gwbatch.jobs.result import write_json
-from gwbatch.model import JobState
+from gwbatch.schedulers.htcondor.changes import Kind, follow, held, key_of
 from gwbatch.schedulers.htcondor.events import LogEvent, complete, parse
-from gwbatch.schedulers.htcondor.tracks import Kind, Track, follow, key_of
+from gwbatch.schedulers.records import JobRecord, JobRecords, restored
 
 CHUNK = 2**20  # bytes read at once
 GARBAGE = 2**16  # bytes without an end of event, after which they are taken for damage
 ROTATE = 64 * 2**20  # bytes after which the log is begun anew, once no job is under way
 SAVE_EVERY = 1.0  # s between two savings of the position
-KEEP_ENDED = 600.0  # s for which an ended job that nobody asks about is remembered
-KEEP_OPEN = 86400.0  # s for which one without an end is
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +38,10 @@ class Follower:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._memory = path.with_name("followed.json")
-        self.tracks: dict[str, Track] = {}  # by cluster.proc
-        self._jobs: dict[str, str] = {}  # key: cluster.proc
-        self.doubled = False  # whether the log told of a second job with a key that has one under way
+        self.records = JobRecords()
         self._stream: IO[bytes] | None = None
         self._offset = 0
         self._rest = b""
-        self._changed = False
         self._saved = float("-inf")
         self._closed = False
         self._remember()
@@ -60,42 +54,21 @@ class Follower:
             now = time.time()
             for event in events:
                 self._take(event, now)
-        if self._changed and time.monotonic() - self._saved >= SAVE_EVERY:
+        if self.records.changed and time.monotonic() - self._saved >= SAVE_EVERY:
             self.save()
 
-    def track(self, key: str) -> Track | None:
-        """What is known of the job `key`."""
-        track = self.tracks.get(self._jobs.get(key, ""))
-        return track if track is not None and track.key == key else None
-
-    def put(self, track: Track) -> None:
-        """Note what is known of a job; from now on it is the one that its key means."""
-        self.tracks[track.job] = track
-        self._jobs[track.key] = track.job
-        self._changed = True
-
-    def forget_all_but(self, keys: Iterable[str], *, submitting: bool) -> None:
-        """Drop jobs that nobody follows; begin the log anew when it is long and nobody writes to it."""
-        wanted, now = set(keys), time.time()
-        for job, track in list(self.tracks.items()):
-            if track.key not in wanted and now - track.seen > (KEEP_ENDED if track.state.final else KEEP_OPEN):
-                del self.tracks[job]
-                if self._jobs.get(track.key) == job:
-                    del self._jobs[track.key]
-                self._changed = True
-        quiet = not submitting and all(track.state.final for track in self.tracks.values())
-        if self._offset > ROTATE and quiet:
+    def begin_anew_if_long(self) -> None:
+        """Begin another log when this one is long, and no job is under way; nobody may be writing to it."""
+        if self._offset > ROTATE and all(record.state.final for record in self.records):
             log.info("the event log %s has %d bytes and no job under way: it begins anew", self._path, self._offset)
             self._path.replace(self._path.with_suffix(".old"))
 
     def save(self) -> None:
         """Write position and knowledge down."""
         inode = None if self._stream is None else _inode(self._stream)
-        tracks = [asdict(track) for track in self.tracks.values()]
-        write_json(
-            self._memory, {"version": 1, "inode": inode, "offset": self._offset - len(self._rest), "tracks": tracks}
-        )
-        self._changed, self._saved = False, time.monotonic()
+        position = {"inode": inode, "offset": self._offset - len(self._rest)}
+        write_json(self._memory, {"version": 2, **position, "tracks": self.records.saved()})
+        self.records.changed, self._saved = False, time.monotonic()
 
     def close(self) -> None:
         """Save, and let go of the log."""
@@ -107,24 +80,14 @@ class Follower:
             self._stream = None
 
     def _take(self, event: LogEvent, now: float) -> None:
-        known = self.tracks.get(event.job)
+        known = self.records.of(event.job)
         if event.number == Kind.SUBMIT:
             key = key_of(event)
             # A fresh pool counts its clusters from 1 again: the same number with another key is another job.
             if key is not None and (known is None or known.key != key):
-                self._begin(Track(key, event.job, told=event.time, seen=now))
+                self.records.begin(JobRecord(key, event.job, told=event.time, seen=now))
         elif known is not None:
-            self.tracks[event.job] = follow(known, event, now)
-            self._changed = True
-
-    def _begin(self, track: Track) -> None:
-        """A job was submitted; a second one with a key whose job is under way does not take its place."""
-        under_way = self.track(track.key)
-        if under_way is None or under_way.state.final:
-            self.put(track)
-        else:
-            self.tracks[track.job] = track
-            self.doubled = self._changed = True
+            self.records.update(follow(known, event, now))
 
     def _new_events(self) -> Iterator[Iterator[LogEvent]]:
         while True:
@@ -140,7 +103,7 @@ class Follower:
                     log.warning("%s: %d bytes without an event are passed over", self._path, len(whole))
                     end = len(whole)
                 self._rest = whole[end:]
-                self._changed = True
+                self.records.changed = True
                 yield parse(whole[:end])
             elif not self._moved_on(stream):
                 return
@@ -175,15 +138,14 @@ class Follower:
     def _remember(self) -> None:
         try:
             memory = json.loads(self._memory.read_text())
-            tracks = [_track(values) for values in memory["tracks"]]
+            records = [_restored(values) for values in memory["tracks"]]
             inode, offset = memory["inode"], int(memory["offset"])
         except FileNotFoundError:
             return
         except (ValueError, KeyError, TypeError) as error:
             log.warning("%s is damaged (%s): the event log is read from its beginning", self._memory, error)
             return
-        for track in tracks:
-            self.put(track)
+        self.records.restore(records)
         try:
             status = self._path.stat()
         except FileNotFoundError:
@@ -192,9 +154,13 @@ class Follower:
             self._offset = offset
 
 
-def _track(values: dict[str, object]) -> Track:
-    track = Track(**values)  # type: ignore[arg-type]
-    return replace(track, state=JobState(track.state))
+def _restored(values: Mapping[str, Any]) -> JobRecord:
+    if "job" not in values:
+        return restored(values)
+    first = dict(values)  # as version 1 of the file has it
+    code, native_id = first.pop("code"), first.pop("job")
+    was_held = held(first["reason"], code) if first["state"] == "HELD" else {}
+    return restored({**first, "native_id": native_id, **was_held})
 
 
 def _inode(stream: IO[bytes]) -> int:

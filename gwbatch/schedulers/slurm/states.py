@@ -30,7 +30,7 @@ class Row:
     Attributes
     ----------
     state : str
-        Slurm's own word, without what may stand behind it (``CANCELLED by 0``).
+        As Slurm says it (``CANCELLED by 0``).
     comment : str
         Carries the job key.
     directory : str
@@ -49,10 +49,15 @@ class Row:
     signal: int | None = None
     directory: str = ""
 
+    @property
+    def word(self) -> str:
+        """The state without what may stand behind it."""
+        return self.state.split()[0].rstrip("+") if self.state else ""
+
 
 def meaning(row: Row) -> tuple[JobState, str, Remedy]:
     """The state, in words why, and what helps when it is held."""
-    word = row.state.split()[0].rstrip("+") if row.state else ""
+    word = row.word
     told = "" if row.reason in ("", "None") else row.reason
     if word in _WAITING:
         if told in _HELD or word in ("REQUEUE_HOLD", "SPECIAL_EXIT"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any
 
-from gwbatch.model import JobReport, JobState, Remedy
+from gwbatch.model import JobState
 from gwbatch.schedulers.htcondor import holds
 from gwbatch.schedulers.htcondor.events import LogEvent
+from gwbatch.schedulers.records import JobRecord
 
 
 class Kind(IntEnum):
@@ -33,73 +34,32 @@ class Kind(IntEnum):
 NOTE = "gwbatch "  # what submit_event_notes begins with
 
 
-@dataclass(frozen=True)
-class Track:
-    """What is known of one job of the pool.
-
-    Attributes
-    ----------
-    job : str
-        ``cluster.proc``.
-    directory : str
-        The job directory, where known.
-    told : float
-        Unix time of the newest event; older ones that come late or again change nothing.
-    seen : float
-        Unix time at which we learned the newest of it.
-    """
-
-    key: str
-    job: str
-    state: JobState = JobState.QUEUED
-    reason: str = ""
-    code: int | None = None
-    host: str = ""
-    cores: int | None = None
-    started: float | None = None
-    finished: float | None = None
-    exit_code: int | None = None
-    directory: str = ""
-    told: float = 0.0
-    seen: float = 0.0
-
-    def report(self) -> JobReport:
-        """In the words of every scheduler."""
-        held = self.state is JobState.HELD
-        reason = f"held: {self.reason} (code {self.code})" if held else self.reason
-        remedy = holds.remedy(self.code) if held else Remedy.WAIT
-        return JobReport(
-            self.key, self.state, self.job, reason, self.host, self.cores, self.started, self.finished,
-            self.exit_code, remedy,
-        )  # fmt: skip
-
-
 def key_of(event: LogEvent) -> str | None:
     """The job key that a SUBMIT event carries in its notes."""
     notes = [line.removeprefix(NOTE) for line in event.body if line.startswith(NOTE)]
     return notes[0] if notes else None
 
 
-def follow(track: Track, event: LogEvent, now: float) -> Track:
-    """The track after one more event."""
-    if track.state.final or event.time < track.told:
-        return track
-    changes = _changes(track, event)
-    return track if changes is None else replace(track, told=event.time, seen=now, **changes)
+def follow(record: JobRecord, event: LogEvent, now: float) -> JobRecord:
+    """The record after one more event."""
+    if record.state.final or event.time < record.told:
+        return record
+    changes = _changes(record, event)
+    return record if changes is None else replace(record, told=event.time, seen=now, **changes)
 
 
-def _changes(track: Track, event: LogEvent) -> dict[str, Any] | None:
+def _changes(record: JobRecord, event: LogEvent) -> dict[str, Any] | None:
     match event.number:
         case Kind.EXECUTE:
             return {
                 "state": JobState.RUNNING,
                 "reason": "",
                 "host": _host(event),
-                "cores": _cores(event) or track.cores,
+                "cores": _cores(event) or record.cores,
                 "started": event.time,
             }
         case Kind.EVICTED:
-            return {"state": JobState.QUEUED, "reason": f"evicted from {track.host or 'its node'}", "started": None}
+            return {"state": JobState.QUEUED, "reason": f"evicted from {record.host or 'its node'}", "started": None}
         case Kind.TERMINATED:
             return _ended(event)
         case Kind.SHADOW_EXCEPTION:
@@ -112,7 +72,7 @@ def _changes(track: Track, event: LogEvent) -> dict[str, Any] | None:
         case Kind.HELD:
             code = re.search(r"Code (\d+)", " ".join(event.body))
             reason = event.body[0] if event.body else "without a reason"
-            return {"state": JobState.HELD, "reason": reason, "code": int(code[1]) if code else None}
+            return held(reason, int(code[1]) if code else None)
         case Kind.RELEASED:
             return {"state": JobState.QUEUED, "reason": "released"}
         case Kind.DISCONNECTED:
@@ -130,6 +90,11 @@ def _ended(event: LogEvent) -> dict[str, Any]:
     normal = re.search(r"return value (-?\d+)", text)
     signal = re.search(r"signal (\d+)", text)
     return {**ending(int(normal[1]) if normal else None, int(signal[1]) if signal else None), "finished": event.time}
+
+
+def held(reason: str, code: int | None) -> dict[str, Any]:
+    """What a job is that is held."""
+    return {"state": JobState.HELD, "reason": f"held: {reason} (code {code})", "remedy": holds.remedy(code)}
 
 
 def ending(exit_code: int | None, signal: int | None) -> dict[str, Any]:

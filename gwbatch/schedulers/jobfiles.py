@@ -1,0 +1,42 @@
+"""What a job's own files say, which on a shared file system is more, and sooner, than its batch system knows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gwbatch.jobs.result import read_result
+from gwbatch.model import JobState
+from gwbatch.schedulers.records import JobRecord
+
+
+def by_files(record: JobRecord, now: float) -> JobRecord | None:
+    """What the job's own files say that is not known yet."""
+    directory = Path(record.directory)
+    result = read_result(directory, record.key)
+    if result is not None and (result.get("started") or now) > record.requeued:
+        good = not result.get("error")
+        state = JobState.DONE if good else JobState.FAILED
+        return replace(
+            record, state=state, reason="" if good else "ended with an error", exit_code=0 if good else None,
+            started=result.get("started"), seen=now,
+        )  # fmt: skip
+    if record.state is JobState.RUNNING and record.started is not None:
+        return None
+    started = _started(directory, record.key)
+    if started is None or started["started"] <= record.requeued:
+        return None
+    host = record.host or str(started.get("host") or "")
+    return replace(record, state=JobState.RUNNING, reason="", started=started["started"], host=host, seen=now)
+
+
+def _started(directory: Path, key: str) -> dict[str, Any] | None:
+    """``started.json``, if it is of this attempt."""
+    try:
+        told = json.loads((directory / "started.json").read_text())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(told, dict) and told.get("key") == key and isinstance(told.get("started"), int | float)
+    return told if whole else None

@@ -1,0 +1,348 @@
+"""The skeleton of a scheduler that asks its batch system about all jobs now and then.
+
+A batch system fills in `Queue` (five calls) and `PollingScheduler.describe`.  What is the same everywhere is here: a
+reply that was lost, two jobs with one key, a job that nobody knows any more, answers older than what is known, a
+dispatcher that starts again.  News comes sooner than by asking: from the files of jobs on a shared file system, or
+from whatever a subclass reads in `news`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from gwbatch.config.profile import SchedulerSettings
+from gwbatch.failpoints import hit
+from gwbatch.jobs.result import write_json
+from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.schedulers.asking import Asking
+from gwbatch.schedulers.base import SchedulerBusy
+from gwbatch.schedulers.environment import submit_environment
+from gwbatch.schedulers.jobfiles import by_files
+from gwbatch.schedulers.records import JobRecord, JobRecords, restored
+
+LOOK_EVERY = 0.25  # s between two looks at the files of running jobs
+LOOK_AT_WAITING = 2.0  # s between two looks at those of waiting ones: there may be many
+SECOND_SOURCES = 20  # jobs at most that are asked about one by one in one round
+
+log = logging.getLogger(__name__)
+
+
+class Queue(Protocol):
+    """The batch system's queue.  Every call raises `SchedulerBusy` when there is no answer."""
+
+    def submit(self, text: str, environment: Mapping[str, str]) -> str:
+        """Submit one job; returns its native id.  Raises `SchedulerError` when it is refused for good."""
+        ...
+
+    def jobs(self) -> list[JobRecord]:
+        """All jobs of this dispatcher that the batch system knows, in one question."""
+        ...
+
+    def details(self, record: JobRecord) -> JobRecord | None:
+        """What a slower source says of one job; None when it knows nothing, or there is none."""
+        ...
+
+    def cancel(self, native_id: str) -> None:
+        """Take a job back; no error when it has ended."""
+        ...
+
+    def release(self, native_id: str) -> None:
+        """Let a held job go on."""
+        ...
+
+
+class PollingScheduler:
+    """A batch system behind the interface of every scheduler.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it remembers its jobs.
+    queue : Queue
+        The way to the batch system.
+
+    Attributes
+    ----------
+    name : str
+        The backend's name, with which its failpoints begin.
+    whom : str
+        Who is asked, for reasons that people read.
+    """
+
+    name: str
+    whom: str
+
+    def __init__(self, folder: Path, settings: SchedulerSettings, queue: Queue) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._settings = settings
+        self._queue = queue
+        self._memory = folder / "jobs.json"
+        self._lock = threading.RLock()
+        self._records = self._remember()
+        self._asking = Asking(self._ask, settings.ask_soonest, settings.ask_every)
+        self._looking = Asking(self._look_at_files, LOOK_EVERY, LOOK_EVERY)
+        self._looked_at_waiting = float("-inf")
+        self._closed = False
+
+    # ---- to be filled in, or overridden -------------------------------------------------------------------------
+
+    def describe(self, request: JobRequest) -> str:
+        raise NotImplementedError
+
+    def hand_over(self, request: JobRequest) -> str:
+        """Submit a job; returns its native id."""
+        return self._queue.submit(self.describe(request), submit_environment(self._settings))
+
+    def news(self, keys: Sequence[str]) -> None:
+        """Take in what is known without asking, or have it looked for; never waits."""
+        self._looking.if_due(keys)
+
+    def merged(self, known: JobRecord | None, told: JobRecord, asked: float) -> JobRecord:
+        """Return what is known after an answer of the batch system to a question of the time `asked`."""
+        before = known or JobRecord(told.key)
+        after = replace(
+            before, native_id=told.native_id, state=told.state, reason=told.reason, remedy=told.remedy,
+            host=told.host or before.host, cores=told.cores or before.cores, started=told.started or before.started,
+            directory=before.directory or told.directory, exit_code=told.exit_code, sudden=told.sudden, seen=asked,
+        )  # fmt: skip
+        if told.state is JobState.QUEUED and before.state is JobState.RUNNING:
+            return replace(after, started=None, requeued=time.time())
+        if told.state.final and not told.sudden and after.directory:
+            return self._with_result(before, after)
+        return after
+
+    def give_up(self, key: str) -> None:
+        """Take back, by its key, what may still run although the batch system says that it knows no such job.
+
+        Not by its native id: a batch system that lost its state gives the same number to another job.
+        """
+
+    # ---- as any scheduler ---------------------------------------------------------------------------------------
+
+    def submit(self, request: JobRequest) -> str:
+        hit(f"{self.name}.before_submit")
+        native_id = self.hand_over(request)
+        hit(f"{self.name}.after_submit")
+        with self._lock:
+            known = self._records.of(native_id)  # the news may have come before the reply
+            if known is None or known.key != request.key:
+                known = JobRecord(request.key, native_id, seen=time.time())
+            if not self._closed:
+                self._records.choose(replace(known, directory=str(request.directory)))
+        self._save()
+        self._asking.hurry()
+        return native_id
+
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        with self._lock:
+            self.news(keys)
+            missing = {key for key in keys if self._records.current(key) is None}
+        if missing:
+            asked = time.time()
+            for key, told in self._once(self._queue.jobs(), missing).items():
+                self._take(key, told, asked)
+            self._save()
+        with self._lock:
+            found = {key: self._records.current(key) for key in keys}
+        return {key: record.report() for key, record in found.items() if record and record.state is not JobState.LOST}
+
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+        with self._lock:
+            self.news(keys)
+            self._records.forget_all_but(set(keys))
+            if self._records.doubled:
+                self._records.doubled = False
+                self._asking.hurry(within=0.0)
+            self._asking.if_due(keys)
+            return {key: self._report(key) for key in keys}
+
+    def cancel(self, key: str) -> None:
+        for native_id in self._native_ids(key):
+            self._queue.cancel(native_id)
+        self._asking.hurry()
+
+    def release(self, key: str) -> None:
+        for native_id in self._native_ids(key):
+            self._queue.release(native_id)
+        self._asking.hurry()
+
+    def close(self) -> None:
+        self._save()
+        with self._lock:
+            self._closed = True  # an answer that comes after this must not write over what the next one knows
+
+    def _report(self, key: str) -> JobReport:
+        record = self._records.current(key)
+        if record is None:
+            return JobReport(key, JobState.UNKNOWN, reason=self._asking.trouble or f"{self.whom} is being asked")
+        return record.report()
+
+    def _native_ids(self, key: str) -> list[str]:
+        with self._lock:
+            record = self._records.current(key)
+        if record is not None and record.native_id:
+            return [record.native_id]
+        return [told.native_id for told in self._queue.jobs() if told.key == key]
+
+    # ---- the files of the jobs ----------------------------------------------------------------------------------
+
+    def _look_at_files(self, keys: Sequence[str]) -> bool:
+        """In a thread of its own: a file system that hangs must not keep anybody waiting."""
+        now = time.monotonic()
+        waiting_too = now - self._looked_at_waiting >= LOOK_AT_WAITING
+        if waiting_too:
+            self._looked_at_waiting = now
+        with self._lock:
+            records = [record for key in keys if (record := self._records.current(key)) is not None]
+        for record in records:
+            new = time.time() - record.seen < LOOK_AT_WAITING
+            if record.directory and not record.state.final and (record.state is JobState.RUNNING or new or waiting_too):
+                told = by_files(record, time.time())
+                if told is not None and self._put(told, instead_of=record):
+                    self._asking.hurry()
+        self._save()
+        return True
+
+    def _with_result(self, before: JobRecord, after: JobRecord) -> JobRecord:
+        """A job that has ended: as its result says, which may not be seen here yet."""
+        now = time.time()
+        told = by_files(after if before.started is None else replace(after, started=before.started), now)
+        if told is not None and told.state.final:
+            return told
+        since = before.ended or now
+        if now - since >= self._settings.result_late:
+            return after
+        # The file systems of clusters take their time.
+        waiting = "ended; its result is not to be seen yet"
+        return replace(after, state=JobState.RUNNING, reason=waiting, exit_code=None, ended=since)
+
+    # ---- the question to the batch system -----------------------------------------------------------------------
+
+    def _ask(self, keys: Sequence[str]) -> bool:
+        asked = time.time()
+        jobs = self._queue.jobs()
+        with self._lock:
+            self.news(keys)  # the end of a job may have been told while the queue was asked
+        self._cancel_left_over(jobs)
+        known = self._once(jobs, set(keys))
+        changed, further = False, SECOND_SOURCES
+        for key in keys:
+            told = known.get(key)
+            if told is not None:
+                changed |= self._take(key, told, asked)
+            elif further > 0 and self._worth_asking(key, asked):
+                further -= 1
+                changed |= self._look_further(key, asked)
+        self._save()
+        return changed
+
+    def _worth_asking(self, key: str, asked: float) -> bool:
+        with self._lock:
+            record = self._records.current(key)
+        return record is None or not (record.state.final or record.seen > asked)
+
+    def _look_further(self, key: str, asked: float) -> bool:
+        """A job that is not in the queue any more: whoever still knows it is asked."""
+        with self._lock:
+            record = self._records.current(key)
+        try:
+            told = None if record is None or not record.native_id else self._queue.details(record)
+            return self._take(key, told, asked) if told is not None else self._miss(key, record)
+        except SchedulerBusy as error:
+            log.warning("job %s: %s", key, error)
+            return False
+
+    def _once(self, jobs: Iterable[JobRecord], keys: Collection[str]) -> dict[str, JobRecord]:
+        """Jobs by key; of two with one key (a reply that came late) the one that runs, or is known, or is older."""
+        with self._lock:
+            ours = {record.native_id for key in keys if (record := self._records.current(key)) is not None}
+
+        def order(told: JobRecord) -> tuple[object, ...]:
+            return (told.state.final, told.state is not JobState.RUNNING, told.native_id not in ours, told.age)
+
+        found: dict[str, JobRecord] = {}
+        for told in sorted((told for told in jobs if told.key in keys), key=order):
+            if told.key not in found:
+                found[told.key] = told
+            elif not told.state.final:
+                log.warning("job %s is in the queue twice; %s is cancelled", told.key, told.native_id)
+                self._queue.cancel(told.native_id)
+        return found
+
+    def _cancel_left_over(self, jobs: Iterable[JobRecord]) -> None:
+        """What waits or runs for an attempt that is over (put back by the batch system, say) is cancelled."""
+        for told in jobs:
+            with self._lock:
+                record = self._records.current(told.key)
+            over = record is not None and record.state in (JobState.FAILED, JobState.LOST, JobState.CANCELLED)
+            if over and not told.state.final:
+                log.warning("job %s is over, but %s is still there: cancelled", told.key, told.native_id)
+                self._queue.cancel(told.native_id)
+
+    def _miss(self, key: str, known: JobRecord | None) -> bool:
+        """Nobody knows the job: lost, when that was said more than once and no result appears.
+
+        The accounting of a busy cluster is not asked: that takes minutes, and it says less than the result.
+        """
+        now = time.time()
+        told = by_files(known, now) if known is not None and known.directory else None
+        if told is not None:
+            return self._put(told)
+        with self._lock:
+            if not self._records.missed(key):
+                return True  # asked again soon
+        self.give_up(key)
+        record = known or JobRecord(key)
+        log.error("job %s (%s) is not known to %s any more", key, record.native_id, self.whom)
+        reason = f"{self.whom} does not know the job any more"
+        return self._put(replace(record, state=JobState.LOST, reason=reason, seen=now))
+
+    def _take(self, key: str, told: JobRecord, asked: float) -> bool:
+        """What the batch system says counts, unless something newer is known."""
+        with self._lock:
+            known = self._records.current(key)
+            if known is not None and (known.state.final or known.seen > asked):
+                return False
+            self._records.found(key)
+        if told.state is JobState.FAILED and told.exit_code is None:
+            told = self._in_detail(told)
+        after = self.merged(known, told, asked)
+        if known is not None and after == replace(known, seen=after.seen):
+            return False
+        return self._put(after)
+
+    def _in_detail(self, told: JobRecord) -> JobRecord:
+        try:
+            found = self._queue.details(told)
+        except SchedulerBusy:
+            return told
+        return told if found is None else replace(found, directory=found.directory or told.directory)
+
+    # ---- memory -------------------------------------------------------------------------------------------------
+
+    def _put(self, record: JobRecord, instead_of: JobRecord | None = None) -> bool:
+        with self._lock:
+            return not self._closed and self._records.put(record, instead_of)
+
+    def _save(self) -> None:
+        with self._lock:
+            if self._records.changed and not self._closed:
+                write_json(self._memory, {"version": 2, "tracks": self._records.saved()})
+                self._records.changed = False
+
+    def _remember(self) -> JobRecords:
+        records = JobRecords()
+        try:
+            records.restore([restored(values) for values in json.loads(self._memory.read_text())["tracks"]])
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("%s is damaged (%s): %s is asked by key", self._memory, error, self.whom)
+        return records

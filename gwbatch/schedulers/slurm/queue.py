@@ -1,0 +1,56 @@
+"""What slurmctld says, as records of this dispatcher's jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gwbatch.schedulers.records import JobRecord
+from gwbatch.schedulers.slurm.controller import Controller
+from gwbatch.schedulers.slurm.states import Row, meaning
+
+REFUSED = "BadConstraints"
+
+# Ends after which no result can be expected to appear any more.
+_SUDDEN = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE", "REVOKED"}
+
+
+class SlurmQueue:
+    """The jobs whose comment begins with a dispatcher's own prefix, which the key follows."""
+
+    def __init__(self, controller: Controller, prefix: str) -> None:
+        self._controller = controller
+        self._prefix = prefix
+
+    def submit(self, text: str, environment: Mapping[str, str]) -> str:
+        return self._controller.submit(text, environment)
+
+    def jobs(self) -> list[JobRecord]:
+        ours = [row for row in self._controller.jobs() if row.comment.startswith(self._prefix)]
+        told = [(row, _record(row, row.comment.removeprefix(self._prefix))) for row in ours]
+        # Slurm remembers what it refused at submission, too: that never was a job.
+        return [record for row, record in told if not (row.reason == REFUSED and record.state.final)]
+
+    def details(self, record: JobRecord) -> JobRecord | None:
+        row = self._controller.job(record.native_id)
+        if row is None:
+            return None
+        # A cluster that lost its state counts its jobs from 1 again: the number alone says nothing.
+        if row.comment:
+            same = row.comment == self._prefix + record.key
+        else:
+            same = bool(row.directory) and row.directory == record.directory
+        return _record(row, record.key) if same else None
+
+    def cancel(self, native_id: str) -> None:
+        self._controller.cancel(native_id)
+
+    def release(self, native_id: str) -> None:
+        self._controller.release(native_id)
+
+
+def _record(row: Row, key: str) -> JobRecord:
+    state, reason, remedy = meaning(row)
+    return JobRecord(
+        key, row.native_id, row.directory, state, reason, remedy, row.nodes, row.cores, exit_code=row.exit_code,
+        sudden=row.word in _SUDDEN,
+    )  # fmt: skip
