@@ -1,0 +1,226 @@
+"""The batch systems that the contract of a scheduler is tried on, each with hands to move its jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gwbatch.clock import ManualClock
+from gwbatch.config.profile import Profile, Resources, SchedulerSettings
+from gwbatch.jobs.result import NAME, write_json
+from gwbatch.model import JobRequest, JobState
+from gwbatch.schedulers import Scheduler, make_scheduler
+from gwbatch.schedulers.simulated import SimulatedScheduler, Step
+from tests.fakes.condor import FakeCondor
+from tests.fakes.slurm import FakeSlurm
+
+DOUBLE = Path(__file__).parents[1] / "fakes" / "pyslurm_double"
+PATIENCE = 5.0
+
+
+class World:
+    """A batch system, and what a test can do with it.
+
+    Attributes
+    ----------
+    answers_late : bool
+        Whether there is somebody to ask, who may lose a reply, be silent, or forget a job.
+    """
+
+    answers_late = True
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._monkeypatch = monkeypatch
+
+    def scheduler(self) -> Scheduler:
+        """One that begins: with what an earlier one has left behind."""
+        raise NotImplementedError
+
+    def request(self, key: str) -> JobRequest:
+        """A job whose directory is ready."""
+        directory = self.folder / key.replace("/", "-")
+        directory.mkdir(exist_ok=True)
+        return JobRequest(key, "k", "openmp", directory, ("job.json",), ("out",), Resources(cores=0))
+
+    def run(self, key: str) -> None:
+        """Let the job begin."""
+        raise NotImplementedError
+
+    def finish(self, key: str) -> None:
+        """Let the job end well, with its result."""
+        raise NotImplementedError
+
+    def alive(self, key: str) -> int:
+        """How many jobs with this key wait or run."""
+        raise NotImplementedError
+
+    def lose_a_reply(self) -> None:
+        """The next submission is taken, and its reply lost."""
+        raise NotImplementedError
+
+    def fall_silent(self, silent: bool = True) -> None:
+        """Nobody answers any more; or somebody does again."""
+        raise NotImplementedError
+
+    def forget(self, key: str) -> None:
+        """The batch system knows nothing of the job any more, although it never ended."""
+        raise NotImplementedError
+
+    def profile(self, kind: str, **scheduler: Any) -> Profile:
+        settings = {"kind": kind, "ask_every": 0.05, "ask_soonest": 0.05, "patience": PATIENCE, **scheduler}
+        return Profile(scheduler=msgspec.convert(settings, SchedulerSettings))
+
+    def result(self, key: str) -> None:
+        """Write what a job leaves behind that ended well."""
+        write_json(self.request(key).directory / NAME, {"version": 1, "key": key, "outputs": {}, "started": 1.0})
+
+
+class SlurmWorld(World):
+    bindings = "cli"
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(folder, monkeypatch)
+        self.fake = FakeSlurm(folder / "cluster").install()
+        monkeypatch.setenv("PATH", f"{self.fake.bin}:/usr/bin:/bin")
+
+    def scheduler(self) -> Scheduler:
+        return make_scheduler(self.profile("slurm", bindings=self.bindings, result_late=0.3), self.folder)
+
+    def run(self, key: str) -> None:
+        self.fake.set(self._job(key), "RUNNING")
+
+    def finish(self, key: str) -> None:
+        self.result(key)
+        self.fake.set(self._job(key), "COMPLETED")
+
+    def alive(self, key: str) -> int:
+        return len(self._jobs(key, "PENDING", "RUNNING"))
+
+    def lose_a_reply(self) -> None:
+        self.fake.behave(sbatch="lose")
+
+    def fall_silent(self, silent: bool = True) -> None:
+        self.fake.behave(**(dict.fromkeys(("sbatch", "squeue", "scontrol", "scancel"), "fail") if silent else {}))
+
+    def forget(self, key: str) -> None:
+        self.fake.forget(self._job(key))
+
+    def _job(self, key: str) -> str:
+        return self._jobs(key)[0]
+
+    def _jobs(self, key: str, *states: str) -> list[str]:
+        jobs = self.fake.jobs.items()
+        return [
+            job for job, one in jobs if one["comment"].endswith(f":{key}") and (not states or one["state"] in states)
+        ]
+
+
+class PyslurmWorld(SlurmWorld):
+    bindings = "pyslurm"
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(folder, monkeypatch)
+        monkeypatch.syspath_prepend(str(DOUBLE))
+
+
+class HTCondorWorld(World):
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(folder, monkeypatch)
+        self.fake = FakeCondor(folder / "pool").install()
+        monkeypatch.setenv("PATH", f"{self.fake.bin}:/usr/bin:/bin")
+
+    def scheduler(self) -> Scheduler:
+        return make_scheduler(self.profile("htcondor", bindings="cli"), self.folder)
+
+    def run(self, key: str) -> None:
+        self.fake.start(self._jobs(key)[0])
+
+    def finish(self, key: str) -> None:
+        self.result(key)
+        self.fake.end(self._jobs(key)[0])
+
+    def alive(self, key: str) -> int:
+        return len(self._jobs(key))
+
+    def lose_a_reply(self) -> None:
+        self.fake.behave(condor_submit="lose")
+
+    def fall_silent(self, silent: bool = True) -> None:
+        commands = ("condor_submit", "condor_q", "condor_rm", "condor_release")
+        self.fake.behave(**(dict.fromkeys(commands, "fail") if silent else {}))
+
+    def forget(self, key: str) -> None:
+        self.fake.vanish(self._jobs(key)[0])
+
+    def _jobs(self, key: str) -> list[str]:
+        return [job for job, ad in self.fake.jobs.items() if ad["GwbatchKey"] == key]
+
+
+class SimulatedWorld(World):
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(folder, monkeypatch)
+        self._one = SimulatedScheduler(ManualClock(0.0), script=lambda request: [Step(0, JobState.QUEUED)])
+
+    def scheduler(self) -> Scheduler:
+        return self._one
+
+    def run(self, key: str) -> None:
+        self._one._jobs[key].steps = (Step(0, JobState.RUNNING),)
+
+    def finish(self, key: str) -> None:
+        self._one._jobs[key].steps = (Step(0, JobState.DONE),)
+
+    def alive(self, key: str) -> int:
+        report = self._one.find([key]).get(key)
+        return int(report is not None and not report.state.final)
+
+    def lose_a_reply(self) -> None:
+        self._one.lose_replies = 1
+
+    def fall_silent(self, silent: bool = True) -> None:
+        self._one.reachable = not silent
+
+    def forget(self, key: str) -> None:
+        self._one.forget(key)
+
+
+class LocalWorld(World):
+    answers_late = False
+
+    def scheduler(self) -> Scheduler:
+        from gwbatch.schedulers.local import LocalScheduler
+
+        wait = "while [ ! -e end ]; do sleep 0.01; done"
+        self._monkeypatch.setattr(LocalScheduler, "_command", lambda _self, _request: ["/bin/sh", "-c", wait])
+        return make_scheduler(self.profile("local"), self.folder)
+
+    def run(self, key: str) -> None:
+        """It runs as soon as it may."""
+
+    def finish(self, key: str) -> None:
+        self.result(key)
+        (self.request(key).directory / "end").touch()
+
+    def alive(self, key: str) -> int:
+        folder = self.request(key).directory
+        found = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                here = (process / "cwd").readlink() == folder
+                found += here and b"while [" in (process / "cmdline").read_bytes()
+            except OSError:
+                continue
+        return min(found, 1)
+
+
+WORLDS: dict[str, type[World]] = {
+    "local": LocalWorld,
+    "simulated": SimulatedWorld,
+    "htcondor": HTCondorWorld,
+    "slurm": SlurmWorld,
+    "pyslurm": PyslurmWorld,
+}
