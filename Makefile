@@ -21,7 +21,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict gwbatch
+	MYPYPATH=docs/examples/gridengine $(BIN)/mypy --strict gwbatch docs/examples/gridengine/gwbatch_gridengine
 
 docs: $(READY)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs

@@ -173,7 +173,7 @@ def find_backend(kind: str) -> Backend:
         )
     try:
         made = named[0].load()()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise ConfigError(f"Cannot load the batch system {kind!r} ({named[0].value}): {error}.") from error
     if not isinstance(made, Backend):
         raise ConfigError(f"Cannot use the batch system {kind!r}: {named[0].value} is no subclass of Backend.")

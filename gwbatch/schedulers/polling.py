@@ -89,6 +89,7 @@ class PollingScheduler:
         self._asking = Asking(self._ask, settings.ask_soonest, settings.ask_every)
         self._looking = Asking(self._look_at_files, LOOK_EVERY, LOOK_EVERY)
         self._looked_at_waiting = float("-inf")
+        self._cancelled: set[str] = set()
         self._closed = False
 
     # ---- to be filled in, or overridden -------------------------------------------------------------------------
@@ -166,6 +167,7 @@ class PollingScheduler:
     def cancel(self, key: str) -> None:
         for native_id in self._native_ids(key):
             self._queue.cancel(native_id)
+            self._cancelled.add(key)
         self._asking.hurry()
 
     def release(self, key: str) -> None:
@@ -295,6 +297,9 @@ class PollingScheduler:
         told = by_files(known, now) if known is not None and known.directory else None
         if told is not None:
             return self._put(told)
+        if known is not None and key in self._cancelled:
+            self._cancelled.discard(key)
+            return self._put(replace(known, state=JobState.CANCELLED, reason="cancelled", seen=now))
         with self._lock:
             if not self._records.missed(key):
                 return True  # asked again soon

@@ -22,8 +22,8 @@ class Verbatim(str):
     """What a filter has made ready: it goes into the file as it is."""
 
 
-def render(template: str, **values: Any) -> str:
-    """The template `template` of ``submit/`` or ``dags/`` filled in.
+def render(template: str, templates: Path | None = None, /, **values: Any) -> str:
+    """The template `template` of ``submit/`` or ``dags/`` filled in; or of a folder `templates` of one's own.
 
     In HTCondor's submit files a ``$`` of a value is no macro, unless the template says ``| expression``.
 
@@ -33,7 +33,7 @@ def render(template: str, **values: Any) -> str:
         When the template asks for what is not there, or a value would break out of its line.
     """
     try:
-        text = _environment(macros=template.endswith(".sub")).get_template(template).render(**values)
+        text = _environment(templates, macros=template.endswith(".sub")).get_template(template).render(**values)
     except jinja2.TemplateError as error:
         raise ConfigError(f"The template {template} cannot be filled in: {error}.") from error
     return re.sub(r"\n{3,}", "\n\n", text)
@@ -45,9 +45,11 @@ def job_script() -> Path:
 
 
 @cache
-def _environment(*, macros: bool) -> jinja2.Environment:
+def _environment(templates: Path | None, *, macros: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([resource_directory("submit"), resource_directory("dags")]),
+        loader=jinja2.FileSystemLoader(
+            [*([templates] if templates else []), *map(resource_directory, ("submit", "dags"))]
+        ),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
         trim_blocks=True,

@@ -1,168 +1,34 @@
-"""What everything above the schedulers relies on, the same for every batch system.
+"""The contract on every batch system, the test being the batch system: it lets jobs begin, end and vanish.
 
-The test is the batch system here: it lets jobs begin, end and vanish.  Real ones are in ``tests/clusters``.
+Real ones are in ``tests/clusters``.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from gwbatch.model import JobReport, JobState
-from gwbatch.schedulers import Scheduler
-from gwbatch.schedulers.base import SchedulerBusy
-from tests.contract.worlds import WORLDS, World
-
-KEY, OTHER = "G1/localize/1", "G2/localize/1"
-
-REMOTE = [name for name, kind in WORLDS.items() if kind.answers_late]
-remote = pytest.mark.parametrize("world", REMOTE, indirect=True)
-
-
-@pytest.fixture(params=WORLDS)
-def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    return WORLDS[request.param](tmp_path, monkeypatch)
+from tests.contract.contract import RemoteContract, SchedulerContract
+from tests.contract.worlds import (
+    GridEngineWorld,
+    HTCondorWorld,
+    LocalWorld,
+    PyslurmWorld,
+    SimulatedWorld,
+    SlurmWorld,
+    World,
+)
 
 
-@pytest.fixture
-def begin(world: World) -> Iterator[Callable[[], Scheduler]]:
-    """Makes schedulers, and has each of them closed."""
-    made: list[Scheduler] = []
-
-    def build() -> Scheduler:
-        for earlier in made:
-            earlier.close()
-        made.append(world.scheduler())
-        return made[-1]
-
-    yield build
-    for key in (KEY, OTHER):
-        made[-1].cancel(key)
-    made[-1].close()
+class TestLocal(SchedulerContract):
+    @pytest.fixture
+    def world(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+        return LocalWorld(tmp_path, monkeypatch)
 
 
-Begin = Callable[[], Scheduler]
-
-
-def settle(scheduler: Scheduler, key: str, *states: JobState, seconds: float = 30.0) -> JobReport:
-    end = time.monotonic() + seconds
-    while (report := scheduler.poll([key])[key]).state not in states:
-        assert time.monotonic() < end, report
-        time.sleep(0.02)
-    return report
-
-
-def seen(scheduler: Scheduler, key: str, seconds: float) -> set[JobState]:
-    states, end = set(), time.monotonic() + seconds
-    while time.monotonic() < end:
-        states.add(scheduler.poll([key])[key].state)
-        time.sleep(0.02)
-    return states
-
-
-def test_a_job_is_followed_to_its_end(world: World, begin: Begin) -> None:
-    scheduler = begin()
-    native_id = scheduler.submit(world.request(KEY))
-    assert native_id
-    settle(scheduler, KEY, JobState.QUEUED, JobState.RUNNING)
-    world.run(KEY)
-    running = settle(scheduler, KEY, JobState.RUNNING)
-    world.finish(KEY)
-    done = settle(scheduler, KEY, JobState.DONE)
-    assert {running.native_id, done.native_id} == {scheduler.find([KEY])[KEY].native_id}
-    assert seen(scheduler, KEY, 0.3) == {JobState.DONE}  # an end is never taken back
-
-
-def test_what_was_never_submitted_is_not_found(begin: Begin) -> None:
-    scheduler = begin()
-    assert scheduler.find([KEY, OTHER]) == {}
-
-
-def test_what_is_described_is_not_submitted(world: World, begin: Begin) -> None:
-    scheduler = begin()
-    text = scheduler.describe(world.request(KEY))
-    assert str(world.request(KEY).directory) in text
-    assert scheduler.find([KEY]) == {}
-    assert world.alive(KEY) == 0
-
-
-def test_whoever_begins_again_knows_the_jobs(world: World, begin: Begin) -> None:
-    begin().submit(world.request(KEY))
-    world.run(KEY)
-    again = begin()
-    assert KEY in again.find([KEY])
-    settle(again, KEY, JobState.RUNNING)
-    world.finish(KEY)
-    settle(begin(), KEY, JobState.DONE)
-
-
-def test_one_job_says_nothing_of_another(world: World, begin: Begin) -> None:
-    scheduler = begin()
-    scheduler.submit(world.request(KEY))
-    world.run(KEY)
-    settle(scheduler, KEY, JobState.RUNNING)
-    scheduler.submit(world.request(OTHER))
-    world.finish(KEY)
-    settle(scheduler, KEY, JobState.DONE)
-    assert not scheduler.poll([KEY, OTHER])[OTHER].state.final
-
-
-def test_a_cancelled_job_is_gone(world: World, begin: Begin) -> None:
-    scheduler = begin()
-    scheduler.submit(world.request(KEY))
-    world.run(KEY)
-    settle(scheduler, KEY, JobState.RUNNING)
-    assert world.alive(KEY) == 1
-    scheduler.cancel(KEY)
-    settle(scheduler, KEY, JobState.CANCELLED, JobState.FAILED)
-    assert world.alive(KEY) == 0
-    scheduler.cancel(KEY)  # it has ended: no error
-
-
-def test_orders_about_unknown_jobs_are_no_error(begin: Begin) -> None:
-    scheduler = begin()
-    scheduler.cancel(KEY)
-    scheduler.release(KEY)
-
-
-@remote
-def test_a_lost_reply_is_an_unknown_outcome_and_the_job_is_found(world: World, begin: Begin) -> None:
-    scheduler = begin()
-    world.lose_a_reply()
-    with pytest.raises(SchedulerBusy):
-        scheduler.submit(world.request(KEY))
-    world.fall_silent(False)
-    assert scheduler.find([KEY])[KEY].native_id
-    assert begin().find([KEY])[KEY].native_id
-    assert world.alive(KEY) == 1
-
-
-@remote
-def test_silence_is_neither_an_end_nor_a_no(world: World, begin: Begin) -> None:
-    scheduler = begin()
-    scheduler.submit(world.request(KEY))
-    world.run(KEY)
-    settle(scheduler, KEY, JobState.RUNNING)
-    world.fall_silent()
-    assert not any(state.final for state in seen(scheduler, KEY, 0.5))
-    with pytest.raises(SchedulerBusy):
-        scheduler.find([OTHER])
-    world.fall_silent(False)
-    world.finish(KEY)
-    settle(scheduler, KEY, JobState.DONE)
-
-
-@remote
-def test_a_vanished_job_is_lost_and_may_be_submitted_anew(world: World, begin: Begin) -> None:
-    scheduler = begin()
-    scheduler.submit(world.request(KEY))
-    world.run(KEY)
-    settle(scheduler, KEY, JobState.RUNNING)
-    world.forget(KEY)
-    assert "know" in settle(scheduler, KEY, JobState.LOST).reason
-    assert scheduler.find([KEY]) == {}
-    scheduler.submit(world.request(OTHER))
-    settle(scheduler, OTHER, JobState.QUEUED)
+@pytest.mark.parametrize("kind", [SimulatedWorld, HTCondorWorld, SlurmWorld, PyslurmWorld, GridEngineWorld])
+class TestRemote(RemoteContract):
+    @pytest.fixture
+    def world(self, kind: type[World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+        return kind(tmp_path, monkeypatch)

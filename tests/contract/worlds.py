@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -15,22 +17,16 @@ from gwbatch.model import JobRequest, JobState
 from gwbatch.schedulers import Scheduler, make_scheduler
 from gwbatch.schedulers.simulated import SimulatedScheduler, Step
 from tests.fakes.condor import FakeCondor
+from tests.fakes.gridengine import FakeGridEngine
 from tests.fakes.slurm import FakeSlurm
 
 DOUBLE = Path(__file__).parents[1] / "fakes" / "pyslurm_double"
+GRIDENGINE = Path(__file__).parents[2] / "docs" / "examples" / "gridengine"
 PATIENCE = 5.0
 
 
 class World:
-    """A batch system, and what a test can do with it.
-
-    Attributes
-    ----------
-    answers_late : bool
-        Whether there is somebody to ask, who may lose a reply, be silent, or forget a job.
-    """
-
-    answers_late = True
+    """A batch system, and what a test can do with it."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -64,7 +60,6 @@ class World:
 
     def fall_silent(self, silent: bool = True) -> None:
         """Nobody answers any more; or somebody does again."""
-        raise NotImplementedError
 
     def forget(self, key: str) -> None:
         """The batch system knows nothing of the job any more, although it never ended."""
@@ -189,8 +184,6 @@ class SimulatedWorld(World):
 
 
 class LocalWorld(World):
-    answers_late = False
-
     def scheduler(self) -> Scheduler:
         from gwbatch.schedulers.local import LocalScheduler
 
@@ -217,10 +210,43 @@ class LocalWorld(World):
         return min(found, 1)
 
 
-WORLDS: dict[str, type[World]] = {
-    "local": LocalWorld,
-    "simulated": SimulatedWorld,
-    "htcondor": HTCondorWorld,
-    "slurm": SlurmWorld,
-    "pyslurm": PyslurmWorld,
-}
+class GridEngineWorld(World):
+    """The plug-in of ``docs/examples/gridengine``, found by its entry point and by nothing else."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(folder, monkeypatch)
+        self.fake = FakeGridEngine(folder / "cell").install()
+        monkeypatch.setenv("PATH", f"{self.fake.bin}:/usr/bin:/bin")
+        installed = folder / "installed" / "gwbatch_gridengine-0.1.0.dist-info"
+        installed.mkdir(parents=True)
+        declared = tomllib.loads((GRIDENGINE / "pyproject.toml").read_text())["project"]["entry-points"]
+        (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: gwbatch-gridengine\nVersion: 0.1.0\n")
+        lines = [f"[{group}]\n{name} = {value}\n" for group, one in declared.items() for name, value in one.items()]
+        (installed / "entry_points.txt").write_text("".join(lines))
+        monkeypatch.syspath_prepend(str(installed.parent))
+        monkeypatch.syspath_prepend(str(GRIDENGINE))
+
+    def scheduler(self) -> Scheduler:
+        return make_scheduler(self.profile("gridengine", result_late=0.3), self.folder)
+
+    def run(self, key: str) -> None:
+        self.fake.set(self._jobs(key)[0], "r")
+
+    def finish(self, key: str) -> None:
+        self.result(key)
+        self.fake.end(self._jobs(key)[0])
+
+    def alive(self, key: str) -> int:
+        return len(self._jobs(key))
+
+    def lose_a_reply(self) -> None:
+        self.fake.behave(qsub="lose")
+
+    def fall_silent(self, silent: bool = True) -> None:
+        self.fake.behave(**(dict.fromkeys(("qsub", "qstat", "qdel", "qacct"), "fail") if silent else {}))
+
+    def forget(self, key: str) -> None:
+        self.fake.forget(self._jobs(key)[0])
+
+    def _jobs(self, key: str) -> list[str]:
+        return [job for job, one in self.fake.jobs.items() if one["name"].endswith(f".{quote(key, safe='')}")]

@@ -1,0 +1,128 @@
+"""Grid Engine behind the interface of every batch system: what it has to say of its own, on gwbatch's skeleton."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from gwbatch.config.profile import Profile
+from gwbatch.errors import ConfigError
+from gwbatch.model import JobRequest, JobState
+from gwbatch.schedulers.environment import job_environment
+from gwbatch.schedulers.identity import identity
+from gwbatch.schedulers.interpreter import interpreter
+from gwbatch.schedulers.polling import PollingScheduler
+from gwbatch.schedulers.records import JobRecord
+from gwbatch.schedulers.templates import render
+from gwbatch_gridengine.commands import Listed, QmasterCommands
+from gwbatch_gridengine.options import JobOptions, Options
+from gwbatch_gridengine.states import ending, meaning
+
+TEMPLATES = Path(__file__).parent / "templates"
+TOP = 2000  # gwbatch's highest priority; only operators of the cluster may ask for more than 0
+
+
+class GridEngineScheduler(PollingScheduler):
+    """A cluster whose nodes see the job directories.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it remembers its jobs.
+    """
+
+    name, whom = "gridengine", "Grid Engine"
+
+    def __init__(self, folder: Path, profile: Profile, commands: QmasterCommands) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._profile = profile
+        self._prefix = f"gwbatch.{identity(folder)}"
+        super().__init__(folder, profile.scheduler, GridEngineQueue(commands, self._prefix))
+
+    def describe(self, request: JobRequest) -> str:
+        return job_script(request, self._profile, self._prefix)
+
+
+class GridEngineQueue:
+    """The jobs whose name begins with a dispatcher's own prefix, which the key follows.
+
+    A name may have no ``/``, ``:`` or ``@``, but it may have ``%``.
+    """
+
+    def __init__(self, commands: QmasterCommands, prefix: str) -> None:
+        self._commands = commands
+        self._prefix = prefix
+
+    def submit(self, text: str, environment: Mapping[str, str]) -> str:
+        return self._commands.submit(text)  # the script has the job's environment
+
+    def jobs(self) -> list[JobRecord]:
+        return [self._record(job) for job in self._commands.listed() if job.name.startswith(f"{self._prefix}.")]
+
+    def details(self, record: JobRecord) -> JobRecord | None:
+        found = self._commands.accounted(record.native_id)
+        # A qmaster that lost its state counts its jobs from 1 again: the number alone says nothing.
+        if found is None or found.name != job_name(self._prefix, record.key):
+            return None
+        state, reason, code = ending(found.failed, found.explanation, found.exit_status)
+        sudden = state is JobState.FAILED and code < 0
+        return replace(record, state=state, reason=reason, exit_code=code, host=found.host, sudden=sudden)
+
+    def cancel(self, native_id: str) -> None:
+        self._commands.delete(native_id)
+
+    def release(self, native_id: str) -> None:
+        self._commands.release(native_id)
+
+    def _record(self, job: Listed) -> JobRecord:
+        state, reason, remedy = meaning(job.letters)
+        if "E" in job.letters:
+            reason = f"held: {self._commands.trouble(job.native_id) or 'in error state'}"
+        key = unquote(job.name.removeprefix(f"{self._prefix}."))
+        return JobRecord(key, job.native_id, "", state, reason, remedy, job.host)
+
+
+def job_name(prefix: str, key: str) -> str:
+    """The name of a job, which carries its key."""
+    return f"{prefix}.{quote(key, safe='')}"
+
+
+def job_script(request: JobRequest, profile: Profile, prefix: str) -> str:
+    """The script of a job, from ``templates/gridengine.job``.
+
+    Raises
+    ------
+    ConfigError
+        When the job directory has a name that the script cannot hold.
+    """
+    if re.search(r"[\s:$\"']", str(request.directory)):
+        raise ConfigError(
+            f"Cannot submit a job in {request.directory}: Grid Engine takes no space, colon, quote or $ in a path. "
+            "Choose another scheduler.job_directory."
+        )
+    resources = request.resources
+    options = msgspec.convert(profile.scheduler.options, Options)
+    own = msgspec.convert(resources.options, JobOptions)
+    limit = int(resources.time_limit or resources.run_deadline)
+    return render(
+        "gridengine.job",
+        TEMPLATES,
+        job=request,
+        name=job_name(prefix, request.key),
+        options=options,
+        queue=own.queue or options.queue,
+        requests=[*own.requests, *([options.whole_node] if resources.whole_node and options.whole_node else [])],
+        slots=resources.min_cores if resources.whole_node else resources.cores,
+        whole_node=resources.whole_node,
+        avoid="|".join(request.avoid),
+        priority=-min(1023, max(0, TOP - request.priority) // 2),
+        time_limit=limit,
+        warn_at=max(1, limit - int(profile.scheduler.warn_before)),
+        python=interpreter(profile.scheduler),
+        environment=job_environment(profile.scheduler),
+    )

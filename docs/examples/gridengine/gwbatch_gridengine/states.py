@@ -1,0 +1,44 @@
+"""What Grid Engine's letters and accounting mean: the one place."""
+
+from __future__ import annotations
+
+import signal
+
+from gwbatch.model import JobState, Remedy
+
+RESCHEDULED = 25  # what the accounting says as "failed" of a run that was put back into the queue
+
+
+def meaning(letters: str) -> tuple[JobState, str, Remedy]:
+    """The state, in words why, and what helps when it is held; `letters` as qstat prints them (``hqw``, ``Eqw``)."""
+    if "E" in letters:
+        return JobState.HELD, "held: in error state", Remedy.RELEASE
+    if "d" in letters:
+        return JobState.RUNNING, "being deleted", Remedy.WAIT
+    if letters.strip("R") in ("s", "S", "T", "N") or set(letters) & set("sST"):
+        return JobState.RUNNING, "suspended", Remedy.WAIT
+    if "r" in letters:
+        return JobState.RUNNING, "", Remedy.WAIT
+    if "h" in letters:
+        return JobState.HELD, "held: by a person, or for another job", Remedy.WAIT
+    if "q" in letters or "t" in letters:
+        return JobState.QUEUED, "rescheduled" if "R" in letters else "", Remedy.WAIT
+    return JobState.UNKNOWN, f"Grid Engine says {letters!r}, which nobody here knows", Remedy.WAIT
+
+
+def ending(failed: int, explanation: str, exit_status: int) -> tuple[JobState, str, int]:
+    """How a job ended, as the accounting has it: state, in words why, and exit code (negative: a signal)."""
+    if exit_status > 128:
+        return JobState.FAILED, f"killed by {_signal(exit_status - 128)}", 128 - exit_status
+    if failed:
+        return JobState.FAILED, f"failed: {explanation or failed}", exit_status
+    if exit_status:
+        return JobState.FAILED, f"exit code {exit_status}", exit_status
+    return JobState.DONE, "", 0
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
