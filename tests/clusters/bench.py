@@ -9,6 +9,7 @@ from typing import Any
 
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher import byhand
+from gwbatch.jobs.directory import write_request
 from gwbatch.jobs.result import read_result
 from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.schedulers import Scheduler, make_scheduler
@@ -31,6 +32,13 @@ class Bench:
         directory = self.folder / "jobs" / uuid.uuid4().hex[:8]
         request = byhand.prepare(kind, {}, "rest.txt", {"seconds": seconds}, self.profile, directory)
         return replace(request, priority=priority)
+
+    def waiting(self, key: str) -> JobRequest:
+        """A job of this key, not submitted yet, that ends when there is a file ``end`` in its directory."""
+        directory = self.folder / "jobs" / key.replace("/", "-")
+        request = byhand.prepare("wait", {}, "rest.txt", {}, self.profile, directory)
+        write_request(directory, key, "wait", (), "rest.txt", {}, self.profile)
+        return replace(request, key=key)
 
     def submit(self, seconds: float = 0.0, kind: str = "nap", priority: int = 0) -> JobRequest:
         request = self.nap(seconds, kind, priority)

@@ -20,5 +20,13 @@ def _nap(work: Work) -> dict[str, object]:
     }
 
 
+def _wait(work: Work) -> dict[str, object]:
+    while not (work.output.parent / "end").exists():
+        time.sleep(0.05)
+    work.output.write_text("waited\n")
+    return {}
+
+
+job(queue="openmp", name="wait")(_wait)
 job(queue="openmp", name="nap")(_nap)
 job(queue="general", name="small-nap")(_nap)

@@ -72,6 +72,8 @@ def test_a_job_in_error_state_is_held_with_its_reason_and_released(
     ("failed", "status", "reason", "code"),
     [
         ("0", 3, "exit code 3", 3),
+        ("0", 255, "exit code 255", 255),
+        ("37 : qmaster enforced h_rt", 137, "killed by SIGKILL (qmaster enforced h_rt)", -9),
         ("100 : assumedly after job", 137, "killed by SIGKILL", -9),
         ("28 : changing into working directory", 0, "failed: changing into working directory", 0),
     ],
@@ -83,6 +85,19 @@ def test_how_a_job_ended_the_accounting_says(
     world.fake.end(job, failed, status)
     report = settle(scheduler, JobState.FAILED)
     assert (report.reason, report.exit_code) == (reason, code)
+
+
+def test_an_end_that_the_accounting_says_late_is_waited_for(world: GridEngineWorld, scheduler: Scheduler) -> None:
+    job = scheduler.submit(world.request(KEY))
+    world.fake.set(job, "r")
+    settle(scheduler, JobState.RUNNING)
+    with world.fake.cell() as cell:
+        gone = cell["jobs"].pop(job)
+    time.sleep(0.15)  # several questions; 0.3 s is what the site allows
+    assert scheduler.poll([KEY])[KEY].state is JobState.RUNNING
+    with world.fake.cell() as cell:
+        cell["accounted"][job] = {**gone, "failed": "0", "exit_status": 7}
+    assert settle(scheduler, JobState.FAILED).reason == "exit code 7"
 
 
 def test_a_number_that_belonged_to_another_job_says_nothing(world: GridEngineWorld, scheduler: Scheduler) -> None:

@@ -104,8 +104,8 @@ class QmasterCommands:
     def _act(self, *command: str) -> None:
         code, output, errors = self._acting.run(*command, environment=_environment())
         told = output + errors  # the commands complain on standard output
-        # qmod says with a failure that there was no error to clear
-        if code != 0 and not _GONE.search(told) and "not in error state" not in told:
+        # qmod ends with 1 whether it cleared an error or there was none
+        if code != 0 and not _GONE.search(told) and "error state" not in told:
             raise SchedulerBusy(f"{command[0]} failed: {_first_line(told)}.")
 
     def _answer(self, *command: str) -> etree._Element:

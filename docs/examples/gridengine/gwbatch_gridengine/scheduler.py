@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest, JobState
+from gwbatch.schedulers.base import SchedulerBusy
 from gwbatch.schedulers.environment import job_environment
 from gwbatch.schedulers.identity import identity
 from gwbatch.schedulers.interpreter import interpreter
@@ -42,7 +44,8 @@ class GridEngineScheduler(PollingScheduler):
         folder.mkdir(parents=True, exist_ok=True)
         self._profile = profile
         self._prefix = f"gwbatch.{identity(folder)}"
-        super().__init__(folder, profile.scheduler, GridEngineQueue(commands, self._prefix))
+        queue = GridEngineQueue(commands, self._prefix, profile.scheduler.result_late)
+        super().__init__(folder, profile.scheduler, queue)
 
     def describe(self, request: JobRequest) -> str:
         return job_script(request, self._profile, self._prefix)
@@ -52,11 +55,18 @@ class GridEngineQueue:
     """The jobs whose name begins with a dispatcher's own prefix, which the key follows.
 
     A name may have no ``/``, ``:`` or ``@``, but it may have ``%``.
+
+    Parameters
+    ----------
+    late : float
+        Seconds for which the end of a job that ran may not be in the accounting yet.
     """
 
-    def __init__(self, commands: QmasterCommands, prefix: str) -> None:
+    def __init__(self, commands: QmasterCommands, prefix: str, late: float) -> None:
         self._commands = commands
         self._prefix = prefix
+        self._late = late
+        self._missed: dict[str, float] = {}  # since when a job that ran is nowhere, by its key; monotonic
 
     def submit(self, text: str, environment: Mapping[str, str]) -> str:
         return self._commands.submit(text)  # the script has the job's environment
@@ -68,7 +78,11 @@ class GridEngineQueue:
         found = self._commands.accounted(record.native_id)
         # A qmaster that lost its state counts its jobs from 1 again: the number alone says nothing.
         if found is None or found.name != job_name(self._prefix, record.key):
+            since = self._missed.setdefault(record.key, time.monotonic())
+            if record.state is JobState.RUNNING and time.monotonic() - since < self._late:
+                raise SchedulerBusy(f"The accounting does not say yet how job {record.native_id} ended.")
             return None
+        self._missed.pop(record.key, None)
         state, reason, code = ending(found.failed, found.explanation, found.exit_status)
         sudden = state is JobState.FAILED and code < 0
         return replace(record, state=state, reason=reason, exit_code=code, host=found.host, sudden=sudden)

@@ -6,7 +6,9 @@ import signal
 
 from gwbatch.model import JobState, Remedy
 
-RESCHEDULED = 25  # what the accounting says as "failed" of a run that was put back into the queue
+# What the accounting says as "failed":
+RESCHEDULED = 25  # of a run that was put back into the queue
+AFTER_THE_JOB = 100  # of a job that died of a signal, whoever sent it
 
 
 def meaning(letters: str) -> tuple[JobState, str, Remedy]:
@@ -28,8 +30,9 @@ def meaning(letters: str) -> tuple[JobState, str, Remedy]:
 
 def ending(failed: int, explanation: str, exit_status: int) -> tuple[JobState, str, int]:
     """How a job ended, as the accounting has it: state, in words why, and exit code (negative: a signal)."""
-    if exit_status > 128:
-        return JobState.FAILED, f"killed by {_signal(exit_status - 128)}", 128 - exit_status
+    if failed and exit_status > 128:
+        why = "" if failed == AFTER_THE_JOB else f" ({explanation})"
+        return JobState.FAILED, f"killed by {_signal(exit_status - 128)}{why}", 128 - exit_status
     if failed:
         return JobState.FAILED, f"failed: {explanation or failed}", exit_status
     if exit_status:
