@@ -11,6 +11,21 @@ from pathlib import Path
 from gwbatch.errors import ConfigError
 
 
+def add_folders(folders: Iterable[str]) -> None:
+    """Have plug-ins found in the folders of a site, behind everything installed: a plug-in replaces no library.
+
+    Raises
+    ------
+    ConfigError
+        When a folder is not an absolute path.
+    """
+    for folder in folders:
+        if not Path(folder).is_absolute():
+            raise ConfigError(f"plugin_folders must hold absolute paths (got {folder!r}).")
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+
 def import_plugins(modules: Iterable[str], folders: Iterable[str]) -> None:
     """Import the plug-ins of a site, and those of the entry-point group ``gwbatch.plugins``.
 
@@ -19,11 +34,7 @@ def import_plugins(modules: Iterable[str], folders: Iterable[str]) -> None:
     ConfigError
         When a folder is not an absolute path, or a module cannot be imported.
     """
-    for folder in folders:
-        if not Path(folder).is_absolute():
-            raise ConfigError(f"plugin_folders must hold absolute paths (got {folder!r}).")
-        if folder not in sys.path:
-            sys.path.append(folder)  # behind everything installed: a plug-in replaces no library
+    add_folders(folders)
     for module in modules:
         try:
             import_module(module)

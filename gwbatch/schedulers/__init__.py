@@ -43,7 +43,7 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
 
 def runs_here(profile: Profile) -> bool:
     """Whether jobs run on the dispatcher's own machine unless their queue says otherwise."""
-    return find_backend(profile.scheduler.kind).on_this_machine
+    return backend_of(profile).on_this_machine
 
 
 def _routed(batch: Scheduler, profile: Profile, state: Path) -> Scheduler:

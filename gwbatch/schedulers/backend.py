@@ -18,6 +18,7 @@ import msgspec
 from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
+from gwbatch.plugins import add_folders
 from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.campaign import CampaignJobs
 from gwbatch.schedulers.deployment import Deployment
@@ -146,6 +147,7 @@ def backend_of(profile: Profile) -> Backend:
     ConfigError
         When no such batch system is installed, or the profile has an option that it does not know.
     """
+    add_folders(profile.plugin_folders)
     found = find_backend(profile.scheduler.kind)
     found.check(profile)
     return found

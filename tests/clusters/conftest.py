@@ -10,6 +10,7 @@ import pytest
 
 from gwbatch.config.profile import load_site
 from tests.clusters.bench import PLUGIN, Bench
+from tests.clusters.cell import Cell
 from tests.clusters.cluster import Cluster
 from tests.clusters.pool import Pool
 
@@ -42,6 +43,20 @@ def cluster() -> Iterator[Cluster]:
         yield running
     running.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cell() -> Iterator[Cell]:
+    prefix = os.environ.get("GRIDENGINE")
+    if prefix is None:
+        pytest.fail("start these tests with tests/clusters/run: it unpacks Grid Engine")
+    with tempfile.TemporaryDirectory(prefix="gwbatch-gridengine-") as folder, pytest.MonkeyPatch.context() as patch:
+        running = Cell(Path(prefix), Path(folder))
+        running.start()
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        yield running
+        running.stop()
 
 
 @pytest.fixture

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import stat
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -16,12 +13,12 @@ import pytest
 
 from gwbatch.config.profile import load_site
 from gwbatch.ledger import Ledger
-from gwbatch.model import JobRequest, JobState
-from gwbatch.schedulers import Scheduler, make_scheduler
+from gwbatch.model import JobState
 from tests.acceptance.plays import compare, play
 from tests.clusters.bench import PLUGIN, ROOT, Bench
 from tests.clusters.cell import Cell
-from tests.clusters.waiting import gwbatch, until
+from tests.clusters.waiting import gwbatch
+from tests.clusters.worlds import RealWorld
 from tests.contract.contract import RemoteContract
 from tests.contract.worlds import GRIDENGINE, World
 
@@ -33,20 +30,6 @@ PLUG_IN = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # which no process o
 FAST = [f'scheduler.environment.PYTHONPATH="{ROOT}"', *QUICK]
 
 
-@pytest.fixture(scope="session")
-def cell() -> Iterator[Cell]:
-    prefix = os.environ.get("GRIDENGINE")
-    if prefix is None:
-        pytest.fail("start these tests with tests/clusters/run: it unpacks Grid Engine")
-    with tempfile.TemporaryDirectory(prefix="gwbatch-gridengine-") as folder, pytest.MonkeyPatch.context() as patch:
-        running = Cell(Path(prefix), Path(folder))
-        running.start()
-        for name, value in running.environment.items():
-            patch.setenv(name, value)
-        yield running
-        running.stop()
-
-
 @pytest.fixture
 def bench(tmp_path: Path, cell: Cell) -> Iterator[Bench]:
     made = Bench(tmp_path, load_site(SITE, [*PLUGIN, *QUICK]).profile)
@@ -55,57 +38,30 @@ def bench(tmp_path: Path, cell: Cell) -> Iterator[Bench]:
     cell.clear()
 
 
-class RealWorld(World):
-    """Jobs that really run: they begin when the cell lets them, and end when a test puts a file into their folder."""
+class CellWorld(RealWorld):
+    """A Grid Engine cell, whose qmaster a test can stop, and make forget."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, cell: Cell) -> None:
-        super().__init__(folder, monkeypatch)
+        super().__init__(folder, monkeypatch, load_site(SITE, [*PLUGIN, *QUICK]).profile, "qsub")
         self.cell = cell
-        self.bench = Bench(folder, load_site(SITE, [*PLUGIN, *QUICK]).profile)
-        self._requests: dict[str, JobRequest] = {}
-
-    def scheduler(self) -> Scheduler:
-        return make_scheduler(self.bench.profile, self.folder / "state")
-
-    def request(self, key: str) -> JobRequest:
-        if key not in self._requests:
-            self._requests[key] = self.bench.waiting(key)
-        return self._requests[key]
-
-    def run(self, key: str) -> None:
-        until((self.request(key).directory / "started.json").exists)
-
-    def finish(self, key: str) -> None:
-        (self.request(key).directory / "end").touch()
 
     def alive(self, key: str) -> int:
         listed = self.cell.command("qstat", "-r", "-xml")
         return listed.count(f".{quote(key, safe='')}</full_job_name>")
 
-    def lose_a_reply(self) -> None:
-        """The real qsub is called, and the answer kept back."""
-        folder = self.folder / "silent"
-        folder.mkdir()
-        script = folder / "qsub"
-        script.write_text(f'#!/bin/sh\n{self.cell.prefix}/bin/lx-amd64/qsub "$@" > /dev/null\nkill -9 $$\n')
-        script.chmod(script.stat().st_mode | stat.S_IXUSR)
-        self._monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
     def fall_silent(self, silent: bool = True) -> None:
         """The qmaster is stopped: it takes every connection, and answers none."""
-        (self.folder / "silent" / "qsub").unlink(missing_ok=True)
+        super().fall_silent(silent)
         self.cell.qmaster.send_signal(signal.SIGSTOP if silent else signal.SIGCONT)
 
-    def forget(self, key: str) -> None:
-        report = self.bench.scheduler.find([key]) or self.scheduler().find([key])
-        subprocess.run(["pkill", "-KILL", "-f", str(self.request(key).directory)], check=False)
-        self.cell.forget(report[key].native_id)
+    def forget_job(self, native_id: str) -> None:
+        self.cell.forget(native_id)
 
 
 class TestContract(RemoteContract):
     @pytest.fixture
     def world(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: Cell) -> Iterator[World]:
-        yield RealWorld(tmp_path, monkeypatch, cell)
+        yield CellWorld(tmp_path, monkeypatch, cell)
         cell.clear()
 
 

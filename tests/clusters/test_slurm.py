@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from tests.clusters.bench import PLUGIN, ROOT, Bench
 from tests.clusters.cluster import Cluster
 from tests.clusters.residents import fetch, pid, states
 from tests.clusters.waiting import gwbatch, until
+from tests.clusters.worlds import RealWorld
+from tests.contract.contract import RemoteContract
+from tests.contract.worlds import World
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 
@@ -40,6 +44,64 @@ def bench(
     yield made
     made.scheduler.close()
     cluster.clear()
+
+
+class ClusterWorld(RealWorld):
+    """A Slurm cluster, whose slurmctld a test can stop, and make forget."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster, bindings: str) -> None:
+        settings = [
+            *PLUGIN,
+            *QUICK,
+            f"scheduler.bindings={bindings}",
+            "scheduler.patience=5",
+            "scheduler.result_late=5",
+        ]
+        super().__init__(folder, monkeypatch, load_site("slurm-generic", settings).profile, "sbatch")
+        self.cluster = cluster
+        self._before = folder / "state.before"
+        time.sleep(6)  # slurmctld saves its state every five seconds
+        shutil.copytree(cluster.folder / "state", self._before)
+
+    def alive(self, key: str) -> int:
+        listed = self.cluster.command("squeue", "-h", "-t", "PD,R,CG", "-o", "%k").splitlines()
+        return sum(comment.endswith(f":{key}") for comment in listed)
+
+    def fall_silent(self, silent: bool = True) -> None:
+        """slurmctld is stopped: it takes every connection, and answers none."""
+        super().fall_silent(silent)
+        self.cluster.daemon("slurmctld").send_signal(signal.SIGSTOP if silent else signal.SIGCONT)
+
+    def forget_job(self, native_id: str) -> None:
+        """Its state is put back from before the job: the next one gets the same number."""
+        saved = self.cluster.folder / "state"
+        self.cluster.kill(self.cluster.daemon("slurmctld"))
+        shutil.rmtree(saved)
+        shutil.copytree(self._before, saved)
+        self.cluster.start_controller()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("bindings", ["cli", "double", "pyslurm"])
+class TestContract(RemoteContract):
+    @pytest.fixture
+    def world(
+        self, bindings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
+    ) -> Iterator[World]:
+        if bindings == "double":
+            monkeypatch.syspath_prepend(str(DOUBLE))
+        if bindings == "pyslurm":
+            monkeypatch.syspath_prepend(real_pyslurm())
+        yield ClusterWorld(tmp_path, monkeypatch, cluster, "cli" if bindings == "cli" else "pyslurm")
+        cluster.clear()
+
+
+def real_pyslurm() -> str:
+    """The folder that has it; where no release fits the cluster's, tests with it are skipped."""
+    folder = os.environ.get("GWBATCH_PYSLURM")
+    if folder is None:
+        pytest.skip("no pyslurm fits this Slurm: tests/clusters/slurm/pyslurm says why")
+    return folder
 
 
 # ---- jobs -------------------------------------------------------------------------------------------------

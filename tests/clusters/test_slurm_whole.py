@@ -1,7 +1,7 @@
 """The demo on a real Slurm cluster.
 
-This file comes last: the tests on HTCondor run at the same time, and their demo is over by then.  Two demos at once
-localize six events on the same cores, and each takes nearly twice as long.
+Not in CI, where the demo runs on an HTCondor pool at the same time: two localize six events on the same cores, and each
+takes nearly twice as long.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from tests.clusters.cluster import Cluster
 from tests.clusters.waiting import gwbatch
 
-pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.clusters, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def test_the_demo_on_the_cluster(cluster: Cluster, tmp_path: Path) -> None:

@@ -75,6 +75,16 @@ def test_a_plug_in_is_found_by_its_entry_point(install: Callable[..., None]) -> 
     assert not runs_here(site("toy"))
 
 
+def test_a_plug_in_may_lie_in_a_folder_of_the_site(
+    install: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("toy_batch:Toy")
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one != str(tmp_path)])
+    assert "toy" not in backend_names()
+    lying_there = msgspec.structs.replace(site("toy"), plugin_folders=[str(tmp_path)])
+    assert backend_of(lying_there).name == "toy"
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
