@@ -158,6 +158,7 @@ class PollingScheduler:
         with self._lock:
             self.news(keys)
             self._records.forget_all_but(set(keys))
+            self._cancelled.intersection_update(keys)
             if self._records.doubled:
                 self._records.doubled = False
                 self._asking.hurry(within=0.0)

@@ -33,13 +33,16 @@ QUICK = ["scheduler.ask_soonest=0.5", "scheduler.ask_every=3", "queues.general.m
 FAST = [f'scheduler.environment.PYTHONPATH="{ROOT}"', *QUICK]
 
 
-@pytest.fixture(params=["cli", "pyslurm"])
+BINDINGS = ["cli", "double", pytest.param("pyslurm", marks=pytest.mark.long)]
+
+
+@pytest.fixture(params=BINDINGS)
 def bench(
     tmp_path: Path, cluster: Cluster, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bench]:
-    if request.param == "pyslurm":
-        monkeypatch.syspath_prepend(str(DOUBLE))
-    settings = [*PLUGIN, *QUICK, f"scheduler.bindings={request.param}"]
+    if request.param != "cli":
+        monkeypatch.syspath_prepend(folder_of(request.param))
+    settings = [*PLUGIN, *QUICK, f"scheduler.bindings={'cli' if request.param == 'cli' else 'pyslurm'}"]
     made = Bench(tmp_path, load_site("slurm-generic", settings).profile)
     yield made
     made.scheduler.close()
@@ -88,17 +91,15 @@ class TestContract(RemoteContract):
     def world(
         self, bindings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
     ) -> Iterator[World]:
-        if bindings == "double":
-            monkeypatch.syspath_prepend(str(DOUBLE))
-        if bindings == "pyslurm":
-            monkeypatch.syspath_prepend(real_pyslurm())
+        if bindings != "cli":
+            monkeypatch.syspath_prepend(folder_of(bindings))
         yield ClusterWorld(tmp_path, monkeypatch, cluster, "cli" if bindings == "cli" else "pyslurm")
         cluster.clear()
 
 
-def real_pyslurm() -> str:
-    """The folder that has it; where no release fits the cluster's, tests with it are skipped."""
-    folder = os.environ.get("GWBATCH_PYSLURM")
+def folder_of(bindings: str) -> str:
+    """The folder that has pyslurm, or its double; where no release fits the cluster's, tests with it are skipped."""
+    folder = str(DOUBLE) if bindings == "double" else os.environ.get("GWBATCH_PYSLURM")
     if folder is None:
         pytest.skip("no pyslurm fits this Slurm: tests/clusters/slurm/pyslurm says why")
     return folder
@@ -321,7 +322,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> d
     return play(tmp_path_factory.mktemp("undisturbed") / "run", {}, "slurm-generic", FAST, patience=240)
 
 
-@pytest.mark.parametrize("bindings", ["cli", "pyslurm"])
+@pytest.mark.parametrize("bindings", BINDINGS)
 @pytest.mark.parametrize(
     "point", ["slurm.before_submit:2", "slurm.after_submit:1", "job.submitted:2", "watcher.done:2"]
 )
@@ -330,9 +331,9 @@ def test_a_dispatcher_killed_around_a_submission_leaves_one_job(
 ) -> None:
     before = cluster.comments()
     environment = {"GWBATCH_KILL_AT": f"{point}@{tmp_path}/killed"}
-    if bindings == "pyslurm":
-        environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{DOUBLE}"
-    settings = [*FAST, f"scheduler.bindings={bindings}"]
+    if bindings != "cli":
+        environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{folder_of(bindings)}"
+    settings = [*FAST, f"scheduler.bindings={'cli' if bindings == 'cli' else 'pyslurm'}"]
     compare(play(tmp_path / "run", environment, "slurm-generic", settings, patience=240), undisturbed)
     assert (tmp_path / "killed").exists(), "the marked point was never reached"
     ledger = Ledger(tmp_path / "run" / "state" / "ledger.sqlite")
