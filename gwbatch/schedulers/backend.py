@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import msgspec
 
@@ -26,8 +26,6 @@ from gwbatch.schedulers.standby.bells import Bell
 from gwbatch.schedulers.workflow import Plan, Workflow
 
 GROUP = "gwbatch.schedulers"
-
-Options = TypeVar("Options", bound=msgspec.Struct)
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,21 +116,17 @@ class Backend:
             'queues run_on = "local".'
         )
 
-    def options(self, profile: Profile) -> msgspec.Struct:
-        """Return this backend's own settings.
+    def check(self, profile: Profile) -> None:
+        """Refuse options that this backend does not know, or that cannot be meant.
 
         Raises
         ------
         ConfigError
-            When the profile has one that is unknown or impossible.
+            Naming the first of them.
         """
-        return _converted(profile.scheduler.options, self.settings, "scheduler.options", profile)
-
-    def check(self, profile: Profile) -> None:
-        """Refuse options that this backend does not know."""
-        self.options(profile)
+        _check(profile.scheduler.options, self.settings, "scheduler.options", profile)
         for queue, resources in profile.queues.items():
-            _converted(resources.options, self.resources, f"queues.{queue}.options", profile)
+            _check(resources.options, self.resources, f"queues.{queue}.options", profile)
 
     def _named(self, profile: Profile) -> str:
         lacking = "which runs jobs on this machine" if self.on_this_machine else f"whose batch system is {self.name}"
@@ -191,8 +185,8 @@ def _installed() -> Sequence[EntryPoint]:
     return tuple(entry_points(group=GROUP))
 
 
-def _converted(values: Mapping[str, object], into: type[Options], where: str, profile: Profile) -> Options:
+def _check(values: Mapping[str, object], known: type[msgspec.Struct], where: str, profile: Profile) -> None:
     try:
-        return msgspec.convert(values, into, strict=False)
+        msgspec.convert(values, known)
     except msgspec.ValidationError as error:
         raise ConfigError(f"The site profile {profile.name} is not valid: [{where}]: {error}.") from error

@@ -11,7 +11,7 @@ from gwbatch.simulation.scenario import Scenario, Seconds
 
 NEWEST = 5000  # jobs that are looked at
 FEWEST = 3  # jobs of a kind from which on its times are taken
-SOON = 300.0  # s: who waited longer waited for others' jobs, which the scenario's load stands for
+SOON = 300.0  # s: who waited longer waited for a full pool, and says nothing of how soon an idle one starts a job
 
 
 def calibrated(scenario: Scenario, ledger: Ledger) -> Scenario:

@@ -18,7 +18,7 @@ from gwbatch.jobs.result import write_json
 from gwbatch.ledger import jobs
 from gwbatch.model import JobReport, JobRequest, JobState
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
-from gwbatch.schedulers.htcondor.schedd import CommandSchedd, open_schedd, refusal
+from gwbatch.schedulers.htcondor.schedd import BoundSchedd, CommandSchedd, open_schedd, refusal
 from gwbatch.schedulers.htcondor.scheduler import HTCondorScheduler
 from tests.fakes.condor import FakeCondor
 from tests.integration.rig import Rig, Server, well
@@ -384,3 +384,19 @@ def test_an_event_becomes_products_through_the_commands(rig: Rig, pool: FakeCond
     rig.settle(5.0)
     assert "bayestar.multiorder.fits,0" in rig.files(graceid)
     assert rig.dead() == []
+
+
+@pytest.mark.parametrize(("release", "way"), [("23.9.6", CommandSchedd), ("own", BoundSchedd), ("", BoundSchedd)])
+def test_bindings_of_another_release_than_the_pools_are_not_used(
+    release: str, way: type[object], pool: FakeCondor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of 25 they cannot authenticate to a schedd of 23: seen on a real pool."""
+    htcondor2 = pytest.importorskip("htcondor2")
+    text = htcondor2.version() if release == "own" else f"$CondorVersion: {release} 2025-06-01 BuildID: Debian $"
+    if release:
+        command = pool.bin / "condor_version"
+        command.write_text(f"#!/bin/sh\necho '{text}'\n")
+        command.chmod(0o755)
+    assert isinstance(open_schedd("auto", PATIENCE), way)
+    assert isinstance(open_schedd("python", PATIENCE), BoundSchedd)
+    assert ("the pool of 23" in caplog.text) == (way is CommandSchedd)

@@ -221,6 +221,10 @@ def test_a_search_and_its_page_can_be_given_to_somebody_else(console: str, page:
         page.get_by_role("link", name="CSV").click()
     text = Path(download.value.path()).read_text()
     assert "G1/localize" in text
+    with page.expect_download() as download:
+        page.get_by_role("link", name="JSON").click()
+    assert download.value.url.endswith("state=HELD&limit=1000")  # not the page's 50 rows
+    assert json.loads(Path(download.value.path()).read_text())["rows"][0]["key"] == "G1/localize"
     page.goto(f"{console}/#/jobs?state=DONE")
     page.get_by_text("none", exact=True).wait_for()
 

@@ -53,10 +53,10 @@ export function list(title, page, found, asked, filters, shown) {
   const form = make("form", { class: "search", role: "search" }, make("label", { for: "filter" }, "Search", search), ...choices.map(([, label]) => label));
   form.addEventListener("submit", (event) => { event.preventDefault(); go(); });
   const asked_for = new URLSearchParams(Object.entries(asked).filter(([name, value]) => value && name !== "before"));
-  const exported = (ending) => make("a", { href: `/${page}.${ending}?${asked_for}`, download: `${page}.${ending}` }, ending.toUpperCase());
+  const exported = (ending, more = {}) => make("a", { href: `/${page}.${ending}?${new URLSearchParams([...asked_for, ...Object.entries(more)])}`, download: `${page}.${ending}` }, ending.toUpperCase());
   const turn = make("nav", { class: "paging", "aria-label": "Paging" },
     asked.before ? make("a", { href: address(page, { ...asked, before: "" }) }, "Newest") : null,
     found.next ? make("a", { href: address(page, { ...asked, before: found.next }) }, "Older") : null,
-    make("span", {}, "Take along: ", exported("csv"), " ", exported("json")));
+    make("span", {}, "Take along: ", exported("csv"), " ", exported("json", { limit: 1000 })));
   return section(title, form, shown, turn);
 }

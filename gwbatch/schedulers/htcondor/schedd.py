@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,8 @@ WANTED = (
     "ExitCode", "ExitBySignal", "ExitSignal", "EnteredCurrentStatus", "JobStartDate", "CompletionDate", "RemoveReason",
     "GwbatchRole", "Iwd",
 )  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 # What the submit language or a submit requirement of the schedd refuses, it will refuse again.  Whatever else goes
 # wrong (limits, disks, a commit whose answer never came) is taken for no answer: the job may even be there.
@@ -46,27 +49,49 @@ class Schedd(Protocol):
 def open_schedd(bindings: str, seconds: float) -> Schedd:
     """The way to the schedd that the profile asks for.
 
+    ``auto`` takes the bindings where they are of the pool's own release, else the commands: bindings of 25 cannot
+    authenticate to a schedd of 23 through the file system, and every submission would fail for ever.
+
     Raises
     ------
     ConfigError
         When it is not there.
     """
+    missing = [name for name in ("condor_submit", "condor_q", "condor_rm") if shutil.which(name) is None]
     if bindings in ("auto", "python"):
         try:
-            return BoundSchedd(seconds)
+            bound = BoundSchedd(seconds)
         except ImportError as error:
             if bindings == "python":
                 raise ConfigError(
                     f"scheduler.bindings = 'python', but htcondor2 cannot be imported ({error}): "
                     "pip install 'gwbatch[htcondor]', or set it to 'cli'."
                 ) from error
-    missing = [name for name in ("condor_submit", "condor_q", "condor_rm") if shutil.which(name) is None]
+        else:
+            ours, theirs = _release(bound.version()), _pool_release(seconds)
+            if bindings == "python" or missing or theirs in ("", ours):
+                return bound
+            log.warning("htcondor2 is of release %s, the pool of %s: its commands are used", ours, theirs)
     if missing:
         raise ConfigError(
             f"HTCondor cannot be reached: {', '.join(missing)} not on PATH"
             + ("." if bindings == "cli" else ", and htcondor2 cannot be imported. pip install 'gwbatch[htcondor]'.")
         )
     return CommandSchedd(seconds)
+
+
+def _pool_release(seconds: float) -> str:
+    """The release of the commands on PATH, which is the schedd's; empty when nobody says."""
+    try:
+        return _release(Commands("HTCondor", seconds).run("condor_version")[1])
+    except SchedulerBusy:
+        return ""
+
+
+def _release(version: str) -> str:
+    """``25`` of ``$CondorVersion: 25.14.1 2026-10-01 ...``."""
+    found = re.search(r"CondorVersion: (\d+)\.", version)
+    return found[1] if found else ""
 
 
 def refusal(text: str) -> SchedulerError:
@@ -86,6 +111,10 @@ class BoundSchedd:
         self._module: Any = htcondor2
         # Each in its own queue: a slow answer to one kind of question keeps no submission waiting.
         self._submitting, self._asking, self._acting = (Patience("schedd", seconds) for _ in range(3))
+
+    def version(self) -> str:
+        """What the bindings say of their release."""
+        return str(self._module.version())
 
     def submit(self, description: str) -> str:
         def call() -> str:
