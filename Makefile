@@ -56,6 +56,7 @@ clusters: $(READY)
 # With what CI has no time for; PYSLURM_SOURCE=pyslurm-X.Y.Z.tar.gz adds the real pyslurm where none is on the index.
 clusters-all: $(READY)
 	tests/clusters/run --all
+	CONDOR_SUITE=trixie GWBATCH_CONDOR=$(CURDIR)/.clusters/condor-trixie tests/clusters/run --all htcondor
 
 # The lock file for all supported Pythons.
 lock:

@@ -68,7 +68,7 @@ def open_schedd(bindings: str, seconds: float) -> Schedd:
                     "pip install 'gwbatch[htcondor]', or set it to 'cli'."
                 ) from error
         else:
-            ours, theirs = _release(bound.version()), _pool_release(seconds)
+            ours, theirs = release_of(bound.version()), pool_release(seconds)
             if bindings == "python" or missing or theirs in ("", ours):
                 return bound
             log.warning("htcondor2 is of release %s, the pool of %s: its commands are used", ours, theirs)
@@ -80,15 +80,15 @@ def open_schedd(bindings: str, seconds: float) -> Schedd:
     return CommandSchedd(seconds)
 
 
-def _pool_release(seconds: float) -> str:
+def pool_release(seconds: float) -> str:
     """The release of the commands on PATH, which is the schedd's; empty when nobody says."""
     try:
-        return _release(Commands("HTCondor", seconds).run("condor_version")[1])
+        return release_of(Commands("HTCondor", seconds).run("condor_version")[1])
     except SchedulerBusy:
         return ""
 
 
-def _release(version: str) -> str:
+def release_of(version: str) -> str:
     """``25`` of ``$CondorVersion: 25.14.1 2026-10-01 ...``."""
     found = re.search(r"CondorVersion: (\d+)\.", version)
     return found[1] if found else ""
