@@ -11,6 +11,7 @@ import pytest
 
 from gwbatch.config.profile import load_site
 from gwbatch.errors import ConfigError
+from gwbatch.jobs.result import write_json
 from gwbatch.model import JobReport, JobState, Remedy
 from gwbatch.schedulers import Scheduler, describe
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
@@ -42,7 +43,7 @@ def settle(scheduler: Scheduler, wanted: JobState, seconds: float = 25.0) -> Job
 @pytest.mark.parametrize(
     ("letters", "state", "reason"),
     [
-        ("qw", JobState.QUEUED, ""), ("hqw", JobState.HELD, "held: by a person"), ("t", JobState.QUEUED, ""),
+        ("qw", JobState.QUEUED, ""), ("hqw", JobState.HELD, "held: by a person"), ("t", JobState.QUEUED, "being sent"),
         ("r", JobState.RUNNING, ""), ("hr", JobState.RUNNING, ""), ("dr", JobState.RUNNING, "being deleted"),
         ("Rq", JobState.QUEUED, "rescheduled"), ("Rr", JobState.RUNNING, ""), ("s", JobState.RUNNING, "suspended"),
         ("S", JobState.RUNNING, "suspended"), ("Rs", JobState.RUNNING, "suspended"), ("z?", JobState.UNKNOWN, "z?"),
@@ -105,6 +106,20 @@ def test_a_number_that_belonged_to_another_job_says_nothing(world: GridEngineWor
     with world.fake.cell() as cell:
         cell["accounted"][job] = {**cell["jobs"].pop(job), "name": "another", "failed": "0", "exit_status": 0}
     assert "does not know" in settle(scheduler, JobState.LOST).reason
+
+
+def test_a_job_that_runs_already_while_it_is_being_sent_is_no_second_run(
+    world: GridEngineWorld, scheduler: Scheduler
+) -> None:
+    job = scheduler.submit(world.request(KEY))
+    world.fake.set(job, "t")
+    settle(scheduler, JobState.QUEUED)
+    write_json(world.request(KEY).directory / "started.json", {"key": KEY, "started": time.time(), "host": "n1"})
+    settle(scheduler, JobState.RUNNING)
+    time.sleep(0.3)  # several questions
+    assert scheduler.poll([KEY])[KEY].state is JobState.RUNNING
+    world.fake.set(job, "Rq")
+    settle(scheduler, JobState.QUEUED)
 
 
 def test_what_was_rescheduled_last_has_not_ended(world: GridEngineWorld, scheduler: Scheduler) -> None:

@@ -23,7 +23,7 @@ from gwbatch.schedulers.records import JobRecord
 from gwbatch.schedulers.templates import render
 from gwbatch_gridengine.commands import Listed, QmasterCommands
 from gwbatch_gridengine.options import JobOptions, Options
-from gwbatch_gridengine.states import ending, meaning
+from gwbatch_gridengine.states import BEING_SENT, ending, meaning
 
 TEMPLATES = Path(__file__).parent / "templates"
 TOP = 2000  # gwbatch's highest priority; only operators of the cluster may ask for more than 0
@@ -49,6 +49,12 @@ class GridEngineScheduler(PollingScheduler):
 
     def describe(self, request: JobRequest) -> str:
         return job_script(request, self._profile, self._prefix)
+
+    def merged(self, known: JobRecord | None, told: JobRecord, asked: float) -> JobRecord:
+        # A job may run, as its files say, while the qmaster still has it on the way: that is no second run.
+        if known is not None and known.state is JobState.RUNNING and told.reason == BEING_SENT:
+            return known
+        return super().merged(known, told, asked)
 
 
 class GridEngineQueue:

@@ -6,6 +6,8 @@ import signal
 
 from gwbatch.model import JobState, Remedy
 
+BEING_SENT = "being sent to its node"
+
 # What the accounting says as "failed":
 RESCHEDULED = 25  # of a run that was put back into the queue
 AFTER_THE_JOB = 100  # of a job that died of a signal, whoever sent it
@@ -17,13 +19,15 @@ def meaning(letters: str) -> tuple[JobState, str, Remedy]:
         return JobState.HELD, "held: in error state", Remedy.RELEASE
     if "d" in letters:
         return JobState.RUNNING, "being deleted", Remedy.WAIT
-    if letters.strip("R") in ("s", "S", "T", "N") or set(letters) & set("sST"):
+    if set(letters) & set("sST"):
         return JobState.RUNNING, "suspended", Remedy.WAIT
     if "r" in letters:
         return JobState.RUNNING, "", Remedy.WAIT
     if "h" in letters:
         return JobState.HELD, "held: by a person, or for another job", Remedy.WAIT
-    if "q" in letters or "t" in letters:
+    if "t" in letters:
+        return JobState.QUEUED, BEING_SENT, Remedy.WAIT
+    if "q" in letters:
         return JobState.QUEUED, "rescheduled" if "R" in letters else "", Remedy.WAIT
     return JobState.UNKNOWN, f"Grid Engine says {letters!r}, which nobody here knows", Remedy.WAIT
 
