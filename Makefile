@@ -57,6 +57,7 @@ clusters: $(READY)
 clusters-all: $(READY)
 	tests/clusters/run --all
 	CONDOR_SUITE=trixie GWBATCH_CONDOR=$(CURDIR)/.clusters/condor-trixie tests/clusters/run --all htcondor
+	for suite in trixie forky; do SLURM_SUITE=$$suite tests/clusters/run --all slurm || exit 1; done
 
 # The lock file for all supported Pythons.
 lock:

@@ -31,7 +31,7 @@ class Cluster:
         assert done.returncode == 0, done.stdout
         self.environment = {
             "SLURM_CONF": str(self.folder / "slurm.conf"),
-            "PATH": f"/usr/sbin:{os.environ['PATH']}",
+            "PATH": f"{os.environ['PATH']}:/usr/sbin",
         }
 
     def stop(self) -> None:

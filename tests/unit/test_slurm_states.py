@@ -65,6 +65,7 @@ def test_a_failure_tells_its_code_or_signal() -> None:
         ("sbatch: error: invalid partition specified: nope", True),
         ("sbatch: error: Batch job submission failed: Invalid feature specification", True),
         ("sbatch: error: Batch job submission failed: Invalid qos specification", True),
+        ("sbatch: error: Batch job submission failed: Requested reservation is invalid", True),
         ("sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)", False),
         ("sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)", False),
         ("sbatch: error: Batch job submission failed: Requested node configuration is not available", False),

@@ -18,7 +18,8 @@ from gwbatch.schedulers.slurm.states import Row, meaning
 # What will be refused again as long as nobody changes the profile or the cluster.  Whatever else goes wrong (limits,
 # maintenance, munge, a socket that timed out) is taken for no answer: the job may even be there.
 _REFUSED = re.compile(
-    r"invalid (account|partition|qos|feature|constraint|reservation|requested time|user id)|user not in group",
+    r"invalid (account|partition|qos|feature|constraint|reservation|requested time|user id)|user not in group"
+    r"|requested reservation is invalid",
     re.IGNORECASE,
 )
 NO_SUCH_NODES = "node configuration is not available"
