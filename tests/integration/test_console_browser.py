@@ -241,6 +241,23 @@ def test_keys_lead_to_pages_and_to_the_search(console: str, page: Any) -> None:
     assert page.get_by_label("Search").evaluate("node => node === document.activeElement"), "one goes on typing"
 
 
+def test_an_answer_that_comes_late_takes_nobody_the_focus(console: str, page: Any) -> None:
+    """The live news draw the page that was asked for first; whoever types by then goes on typing."""
+    page.goto(console)
+    page.get_by_text("What is wrong right now").wait_for()
+    held: list[Any] = []
+    page.route("**/jobs.json*", lambda route: route.continue_() if held else held.append(route))
+    page.keyboard.press("4")
+    page.wait_for_timeout(200)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as the live news do
+    page.get_by_role("link", name="G1/localize").wait_for()
+    page.keyboard.press("/")
+    with page.expect_response("**/jobs.json*"):
+        held[0].continue_()
+    page.wait_for_timeout(200)
+    assert page.get_by_label("Search").evaluate("node => node === document.activeElement")
+
+
 def test_a_superevent_tells_its_story(console: str, page: Any) -> None:
     page.goto(f"{console}/#/superevent/S%40G1")
     page.get_by_role("heading", name="Timeline").wait_for()

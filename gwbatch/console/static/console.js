@@ -73,7 +73,7 @@ const isInUse = () => String(getSelection()) !== "" || dialog.open || isPressed;
 async function refresh() {
   const here = location.hash, { page, argument, asked } = route(), [address, , stays] = pages[page];
   drawnAt = performance.now();
-  if (address === null) { if (pushed !== undefined && (shown !== here || !isInUse())) { draw(page, pushed, asked); shown = here; } return; }
+  if (address === null) { if (pushed !== undefined && (shown !== here || !isInUse())) { draw(page, pushed, asked); arrived(here); } return; }
   try {
     const answer = await fetch(address(argument, asked));
     if (answer.status === 401) { location.reload(); return; }
@@ -81,10 +81,18 @@ async function refresh() {
     if (location.hash !== here) return;
     if (!answer.ok) content.replaceChildren(section("Not found", make("p", {}, found.error)));
     else if (shown !== here || (!stays && !isInUse())) draw(page, found, asked);
-    shown = here;
+    arrived(here);
   } catch {
     lost();
   }
+}
+
+// Whoever draws another page first, the change of the address or the live news, takes the focus to it, once: by the
+// second time somebody may be typing.  A search on the same page leaves the focus where it is.
+function arrived(here) {
+  const isOther = shown !== null && shown.split("?")[0] !== here.split("?")[0];
+  shown = here;
+  if (isOther) { content.focus({ preventScroll: true }); scrollTo(0, 0); }
 }
 
 function lost() {
@@ -130,9 +138,6 @@ addEventListener("keydown", (event) => {
   if (event.key in KEYS) location.hash = KEYS[event.key];
   else if (event.key === "/" && document.getElementById("filter")) { event.preventDefault(); document.getElementById("filter").focus(); }
 });
-addEventListener("hashchange", (event) => {
-  const before = new URL(event.oldURL).hash.split("?")[0], isSearch = before === location.hash.split("?")[0];
-  open().then(() => { if (!isSearch) { content.focus({ preventScroll: true }); scrollTo(0, 0); } });
-});
+addEventListener("hashchange", open);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) later(); });
 askedWhetherWeMay.then(() => { listen(); return open(); });
