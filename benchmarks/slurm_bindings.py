@@ -1,7 +1,7 @@
 """Questions and orders to a real slurmctld through the commands and through pyslurm, in one run.
 
 ``tests/clusters/within slurm python benchmarks/slurm_bindings.py [JOBS]`` starts a cluster of this machine and fills
-its queue.  With ``PYSLURM_SOURCE`` the real pyslurm is built first; where there is none its row is missing.
+its queue.  Set ``PYSLURM_SOURCE`` to build the real pyslurm first.  Without pyslurm only the commands are measured.
 """
 
 from __future__ import annotations

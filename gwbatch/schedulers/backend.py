@@ -1,7 +1,7 @@
-"""A kind of batch system, as everything above it sees it: the one class that another batch system has to fill in.
+"""The interface of a kind of batch system; another one is added by subclassing `Backend`.
 
-A backend is found by the name that a site profile gives in ``scheduler.kind``, among the entry points of the group
-``gwbatch.schedulers``.  Those that gwbatch brings are declared there, too: a plug-in's is nothing less.
+A site profile names its backend in ``scheduler.kind``.  Backends are entry points of the group
+``gwbatch.schedulers``; the built-in ones are declared in the same way as those of plug-ins.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GROUP = "gwbatch.schedulers"
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of a backend that has no settings of its own."""
+    """The options of a backend that has none."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Channel:
 class Backend:
     """One kind of batch system.
 
-    Only `scheduler` must be given.  What a backend leaves out is refused with a sentence that says so.
+    A subclass must define `scheduler`.  The other methods refuse with an error that names the site and a way out.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Backend:
     resources: ClassVar[type[msgspec.Struct]] = NoOptions
 
     def scheduler(self, profile: Profile, state: Path) -> Scheduler:
-        """Return the way to its jobs; what it has to remember goes into a folder of its own below `state`.
+        """Return the scheduler, which keeps its files in a folder of its own below `state`.
 
         Raises
         ------

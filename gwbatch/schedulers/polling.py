@@ -252,7 +252,7 @@ class PollingScheduler:
         return record is None or not (record.state.final or record.seen > asked)
 
     def _look_further(self, key: str, asked: float) -> bool:
-        """A job that is not in the queue any more: whoever still knows it is asked."""
+        """Ask the slower source about a job that has left the queue."""
         with self._lock:
             record = self._records.current(key)
         try:

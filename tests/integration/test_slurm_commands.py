@@ -353,6 +353,16 @@ def test_a_dispatcher_that_starts_again_knows_its_jobs(make: Make, cluster: Fake
         assert make().find([KEY])[KEY].state is JobState.RUNNING
 
 
+def test_what_an_earlier_version_knew_is_taken_over(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
+    make().submit(request_for(tmp_path))
+    memory = tmp_path / "slurm" / "jobs.json"
+    (known,) = json.loads(memory.read_text())["tracks"]
+    added = ("finished", "sudden", "told")  # since version 1
+    first = {name: value for name, value in known.items() if name not in added}
+    memory.write_text(json.dumps({"version": 1, "tracks": [{**first, "host": "n7", "state": "RUNNING"}]}))
+    assert make(ask=60.0).find([KEY])[KEY].host == "n7"
+
+
 @pytest.mark.parametrize("bindings", ["cli"], indirect=True)
 def test_no_more_than_one_question_in_an_interval_for_a_thousand_jobs(
     make: Make, cluster: FakeSlurm, tmp_path: Path

@@ -13,7 +13,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue : str
         Where jobs go unless their own options say otherwise; empty lets the cluster choose.
     project : str
-        Whom the jobs are charged to (``-P``).
+        The project that jobs are charged to (``-P``).
     parallel_environment : str
         One whose slots are all on one node (``allocation_rule $pe_slots``), for jobs of several cores.
     whole_node : str

@@ -8,13 +8,13 @@ from gwbatch.model import JobState, Remedy
 
 BEING_SENT = "being sent to its node"
 
-# What the accounting says as "failed":
-RESCHEDULED = 25  # of a run that was put back into the queue
-AFTER_THE_JOB = 100  # of a job that died of a signal, whoever sent it
+# Values of "failed" in an accounting record:
+RESCHEDULED = 25  # the run was put back into the queue
+AFTER_THE_JOB = 100  # the job died of a signal
 
 
 def meaning(letters: str) -> tuple[JobState, str, Remedy]:
-    """The state, in words why, and what helps when it is held; `letters` as qstat prints them (``hqw``, ``Eqw``)."""
+    """Return the state, the reason, and the remedy of a held job; `letters` are those of qstat (``hqw``, ``Eqw``)."""
     if "E" in letters:
         return JobState.HELD, "held: in error state", Remedy.RELEASE
     if "d" in letters:
@@ -33,7 +33,7 @@ def meaning(letters: str) -> tuple[JobState, str, Remedy]:
 
 
 def ending(failed: int, explanation: str, exit_status: int) -> tuple[JobState, str, int]:
-    """How a job ended, as the accounting has it: state, in words why, and exit code (negative: a signal)."""
+    """Return how a job ended by its accounting record: state, reason, and exit code (negative for a signal)."""
     if failed and exit_status > 128:
         why = "" if failed == AFTER_THE_JOB else f" ({explanation})"
         return JobState.FAILED, f"killed by {_signal(exit_status - 128)}{why}", 128 - exit_status
