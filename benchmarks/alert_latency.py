@@ -29,8 +29,9 @@ from gwbatch.config.resources import demo_event  # noqa: E402
 from gwbatch.demo.pipelines import Trigger, upload, with_far  # noqa: E402
 from gwbatch.demo.stage import Stage  # noqa: E402
 from gwbatch.gracedb import make_client  # noqa: E402
-from gwbatch.ledger import Ledger, public_notices  # noqa: E402
+from gwbatch.ledger import Ledger  # noqa: E402
 from gwbatch.mdc import shifted  # noqa: E402
+from gwbatch.mirror import public_notices  # noqa: E402
 
 # Pictures are made by nodes; here they would take the dispatcher's own two cores.
 POLICY = """[annotation]

@@ -14,7 +14,7 @@ from typing import Any
 
 from gwbatch.console.live import overview
 from gwbatch.ledger import Ledger
-from gwbatch.ledger.listings import LISTINGS, Wanted
+from gwbatch.reports.listings import LISTINGS, Wanted
 
 LETTERS = "abcdefghij"
 

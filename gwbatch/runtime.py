@@ -16,9 +16,9 @@ from gwbatch.gracedb import GraceDB
 from gwbatch.handlers.registry import Registry
 from gwbatch.keys import is_external, is_local
 from gwbatch.ledger import Ledger
-from gwbatch.ledger.external import Externals
 from gwbatch.ledger.leases import Lease
-from gwbatch.ledger.mirror import Mirror
+from gwbatch.mirror.externals import Externals
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.schedulers import Scheduler
 
 T = TypeVar("T")

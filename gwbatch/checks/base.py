@@ -10,7 +10,7 @@ from gwbatch.clock import Clock
 from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError, describe
 from gwbatch.ledger import Ledger
-from gwbatch.ledger.finding import Finding, Level
+from gwbatch.reports.finding import Finding, Level
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 from gwbatch.brokers import Connection, connection_properties
 from gwbatch.checks.base import Place, check
 from gwbatch.errors import ConfigError
-from gwbatch.ledger.finding import Finding, Level
+from gwbatch.reports.finding import Finding, Level
 
 PATIENCE = 10.0  # s for an answer
 

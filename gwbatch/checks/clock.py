@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from gwbatch.checks.base import Place, check
 from gwbatch.errors import GwbatchError
 from gwbatch.gracedb import make_client, translate_errors
-from gwbatch.ledger.finding import Finding, Level
+from gwbatch.reports.finding import Finding, Level
 
 WARN, CRITICAL = 2.0, 30.0  # s
 REMEDY = "have it set: chronyc tracking, timedatectl"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gwbatch.checks.base import Place, check
 from gwbatch.gracedb import make_client
-from gwbatch.ledger.finding import Finding, Level
+from gwbatch.reports.finding import Finding, Level
 
 TOKEN_LEFT = 900.0  # s: tokens live for hours and are renewed long before this
 CERTIFICATE_LEFT = 3 * 86400.0  # s

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gwbatch.checks.base import Place, check
 from gwbatch.errors import GwbatchError
 from gwbatch.gracedb import make_client, translate_errors
-from gwbatch.ledger.finding import Finding, Level
+from gwbatch.reports.finding import Finding, Level
 
 
 @check("gracedb", every=300.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from gwbatch.checks.base import Place, check
-from gwbatch.ledger.finding import Finding, Level
+from gwbatch.reports.finding import Finding, Level
 
 DAY = 86400.0
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gwbatch.checks.base import Place, check
 from gwbatch.errors import GwbatchError
 from gwbatch.gracedb import GraceDB, make_client
-from gwbatch.ledger.finding import Finding, Level
+from gwbatch.reports.finding import Finding, Level
 
 DAY = 86400.0
 SETTLE = 10.0  # s for what is under way

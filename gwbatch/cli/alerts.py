@@ -63,13 +63,13 @@ def command() -> None:
 @json_option
 def list_all(limit: int, state: Path | None, as_json: bool) -> None:
     """List the newest notices, and how far each has come."""
-    from gwbatch.ledger import alert_views
+    from gwbatch.reports import alerts
 
     ledger = _ledger(state)
     if not as_json:
-        for line in switch_lines(alert_views.overview(ledger, 0)):
+        for line in switch_lines(alerts.overview(ledger, 0)):
             click.echo(line)
-    listing.show(alert_views.notices(ledger, limit), as_json, notice_line, "notices")
+    listing.show(alerts.notices(ledger, limit), as_json, notice_line, "notices")
 
 
 def notice_line(one: dict[str, Any]) -> str:
@@ -102,10 +102,11 @@ def switch_lines(found: dict[str, Any]) -> list[str]:
 @json_option
 def show(notice: str, body: bool, state: Path | None, as_json: bool) -> None:
     """Show one notice: what it says, where it is, and where its time went."""
-    from gwbatch.ledger import alert_views, public_notices
+    from gwbatch.mirror import public_notices
+    from gwbatch.reports import alerts
 
     ledger = _ledger(state)
-    found = alert_views.notice(ledger, notice)
+    found = alerts.notice(ledger, notice)
     if found is None:
         raise _missing(notice)
     if body:
@@ -193,8 +194,8 @@ def circular(about: str, changed: tuple[str, ...], state: Path | None) -> None:
     """
     from gwbatch import circulars
     from gwbatch.errors import ConfigError
-    from gwbatch.ledger.external import Externals
-    from gwbatch.ledger.mirror import Mirror
+    from gwbatch.mirror.externals import Externals
+    from gwbatch.mirror.superevents import Mirror
 
     ledger = _ledger(state)
     gracedb = profile_in_force(ledger_path(state), None, ()).gracedb
@@ -296,10 +297,10 @@ def release(notice: str, why: str, state: Path | None) -> None:
     """Send a notice that was withheld."""
     from gwbatch.errors import ConfigError
     from gwbatch.handlers.messages import ReleaseNotice
-    from gwbatch.ledger import alert_views
+    from gwbatch.reports import alerts
 
     ledger = _ledger(state)
-    found = alert_views.notice(ledger, notice)
+    found = alerts.notice(ledger, notice)
     if found is None:
         raise _missing(notice)
     if not any(send["state"] == "withheld" for send in found["brokers"]):
@@ -325,7 +326,8 @@ def stop(why: str, state: Path | None) -> None:
 def enable(yes: bool, state: Path | None) -> None:
     """Let notices leave, to the brokers of the dispatcher's site profile, after a stop or for the first time."""
     from gwbatch.errors import ConfigError
-    from gwbatch.ledger import alert_switch, alert_views
+    from gwbatch.ledger import alert_switch
+    from gwbatch.reports import alerts
 
     ledger = _ledger(state)
     profile = profile_in_force(ledger_path(state), None, ())
@@ -337,7 +339,7 @@ def enable(yes: bool, state: Path | None) -> None:
     for name, broker in profile.alerts.brokers.items():
         public = "" if broker.is_loopback else "  <- the public reads this" if not profile.alerts.dry_run else ""
         click.echo(f"{name}: {alert_switch.place(broker)} ({', '.join(broker.categories)} superevents){public}")
-    withheld = [one for one in alert_views.notices(ledger, 1000) if one["state"] == "withheld"]
+    withheld = [one for one in alerts.notices(ledger, 1000) if one["state"] == "withheld"]
     for one in withheld[:20]:
         click.echo(f"stays withheld unless you release it: {notice_line(one)}")
     if not yes:
@@ -358,7 +360,7 @@ def _ledger(state: Path | None) -> Ledger:
 
 def _key(ledger: Ledger, superevent: str) -> str:
     from gwbatch.errors import ConfigError
-    from gwbatch.ledger.mirror import Mirror
+    from gwbatch.mirror.superevents import Mirror
 
     mirror = Mirror(ledger.connection)
     found = mirror.superevent(superevent) or mirror.superevent_named(superevent)

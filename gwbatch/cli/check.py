@@ -35,8 +35,8 @@ def command(state: Path | None, disk_free: tuple[float, float] | None, as_json: 
       gwbatch check --lane-age 30 300 --silence 7200
       gwbatch check --json | jq .findings
     """
-    from gwbatch.ledger.finding import Level
-    from gwbatch.ledger.health import GIB, Limits
+    from gwbatch.reports.finding import Level
+    from gwbatch.reports.health import GIB, Limits
 
     given = {name: value for name, value in limits.items() if value}
     if disk_free:
@@ -59,9 +59,9 @@ def _look(path: Path, limits: Any) -> tuple[Any, list[Any], dict[str, Any] | Non
 
     from gwbatch.errors import GwbatchError
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.finding import Finding, Level
-    from gwbatch.ledger.health import findings
-    from gwbatch.ledger.report import report
+    from gwbatch.reports.finding import Finding, Level
+    from gwbatch.reports.health import findings
+    from gwbatch.reports.status import report
 
     try:
         ledger = Ledger(path)

@@ -6,7 +6,6 @@ import getpass
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -33,7 +32,7 @@ def command() -> None:
 def list_dead(state: Path | None, as_json: bool) -> None:
     """List them, newest first."""
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.report import dead_letters
+    from gwbatch.reports.status import dead_letters
 
     found = dead_letters(Ledger(ledger_path(state)), limit=1000)
     listing.show(found, as_json, lambda one: f"{one['id']:8s} {one['what']:40s} {one['reason']}", "dead letters")
@@ -45,15 +44,12 @@ def list_dead(state: Path | None, as_json: bool) -> None:
 @json_option
 def show(identifier: str, state: Path | None, as_json: bool) -> None:
     """Show one with its payload and traceback."""
-    from gwbatch.executors.repairs import dead_letter, no_dead_letter
-    from gwbatch.ledger import Ledger, query
+    from gwbatch.ledger import Ledger, dead_letters
+    from gwbatch.reports.detail import dead_letter
 
-    kind, number = dead_letter(identifier)
-    sql = query("dead_message") if kind == "m" else "SELECT * FROM effects WHERE id = ? AND state = 'dead'"
-    rows = Ledger(ledger_path(state)).read(sql, (number,))
-    if not rows:
-        raise no_dead_letter(identifier)
-    found = {name: _text(rows[0][name]) for name in rows[0].keys()}  # noqa: SIM118 (a Row is no mapping)
+    found = dead_letter(Ledger(ledger_path(state)), identifier)
+    if found is None:
+        raise dead_letters.no_such(identifier)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -78,7 +74,3 @@ def retry(identifier: str | None, everything: bool, state: Path | None) -> None:
         click.echo(f"{repairs.retry_all_dead_letters(ledger)} handed over.")
     else:
         click.echo(repairs.retry_dead_letter(ledger, identifier, ordered(getpass.getuser(), ""), time.time()))
-
-
-def _text(value: Any) -> Any:
-    return value[:100_000].decode(errors="replace") if isinstance(value, bytes) else value

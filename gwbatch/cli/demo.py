@@ -173,8 +173,8 @@ def _watch(stage: Stage, ledger: Any, console: Console, began: float, timeout: f
     from rich.live import Live
 
     from gwbatch.config.policy import load_policy
-    from gwbatch.demo.verdict import left_to_do
-    from gwbatch.ledger.report import report
+    from gwbatch.demo.verdict import events_heard, left_to_do
+    from gwbatch.reports.status import report
 
     policy = load_policy()
     done_since: float | None = None
@@ -184,7 +184,7 @@ def _watch(stage: Stage, ledger: Any, console: Console, began: float, timeout: f
             stage.check_alive()
             found = report(ledger, time.time())
             live.update(_progress(found, now - began))
-            heard = len(ledger.read("SELECT 1 FROM events UNION ALL SELECT 1 FROM external_events"))
+            heard = events_heard(ledger)
             failed = found["dead_letters"]["count"] or found["jobs"]["by_state"].get("FAILED")
             left = left_to_do(stage, ledger, policy)
             if heard < events or (left and not failed):
@@ -236,7 +236,7 @@ def _print_summary(ledger: Any, console: Console) -> None:
     from rich.table import Table
 
     from gwbatch.cli.status import coincidence_lines, latency_table
-    from gwbatch.ledger.report import external_events, latencies, superevents
+    from gwbatch.reports.status import external_events, latencies, superevents
 
     table = Table(
         "superevent",
@@ -267,7 +267,7 @@ def _print_received(found: list[dict[str, Any]], ledger: Any, console: Console) 
     from rich.table import Table
 
     from gwbatch.demo.verdict import in_words
-    from gwbatch.ledger.alert_views import notice, notices
+    from gwbatch.reports.alerts import notice, notices
 
     table = Table("superevent", "notice", "topic", "received (UTC)", "90 % area", "_id")
     table.title, table.title_justify = "What an astronomer received", "left"

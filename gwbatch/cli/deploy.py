@@ -198,7 +198,7 @@ def _refuse_second(deployment: Deployment, directory: Path) -> None:
     """Nothing is submitted while something is there, or while nobody knows whether something is."""
     from gwbatch.errors import AlreadyRunning
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.report import report
+    from gwbatch.reports.status import report
 
     there = deployment.residents()
     if there:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gwbatch.checks import Place
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.finding import Finding
+    from gwbatch.reports.finding import Finding
 
 COLOURS = {"OK": "green", "WARNING": "yellow", "CRITICAL": "red", "UNKNOWN": "magenta"}
 
@@ -42,8 +42,8 @@ def command(state: Path | None, site: str | None, settings: tuple[str, ...], as_
     from gwbatch.checks import Place, load_checks
     from gwbatch.clock import SystemClock
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.finding import Level
     from gwbatch.plugins import import_plugins
+    from gwbatch.reports.finding import Level
 
     path = ledger_path(state)
     profile = profile_in_force(path, site, settings)
@@ -70,9 +70,9 @@ def command(state: Path | None, site: str | None, settings: tuple[str, ...], as_
 
 def _examined(place: Place, ledger: Ledger | None) -> Iterator[tuple[str, list[Finding]]]:
     from gwbatch.checks import run_all
-    from gwbatch.ledger.finding import Finding, Level
-    from gwbatch.ledger.health import Limits, findings
-    from gwbatch.ledger.report import report
+    from gwbatch.reports.finding import Finding, Level
+    from gwbatch.reports.health import Limits, findings
+    from gwbatch.reports.status import report
 
     told: set[str] = set()
     for check, found in run_all(place):
@@ -87,7 +87,7 @@ def _examined(place: Place, ledger: Ledger | None) -> Iterator[tuple[str, list[F
 
 
 def _print(one: Finding) -> None:
-    from gwbatch.ledger.finding import Level
+    from gwbatch.reports.finding import Level
 
     name = Level(one.level).name
     click.echo(f"{click.style(f'{name:8}', fg=COLOURS[name], bold=name != 'OK')} {one.text}")

@@ -38,7 +38,7 @@ def command() -> None:
 @json_option
 def list_all(limit: int, state: Path | None, as_json: bool) -> None:
     """List the newest, each with the superevent that it coincides with."""
-    from gwbatch.ledger.external_views import externals
+    from gwbatch.reports.externals import externals
 
     listing.show(externals(_ledger(state), limit), as_json, _line, "external events")
 
@@ -124,7 +124,7 @@ def _ledger(state: Path | None) -> Ledger:
 
 def _find(ledger: Ledger, name: str) -> dict[str, Any]:
     from gwbatch.errors import ConfigError
-    from gwbatch.ledger.external_views import external
+    from gwbatch.reports.externals import external
 
     found = external(ledger, name)
     if found is None:

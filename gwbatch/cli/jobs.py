@@ -38,7 +38,7 @@ def command() -> None:
 def list_all(state_is: str, name: str, limit: int, state: Path | None, as_json: bool) -> None:
     """List the newest."""
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.listings import Wanted, jobs
+    from gwbatch.reports.listings import Wanted, jobs
 
     found = jobs(Ledger(ledger_path(state)), Wanted(words=name, state=state_is, limit=limit)).rows
     listing.show(found, as_json, _line, "jobs")
@@ -55,9 +55,10 @@ def _line(job: dict[str, Any]) -> str:
 def show(job: str, state: Path | None, as_json: bool) -> None:
     """Show one with its request, its result and the ends of what it wrote."""
     from gwbatch.errors import ConfigError
-    from gwbatch.ledger import Ledger, views
+    from gwbatch.ledger import Ledger
+    from gwbatch.reports import detail
 
-    found = views.job(Ledger(ledger_path(state)), job)
+    found = detail.job(Ledger(ledger_path(state)), job)
     if found is None:
         raise ConfigError(f"There is no job {job!r}; see 'gwbatch jobs list'.")
     if as_json:

@@ -12,7 +12,7 @@ import click
 from gwbatch.cli.options import json_option, ledger_path, state_option
 
 if TYPE_CHECKING:
-    from gwbatch.ledger.milestones import Course
+    from gwbatch.reports.milestones import Course
 
 
 @click.command("latency")
@@ -43,7 +43,7 @@ def command(
     """
     from gwbatch.errors import ConfigError
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.milestones import courses, statistics
+    from gwbatch.reports.milestones import courses, statistics
 
     found = courses(Ledger(ledger_path(state)), superevents, category or "", limit)
     missing = set(superevents) - {name for one in found for name in (one.key, one.superevent_id)}
@@ -64,7 +64,7 @@ def _print(found: list[Course]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from gwbatch.ledger.milestones import MILESTONES, statistics
+    from gwbatch.reports.milestones import MILESTONES, statistics
 
     many = Table(
         "milestone", "count", "p50 s", "p90 s", "p95 s", "max s", title="From the alert to", title_justify="left"
@@ -83,7 +83,7 @@ def _print(found: list[Course]) -> None:
 
 def _draw(found: list[Course], picture: Path) -> None:
     from gwbatch.errors import ConfigError, missing_package
-    from gwbatch.ledger.milestones import MILESTONES
+    from gwbatch.reports.milestones import MILESTONES
 
     try:
         from gwbatch.jobs.charts import waterfall

@@ -75,7 +75,7 @@ def check(hours: float, no_topic: bool, no_gracedb: bool, state: Path | None, as
     from gwbatch.executors.notices.recalling import notices_in_gracedb
     from gwbatch.gracedb import GraceDB, make_client
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.mdc_views import sequences
+    from gwbatch.reports.mdc import sequences
 
     ledger, now = Ledger(ledger_path(state)), time.time()
     policy, _ = policy_in_force(ledger, ())

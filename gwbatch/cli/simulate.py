@@ -107,7 +107,7 @@ def _print(found: dict[str, Outcome]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from gwbatch.ledger.milestones import MILESTONES
+    from gwbatch.reports.milestones import MILESTONES
 
     table = Table("", *found, title="What would happen", title_justify="left")
     for name in ("superevents", "events", "notices", "dead"):

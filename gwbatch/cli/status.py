@@ -33,7 +33,7 @@ def command(state: Path | None, as_json: bool, watch: bool) -> None:
       gwbatch status --json | jq .lanes
     """
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.report import report
+    from gwbatch.reports.status import report
 
     ledger = Ledger(ledger_path(state))
     if as_json:

@@ -44,7 +44,7 @@ def command() -> None:
 def list_all(name: str, limit: int, state: Path | None, as_json: bool) -> None:
     """List the newest."""
     from gwbatch.ledger import Ledger
-    from gwbatch.ledger.listings import Wanted, superevents
+    from gwbatch.reports.listings import Wanted, superevents
 
     found = superevents(Ledger(ledger_path(state)), Wanted(words=name, limit=limit)).rows
     listing.show(found, as_json, _line, "superevents")
@@ -150,11 +150,12 @@ def _order(superevent: str, state: Path | None, kind: type[Message], **more: Any
 
 def _find(superevent: str, state: Path | None, policies: tuple[Path, ...] = ()) -> dict[str, Any]:
     from gwbatch.errors import ConfigError
-    from gwbatch.ledger import Ledger, views
+    from gwbatch.ledger import Ledger
+    from gwbatch.reports import detail
 
     ledger = Ledger(ledger_path(state))
     policy, which = policy_in_force(ledger, policies)
-    found = views.superevent(ledger, superevent, policy)
+    found = detail.superevent(ledger, superevent, policy)
     if found is None:
         raise ConfigError(f"There is no superevent {superevent!r}; see 'gwbatch superevent list'.")
     return {**found, "policy": which}

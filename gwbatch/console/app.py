@@ -27,10 +27,11 @@ from gwbatch.console import lists, orders
 from gwbatch.console.access import Access, NotAllowed
 from gwbatch.console.live import Live, overview, plain
 from gwbatch.errors import BadInput, ConfigError, GwbatchError
-from gwbatch.ledger import Ledger, alert_views, in_force, views
-from gwbatch.ledger.listings import LISTINGS
-from gwbatch.ledger.report import report
-from gwbatch.metrics.collect import exposition
+from gwbatch.ledger import Ledger, in_force
+from gwbatch.metrics.exposition import exposition
+from gwbatch.reports import alerts, detail
+from gwbatch.reports.listings import LISTINGS
+from gwbatch.reports.status import report
 
 STATIC = Path(__file__).parent / "static"
 LONGEST_ORDER = 10_000  # bytes
@@ -70,7 +71,7 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
 
     def explain(ledger: Ledger, name: str) -> Any:
         recorded = in_force.recorded_policy(ledger)
-        return views.superevent(ledger, name, policy or (recorded[0] if recorded else standard), gracedb)
+        return detail.superevent(ledger, name, policy or (recorded[0] if recorded else standard), gracedb)
 
     def read(look: Callable[[Ledger], Any]) -> Any:
         if not path.exists():
@@ -103,7 +104,7 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
 
     async def job(request: Request) -> Response:
         key = request.query_params.get("key", "")
-        return await answer(lambda ledger: views.job(ledger, key), "There is no such job.")
+        return await answer(lambda ledger: detail.job(ledger, key), "There is no such job.")
 
     def listing(name: str) -> Endpoint:
         async def one(request: Request) -> Response:
@@ -123,19 +124,19 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
 
     async def dead(request: Request) -> Response:
         name = request.query_params.get("id", "")
-        return await answer(lambda ledger: views.dead_letter(ledger, name), "There is no such dead letter.")
+        return await answer(lambda ledger: detail.dead_letter(ledger, name), "There is no such dead letter.")
 
-    async def alerts(request: Request) -> Response:
-        return await answer(lambda ledger: alert_views.overview(ledger, _limit(request)), "")
+    async def public_notices(request: Request) -> Response:
+        return await answer(lambda ledger: alerts.overview(ledger, _limit(request)), "")
 
     async def alert(request: Request) -> Response:
         def look(ledger: Ledger) -> dict[str, Any] | None:
-            found = alert_views.notice(ledger, request.query_params.get("id", ""))
+            found = alerts.notice(ledger, request.query_params.get("id", ""))
             if found is None:
                 return None
             orders = ["release"] if any(send["state"] == "withheld" for send in found["brokers"]) else []
             orders += ["show"]
-            return {**found, "commands": [views.command(ledger, "alerts", what, str(found["id"])) for what in orders]}
+            return {**found, "commands": [detail.command(ledger, "alerts", what, str(found["id"])) for what in orders]}
 
         return await answer(look, "There is no such notice.")
 
@@ -173,7 +174,7 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
 
     async def picture(request: Request) -> Response:
         subject, name = request.query_params.get("subject", ""), request.query_params.get("name", "")
-        place = await anyio.to_thread.run_sync(read, lambda ledger: views.picture(ledger, subject, name))
+        place = await anyio.to_thread.run_sync(read, lambda ledger: detail.picture(ledger, subject, name))
         if place is None or not place.is_file():
             return JSONResponse({"error": "There is no such picture on this machine."}, 404)
         return FileResponse(place, media_type="image/png")
@@ -202,7 +203,7 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             Route("/superevent.json", superevent),
             Route("/job.json", job),
             Route("/deadletter.json", dead),
-            Route("/alerts.json", alerts),
+            Route("/alerts.json", public_notices),
             Route("/alert.json", alert),
             Route("/order.json", may_order),
             Route("/order.json", order, methods=["POST"]),

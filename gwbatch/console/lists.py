@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from gwbatch.ledger import Ledger, views
-from gwbatch.ledger.listings import LISTINGS, Page, Wanted
+from gwbatch.ledger import Ledger
+from gwbatch.reports import detail
+from gwbatch.reports.listings import LISTINGS, Page, Wanted
 
 MOST = 1000  # rows of a page
 LONGEST = 200  # characters of what is looked for
@@ -34,7 +35,7 @@ def page(name: str, ledger: Ledger, wanted: Wanted) -> dict[str, Any]:
     found = asdict(LISTINGS[name](ledger, wanted))
     if name == "deadletters":
         for row in found["rows"]:
-            row["command"] = views.command(ledger, "deadletter", "retry", row["id"])
+            row["command"] = detail.command(ledger, "deadletter", "retry", row["id"])
     return found
 
 

@@ -15,9 +15,9 @@ import anyio
 from gwbatch.console.tiles import tiles
 from gwbatch.errors import GwbatchError
 from gwbatch.ledger import Ledger
-from gwbatch.ledger.milestones import courses
-from gwbatch.ledger.report import report
-from gwbatch.ledger.summaries import cards
+from gwbatch.reports.milestones import courses
+from gwbatch.reports.status import report
+from gwbatch.reports.summaries import cards
 
 LOOK = 0.5  # s between two looks whether the ledger has changed
 AT_LEAST = 5.0  # s after which ages have grown, even if nothing else has changed

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gwbatch import __version__
-from gwbatch.ledger import Ledger, checked, in_force
-from gwbatch.ledger.finding import Finding, Level
+from gwbatch.ledger import Ledger, in_force, settings
+from gwbatch.reports import checked
+from gwbatch.reports.finding import Finding, Level
 from gwbatch.units import age, size
 
 Report = Mapping[str, Any]
@@ -161,8 +162,8 @@ def _disk(ledger: Ledger, _: Report) -> Iterator[Tile]:
 
 @tile
 def _ledger(ledger: Ledger, report: Report) -> Iterator[Tile]:
-    found = {row["name"]: row["recorded"] for row in ledger.read("SELECT * FROM settings WHERE name = 'backed_up'")}
-    copy = f"backup {age(report['time'] - found['backed_up'])} ago" if found else "no backup was ever made"
+    backup = settings.setting(ledger.connection, settings.BACKED_UP)
+    copy = f"backup {age(report['time'] - backup.recorded)} ago" if backup else "no backup was ever made"
     length = 0 if ledger.path is None or not ledger.path.exists() else ledger.path.stat().st_size
     yield Tile("Ledger", size(length), copy, ("integrity", "backup", "restored"))
 

@@ -5,3 +5,7 @@ unmodified ``ligo-gracedb`` client, `verdict` checks the end state.
 """
 
 from __future__ import annotations
+
+from gwbatch.ledger import queries
+
+query = queries("gwbatch.demo")

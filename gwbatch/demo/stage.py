@@ -12,6 +12,7 @@ from typing import IO
 from gwbatch import children
 from gwbatch.errors import GwbatchError
 from gwbatch.sandbox.server import read_addresses
+from gwbatch.sandbox.store import alerts_published
 
 PATIENCE = 60.0  # s for a process to come up
 KAFKA = "@KAFKA@"  # in a setting: the address of the sandbox's broker
@@ -126,14 +127,7 @@ class Stage:
 
     def alerts_published(self, topics: Iterable[str]) -> int:
         """How many alerts the sandbox has put on these topics."""
-        wanted = set(topics)
-        path = self.folder / "sandbox" / "sandbox.sqlite"
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            counts = connection.execute("SELECT topic, count(*) FROM alerts GROUP BY topic").fetchall()
-        finally:
-            connection.close()
-        return sum(count for topic, count in counts if topic in wanted)
+        return alerts_published(self.folder / "sandbox" / "sandbox.sqlite", topics)
 
     def check_alive(self) -> None:
         """Raise when a process has ended on its own."""
@@ -185,7 +179,7 @@ class Stage:
 
     def _topics_listened_to(self) -> set[str]:
         from gwbatch.ledger import Ledger
-        from gwbatch.ledger.report import report
+        from gwbatch.reports.status import report
 
         path = self.state / "ledger.sqlite"
         if not path.exists():

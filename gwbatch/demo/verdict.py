@@ -14,6 +14,7 @@ from gwbatch.annotation import COPIES, Scope, products_of
 from gwbatch.annotation import PRODUCTS as ALL_PRODUCTS
 from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, EXTERNAL_MAP, FAR_FILE, MAP, MCHIRP_SOURCE, P_ASTRO
 from gwbatch.config.policy import Policy
+from gwbatch.demo import query
 from gwbatch.demo.stage import Stage
 from gwbatch.external import ALERT_TOPICS
 from gwbatch.ledger import Ledger
@@ -185,11 +186,7 @@ class Made:
 
 def products(ledger: Ledger) -> Iterator[Made]:
     """Yield every product of every superevent and its preferred event, in the order in which they were there."""
-    rows = ledger.read(
-        "SELECT s.graceid, s.preferred, p.subject, p.name, p.path, p.facts, p.created, e.data FROM superevents AS s"
-        " JOIN products AS p ON p.subject IN (s.key, s.preferred) JOIN events AS e ON e.graceid = s.preferred"
-        " ORDER BY s.id, p.created"
-    )
+    rows = ledger.read(query("products_shown"))
     declared, copies = {product.name: product for product in ALL_PRODUCTS}, {copied.name for copied in COPIES}
     for row in rows:
         name, facts = row["name"], json.loads(row["facts"])
@@ -229,18 +226,19 @@ def total_probability(path: Path) -> float:
 
 def left_to_do(stage: Stage, ledger: Ledger, policy: Policy) -> list[str]:
     """What is still under way, from alerts on their way to us to effects on their way to GraceDB."""
-    received = ledger.read("SELECT count(*) FROM messages WHERE source = 'igwn-alert'")[0][0]
-    coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS, *ALERT_TOPICS]) - received
+    (counts,) = ledger.read(query("counts"))
+    coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS, *ALERT_TOPICS]) - counts["alerts"]
     return [*([f"{coming} alerts not received"] if coming else []), *unfinished(ledger)]
 
 
 def unfinished(ledger: Ledger) -> Iterator[str]:
     """Messages, effects and jobs that are not done."""
-    for what, sql in (
-        ("messages", "SELECT count(*) FROM deliveries WHERE state <> 'done'"),
-        ("effects", "SELECT count(*) FROM effects WHERE state <> 'done'"),
-        ("jobs", "SELECT count(*) FROM jobs WHERE state <> 'DONE'"),
-    ):
-        count = ledger.read(sql)[0][0]
-        if count:
-            yield f"{count} {what} not done"
+    (counts,) = ledger.read(query("counts"))
+    for what in ("messages", "effects", "jobs"):
+        if counts[what]:
+            yield f"{counts[what]} {what} not done"
+
+
+def events_heard(ledger: Ledger) -> int:
+    """Count the events and external events that have come."""
+    return int(ledger.read(query("counts"))[0]["events"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gwbatch.checks import CHECKS, Place, load_checks, look
-from gwbatch.ledger import checked, leases
+from gwbatch.ledger import leases
+from gwbatch.reports import checked
 from gwbatch.runtime import Runtime
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Email, Webhook
 from gwbatch.errors import LeaseLost, LedgerBusy
-from gwbatch.ledger import Transaction, effects, leases
-from gwbatch.ledger.finding import Finding, Level
-from gwbatch.ledger.health import Limits, findings
-from gwbatch.ledger.report import report
+from gwbatch.ledger import Transaction, effects, leases, troubles
+from gwbatch.ledger.troubles import Trouble
+from gwbatch.reports.finding import Finding, Level
+from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.status import report
 from gwbatch.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -65,21 +66,20 @@ class Notifier:
             yield from self._tell(f"start/{self._lease.token}", "the dispatcher was started again")
 
     def _compare(self, tx: Transaction, chosen: dict[str, Finding], now: float) -> Iterator[Effect]:
-        known = {row["key"]: row for row in tx.execute("SELECT * FROM troubles").fetchall()}
+        known = troubles.known(tx)
         for key, one in chosen.items():
-            since = known[key]["since"] if key in known else now
-            told = bool(known[key]["told"]) and one.level <= known[key]["level"] if key in known else False
+            before = known.get(key)
+            since = before.since if before is not None else now
+            told = before is not None and before.told and one.level <= before.level
             if not told and now - since >= self._settings.after:
                 yield from self._tell(f"{key}/{since}/{one.level}", f"{Level(one.level).name}: {one.text}")
                 told = True
-            tx.execute(
-                "INSERT OR REPLACE INTO troubles VALUES (?, ?, ?, ?, ?)", (key, one.level, one.text, since, told)
-            )
+            troubles.put(tx, Trouble(key, one.level, one.text, since, told))
         for key in known.keys() - chosen.keys():
             another = any(one.split()[:2] == key.split()[:2] for one in chosen)  # dead letters m2 after m1
-            if known[key]["told"] and not another:
-                yield from self._tell(f"{key}/{known[key]['since']}/over", f"over: {known[key]['text']}")
-            tx.execute("DELETE FROM troubles WHERE key = ?", (key,))
+            if known[key].told and not another:
+                yield from self._tell(f"{key}/{known[key].since}/over", f"over: {known[key].text}")
+            troubles.forget(tx, key)
 
     def _tell(self, what: str, text: str) -> Iterator[Effect]:
         if self._settings.webhook_file:

@@ -15,7 +15,7 @@ from gwbatch.handlers.decoding import decode
 from gwbatch.handlers.messages import SupereventChanged
 from gwbatch.handlers.recorded import read_message
 from gwbatch.ledger import Ledger, messages
-from gwbatch.ledger.external import External
+from gwbatch.mirror.externals import External
 from gwbatch.model import Decision
 from gwbatch.orchestrator import SUPEREVENT_TOPICS, external, notice_topics
 from gwbatch.orchestrator import superevents as lane

@@ -57,9 +57,9 @@ DAY = 86400.0
 def arm(tx: Transaction, registry: Registry, now: float) -> None:
     """Timers of the handlers that come again; those of handlers that are gone are forgotten."""
     repeating = {topic: handler for handler in registry.handlers() if handler.interval for topic in handler.topics}
-    for row in tx.execute("SELECT key FROM timers WHERE interval IS NOT NULL").fetchall():
-        if row["key"] not in repeating:
-            timers.disarm(tx, row["key"])
+    for key in timers.repeating(tx):
+        if key not in repeating:
+            timers.disarm(tx, key)
     for topic, handler in repeating.items():
         timers.repeat(tx, topic, topic, handler.lane, handler.interval or 0.0, now)
 
@@ -254,7 +254,8 @@ class Dispatcher:
 
     def _fire_timers(self) -> None:
         now = self.clock.now()
-        if self.ledger.read("SELECT 1 FROM timers WHERE due <= ? LIMIT 1", (now,)):
+        due = timers.next_due(self.ledger.connection)
+        if due is not None and due <= now:
             with self.ledger.transaction() as tx:
                 leases.check(tx, self.lease)
                 timers.fire(tx, now)

@@ -103,8 +103,7 @@ class Supervisor:
             positions.count_restart(tx, child.name, self._clock.now())
 
     def _silent(self, child: _Child) -> bool:
-        rows = self._ledger.read("SELECT last_poll FROM heartbeats WHERE name = ?", (child.name,))
-        silence = self._clock.now() - (rows[0]["last_poll"] if rows else 0.0)
+        silence = self._clock.now() - (positions.last_poll(self._ledger.connection, child.name) or 0.0)
         return min(silence, self._clock.steady() - child.started) > SILENT_AFTER
 
 

@@ -33,7 +33,7 @@ class EffectWorker:
 
     def step(self) -> bool:
         """Execute one effect; False when none may run now."""
-        if not self._anything_ready():
+        if not effects.is_any_due(self._ledger.connection, self._clock.now()):
             return False
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
@@ -72,13 +72,6 @@ class EffectWorker:
         if result.commit is not None:
             result.commit(tx)
         effects.done(tx, claimed, result.detail, self._clock.now())
-
-    def _anything_ready(self) -> bool:
-        """A look that takes no lock, so that idle workers disturb nobody."""
-        now = self._clock.now()
-        return bool(
-            self._ledger.read("SELECT 1 FROM effects WHERE state = 'ready' AND not_before <= ? LIMIT 1", (now,))
-        )
 
     def _failed(self, tx: Transaction, claimed: Claimed, error: BaseException) -> None:
         reason, now = describe(error), self._clock.now()

@@ -16,8 +16,8 @@ from gwbatch.failpoints import hit
 from gwbatch.gracedb import translate_errors
 from gwbatch.handlers.messages import ExternalFound
 from gwbatch.ledger import Transaction
-from gwbatch.ledger.external import External, Externals
 from gwbatch.ledger.messages import send_message
+from gwbatch.mirror.externals import External, Externals
 from gwbatch.runtime import Runtime
 from gwbatch.voevent import is_voevent
 

@@ -26,10 +26,10 @@ from gwbatch.files import Files
 from gwbatch.gracedb import GraceDB, GraceDBError, accept, accept_missing, translate_errors
 from gwbatch.handlers.messages import SupereventChanged
 from gwbatch.ledger import Transaction, effects
-from gwbatch.ledger.external import Externals
 from gwbatch.ledger.messages import send_message
-from gwbatch.ledger.mirror import Mirror
 from gwbatch.ledger.restored import taken_before
+from gwbatch.mirror.externals import Externals
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.runtime import Runtime
 
 CATEGORIES = {"production": "P", "test": "T", "mdc": "M"}

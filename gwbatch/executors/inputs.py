@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 from gwbatch.errors import BadInput, NotThereYet
 from gwbatch.executors.kept import content_of
 from gwbatch.jobs.result import sync
-from gwbatch.ledger.external import Externals
+from gwbatch.mirror.externals import Externals
 from gwbatch.runtime import Runtime
 
 CONNECT, READ = 10.0, 30.0  # s

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from gwbatch.errors import BadInput, TransientError
 from gwbatch.gracedb import GraceDBError
 from gwbatch.keys import split_pair
-from gwbatch.ledger.database import query
 from gwbatch.ledger.restored import taken_before
+from gwbatch.mirror.products import StoredProduct
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.runtime import Runtime
 
 
@@ -33,8 +32,8 @@ def content_of(path: str, purpose: str, runtime: Runtime) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        for row in runtime.ledger.read(query("product_of_file"), {"path": path, "name": Path(path).name}):
-            found = _elsewhere(row, path, runtime)
+        for product in Mirror(runtime.ledger.connection).products_of_file(path):
+            found = _elsewhere(product, path, runtime)
             if found is not None:
                 return found
         reason = f"{purpose}: {path} cannot be read ({error.strerror})."
@@ -43,13 +42,12 @@ def content_of(path: str, purpose: str, runtime: Runtime) -> bytes:
         raise BadInput(reason) from error
 
 
-def _elsewhere(row: Any, path: str, runtime: Runtime) -> bytes | None:
-    if row["path"] is not None and row["path"] != path:
+def _elsewhere(product: StoredProduct, path: str, runtime: Runtime) -> bytes | None:
+    if product.path is not None and product.path != path:
         with suppress(OSError):
-            return Path(row["path"]).read_bytes()
-    facts = json.loads(row["facts"])
-    name = str(facts.get("uploaded") or facts.get("filename") or row["name"])
-    owner = split_pair(row["subject"])[1] or row["subject"]  # of a pair the superevent has the files
+            return Path(product.path).read_bytes()
+    name = str(product.facts.get("uploaded") or product.facts.get("filename") or product.name)
+    owner = split_pair(product.subject)[1] or product.subject  # of a pair the superevent has the files
     with suppress(GraceDBError):
         return runtime.gracedb().download(runtime.graceid(owner), name)
     return None

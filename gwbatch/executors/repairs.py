@@ -7,11 +7,10 @@ from collections.abc import Callable
 from gwbatch.effects.kinds import CancelJob, ReleaseJob
 from gwbatch.errors import ConfigError
 from gwbatch.executors.registry import retry_dead
-from gwbatch.ledger import Ledger, decisions, effects, in_force, jobs, messages
+from gwbatch.ledger import Ledger, dead_letters, decisions, effects, in_force, jobs, messages
 from gwbatch.ledger.database import Transaction
 from gwbatch.ledger.jobs import Job
 from gwbatch.model import Decision
-from gwbatch.plugins import import_plugins
 
 Repair = Callable[[Ledger, str, str, float], str]
 
@@ -63,23 +62,23 @@ def retry_dead_letter(ledger: Ledger, name: str, why: str, now: float) -> str:
     ConfigError
         If there is none.
     """
-    kind, number = dead_letter(name)
-    _import_plugins(ledger)
+    kind, number = dead_letters.parse(name)
+    in_force.import_recorded_plugins(ledger)  # what follows from a retry is up to their executors, too
     with ledger.transaction() as tx:
         if kind == "m":
             count = messages.retry_dead(tx, number)
         else:
-            row = tx.execute("SELECT key FROM effects WHERE id = ?", (number,)).fetchone()
-            count = retry_dead(tx, row["key"]) if row else 0
+            key = effects.key_of(tx, number)
+            count = 0 if key is None else retry_dead(tx, key)
         if not count:
-            raise no_dead_letter(name)
+            raise dead_letters.no_such(name)
         decisions.record(tx, Decision("retry", None, {"dead_letter": name}, why), now, None)
     return "1 handed over."
 
 
 def retry_all_dead_letters(ledger: Ledger) -> int:
     """Hand everything over again that was given up; returns how much that is."""
-    _import_plugins(ledger)
+    in_force.import_recorded_plugins(ledger)  # what follows from a retry is up to their executors, too
     with ledger.transaction() as tx:
         return messages.retry_dead(tx) + retry_dead(tx)
 
@@ -91,32 +90,6 @@ REPAIRS: dict[str, tuple[str, Repair]] = {
     "retry-dead-letter": ("letter", retry_dead_letter),
 }
 """Every such order by its name, with the field that says of what."""
-
-
-def dead_letter(name: str) -> tuple[str, int]:
-    """Return kind (``m`` or ``e``) and number of a dead letter by its name.
-
-    Raises
-    ------
-    ConfigError
-        If none can have this name.
-    """
-    kind, number = name[:1], name[1:]
-    if kind not in ("m", "e") or not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise no_dead_letter(name)
-    return kind, int(number)
-
-
-def no_dead_letter(name: str) -> ConfigError:
-    """Say that there is no such dead letter."""
-    return ConfigError(f"There is no dead letter {name!r}; see 'gwbatch deadletter list'.")
-
-
-def _import_plugins(ledger: Ledger) -> None:
-    """What follows from a retry is up to the executors of the effects, plug-ins' among them."""
-    profile = in_force.recorded_profile(ledger)
-    if profile is not None:
-        import_plugins(profile.plugins, profile.plugin_folders)
 
 
 def _job(tx: Transaction, key: str, what: str, why: str, now: float) -> Job:

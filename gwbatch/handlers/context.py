@@ -14,9 +14,9 @@ from gwbatch.errors import BadInput
 from gwbatch.gpstime import utc_to_gps
 from gwbatch.handlers.messages import Message
 from gwbatch.ledger import Transaction, decisions, timers
-from gwbatch.ledger.external import Externals
 from gwbatch.ledger.messages import send_message
-from gwbatch.ledger.mirror import Mirror
+from gwbatch.mirror.externals import Externals
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.model import Decision
 from gwbatch.superevents.admission import foreign_server
 

@@ -7,6 +7,6 @@ rest, on the connection of the transaction it is called in.  Nothing here knows 
 
 from __future__ import annotations
 
-from gwbatch.ledger.database import Ledger, Transaction, query
+from gwbatch.ledger.database import Ledger, Transaction, queries, query
 
-__all__ = ["Ledger", "Transaction", "query"]
+__all__ = ["Ledger", "Transaction", "queries", "query"]

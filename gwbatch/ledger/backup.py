@@ -15,17 +15,16 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gwbatch.effects.notices import RecallNotices
 from gwbatch.errors import BadInput, ConfigError
-from gwbatch.ledger import effects, jobs
+from gwbatch.ledger import effects, jobs, settings
 from gwbatch.ledger.database import Ledger, Transaction, query
 from gwbatch.ledger.leases import pid_alive
-from gwbatch.ledger.restored import RESTORED
+from gwbatch.ledger.settings import BACKED_UP, RESTORED
 from gwbatch.private import private_file, private_folder
 
-BACKUP, BACKED_UP = "backup", "backed_up"
+BACKUP = "backup"
 ANNOUNCED = 7 * 86400.0  # s before the copy in which a superevent was created of which notices may still come
 IDENTITIES = "*/identity.json"  # below a state directory: what tells a dispatcher's jobs from those of others
 PAGES = 2000  # at a time: 8 MB, then writers have their turn
@@ -105,7 +104,7 @@ def back_up(
     finally:
         partial.unlink(missing_ok=True)
     with ledger.transaction() as tx:
-        _put(tx, BACKED_UP, {"path": str(target)}, now)
+        settings.put(tx, BACKED_UP, {"path": str(target)}, now)
     return described(target, found)
 
 
@@ -113,7 +112,7 @@ def _label(copy: sqlite3.Connection, state: Path, now: float) -> None:
     """Write into a copy what it is one of; it becomes a single file."""
     copy.execute("PRAGMA journal_mode = DELETE")
     identities = {str(path.relative_to(state)): path.read_text() for path in state.glob(IDENTITIES)}
-    _put(copy, BACKUP, {"state": str(state), "host": socket.gethostname(), "identities": identities}, now)
+    settings.put(copy, BACKUP, {"state": str(state), "host": socket.gethostname(), "identities": identities}, now)
     copy.commit()
 
 
@@ -194,14 +193,13 @@ def restore(source: Path, state: Path, now: float) -> Restored:
 
 def _prepare(tx: Transaction, state: Path, now: float) -> Restored:
     """Have everything that is open, and whatever comes within a week, asked about before it is done."""
-    taken = float(tx.execute("SELECT recorded FROM settings WHERE name = ?", (BACKUP,)).fetchone()["recorded"])
-    _put(tx, RESTORED, {"taken": taken}, now)
-    tx.execute("DELETE FROM settings WHERE name IN (?, ?)", (BACKUP, BACKED_UP))
+    label = settings.setting(tx, BACKUP)
+    assert label is not None
+    taken = label.recorded
+    settings.put(tx, RESTORED, {"taken": taken}, now)
+    settings.forget(tx, BACKUP, BACKED_UP)
     tx.execute("UPDATE leases SET released = 1")
-    opened = tx.execute(
-        "UPDATE effects SET state = 'ready', attempts = max(attempts, 1), not_before = 0 "
-        "WHERE state IN ('ready', 'running')"
-    ).rowcount
+    opened = tx.execute(query("ask_about_effects")).rowcount
     _compute_again(tx, now)
     products = tx.execute("SELECT path FROM products WHERE path IS NOT NULL").fetchall()
     gone = [row["path"] for row in products if not Path(row["path"]).exists()]
@@ -238,7 +236,3 @@ def _require_at_rest(source: Path) -> None:
 
 def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-
-
-def _put(tx: Transaction, name: str, value: dict[str, Any], now: float) -> None:
-    tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (name, json.dumps(value), now))

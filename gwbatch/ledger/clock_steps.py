@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from gwbatch.ledger import settings
 from gwbatch.ledger.database import Transaction, query
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -19,29 +19,24 @@ def move(tx: Transaction, step: float) -> None:
 
 def note_offset(tx: Transaction, offset: float, now: float) -> None:
     """Write down the difference (s) between the clock and the time since the machine was started."""
-    value = json.dumps({"boot": _boot(), "offset": offset})
-    tx.execute("INSERT OR REPLACE INTO settings VALUES ('clock', ?, ?)", (value, now))
+    settings.put(tx, "clock", {"boot": _boot(), "offset": offset}, now)
 
 
 def noted_offset(tx: Transaction) -> float | None:
     """Return what was written down since the machine was started."""
-    row = tx.execute("SELECT value FROM settings WHERE name = 'clock'").fetchone()
-    known = {} if row is None else json.loads(row["value"])
+    known = settings.get(tx, "clock", {})
     return float(known["offset"]) if known.get("boot") == _boot() else None
 
 
 def note_step(tx: Transaction, step: float, now: float) -> None:
     """Remember that the clock was set, the newest ten times."""
-    row = tx.execute("SELECT value FROM settings WHERE name = 'clock_steps'").fetchone()
-    steps = [] if row is None else json.loads(row["value"])
-    value = json.dumps([*steps, [now, step]][-10:])
-    tx.execute("INSERT OR REPLACE INTO settings VALUES ('clock_steps', ?, ?)", (value, now))
+    steps = settings.get(tx, "clock_steps", [])
+    settings.put(tx, "clock_steps", [*steps, [now, step]][-10:], now)
 
 
 def noted_steps(tx: Transaction) -> list[tuple[float, float]]:
     """Return when the clock was set (Unix s, by the new time), and by how much (s)."""
-    row = tx.execute("SELECT value FROM settings WHERE name = 'clock_steps'").fetchone()
-    return [] if row is None else [(at, by) for at, by in json.loads(row["value"])]
+    return [(at, by) for at, by in settings.get(tx, "clock_steps", [])]
 
 
 def _boot() -> str:

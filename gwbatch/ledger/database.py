@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
@@ -196,12 +196,16 @@ def _is_current(connection: sqlite3.Connection) -> bool:
 
 
 @cache
-def _queries() -> dict[str, str]:
-    text = files("gwbatch.ledger").joinpath("queries.sql").read_text()
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+def queries(package: str) -> Callable[[str], str]:
+    """Return a function that gives the SQL of a named block of the package's ``queries.sql``."""
+
+    @cache
+    def blocks() -> dict[str, str]:
+        text = files(package).joinpath("queries.sql").read_text()
+        parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+        return dict(zip(parts[::2], parts[1::2], strict=True))
+
+    return lambda name: blocks()[name]
 
 
-def query(name: str) -> str:
-    """The SQL of a named block of ``queries.sql``."""
-    return _queries()[name]
+query = queries("gwbatch.ledger")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,7 @@ def ask_for(tx: Transaction, effect: Effect, now: float, message_id: int | None 
     row = encode(effect)
     attempts = int(effect.ask_first and taken_before(tx, now) is not None)
     cursor = tx.execute(
-        "INSERT OR IGNORE INTO effects (key, kind, subject, args, after, priority, state, message_id, attempts, "
-        "created) VALUES (?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)",
+        query("ask_for_effect"),
         (row.key, row.kind, row.subject, row.args, row.after, row.priority, message_id, attempts, now),
     )
     return cursor.rowcount == 1
@@ -98,3 +97,52 @@ def retry_dead(tx: Transaction, key: str | None = None) -> list[tuple[str, str]]
         parameters,
     ).fetchall()
     return [(row["kind"], row["args"]) for row in rows]
+
+
+def key_of(tx: Transaction, number: int) -> str | None:
+    """Return the key of an effect by its number."""
+    row = tx.execute("SELECT key FROM effects WHERE id = ?", (number,)).fetchone()
+    return None if row is None else str(row["key"])
+
+
+def is_done(tx: Transaction, key: str) -> bool:
+    """Whether an effect has happened."""
+    return tx.execute("SELECT 1 FROM effects WHERE key = ? AND state = 'done'", (key,)).fetchone() is not None
+
+
+def open_since(tx: Transaction, key: str) -> float | None:
+    """Return since when an effect has been asked for (Unix s); None if it is not still to come."""
+    sql = "SELECT created FROM effects WHERE key = ? AND state IN ('ready', 'running')"
+    row = tx.execute(sql, (key,)).fetchone()
+    return None if row is None else float(row["created"])
+
+
+def is_any_due(tx: Transaction, now: float) -> bool:
+    """Whether an effect may be ready to run; it takes no lock, so that idle workers disturb nobody."""
+    sql = "SELECT 1 FROM effects WHERE state = 'ready' AND not_before <= ? LIMIT 1"
+    return tx.execute(sql, (now,)).fetchone() is not None
+
+
+@dataclass(frozen=True)
+class Write:
+    """An effect as it stands: what became of something that was asked for."""
+
+    id: int
+    key: str
+    kind: str
+    state: str
+    error: str
+
+    @property
+    def open(self) -> bool:
+        """Whether it is still to come."""
+        return self.state in ("ready", "running")
+
+
+def newest_of(tx: Transaction, keys: Iterable[str]) -> Write | None:
+    """Return the newest effect with one of these keys, or with one that goes on with a slash; None if there is none."""
+    found = []
+    for key in keys:
+        rows = tx.execute(query("effects_under"), {"key": key, "low": f"{key}/", "high": f"{key}0"})  # "0" follows "/"
+        found += [Write(**dict(row)) for row in rows.fetchall()]
+    return max(found, key=lambda one: one.id, default=None)

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from gwbatch.config.policy import Policy, policy_from
 from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
+from gwbatch.ledger import settings
 from gwbatch.ledger.database import Ledger, Transaction
+from gwbatch.plugins import import_plugins
 
 
 def record(tx: Transaction, policy: Policy, profile: Profile, now: float) -> None:
     """Write down what a dispatcher that starts now will decide by."""
-    for name, value in (("policy", policy), ("profile", profile)):
-        text = json.dumps(msgspec.to_builtins(value))
-        tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (name, text, now))
+    for name, value in ((settings.POLICY, policy), (settings.PROFILE, profile)):
+        settings.put(tx, name, msgspec.to_builtins(value), now)
 
 
 def note_waveform_data(tx: Transaction, trouble: str, now: float) -> None:
     """Write down what is wrong with the jobs' waveform data, as far as the dispatcher can see; empty if nothing is."""
-    tx.execute("INSERT OR REPLACE INTO settings VALUES ('waveform_data', ?, ?)", (json.dumps(trouble), now))
+    settings.put(tx, settings.WAVEFORM_DATA, trouble, now)
 
 
 def note_not_made(tx: Transaction, products: Mapping[str, str], now: float) -> None:
     """Write down the products that events wait for and the policy has nobody make, each with a sentence about it."""
-    tx.execute("INSERT OR REPLACE INTO settings VALUES ('not_made', ?, ?)", (json.dumps(dict(products)), now))
+    settings.put(tx, settings.NOT_MADE, dict(products), now)
 
 
 def recorded_policy(ledger: Ledger) -> tuple[Policy, float] | None:
@@ -36,22 +35,30 @@ def recorded_policy(ledger: Ledger) -> tuple[Policy, float] | None:
 
     One that this version cannot read any more counts as none.
     """
-    found = _read(ledger, "policy")
+    found = settings.setting(ledger.connection, settings.POLICY)
     try:
-        return None if found is None else (policy_from(found[0]), found[1])
+        return None if found is None else (policy_from(found.value), found.recorded)
     except ConfigError:
         return None
 
 
 def recorded_profile(ledger: Ledger) -> Profile | None:
     """Return the site profile of the newest dispatcher; None if none was ever recorded, or it cannot be read."""
-    found = _read(ledger, "profile")
+    found = settings.setting(ledger.connection, settings.PROFILE)
     try:
-        return None if found is None else msgspec.convert(found[0], Profile)
+        return None if found is None else msgspec.convert(found.value, Profile)
     except msgspec.ValidationError:
         return None
 
 
-def _read(ledger: Ledger, name: str) -> tuple[Any, float] | None:
-    rows = ledger.read("SELECT value, recorded FROM settings WHERE name = ?", (name,))
-    return (json.loads(rows[0]["value"]), rows[0]["recorded"]) if rows else None
+def import_recorded_plugins(ledger: Ledger) -> None:
+    """Import the plug-ins of the newest dispatcher's profile.
+
+    Raises
+    ------
+    ConfigError
+        When one cannot be imported.
+    """
+    profile = recorded_profile(ledger)
+    if profile is not None:
+        import_plugins(profile.plugins, profile.plugin_folders)

@@ -106,6 +106,11 @@ def get(tx: Transaction, key: str) -> Job | None:
     return None if row is None else _job(row)
 
 
+def failed(tx: Transaction, subjects: list[str]) -> list[str]:
+    """Return the keys of the jobs of some subjects that ended without a result."""
+    return [row["key"] for row in tx.execute(query("failed_jobs"), (json.dumps(subjects),)).fetchall()]
+
+
 def followed(tx: Transaction) -> list[Job]:
     """The jobs that a scheduler has."""
     marks = ", ".join("?" * len(FOLLOWED))

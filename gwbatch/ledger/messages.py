@@ -61,8 +61,7 @@ def receive(
     """
     try:
         row = tx.execute(
-            "INSERT INTO messages (source, topic, partition, epoch, offset, digest, payload, published, received) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            query("receive_message"),
             (
                 message.source,
                 message.topic,
@@ -95,15 +94,20 @@ def receive(
 def digest_at(tx: Transaction, source: str, topic: str, partition: int, epoch: int, offset: int) -> str | None:
     """The digest of the message at one place in a stream, if it is still remembered."""
     row = tx.execute(
-        "SELECT digest FROM messages WHERE source = ? AND topic = ? AND partition = ? AND epoch = ? AND offset = ?",
+        query("digest_at"),
         (source, topic, partition, epoch, offset),
     ).fetchone()
     return None if row is None else str(row["digest"])
 
 
+def next_offset(tx: Transaction, source: str, topic: str) -> int:
+    """Return the next free offset in a stream that we number ourselves."""
+    return int(tx.execute(query("next_offset"), {"source": source, "topic": topic}).fetchone()[0])
+
+
 def send(tx: Transaction, source: str, topic: str, payload: dict[str, Any], lanes: Iterable[str], now: float) -> int:
     """Write down a message of our own (a timer that fired, a job that ended)."""
-    offset = tx.execute(query("next_offset"), {"source": source, "topic": topic}).fetchone()[0]
+    offset = next_offset(tx, source, topic)
     # Handlers see one content once: two ends of one job, say, must not look alike.
     unique = {**payload, "sent": now, "number": offset}
     message = Incoming(source, topic, 0, offset, json.dumps(unique).encode(), now)
@@ -198,7 +202,7 @@ def postpone(tx: Transaction, delivery_id: int, not_before: float, reason: str) 
 def blame(tx: Transaction, delivery_id: int, reason: str) -> int:
     """The process died while it had this open delivery at hand; returns how often that has happened."""
     row = tx.execute(
-        "UPDATE deliveries SET crashes = crashes + 1, reason = ? WHERE id = ? AND state = 'new' RETURNING crashes",
+        query("blame_delivery"),
         (reason, delivery_id),
     ).fetchone()
     return 0 if row is None else int(row["crashes"])
@@ -207,8 +211,7 @@ def blame(tx: Transaction, delivery_id: int, reason: str) -> int:
 def bury(tx: Transaction, delivery_id: int, reason: str, traceback: str | None, now: float) -> None:
     """Put a delivery among the dead letters."""
     tx.execute(
-        "UPDATE deliveries SET state = 'dead', attempts = attempts + 1, reason = ?, traceback = ?, decided = ? "
-        "WHERE id = ?",
+        query("bury_delivery"),
         (reason, traceback, now, delivery_id),
     )
 

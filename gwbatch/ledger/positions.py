@@ -96,7 +96,12 @@ def beat(
 def count_restart(tx: Transaction, name: str, now: float) -> None:
     """The supervisor started the listener again."""
     tx.execute(
-        "INSERT INTO heartbeats (name, pid, started, last_poll, restarts) VALUES (?, 0, ?, ?, 1) "
-        "ON CONFLICT (name) DO UPDATE SET restarts = restarts + 1, connected = 0",
+        query("count_restart"),
         (name, now, now),
     )
+
+
+def last_poll(tx: Transaction, name: str) -> float | None:
+    """Return when a listener last showed that it polls (Unix s); None if it never has."""
+    row = tx.execute("SELECT last_poll FROM heartbeats WHERE name = ?", (name,)).fetchone()
+    return None if row is None else float(row["last_poll"])

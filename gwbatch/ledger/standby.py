@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gwbatch.ledger.database import Transaction
+from gwbatch.ledger import settings
+from gwbatch.ledger.database import Transaction, query
 
 if TYPE_CHECKING:
     from gwbatch.model import JobReport  # takes a moment to import, which 'gwbatch status' has not
@@ -58,8 +58,7 @@ def report(tx: Transaction, key: str, seen: JobReport, now: float) -> None:
     """What the batch system says of a pilot."""
     finished = (seen.finished or now) if seen.state.final else None
     tx.execute(
-        "UPDATE pilots SET state = ?, reason = ?, host = coalesce(nullif(?, ''), host), cores = coalesce(?, cores), "
-        "started = coalesce(started, ?), finished = ? WHERE key = ? AND finished IS NULL",
+        query("report_pilot"),
         (seen.state, seen.reason or None, seen.host, seen.cores, seen.started, finished, key),
     )
 
@@ -67,8 +66,7 @@ def report(tx: Transaction, key: str, seen: JobReport, now: float) -> None:
 def heartbeat(tx: Transaction, key: str, ready: float, idle: float, busy: float, tasks: int) -> None:
     """What a pilot says of itself."""
     tx.execute(
-        "UPDATE pilots SET ready = coalesce(ready, ?), idle = max(idle, ?), busy = max(busy, ?), tasks = max(tasks, ?) "
-        "WHERE key = ?",
+        query("pilot_heartbeat"),
         (ready, idle, busy, tasks, key),
     )
 
@@ -102,8 +100,7 @@ def failures_in_a_row(tx: Transaction, queue: str) -> tuple[int, float]:
     """Return how many of the last pilots have ended before they were ready, and when the last one did (Unix s)."""
     count, last = 0, 0.0
     for row in tx.execute(
-        "SELECT ready, finished FROM pilots WHERE queue = ? AND finished IS NOT NULL AND state <> 'CANCELLED' "
-        "ORDER BY finished DESC LIMIT 20",
+        query("newest_pilots_ended"),
         (queue,),
     ):
         if row["ready"] is not None:
@@ -115,8 +112,7 @@ def failures_in_a_row(tx: Transaction, queue: str) -> tuple[int, float]:
 def node_hours(tx: Transaction, queue: str, now: float) -> float:
     """Hours for which pilots have held nodes within a day."""
     (seconds,) = tx.execute(
-        "SELECT coalesce(sum(coalesce(finished, ?) - max(started, ?)), 0) FROM pilots "
-        "WHERE queue = ? AND started IS NOT NULL AND coalesce(finished, ?) > ?",
+        query("pilot_node_seconds"),
         (now, now - DAY, queue, now, now - DAY),
     ).fetchone()
     return float(seconds) / 3600.0
@@ -128,21 +124,18 @@ def note_wanted(tx: Transaction, queue: str, count: int, why: str, now: float) -
     known = before.get(queue)
     since = known["since"] if known is not None and known["count"] == count else now
     found = {**before, queue: {"count": count, "why": why, "since": since}}
-    tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (_WANTED, json.dumps(found), now))
+    settings.put(tx, _WANTED, found, now)
 
 
 def wanted(tx: Transaction) -> dict[str, dict[str, Any]]:
     """Return what the dispatcher wants: queue to ``count``, ``why`` and ``since``."""
-    row = tx.execute("SELECT value FROM settings WHERE name = ?", (_WANTED,)).fetchone()
-    return {} if row is None else dict(json.loads(row["value"]))
+    return dict(settings.get(tx, _WANTED, {}))
 
 
 def costs(tx: Transaction, queue: str, since: float, now: float) -> dict[str, Any]:
     """Seconds for which pilots have ``held`` nodes, and were ``busy`` and ``idle``, of those that ran after `since`."""
     row = tx.execute(
-        "SELECT count(*) AS pilots, coalesce(sum(coalesce(finished, ?) - started), 0.0) AS held, "
-        "coalesce(sum(busy), 0.0) AS busy, coalesce(sum(idle), 0.0) AS idle FROM pilots "
-        "WHERE queue = ? AND started IS NOT NULL AND coalesce(finished, ?) > ?",
+        query("pilot_costs"),
         (now, queue, now, since),
     ).fetchone()
     return dict(row)
@@ -157,7 +150,7 @@ def overview(tx: Transaction, now: float) -> dict[str, dict[str, Any]]:
     for queue, told in wanted(tx).items():
         pilots = open_pilots(tx, queue)
         row = tx.execute(
-            "SELECT coalesce(sum(busy), 0.0) AS busy, coalesce(sum(idle), 0.0) AS idle FROM pilots WHERE queue = ?",
+            query("pilot_seconds"),
             (queue,),
         ).fetchone()
         found[queue] = {
@@ -188,14 +181,14 @@ def demand(tx: Transaction, queue: str, kinds: list[str]) -> tuple[float | None,
 def order(tx: Transaction, queue: str, pilots: int, until: float | None, by: str, now: float) -> None:
     """An operator orders a number of pilots, until then (Unix s) or until it is taken back."""
     orders = {**_orders(tx), queue: {"pilots": pilots, "until": until, "by": by, "at": now}}
-    tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (_ORDER, json.dumps(orders), now))
+    settings.put(tx, _ORDER, orders, now)
 
 
 def take_back_order(tx: Transaction, queue: str, now: float) -> bool:
     """The policy decides again; False when nothing was ordered."""
     orders = _orders(tx)
     had = orders.pop(queue, None) is not None
-    tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (_ORDER, json.dumps(orders), now))
+    settings.put(tx, _ORDER, orders, now)
     return had
 
 
@@ -215,8 +208,7 @@ def saved(tx: Transaction, queue: str, since: float) -> dict[str, Any]:
         number times the difference.
     """
     rows = tx.execute(
-        "SELECT native_id LIKE 'standby %' AS warm, started - submitted AS delay FROM jobs "
-        "WHERE queue = ? AND started IS NOT NULL AND submitted IS NOT NULL AND submitted > ?",
+        query("starts_of_jobs"),
         (queue, since),
     ).fetchall()
     found: dict[str, Any] = {}
@@ -229,8 +221,7 @@ def saved(tx: Transaction, queue: str, since: float) -> dict[str, Any]:
 
 
 def _orders(tx: Transaction) -> dict[str, Any]:
-    row = tx.execute("SELECT value FROM settings WHERE name = ?", (_ORDER,)).fetchone()
-    return {} if row is None else dict(json.loads(row["value"]))
+    return dict(settings.get(tx, _ORDER, {}))
 
 
 def _pilot(row: Mapping[str, Any]) -> PilotJob:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gwbatch.ledger import messages
-from gwbatch.ledger.database import Transaction
+from gwbatch.ledger.database import Transaction, query
 from gwbatch.ledger.messages import OwnMessage
 
 
@@ -25,10 +25,14 @@ def arm(tx: Transaction, key: str, topic: str, lane: str, payload: Mapping[str, 
 def repeat(tx: Transaction, key: str, topic: str, lane: str, interval: float, now: float) -> None:
     """Have an empty message delivered to `lane` every `interval` seconds; a known timer keeps its phase."""
     tx.execute(
-        "INSERT INTO timers VALUES (?, ?, ?, '{}', ?, ?) ON CONFLICT (key) DO UPDATE SET "
-        "lane = excluded.lane, interval = excluded.interval, due = min(due, excluded.due)",
+        query("repeat_timer"),
         (key, topic, lane, now + interval, interval),
     )
+
+
+def repeating(tx: Transaction) -> list[str]:
+    """Return the keys of the timers that come again."""
+    return [row["key"] for row in tx.execute("SELECT key FROM timers WHERE interval IS NOT NULL").fetchall()]
 
 
 def schedule(tx: Transaction, message: OwnMessage, key: str, due: float, because: int | str | None = None) -> bool:

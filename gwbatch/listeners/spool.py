@@ -121,10 +121,7 @@ class SpoolListener:
                     lanes, refused = ["general"], f"no handler wants the topic {topic} of {path.name}"
             except BadInput as error:
                 refused = f"{path.name}: {error}"
-        offset = tx.execute(
-            "SELECT coalesce(max(offset), -1) + 1 FROM messages WHERE source = ? AND topic = ? AND partition = 0",
-            (self._name, topic),
-        ).fetchone()[0]
+        offset = messages.next_offset(tx, self._name, topic)
         messages.receive(tx, Incoming(self._name, topic, 0, offset, payload), lanes, now, refused=refused)
         if refused:
             log.error("dead letter: %s", refused)

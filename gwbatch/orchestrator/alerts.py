@@ -18,7 +18,8 @@ from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import every, igwn_alert, on
 from gwbatch.handlers.messages import LabelDecided, ReleaseNotice, RequestDataQuality, SecondNotice, SendNotice
 from gwbatch.keys import creation_of, is_our_superevent
-from gwbatch.ledger import decisions, effects, messages, public_notices
+from gwbatch.ledger import decisions, effects, messages
+from gwbatch.mirror import public_notices
 from gwbatch.model import Decision
 from gwbatch.orchestrator.superevents import carry_out, record  # its handlers see an alert before ours
 from gwbatch.orchestrator.topics import SUPEREVENT_TOPICS

@@ -18,8 +18,8 @@ from gwbatch.external import Match, Partner, best_match, coincide, preferred_ext
 from gwbatch.external.coincidence import EM_COINC, HIGH_PROFILE, RAVEN_ALERT
 from gwbatch.handlers.context import Context
 from gwbatch.keys import creation_of, is_external, pair_key
-from gwbatch.ledger import mirror
-from gwbatch.ledger.external import Coincidence, External
+from gwbatch.mirror.externals import Coincidence, External
+from gwbatch.mirror.products import StoredProduct
 from gwbatch.model import Decision
 from gwbatch.orchestrator import jobs
 from gwbatch.orchestrator.external_labels import occasion, relabel, set_label
@@ -188,7 +188,7 @@ def _show_text(target: str, text: str, partner: str, context: Context) -> Upload
         if known is not None and known.facts != facts:
             context.mirror.put_product(replace(known, facts=facts), context.now)
         return None
-    context.mirror.put_product(mirror.Product(target, FAR_FILE, version, None, facts), context.now)
+    context.mirror.put_product(StoredProduct(target, FAR_FILE, version, None, facts), context.now)
     comment = "Coincidence of gravitational wave and external trigger: joint false alarm rates"
     names = (partner if is_external(partner) else target,)
     return Upload(
@@ -208,7 +208,7 @@ def _show_products(target: str, source: str, context: Context) -> Iterator[Effec
         version = next_version(content, of_target.get(product.name))
         if version is None:
             continue
-        context.mirror.put_product(mirror.Product(target, product.name, version, made.path, made.facts), context.now)
+        context.mirror.put_product(StoredProduct(target, product.name, version, made.path, made.facts), context.now)
         upload = effects.upload(
             target,
             product.name,

@@ -12,7 +12,7 @@ from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import on
 from gwbatch.handlers.messages import Annotate, CopyMap, Prefer, PreferForPipeline
 from gwbatch.keys import creation_of
-from gwbatch.ledger import jobs, views
+from gwbatch.ledger import jobs
 from gwbatch.model import Decision
 from gwbatch.orchestrator.superevent_products import annotate_superevent
 from gwbatch.orchestrator.superevents import carry_out, record
@@ -67,7 +67,7 @@ def handle_copy_map(order: CopyMap, context: Context) -> Iterator[Effect]:
 def handle_annotate(order: Annotate, context: Context) -> Iterator[Effect]:
     """Somebody wants the products of a superevent: what failed is tried again, what is missing is asked for."""
     superevent = _superevent(order.superevent, context)
-    for key in views.failed_jobs(context.tx, [superevent.key, *superevent.events]):
+    for key in jobs.failed(context.tx, [superevent.key, *superevent.events]):
         job = jobs.get(context.tx, key)
         if job is not None:
             jobs.try_again(context.tx, job, context.now)

@@ -21,8 +21,8 @@ from gwbatch.annotation.graph import COINC, SAMPLES, TEMPLATE
 from gwbatch.annotation.template import search_numbers, template_numbers
 from gwbatch.effects import Effect
 from gwbatch.handlers.context import Context
-from gwbatch.ledger import mirror
 from gwbatch.ledger.jobs import get
+from gwbatch.mirror.products import StoredProduct
 from gwbatch.model import JobState
 from gwbatch.orchestrator import jobs
 from gwbatch.superevents import Event
@@ -76,24 +76,24 @@ def catch_up(event: Event, data: Mapping[str, Any], context: Context) -> Iterato
         yield from plan(event, data, name, context)
 
 
-def _version_of(name: str, stored: Mapping[str, mirror.Product]) -> str:
+def _version_of(name: str, stored: Mapping[str, StoredProduct]) -> str:
     """Return the version of a file that something is made from; "0" for what came with the event."""
     return stored[name].version if name in stored else "0"
 
 
-def locate(owner: str, name: str, stored: mirror.Product | None) -> dict[str, Any]:
+def locate(owner: str, name: str, stored: StoredProduct | None) -> dict[str, Any]:
     """Say where a job finds a file: on this machine if one of our jobs made it, else in GraceDB."""
     if stored is not None and stored.path is not None:
         return {"path": stored.path}
     return {"gracedb": [owner, name if stored is None else file_of(stored)]}
 
 
-def file_of(stored: mirror.Product) -> str:
+def file_of(stored: StoredProduct) -> str:
     """Return the name of a product's file in GraceDB, with the version that an alert told of, if one did."""
     return str(stored.facts.get("file") or stored.facts.get("filename") or stored.name)
 
 
-def prefix_of(stored: mirror.Product | None) -> str:
+def prefix_of(stored: StoredProduct | None) -> str:
     """Return what stands before the first dot in the name that a file has in GraceDB, in lower case."""
     return "" if stored is None else file_of(stored).partition(".")[0].lower()
 
@@ -124,14 +124,14 @@ def take_upload(event: Event, data: Mapping[str, Any], entry: Any, context: Cont
     yield from plan(event, data, name, context)
 
 
-def uploaded(owner: str, name: str, entry: Mapping[str, Any]) -> mirror.Product:
+def uploaded(owner: str, name: str, entry: Mapping[str, Any]) -> StoredProduct:
     """Return a file that somebody else uploaded, as it is stored, from the log message that brought it."""
     filename, number = str(entry["filename"]), entry.get("file_version")
     file = {"file": f"{filename},{number}"} if isinstance(number, int) else {}
     version = str(number or 0)
     if name == SAMPLES:  # several analyses number their files each for itself
         version = f"{filename.removesuffix(SAMPLES)}{version}"
-    return mirror.Product(owner, name, version, None, {"filename": filename, **file})
+    return StoredProduct(owner, name, version, None, {"filename": filename, **file})
 
 
 def _given(event: Event, data: Mapping[str, Any], context: Context) -> dict[str, Mapping[str, Any]]:
@@ -147,6 +147,6 @@ def _failed_without(optional: str, key: str, context: Context) -> bool:
     return job is None or (job.state is JobState.FAILED and optional not in job.request["inputs"])
 
 
-def _is_our_upload(made: mirror.Product, entry: Mapping[str, Any]) -> bool:
+def _is_our_upload(made: StoredProduct, entry: Mapping[str, Any]) -> bool:
     """Whether a log message is the one with which we uploaded what we made."""
     return made.path is not None and entry.get("comment") == jobs.comment(product_named(made.name), made.facts)

@@ -21,7 +21,7 @@ from gwbatch.handlers.decorators import gcn, igwn_alert, on
 from gwbatch.handlers.messages import ExternalFound, JobEnded, SupereventChanged
 from gwbatch.keys import external_key, is_external
 from gwbatch.ledger import messages
-from gwbatch.ledger.external import External
+from gwbatch.mirror.externals import External
 from gwbatch.model import Decision, JobState
 from gwbatch.orchestrator import jobs
 from gwbatch.orchestrator.coincidences import judge, judge_all_near

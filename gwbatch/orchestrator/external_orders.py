@@ -16,7 +16,7 @@ from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import on
 from gwbatch.handlers.messages import Announce, UseMap
 from gwbatch.jobs.external_skymap import GIVEN
-from gwbatch.ledger.external import External
+from gwbatch.mirror.externals import External
 from gwbatch.orchestrator import jobs
 from gwbatch.orchestrator.coincidences import announce
 from gwbatch.orchestrator.commands import TAGS, because, ordered

@@ -15,9 +15,9 @@ from gwbatch.external.skymap import headers, model
 from gwbatch.handlers.context import Context
 from gwbatch.jobs.external_skymap import GIVEN
 from gwbatch.keys import pair_key, split_pair
-from gwbatch.ledger import mirror
-from gwbatch.ledger.external import External
 from gwbatch.ledger.jobs import Job, get
+from gwbatch.mirror.externals import External
+from gwbatch.mirror.products import StoredProduct
 from gwbatch.model import JobState
 from gwbatch.orchestrator import jobs
 from gwbatch.orchestrator.event_products import locate
@@ -124,7 +124,7 @@ def take_result(job: Job, context: Context) -> Iterator[Effect]:
         context.mirror.put_product(made, context.now)
 
 
-def _take_map(made: mirror.Product, product: Product, context: Context) -> Iterator[Effect]:
+def _take_map(made: StoredProduct, product: Product, context: Context) -> Iterator[Effect]:
     event, current = context.externals.get(made.subject), context.mirror.product(made.subject, EXTERNAL_MAP)
     if event is None or not _is_map_of(made.version, event):
         return  # of a notice that does not count any more

@@ -16,7 +16,8 @@ from gwbatch.handlers.context import Context
 from gwbatch.handlers.messages import JobEnded
 from gwbatch.jobs.catalogue import queue_of
 from gwbatch.keys import creation_of
-from gwbatch.ledger import jobs, mirror
+from gwbatch.ledger import jobs
+from gwbatch.mirror.products import StoredProduct
 from gwbatch.model import JobState
 
 log = logging.getLogger(__name__)
@@ -66,15 +67,15 @@ def product_of(job: jobs.Job) -> Product:
     return declared.made_from(job.request["inputs"]) or declared
 
 
-def made(job: jobs.Job) -> mirror.Product:
+def made(job: jobs.Job) -> StoredProduct:
     """Return what a job that is done has made, as it is stored."""
     name, facts = job.request["product"], (job.result or {}).get("facts", {})
     renamed = {"filename": job.request["filename"]} if "filename" in job.request else {}
     path = str(Path(job.directory or "") / name)
-    return mirror.Product(job.subject, name, job.request["version"], path, {**facts, **renamed})
+    return StoredProduct(job.subject, name, job.request["version"], path, {**facts, **renamed})
 
 
-def upload(made: mirror.Product) -> Upload:
+def upload(made: StoredProduct) -> Upload:
     """Return the effect that uploads what a job made."""
     assert made.path is not None
     product = product_named(made.name)

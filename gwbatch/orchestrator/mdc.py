@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +13,9 @@ from gwbatch.effects.mdc import SignOff, UploadMock, UploadMockBurst
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import every, igwn_alert, on
 from gwbatch.handlers.messages import SignMockOff
-from gwbatch.ledger.mdc_views import SIGNOFF_AFTER
+from gwbatch.ledger import settings
 from gwbatch.orchestrator import superevents  # noqa: F401  its handlers see an alert before ours
+from gwbatch.reports.mdc import SIGNOFF_AFTER
 from gwbatch.superevents.admission import added_label
 from gwbatch.superevents.manager import ADVREQ
 
@@ -36,9 +36,8 @@ def mock_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
 @every(mock_interval, name="gwbatch.mdc.upload")
 def upload(_tick: dict[str, Any], context: Context) -> Iterator[Effect]:
     """Upload the next mock event, every other one with a burst beside it."""
-    row = context.tx.execute("SELECT value FROM settings WHERE name = ?", (UPLOADED,)).fetchone()
-    number = 1 + (json.loads(row["value"]) if row is not None else 0)
-    context.tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (UPLOADED, json.dumps(number), context.now))
+    number = 1 + settings.get(context.tx, UPLOADED, 0)
+    settings.put(context.tx, UPLOADED, number, context.now)
     yield UploadMock(number, context.now)
     if number % 2 == 0:
         yield UploadMockBurst(number, context.now)
@@ -61,7 +60,5 @@ def handle_signoff(message: SignMockOff, context: Context) -> Iterator[Effect]:
     superevent = context.mirror.superevent(message.superevent)
     if superevent is None or superevent.category != "mdc" or {ADVOK, ADVNO} & set(superevent.labels):
         return
-    number = context.tx.execute(
-        "SELECT count(*) FROM superevents WHERE category = 'mdc' AND t_0 <= ?", (superevent.t_0,)
-    ).fetchone()[0]
+    number = context.mirror.count("mdc", superevent.t_0)
     yield SignOff(superevent.key, "OK" if number % 2 else "NO")

@@ -12,7 +12,7 @@ from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, MAP, P_ASTRO, SAMP
 from gwbatch.errors import BadInput
 from gwbatch.handlers.context import Context
 from gwbatch.ledger import messages
-from gwbatch.ledger.mirror import Product
+from gwbatch.mirror.products import StoredProduct
 from gwbatch.orchestrator import event_products
 from gwbatch.superevents import Superevent, parse_event
 from gwbatch.superevents.admission import added_label
@@ -79,7 +79,7 @@ def _note_upload(superevent: Superevent, alert: Mapping[str, Any], context: Cont
     if comment.startswith(ours):
         return
     version = f"{filename},{entry.get('file_version') or 0}"
-    product = Product(superevent.key, name, version, None, {"filename": version, "public": public})
+    product = StoredProduct(superevent.key, name, version, None, {"filename": version, "public": public})
     context.mirror.put_product(product, context.now)
 
 

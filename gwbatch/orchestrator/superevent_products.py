@@ -15,8 +15,8 @@ from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import igwn_alert, on
 from gwbatch.handlers.messages import EventLabelled, JobEnded, SupereventChanged
 from gwbatch.keys import creation_of, is_external
-from gwbatch.ledger import mirror
 from gwbatch.ledger.jobs import Job
+from gwbatch.mirror.products import StoredProduct
 from gwbatch.model import JobState
 from gwbatch.orchestrator import event_products, jobs
 from gwbatch.orchestrator.topics import search_topics
@@ -85,11 +85,11 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
 
 
 def _copy(
-    copied: Copied, source: mirror.Product, version: str, superevent: Superevent, context: Context
+    copied: Copied, source: StoredProduct, version: str, superevent: Superevent, context: Context
 ) -> Iterator[Effect]:
     """Copy a product of the preferred event, set its label on the superevent, and have pictures made of it."""
     key, event, created = superevent.key, superevent.preferred, creation_of(superevent.key)
-    shown = mirror.Product(key, copied.name, version, source.path, source.facts)
+    shown = StoredProduct(key, copied.name, version, source.path, source.facts)
     context.mirror.put_product(shown, context.now)
     filename, comment = source.facts.get("filename", copied.name), copied.comment.format(event=event)
     copy: Effect
@@ -109,7 +109,7 @@ def _copy(
     yield from _picture(shown, event_products.locate(event, copied.name, source), event, context)
 
 
-def _picture(shown: mirror.Product, place: dict[str, Any], event: str, context: Context) -> Iterator[Effect]:
+def _picture(shown: StoredProduct, place: dict[str, Any], event: str, context: Context) -> Iterator[Effect]:
     """Have made what can be made of a file that a superevent shows, found at `place`."""
     preferred = context.mirror.event(event)
     significant = preferred is not None and is_significant(preferred, context.policy)
@@ -133,7 +133,7 @@ def _has_map(superevent: str, filename: str, context: Context) -> bool:
     return uploaded is not None and str(uploaded.facts["filename"]).partition(",")[0] == filename
 
 
-def next_version(content: str, known: mirror.Product | None) -> str | None:
+def next_version(content: str, known: StoredProduct | None) -> str | None:
     """The version under which a superevent gets a content: numbered, for what is preferred may change back."""
     if known is None:
         return content
@@ -196,13 +196,13 @@ def _plan_from(graceid: str, changed: str, context: Context) -> Iterator[Effect]
         yield from event_products.plan(parse_event(data), data, changed, context)
 
 
-def _pictures_of_made(made: mirror.Product, context: Context) -> Iterator[Effect]:
+def _pictures_of_made(made: StoredProduct, context: Context) -> Iterator[Effect]:
     superevent = context.mirror.superevent(made.subject)
     if superevent is not None:
         yield from _picture(made, {"path": made.path}, superevent.preferred, context)
 
 
-def _learn(known: mirror.Product, job: Job, context: Context) -> Iterator[Effect]:
+def _learn(known: StoredProduct, job: Job, context: Context) -> Iterator[Effect]:
     """Remember what a job found out about a map that somebody else made, and have made what that allows."""
     context.mirror.put_product(known, context.now)
     superevent = context.mirror.superevent(job.subject)

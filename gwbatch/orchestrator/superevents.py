@@ -17,6 +17,7 @@ from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import igwn_alert, on
 from gwbatch.handlers.messages import EventLabelled, LabelDecided, SupereventChanged
 from gwbatch.keys import is_our_superevent
+from gwbatch.ledger import effects
 from gwbatch.model import Decision
 from gwbatch.orchestrator import event_products
 from gwbatch.orchestrator.snapshots import mirror_superevent
@@ -161,8 +162,9 @@ def effect_of(decision: Decision, context: Context) -> Effect | None:
 
 def _label_again(effect: Label, context: Context) -> Label:
     """A label that was set before and taken away by somebody is another effect when it is decided again."""
-    done = context.tx.execute("SELECT 1 FROM effects WHERE key = ? AND state = 'done'", (effect.key,)).fetchone()
-    return effect if done is None else msgspec.structs.replace(effect, occasion=str(context.message_id))
+    if not effects.is_done(context.tx, effect.key):
+        return effect
+    return msgspec.structs.replace(effect, occasion=str(context.message_id))
 
 
 @igwn_alert.handler(*SUPEREVENT_TOPICS, queue="superevent", name="gwbatch.superevents.handle_superevent")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gwbatch.ledger import Ledger
-from gwbatch.ledger.external import External
+from gwbatch.mirror.externals import External
 from gwbatch.reconcile.difference import Difference, Remedy
 from gwbatch.reconcile.superevents import compare_labels
 

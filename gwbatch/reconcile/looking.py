@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ from gwbatch.errors import ConfigError
 from gwbatch.executors.notices.recalling import stored_in_gracedb
 from gwbatch.gracedb import NOT_FOUND, GraceDB, GraceDBError, translate_errors
 from gwbatch.ledger import Ledger
-from gwbatch.ledger.external import External, Externals
-from gwbatch.ledger.mirror import Mirror
+from gwbatch.mirror.externals import External, Externals
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.reconcile import externals, notices, superevents
 from gwbatch.reconcile.difference import Difference
 from gwbatch.superevents import Superevent
@@ -63,24 +63,21 @@ def lasting(ledger: Ledger, server: GraceDB, scope: Scope, wait: float, **option
 
 
 def _superevents(ledger: Ledger, scope: Scope) -> Iterator[Superevent]:
-    rows = ledger.read("SELECT key, graceid FROM superevents WHERE created >= ? ORDER BY id DESC", (scope.since,))
-    wanted = [row["key"] for row in rows if not scope.names or {row["key"], row["graceid"]} & set(scope.names)]
     mirror = Mirror(ledger.connection)
-    for key in wanted[:LIMIT]:
+    for key in _wanted(mirror.created_since(scope.since), scope):
         if (one := mirror.superevent(key)) is not None:
             yield one
 
 
 def _externals(ledger: Ledger, scope: Scope) -> Iterator[External]:
-    rows = ledger.read(
-        "SELECT key, graceid FROM external_events WHERE created >= ? AND graceid IS NOT NULL ORDER BY created DESC",
-        (scope.since,),
-    )
-    wanted = [row["key"] for row in rows if not scope.names or {row["key"], row["graceid"]} & set(scope.names)]
     known = Externals(ledger.connection)
-    for key in wanted[:LIMIT]:
+    for key in _wanted(known.created_since(scope.since), scope):
         if (one := known.get(key)) is not None:
             yield one
+
+
+def _wanted(known: Iterable[tuple[str, str | None]], scope: Scope) -> list[str]:
+    return [key for key, graceid in known if not scope.names or {key, graceid} & set(scope.names)][:LIMIT]
 
 
 def _require_names(objects: Collection[Superevent | External], scope: Scope) -> None:

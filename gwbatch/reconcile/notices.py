@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gwbatch.effects.notices import RecallNotices
-from gwbatch.ledger import Ledger, public_notices
+from gwbatch.ledger import Ledger
+from gwbatch.mirror import public_notices
 from gwbatch.reconcile.difference import Difference, Remedy
 from gwbatch.superevents import Superevent
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gwbatch.executors.registry import retry_dead
 from gwbatch.handlers.registry import Registry
 from gwbatch.ledger import Transaction, effects, messages
-from gwbatch.ledger.mirror import Mirror
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.reconcile.difference import Difference, LostAlert, Remedy
 
 SOURCE = "reconcile"

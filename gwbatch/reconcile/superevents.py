@@ -8,9 +8,9 @@ from typing import Any
 
 from gwbatch.keys import creation_of
 from gwbatch.ledger import Ledger
-from gwbatch.ledger.mirror import SHAPE, Mirror
+from gwbatch.ledger.effects import Write, newest_of
+from gwbatch.mirror.superevents import SHAPE, Mirror
 from gwbatch.reconcile.difference import Difference, LostAlert, Remedy
-from gwbatch.reconcile.writes import Write, newest
 from gwbatch.superevents import Superevent
 
 MICROSECOND = 1e-6  # s: what GraceDB keeps of a time
@@ -34,13 +34,13 @@ def compare(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any] | None) 
 
 
 def _uncreated(ledger: Ledger, ours: Superevent) -> Difference:
-    write = newest(ledger, [str(creation_of(ours.key))])
+    write = newest_of(ledger.connection, [str(creation_of(ours.key))])
     return _ours_first(ours, "superevent", "there", "missing", write, "nobody ever asked for its creation")
 
 
 def _shape(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Iterator[Difference]:
     shown = {**theirs, "preferred": theirs.get("preferred_event")}
-    write = newest(ledger, [f"{ours.key}/update"])
+    write = newest_of(ledger.connection, [f"{ours.key}/update"])
     for name in SHAPE:
         own, other = getattr(ours, name), shown.get(name)
         if other is None or own == other or (name != "preferred" and abs(own - float(other)) < MICROSECOND):
@@ -57,7 +57,7 @@ def _shape(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Itera
 def _members(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Iterator[Difference]:
     members = [str(name) for name in theirs.get("gw_events") or []]
     for event in sorted(set(ours.events) - set(members)):
-        write = newest(ledger, [f"{ours.key}/add/{event}"])
+        write = newest_of(ledger.connection, [f"{ours.key}/add/{event}"])
         if write is not None and write.state != "done":
             yield _ours_first(ours, f"member {event}", "a member", "none", write, "")
         else:
@@ -100,7 +100,9 @@ def compare_labels(
     """Yield the labels that only one of the two has; `targets` are the names that our own effects go by."""
     for label in sorted(ours ^ theirs):
         what, told = f"label {label}", ("set", "not set") if label in ours else ("not set", "set")
-        write = newest(ledger, [f"{target}/{verb}/{label}" for target in targets for verb in ("label", "unlabel")])
+        write = newest_of(
+            ledger.connection, [f"{target}/{verb}/{label}" for target in targets for verb in ("label", "unlabel")]
+        )
         sets = write is not None and write.kind == "gracedb.label"
         if write is not None and write.state != "done" and sets == (label in ours):
             yield _judged(subject, what, *told, write)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -171,3 +171,10 @@ class Store:
         """Alerts in the order of their causes."""
         rows = self._db.execute("SELECT seq, topic, payload FROM alerts WHERE seq > ? ORDER BY seq", (seq,))
         return [(row["seq"], row["topic"], row["payload"]) for row in rows]
+
+
+def alerts_published(path: Path, topics: Iterable[str]) -> int:
+    """Count the alerts that a sandbox in another process has put on these topics."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        counts = dict(db.execute("SELECT topic, count(*) FROM alerts GROUP BY topic").fetchall())
+    return sum(counts.get(topic, 0) for topic in set(topics))

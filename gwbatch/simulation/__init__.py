@@ -5,3 +5,7 @@ says what became of it.  Decisions, jobs and effects are the dispatcher's own; G
 """
 
 from __future__ import annotations
+
+from gwbatch.ledger import queries
+
+query = queries("gwbatch.simulation")

@@ -7,6 +7,7 @@ from collections import defaultdict
 import msgspec
 
 from gwbatch.ledger import Ledger
+from gwbatch.simulation import query
 from gwbatch.simulation.scenario import Scenario, Seconds
 
 NEWEST = 5000  # jobs that are looked at
@@ -19,11 +20,7 @@ def calibrated(scenario: Scenario, ledger: Ledger) -> Scenario:
 
     Starts are taken of jobs that no other job of ours held up: the simulated pool makes its own queue.
     """
-    rows = ledger.read(
-        "SELECT kind, queue, submitted, started, finished, attempt FROM jobs WHERE state = 'DONE' "
-        "AND submitted IS NOT NULL AND started IS NOT NULL ORDER BY finished DESC LIMIT ?",
-        (NEWEST,),
-    )
+    rows = ledger.read(query("measured_jobs"), {"limit": NEWEST})
     run: dict[str, list[float]] = defaultdict(list)
     starts: dict[bool, list[float]] = defaultdict(list)
     busy = [(row["started"], row["finished"]) for row in rows if row["queue"] == "openmp"]
@@ -33,12 +30,7 @@ def calibrated(scenario: Scenario, ledger: Ledger) -> Scenario:
         held_up = is_whole and any(begin < row["started"] and end > row["submitted"] for begin, end in busy)
         if 0 <= waited <= SOON and not held_up:
             starts[is_whole].append(waited)
-    effects = [
-        row["took"] for row in ledger.read(
-            "SELECT finished - started AS took FROM effects WHERE state = 'done' AND started IS NOT NULL "
-            "AND kind LIKE 'gracedb.%' ORDER BY id DESC LIMIT ?", (NEWEST,),
-        )
-    ]  # fmt: skip
+    effects = [row["took"] for row in ledger.read(query("measured_writes"), {"limit": NEWEST})]
     pool = msgspec.structs.replace(
         scenario.pool,
         start=_of(starts[True], scenario.pool.start),

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from gwbatch.ledger import Ledger
-from gwbatch.ledger.milestones import courses, statistics, summary
+from gwbatch.reports.milestones import courses, statistics, summary
+from gwbatch.simulation import query
 from gwbatch.simulation.pool import Moment
 from gwbatch.simulation.world import World
 
@@ -52,20 +52,21 @@ class Outcome(msgspec.Struct, frozen=True):
 def outcome_of(world: World) -> Outcome:
     """Read what became of a simulation from its ledger and its pool."""
     ledger = world.ledger
-    jobs = ledger.read("SELECT kind, queue, created, started, finished FROM jobs WHERE state = 'DONE'")
+    jobs = ledger.read(query("jobs_done"))
+    (counts,) = ledger.read(query("counts"))
     maps = [row["finished"] - row["created"] for row in jobs if row["kind"] == "localize"]
     whole = [row["started"] - row["created"] for row in jobs if row["queue"] == "openmp"]
     history = world.pool.history
     return Outcome(
-        superevents=_count(ledger, "superevents"),
-        events=_count(ledger, "events"),
-        notices=_count(ledger, "public_notices WHERE frozen IS NOT NULL"),
+        superevents=counts["superevents"],
+        events=counts["events"],
+        notices=counts["notices"],
         milestones=statistics(courses(ledger, limit=-1)),
         decision_to_map=summary(maps) if maps else {},
         waited=summary(whole) if whole else {},
         longest_queue=max((one.waiting for one in history), default=0),
         node_hours=world.pool.node_seconds / 3600.0,
-        dead=_count(ledger, "deliveries WHERE state = 'dead'") + _count(ledger, "effects WHERE state = 'dead'"),
+        dead=counts["dead"],
         queue=[Moment(one.at - world.begin, one.waiting, one.running) for one in history],
     )
 
@@ -76,10 +77,6 @@ def draw(outcomes: Mapping[str, Outcome], picture: Path) -> None:
 
     queues({name: [(one.at, one.waiting, one.running) for one in each.queue] for name, each in outcomes.items()},
            output=picture)  # fmt: skip
-
-
-def _count(ledger: Ledger, what: str) -> int:
-    return int(ledger.read(f"SELECT count(*) AS n FROM {what}")[0]["n"])
 
 
 def plain(found: Outcome) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from gwbatch.ledger.messages import Incoming
 from gwbatch.model import JobRequest
 from gwbatch.orchestrator import load_handlers
 from gwbatch.runtime import Runtime
+from gwbatch.simulation import query
 from gwbatch.simulation.pool import PoolScheduler, drawing
 from gwbatch.simulation.scenario import Scenario
 from gwbatch.simulation.server import Server
@@ -122,7 +123,7 @@ class World:
             return
         with self.ledger.transaction() as tx:
             topic = voevent_topic(one.content)
-            number = tx.execute("SELECT count(*) FROM messages WHERE source = 'gcn'").fetchone()[0]
+            number = messages.next_offset(tx, "gcn", topic)
             incoming = Incoming("gcn", topic, 0, number, one.content, one.at)
             messages.receive(tx, incoming, self._registry.lanes_for(topic), self._clock.now())
 
@@ -150,20 +151,12 @@ class World:
 
     def _moments(self) -> list[float | None]:
         """When something is due next: in the pool, by a timer, or because it is tried again."""
-        rows = self.ledger.read(
-            "SELECT min(not_before) AS at FROM effects WHERE state = 'ready' "
-            "UNION ALL SELECT min(not_before) FROM deliveries WHERE state = 'new'"
-        )
+        rows = self.ledger.read(query("next_tries"))
         return [self.pool.next_moment(), timers.next_due(self.ledger.connection), *(row["at"] for row in rows)]
 
     def _is_busy(self) -> bool:
         """Whether anything is still to come of the events there were; what repeats for ever does not count."""
-        return bool(
-            self.pool.next_moment() is not None
-            or self.ledger.read("SELECT 1 FROM effects WHERE state IN ('ready', 'running') LIMIT 1")
-            or self.ledger.read("SELECT 1 FROM deliveries WHERE state = 'new' LIMIT 1")
-            or self.ledger.read("SELECT 1 FROM timers WHERE interval IS NULL LIMIT 1")
-        )
+        return bool(self.pool.next_moment() is not None or self.ledger.read(query("anything_to_come")))
 
 
 def _leave_result(request: JobRequest, started: float, finished: float) -> None:

@@ -165,7 +165,7 @@ class AlertRig(Rig):
 
     def notices(self) -> list[tuple[str, str]]:
         """Name and state of every notice, in the order of planning."""
-        from gwbatch.ledger import public_notices
+        from gwbatch.mirror import public_notices
 
         rows = self.ledger.read("SELECT id FROM public_notices ORDER BY id")
         found = [public_notices.get(self.ledger.connection, row["id"]) for row in rows]

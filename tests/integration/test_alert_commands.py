@@ -184,7 +184,7 @@ def test_commands_say_what_is_wrong(rig: AlertRig) -> None:
 def test_status_and_check_know_of_every_notice_that_has_not_arrived(
     rig: AlertRig, brokers: dict[str, BrokerProcess]
 ) -> None:
-    from gwbatch.ledger.report import report
+    from gwbatch.reports.status import report
 
     brokers["scimma"].do(b"!down")
     try:

@@ -22,8 +22,8 @@ from gwbatch.executors.notices.producer import Publisher
 from gwbatch.ledger import Ledger, in_force, leases
 from gwbatch.ledger.backup import back_up, described, restore
 from gwbatch.ledger.database import query
-from gwbatch.ledger.finding import Level
-from gwbatch.ledger.report import report
+from gwbatch.reports.finding import Level
+from gwbatch.reports.status import report
 from tests.integration.alert_rig import AlertRig
 from tests.integration.rig import Rig
 from tests.integration.test_alert_trouble import INITIAL, PRELIMINARY

@@ -14,12 +14,13 @@ from gwbatch.annotation import not_made
 from gwbatch.cli import cli
 from gwbatch.config.policy import default_policy, policy_from
 from gwbatch.ledger import Ledger, in_force, jobs, leases, messages
-from gwbatch.ledger.finding import Level
-from gwbatch.ledger.health import Limits, findings
 from gwbatch.ledger.messages import Incoming
-from gwbatch.ledger.mirror import Mirror, Product
-from gwbatch.ledger.report import report
+from gwbatch.mirror.products import StoredProduct
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.model import JobReport, JobState
+from gwbatch.reports.finding import Level
+from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.status import report
 
 
 def gwbatch(*arguments: str) -> Result:
@@ -128,7 +129,7 @@ def test_cbc_events_that_nobody_completes_are_critical(
     with ledger.transaction() as tx:
         in_force.note_not_made(tx, not_made(policy_from(values)), now)
         if brought:
-            Mirror(tx).put_product(Product("G1", "em_bright.json", "0", None, {}), now)
+            Mirror(tx).put_product(StoredProduct("G1", "em_bright.json", "0", None, {}), now)
     found = [one for one in findings(ledger, report(ledger, now + 1), Limits()) if one.key == "not made em_bright.json"]
     assert [(one.level, "no CBC event can complete" in one.text) for one in found] == [
         (Level.CRITICAL, True)

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from gwbatch.cli import COMMANDS
-from gwbatch.ledger import Ledger, jobs, messages, views
+from gwbatch.ledger import Ledger, jobs, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.model import JobState
+from gwbatch.reports import detail
 from tests import alerts
 
 
@@ -405,7 +406,7 @@ def test_only_what_will_be_taken_is_offered_and_on_this_ledger(
     with ledger.transaction() as tx:
         jobs.plan(tx, "G1/a b", "a", "general", "G1", {}, 0, 1.0)
         tx.execute("UPDATE jobs SET state = ?", (state,))
-    found = views.job(ledger, "G1/a b")
+    found = detail.job(ledger, "G1/a b")
     assert found is not None
     assert [shlex.split(command)[2] for command in found["commands"]] == offered
     for command in found["commands"]:

@@ -15,10 +15,12 @@ import pytest
 from gwbatch.config.policy import load_policy
 from gwbatch.effects.kinds import Label
 from gwbatch.external import combine, parse_notice
-from gwbatch.ledger import Ledger, alert_switch, effects, jobs, leases, messages, positions, public_notices
-from gwbatch.ledger.external import Coincidence, Externals
+from gwbatch.ledger import Ledger, alert_switch, effects, jobs, leases, messages, positions
 from gwbatch.ledger.messages import Incoming
-from gwbatch.ledger.mirror import Mirror, Product
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.externals import Coincidence, Externals
+from gwbatch.mirror.products import StoredProduct
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.model import Decision, JobReport, JobState
 from tests import alerts
 from tests.conftest import BROWSER
@@ -64,8 +66,8 @@ def fill(state: Path) -> None:
             "INSERT INTO decisions (message_id, at, superevent, action, detail, reason) VALUES (?, ?, ?, ?, ?, ?)",
             (number, now, "S@G1", EVIL, json.dumps({EVIL: EVIL}), EVIL),
         )
-        mirror.put_product(Product("S@G1", "bayestar.png", "0", str(picture), {}), now)
-        mirror.put_product(Product("S@G1", "../../etc/passwd.png", "0", "/etc/passwd", {}), now)
+        mirror.put_product(StoredProduct("S@G1", "bayestar.png", "0", str(picture), {}), now)
+        mirror.put_product(StoredProduct("S@G1", "../../etc/passwd.png", "0", "/etc/passwd", {}), now)
         effects.ask_for(tx, Label("S@G1", EVIL), now)
         evil = (EVIL, json.dumps({"target": EVIL}), EVIL, now)
         tx.execute("UPDATE effects SET state = 'dead', kind = ?, args = ?, error = ?, finished = ?", evil)

@@ -17,8 +17,9 @@ from click.testing import CliRunner
 from gwbatch.cli import cli
 from gwbatch.console import live
 from gwbatch.console.live import Live, overview
-from gwbatch.ledger import Ledger, checked, leases
-from gwbatch.ledger.finding import Finding, Level
+from gwbatch.ledger import Ledger, leases
+from gwbatch.reports import checked
+from gwbatch.reports.finding import Finding, Level
 from tests.integration.test_console_browser import fill
 from tests.integration.test_console_orders import entered, give
 

@@ -27,9 +27,9 @@ from gwbatch.config.profile import GraceDBSettings, ListenerSettings, Profile
 from gwbatch.dispatcher.examiner import Examiner
 from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger, clock_steps, leases
-from gwbatch.ledger.finding import Finding, Level
-from gwbatch.ledger.health import Limits, findings
-from gwbatch.ledger.report import report
+from gwbatch.reports.finding import Finding, Level
+from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.status import report
 from tests.integration.brokers import BrokerProcess
 from tests.integration.rig import Rig, Server
 
@@ -366,7 +366,7 @@ def test_it_says_what_is_wrong_and_what_to_do(ledger: Ledger) -> None:
 
 def test_the_checks_of_a_plug_in_are_run(tmp_path: Path) -> None:
     (tmp_path / "seeing_plugin.py").write_text(
-        "from gwbatch.checks import check\nfrom gwbatch.ledger.finding import Finding, Level\n"
+        "from gwbatch.checks import check\nfrom gwbatch.reports.finding import Finding, Level\n"
         "@check('dome')\ndef dome(place):\n    yield Finding(Level.WARNING, 'dome', 'the dome is shut', 'open it')\n"
     )
     setting = ["--set", 'plugins=["seeing_plugin"]', "--set", f'plugin_folders=["{tmp_path}"]']

@@ -322,7 +322,7 @@ def test_nothing_is_made_of_samples_for_events_that_the_policy_leaves_to_others(
 
 def test_status_says_how_a_product_was_made(rig: Rig) -> None:
     from gwbatch.cli.status import render
-    from gwbatch.ledger.report import report
+    from gwbatch.reports.status import report
 
     def work(request: JobRequest) -> None:
         write_result(request, {"method": "point-estimate"} if request.kind == "em-bright" else None)

@@ -18,7 +18,7 @@ from gwbatch.config.profile import ConsoleSettings, GraceDBSettings, Profile
 from gwbatch.console.access import access_of
 from gwbatch.console.app import make_app
 from gwbatch.ledger import Ledger, in_force
-from gwbatch.ledger.mirror import Mirror
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.model import Decision
 from tests import alerts
 

@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 from gwbatch.cli import cli
 from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger
-from gwbatch.ledger.health import Limits, findings
-from gwbatch.ledger.listings import LISTINGS, Wanted, jobs
-from gwbatch.ledger.report import report
-from gwbatch.metrics.collect import exposition
+from gwbatch.metrics.exposition import exposition
+from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.listings import LISTINGS, Wanted, jobs
+from gwbatch.reports.status import report
 from tests.integration.rig import Rig
 
 

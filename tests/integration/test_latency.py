@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from gwbatch.cli import cli
-from gwbatch.ledger.milestones import MILESTONES, courses, statistics
+from gwbatch.reports.milestones import MILESTONES, courses, statistics
 from tests.integration.alert_rig import AlertRig
 from tests.integration.rig import Rig
 

@@ -17,7 +17,7 @@ from gwbatch.config.policy import load_policy
 from gwbatch.errors import BadInput, NotThereYet, TransientError
 from gwbatch.executors import inputs
 from gwbatch.executors.inputs import Patience, decode_map, fetch_map
-from gwbatch.ledger.report import report
+from gwbatch.reports.status import report
 from tests.integration.rig import Rig, Server
 from tests.notices import GUANO, fermi, guano
 

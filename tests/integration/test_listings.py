@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from gwbatch.console import lists
-from gwbatch.ledger import Ledger, listings
-from gwbatch.ledger.listings import LISTINGS, Wanted
+from gwbatch.ledger import Ledger
+from gwbatch.reports import listings
+from gwbatch.reports.listings import LISTINGS, Wanted
 from tests.integration.test_console_orders import console as opened_console
 
 SUPEREVENTS, MESSAGES = 60, 90

@@ -19,7 +19,7 @@ from gwbatch.errors import BadInput
 from gwbatch.executors.notices.producer import forget_publishers
 from gwbatch.external import parse_notice
 from gwbatch.ledger import in_force
-from gwbatch.ledger.report import report
+from gwbatch.reports.status import report
 from tests.integration.alert_rig import AlertRig, draft_quickly
 from tests.integration.brokers import BrokerProcess
 from tests.integration.rig import Server

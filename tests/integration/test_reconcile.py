@@ -18,11 +18,12 @@ from gwbatch.cli import reconcile as command
 from gwbatch.effects.notices import RecallNotices
 from gwbatch.errors import ConfigError
 from gwbatch.gracedb import GraceDB, GraceDBError, GraceDBUnreachable
-from gwbatch.ledger import in_force, public_notices
-from gwbatch.ledger.finding import Level
-from gwbatch.ledger.mirror import Mirror
+from gwbatch.ledger import in_force
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.reconcile import Difference, Remedy, differences, notices, repair
 from gwbatch.reconcile.looking import Scope
+from gwbatch.reports.finding import Level
 from gwbatch.superevents import Superevent
 from tests.integration.rig import Rig
 from tests.integration.test_adoption import create

@@ -17,9 +17,9 @@ from gwbatch.config.standby import StandbyPolicy
 from gwbatch.dispatcher.standby import StandbyKeeper
 from gwbatch.jobs.standby.layout import Beat, pilot_name
 from gwbatch.ledger import in_force, standby
-from gwbatch.ledger.health import Limits, findings
-from gwbatch.ledger.report import report
 from gwbatch.model import JobRequest, JobState
+from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.status import report
 from gwbatch.schedulers.local import LocalScheduler
 from gwbatch.schedulers.simulated import SimulatedScheduler, Step
 from gwbatch.schedulers.standby import Crew, StandbyFolder, StandbyScheduler

@@ -14,7 +14,7 @@ from gwbatch.demo.pipelines import with_far
 from gwbatch.errors import BadInput
 from gwbatch.executors import external
 from gwbatch.gpstime import gps_to_utc
-from gwbatch.ledger.mirror import Mirror
+from gwbatch.mirror.superevents import Mirror
 from tests.integration.rig import FACTS, Rig
 from tests.integration.test_way_of_a_notice import MERGER, burst, far_file, labels
 from tests.notices import GUANO, guano, voevent

@@ -18,7 +18,7 @@ from gwbatch.ledger import Ledger, effects, filesystem, jobs, messages, position
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.migrations import migrations
 from gwbatch.ledger.positions import Position
-from gwbatch.ledger.report import report
+from gwbatch.reports.status import report
 
 
 def test_a_committed_transaction_is_durable_by_configuration(ledger: Ledger) -> None:

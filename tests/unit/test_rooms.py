@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +14,10 @@ PACKAGE = Path(__file__).parents[2] / "gwbatch"
 # From the top down; a room imports rooms below it, and itself.
 ROOMS = [
     "cli", "console", "metrics", "simulation", "demo", "sandbox", "dispatcher", "listeners", "orchestrator", "checks",
-    "reconcile", "executors", "runtime", "handlers", "files", "circulars", "mdc", "gracedb", "brokers", "campaigns",
-    "schedulers", "ledger", "alerts", "detchar", "annotation", "superevents", "external", "jobs", "effects", "model",
-    "plugins",
-    "config", "private", "children", "logs", "failpoints", "keys", "queues", "gpstime", "clock", "voevent", "units",
-    "errors",
+    "reconcile", "executors", "runtime", "reports", "handlers", "mirror", "files", "circulars", "mdc", "gracedb",
+    "brokers", "campaigns", "schedulers", "ledger", "alerts", "detchar", "annotation", "superevents", "external",
+    "jobs", "effects", "model", "plugins", "config", "private", "children", "logs", "failpoints", "keys", "queues",
+    "gpstime", "clock", "voevent", "units", "errors",
 ]  # fmt: skip
 
 
@@ -92,3 +92,33 @@ def test_only_handlers_return_effects_and_only_executors_call_out() -> None:
     """A handler never calls GraceDB or a scheduler itself."""
     for path in files("handlers", "orchestrator"):
         assert not {"gracedb", "schedulers", "executors"} & {room(module) for module in imports(path)}, path
+
+
+OWN_DATABASES = ("sandbox/store.py", "campaigns/")  # their tables are not the ledger's
+STORES = ("ledger/", "mirror/", "reports/")
+STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE FROM)\s")
+LONGEST = 100  # characters of a statement beside the one function that wraps it
+
+
+def statements(path: Path) -> Iterator[ast.Constant]:
+    """SQL in a file of Python, but for what is put together there."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.match(node.value):
+            yield node
+
+
+@pytest.mark.parametrize("path", files("."), ids=named)
+def test_sql_stands_in_files_of_sql_or_in_one_short_function_of_a_store(path: Path) -> None:
+    if named(path).startswith(OWN_DATABASES):
+        return
+    for sql in statements(path):
+        place = f"{named(path)}:{sql.lineno}: {sql.value[:60]}"
+        assert named(path).startswith(STORES), f"{place}: only stores know the tables; give it a function there"
+        assert len(sql.value) <= LONGEST or "{0}" in sql.value, f"{place}: name it in queries.sql"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("queries.sql")), ids=named)
+def test_every_named_query_is_used_in_its_own_package(path: Path) -> None:
+    text = "".join(source.read_text() for source in path.parent.glob("*.py"))
+    for name in re.findall(r"^-- name: (\w+)$", path.read_text(), re.MULTILINE):
+        assert f'"{name}"' in text or (name.startswith("move_") and name.removeprefix("move_") in text), name

@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 from gwbatch.gpstime import gps_to_utc
-from gwbatch.ledger.milestones import Course
-from gwbatch.ledger.story import story
+from gwbatch.reports.milestones import Course
+from gwbatch.reports.story import story
 
 T_0 = 1.4e9
 TRIGGER = gps_to_utc(T_0).timestamp()

@@ -17,7 +17,7 @@ from gwbatch.effects.notices import CheckData
 from gwbatch.errors import NotThereYet
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.ledger import Transaction, effects
-from gwbatch.ledger.mirror import Mirror
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.runtime import Runtime
 from gwbatch.superevents import Event, Superevent
 

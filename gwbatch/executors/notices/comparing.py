@@ -14,6 +14,7 @@ from gwbatch.brokers import connection_properties
 from gwbatch.config.alerts import BrokerSettings
 from gwbatch.errors import TransientError
 from gwbatch.ledger import Ledger
+from gwbatch.mirror import public_notices
 
 ANSWER = 10.0  # s for an answer of the broker
 PATIENCE = 30.0  # s without a message before the end
@@ -33,7 +34,10 @@ def compare(ledger: Ledger, settings: BrokerSettings, since: float) -> list[dict
         ``superevent_id``, ``what`` (type and number of it), ``verdict`` (``same``, ``different``, ``only here`` or
         ``only on the topic``) and ``differences``: name of the field to our value and theirs.
     """
-    ours, theirs = _by_identity(_ours(ledger, since)), _by_identity(_theirs(settings, since))
+    ours, theirs = (
+        _by_identity(public_notices.records_since(ledger.connection, since)),
+        _by_identity(_theirs(settings, since)),
+    )
     rows = []
     for identity in sorted({*ours, *theirs}):
         superevent_id, alert_type, number = identity
@@ -81,11 +85,6 @@ def _by_identity(notices: list[Notice]) -> dict[tuple[str, str, int], Notice]:
         counts[what] += 1
         found[*what, counts[what]] = notice
     return found
-
-
-def _ours(ledger: Ledger, since: float) -> list[Notice]:
-    rows = ledger.read("SELECT record FROM public_notices WHERE frozen > ?", (since,))
-    return [json.loads(row["record"]) for row in rows]
 
 
 def published(settings: BrokerSettings, since: float) -> list[tuple[str, str]]:

@@ -12,9 +12,10 @@ from gwbatch.effects.notices import DraftCircular
 from gwbatch.errors import BadInput
 from gwbatch.executors.gracedb import upload_file
 from gwbatch.executors.registry import Claim, EffectResult, executor
-from gwbatch.ledger import Transaction, public_notices
-from gwbatch.ledger.mirror import Mirror
-from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.ledger import Transaction
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.public_notices import PublicNotice
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.runtime import Runtime
 from gwbatch.superevents.ranking import RAVEN_ALERT, is_significant
 

@@ -13,9 +13,10 @@ from gwbatch.effects.kinds import Label, Log
 from gwbatch.effects.notices import PublishNotice, TagFile
 from gwbatch.executors.notices.collecting import Collected
 from gwbatch.handlers.messages import SecondNotice
-from gwbatch.ledger import Transaction, effects, public_notices, timers
-from gwbatch.ledger.mirror import Mirror
-from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.ledger import Transaction, effects, timers
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.public_notices import PublicNotice
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.runtime import Runtime
 
 HIGH_PROFILE = "HIGH_PROFILE"

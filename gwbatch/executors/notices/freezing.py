@@ -26,8 +26,9 @@ from gwbatch.executors.notices.waiting import (
 )
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
-from gwbatch.ledger import Transaction, public_notices
-from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.ledger import Transaction
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.public_notices import PublicNotice
 from gwbatch.runtime import Runtime
 
 

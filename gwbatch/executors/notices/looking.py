@@ -11,9 +11,10 @@ from gwbatch.annotation.graph import COMBINED_MAP, FAR_FILE, MAP, UPLOADED
 from gwbatch.external.coincidence import RAVEN_ALERT
 from gwbatch.keys import pair_key
 from gwbatch.ledger import Transaction
-from gwbatch.ledger.external import Externals
-from gwbatch.ledger.mirror import Mirror, Product
-from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.mirror.externals import Externals
+from gwbatch.mirror.products import StoredProduct
+from gwbatch.mirror.public_notices import PublicNotice
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.superevents import Superevent, parse_event
 
 Place = dict[str, Any]
@@ -54,7 +55,7 @@ def _place(mirror: Mirror, superevent: Superevent, name: str, by_people: bool) -
     return place if own is None else {**place, "own": own}
 
 
-def _place_of(of_event: Product, shown: Product | None) -> Place:
+def _place_of(of_event: StoredProduct, shown: StoredProduct | None) -> Place:
     """Where the preferred event's product is, and the name of its copy on the superevent once that is there."""
     source = of_event.facts.get("file") or of_event.facts.get("filename") or of_event.name
     place: Place = {"version": f"{of_event.subject}.{of_event.version}", "gracedb": [of_event.subject, source]}
@@ -88,7 +89,7 @@ def _external(tx: Transaction, mirror: Mirror, superevent: Superevent) -> SeenEx
     )  # fmt: skip
 
 
-def _combined(mirror: Mirror, pair: str, shown: Product | None) -> tuple[str, str] | None:
+def _combined(mirror: Mirror, pair: str, shown: StoredProduct | None) -> tuple[str, str] | None:
     made = mirror.product(pair, COMBINED_MAP)
     if made is None or made.path is None or made.facts.get("disjoint"):
         return None

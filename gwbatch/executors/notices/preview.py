@@ -20,7 +20,7 @@ from gwbatch.executors.notices.looking import look
 from gwbatch.files import Files
 from gwbatch.gracedb import GraceDB, make_client
 from gwbatch.ledger import Ledger, alert_switch
-from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.mirror.public_notices import PublicNotice
 
 
 def preview(

@@ -14,9 +14,10 @@ from gwbatch.executors.notices.fixing import schedule_second
 from gwbatch.executors.notices.producer import Delivered, Publisher, publisher
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
-from gwbatch.ledger import Transaction, alert_switch, effects, leases, public_notices
-from gwbatch.ledger.public_notices import PublicNotice, Send
+from gwbatch.ledger import Transaction, alert_switch, effects, leases
 from gwbatch.ledger.restored import taken_before
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.public_notices import PublicNotice, Send
 from gwbatch.runtime import Runtime
 
 

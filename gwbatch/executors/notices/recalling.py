@@ -15,9 +15,10 @@ from gwbatch.executors.notices.storing import NOT_OFFERED
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.gpstime import unix_of
 from gwbatch.gracedb import GraceDB, GraceDBError, translate_errors
-from gwbatch.ledger import Transaction, effects, public_notices
-from gwbatch.ledger.mirror import Mirror
-from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.ledger import Transaction, effects
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.public_notices import PublicNotice
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.runtime import Runtime
 
 

@@ -21,8 +21,9 @@ from gwbatch.executors.gracedb import upload_file, write_label
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
 from gwbatch.gracedb import GraceDB, GraceDBError, accept, translate_errors
-from gwbatch.ledger import Transaction, effects, public_notices
-from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.ledger import Transaction, effects
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.public_notices import PublicNotice
 from gwbatch.runtime import Runtime
 
 NOT_OFFERED = (404, 405, 410, 501)

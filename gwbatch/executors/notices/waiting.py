@@ -9,7 +9,8 @@ from gwbatch.errors import NotThereYet
 from gwbatch.executors.notices.collecting import Collected
 from gwbatch.executors.notices.looking import map_file
 from gwbatch.keys import creation_of
-from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.ledger import effects
+from gwbatch.mirror.public_notices import PublicNotice
 from gwbatch.runtime import Runtime
 
 LOOK_AGAIN = 0.1  # s while something is missing that is expected any moment
@@ -67,5 +68,4 @@ def _is_under_way(key: str, runtime: Runtime) -> bool:
 
 
 def _under_way_since(key: str, runtime: Runtime) -> float | None:
-    rows = runtime.ledger.read("SELECT created FROM effects WHERE key = ? AND state IN ('ready', 'running')", (key,))
-    return rows[0]["created"] if rows else None
+    return effects.open_since(runtime.ledger.connection, key)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gwbatch.gpstime import gps_to_utc
-from gwbatch.ledger.database import Ledger
-from gwbatch.ledger.external import Coincidence, External, Externals
-from gwbatch.ledger.mirror import Mirror
+from gwbatch.ledger import Ledger
+from gwbatch.mirror.externals import Coincidence, External, Externals
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.superevents.candidate import finite
 
 

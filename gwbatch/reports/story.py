@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gwbatch.gpstime import gps_to_utc
-from gwbatch.ledger.milestones import MILESTONES, Course
+from gwbatch.reports.milestones import MILESTONES, Course
 
 LATEST_TRIGGER = 3600.0  # s after a trigger by which an alert may come, for the scale to begin with the trigger
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.config.policy import Policy
-from gwbatch.ledger import alert_views, public_notices
-from gwbatch.ledger.database import Ledger, Transaction, query
-from gwbatch.ledger.external import Externals
+from gwbatch.errors import ConfigError
+from gwbatch.ledger import Ledger, dead_letters
 from gwbatch.ledger.jobs import orders as possible_orders
-from gwbatch.ledger.milestones import courses
-from gwbatch.ledger.mirror import Mirror
-from gwbatch.ledger.story import story
-from gwbatch.ledger.summaries import summary
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.externals import Externals
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.model import JobState
+from gwbatch.reports import alerts, query
+from gwbatch.reports.milestones import courses
+from gwbatch.reports.story import story
+from gwbatch.reports.summaries import summary
 from gwbatch.superevents import Superevent
 from gwbatch.superevents.candidate import finite
 from gwbatch.superevents.explained import why_not
@@ -27,6 +29,7 @@ from gwbatch.superevents.ranking import is_complete, is_significant, preference
 PNG = b"\x89PNG"
 DECISION = "decision: "
 TAIL = 20_000  # bytes of a job's output that are shown
+PAYLOAD = 100_000  # bytes of a message's payload that are shown
 PREFERENCE = ("complete", "ok_S", "far_S", "ok_L", "far_L", "group_rank", "n_ifos", "snr or -far")
 
 
@@ -92,7 +95,7 @@ def superevent(
 def _notices(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
     """The public notices about it, each with where its time went."""
     for one in public_notices.about(ledger.connection, found.key):
-        shown = alert_views.notice(ledger, str(one.id))
+        shown = alerts.notice(ledger, str(one.id))
         if shown is not None:
             yield {name: value for name, value in shown.items() if name != "record"}
 
@@ -144,9 +147,7 @@ def _coincidences(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]
 def _timeline(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
     """From the alert to the products: what was decided and why, what was written, what was computed."""
     for row in ledger.read(
-        "SELECT d.at, d.action, d.detail, d.reason, m.topic, m.published, m.source IN ('timer', 'job', 'lane') AS ours "
-        "FROM decisions AS d LEFT JOIN messages AS m ON m.id = d.message_id "
-        "WHERE d.superevent = ? AND d.action <> 'none' ORDER BY d.id",
+        query("timeline"),
         (found.key,),
     ):
         detail = json.loads(row["detail"])
@@ -166,8 +167,7 @@ def _timeline(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
 def effects(ledger: Ledger, subject: str, limit: int = 100) -> list[dict[str, Any]]:
     """The newest effects whose keys begin with a subject."""
     rows = ledger.read(
-        "SELECT key, kind, state, attempts, error, created, finished FROM effects "
-        "WHERE key >= ? AND key < ? ORDER BY id DESC LIMIT ?",
+        query("effects_of_subject"),
         (f"{subject}/", f"{subject}0", limit),  # 0 is the character after /
     )
     return [dict(row) for row in rows]
@@ -175,12 +175,7 @@ def effects(ledger: Ledger, subject: str, limit: int = 100) -> list[dict[str, An
 
 def jobs(ledger: Ledger, subjects: list[str]) -> list[dict[str, Any]]:
     """The jobs of some subjects, oldest first."""
-    marks = ", ".join("?" * len(subjects))
-    rows = ledger.read(
-        "SELECT key, kind, queue, subject, attempt, state, host, cores, reason, created, submitted, started, finished, "
-        f"native_id, priority FROM jobs WHERE subject IN ({marks}) ORDER BY created",
-        subjects,
-    )
+    rows = ledger.read(query("jobs_of_subjects"), (json.dumps(subjects),))
     return [dict(row) for row in rows]
 
 
@@ -210,13 +205,6 @@ def command(ledger: Ledger, *words: str) -> str:
     return shlex.join(["gwbatch", *words, *state])
 
 
-def failed_jobs(tx: Transaction, subjects: list[str]) -> list[str]:
-    """Keys of the jobs of some subjects that ended without a result."""
-    marks = ", ".join("?" * len(subjects))
-    sql = f"SELECT key FROM jobs WHERE subject IN ({marks}) AND state IN ('FAILED', 'LOST', 'CANCELLED')"
-    return [row["key"] for row in tx.execute(sql, subjects)]
-
-
 def _tail(path: Path) -> str | None:
     try:
         with path.open("rb") as stream:
@@ -227,20 +215,20 @@ def _tail(path: Path) -> str | None:
 
 
 def dead_letter(ledger: Ledger, name: str) -> dict[str, Any] | None:
-    """A message (``m17``) or effect (``e5``) that was given up, with the beginning of its payload as text."""
-    kind, number = name[:1], name[1:]
-    if kind not in ("m", "e") or not (number.isascii() and number.isdigit() and len(number) < 19):
+    """Return a message (``m17``) or effect (``e5``) that was given up, with the beginning of its payload as text.
+
+    None if there is none, whatever the name.
+    """
+    try:
+        kind, number = dead_letters.parse(name)
+    except ConfigError:
         return None
-    sql = query("dead_message") if kind == "m" else "SELECT * FROM effects WHERE id = ?"
-    rows = ledger.read(sql, (int(number),))
-    if not rows:
-        return None
-    return {"name": name} | {
-        column: rows[0][column][:TAIL].decode(errors="replace")
-        if isinstance(rows[0][column], bytes)
-        else rows[0][column]
-        for column in rows[0].keys()  # noqa: SIM118 (a Row is no mapping)
-    }
+    rows = ledger.read(query("dead_message" if kind == "m" else "dead_effect"), (number,))
+    return {"name": name, **{column: _text(value) for column, value in dict(rows[0]).items()}} if rows else None
+
+
+def _text(value: Any) -> Any:
+    return value[:PAYLOAD].decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def picture(ledger: Ledger, subject: str, name: str) -> Path | None:

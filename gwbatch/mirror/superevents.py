@@ -4,40 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from gwbatch.keys import is_our_superevent
-from gwbatch.ledger import public_notices
-from gwbatch.ledger.database import Transaction, query
+from gwbatch.ledger import Transaction
+from gwbatch.mirror import public_notices, query
+from gwbatch.mirror.products import StoredProduct
 from gwbatch.model import Decision
 from gwbatch.superevents.candidate import Event, Superevent, parse_event
 from gwbatch.superevents.manager import apply, merge
 
 SHAPE = ("t_start", "t_0", "t_end", "preferred")
 """What a superevent is, besides its members and labels."""
-
-
-@dataclass(frozen=True)
-class Product:
-    """A data product that exists.
-
-    Attributes
-    ----------
-    version : str
-        What it was made from; another version is another content.
-    created : float
-        When it was written down, Unix time in s.
-    path : str or None
-        On this machine, when one of our jobs made it.
-    """
-
-    subject: str
-    name: str
-    version: str
-    path: str | None
-    facts: dict[str, Any]
-    created: float = field(default=0.0, compare=False)
 
 
 class Mirror:
@@ -72,6 +51,17 @@ class Mirror:
             query("superevents_near"), {"category": category, "low": t_0 - within, "high": t_0 + within}
         )
         return [self._superevent(row) for row in rows.fetchall()]
+
+    def created_since(self, since: float) -> list[tuple[str, str | None]]:
+        """Return local key and GraceDB id of the superevents known since a Unix time (s), newest first."""
+        return [
+            (row["key"], row["graceid"]) for row in self.tx.execute(query("superevents_since"), (since,)).fetchall()
+        ]
+
+    def count(self, category: str, until: float) -> int:
+        """How many superevents of a category there are with a ``t_0`` up to this GPS time (s)."""
+        sql = "SELECT count(*) FROM superevents WHERE category = ? AND t_0 <= ?"
+        return int(self.tx.execute(sql, (category, until)).fetchone()[0])
 
     def superevents(self) -> list[Superevent]:
         """All, in order of creation."""
@@ -206,12 +196,12 @@ class Mirror:
 
     # ---- products -------------------------------------------------------------------------------------
 
-    def product(self, subject: str, name: str) -> Product | None:
+    def product(self, subject: str, name: str) -> StoredProduct | None:
         """A product of an event or superevent."""
         row = self.tx.execute("SELECT * FROM products WHERE subject = ? AND name = ?", (subject, name)).fetchone()
         return None if row is None else _product(row)
 
-    def products(self, subject: str) -> dict[str, Product]:
+    def products(self, subject: str) -> dict[str, StoredProduct]:
         """All products of an event or superevent, by name."""
         rows = self.tx.execute("SELECT * FROM products WHERE subject = ?", (subject,))
         return {row["name"]: _product(row) for row in rows.fetchall()}
@@ -225,7 +215,12 @@ class Mirror:
                     "UPDATE products SET facts = ? WHERE subject = ? AND name = ?", (facts, subject, product.name)
                 )
 
-    def put_product(self, product: Product, now: float) -> None:
+    def products_of_file(self, path: str) -> list[StoredProduct]:
+        """Return the products that a file is, or that have its name in another place, itself first."""
+        rows = self.tx.execute(query("product_of_file"), {"path": path, "name": path.rpartition("/")[2]}).fetchall()
+        return [_product(row) for row in rows]
+
+    def put_product(self, product: StoredProduct, now: float) -> None:
         """A product exists now."""
         self.tx.execute(
             query("put_product"),
@@ -240,7 +235,7 @@ class Mirror:
         )
 
 
-def _uploaded_as(product: Product) -> str:
+def _uploaded_as(product: StoredProduct) -> str:
     return str(product.facts.get("filename", product.name))
 
 
@@ -252,5 +247,7 @@ def _written(decision: Decision, superevent: Superevent) -> list[str]:
     return [name for name in ("t_0", "preferred") if decision.action == "update" and name in decision.detail]
 
 
-def _product(row: Any) -> Product:
-    return Product(row["subject"], row["name"], row["version"], row["path"], json.loads(row["facts"]), row["created"])
+def _product(row: Any) -> StoredProduct:
+    return StoredProduct(
+        row["subject"], row["name"], row["version"], row["path"], json.loads(row["facts"]), row["created"]
+    )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from gwbatch.ledger.database import Ledger, query
+from gwbatch.ledger import Ledger
+from gwbatch.reports import query
 
 MILESTONES = {
     "received": "alert received",

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gwbatch.ledger.database import Transaction, query
+from gwbatch.ledger import Transaction
+from gwbatch.mirror import query
 
 STATES = ("planned", "refused", "frozen", "dry-run", "withheld", "delivered", "stored")
 
@@ -248,8 +249,7 @@ def begin_send(tx: Transaction, notice: int, broker: str, partition: int, mark: 
         The end of the partition now; that of the first try stays.
     """
     tx.execute(
-        "UPDATE public_sends SET state = 'sending', tries = tries + 1, partition = coalesce(partition, ?), "
-        "mark = coalesce(mark, ?), reason = NULL WHERE notice = ? AND broker = ?",
+        query("begin_send"),
         (partition, mark, notice, broker),
     )
 
@@ -257,8 +257,7 @@ def begin_send(tx: Transaction, notice: int, broker: str, partition: int, mark: 
 def delivered(tx: Transaction, notice: int, broker: str, partition: int, offset: int, now: float) -> bool:
     """Note that a broker has a notice; whether it is the first one that does."""
     tx.execute(
-        "UPDATE public_sends SET state = 'delivered', reason = NULL, partition = ?, offset = ?, delivered = ? "
-        "WHERE notice = ? AND broker = ?",
+        query("delivered_send"),
         (partition, offset, now, notice, broker),
     )
     return tx.execute(query("deliver_notice"), {"id": notice, "now": now}).rowcount == 1
@@ -276,8 +275,7 @@ def withhold(tx: Transaction, notice: int, broker: str, reason: str) -> None:
 def release(tx: Transaction, notice: int) -> list[Send]:
     """Let a notice that was withheld go to its brokers; return where to."""
     tx.execute(
-        "UPDATE public_sends SET state = 'waiting', reason = NULL, round = round + 1 "
-        "WHERE notice = ? AND state = 'withheld'",
+        query("release_sends"),
         (notice,),
     )
     tx.execute(
@@ -308,8 +306,7 @@ def merge(tx: Transaction, gone: str, kept: str) -> None:
     """Two descriptions of one superevent are one now."""
     tx.execute("UPDATE OR IGNORE public_notices SET superevent = ? WHERE superevent = ?", (kept, gone))
     tx.execute(
-        "UPDATE public_notices SET state = 'refused', reason = 'asked for twice' "
-        "WHERE superevent = ? AND state = 'planned'",
+        query("refuse_merged_notices"),
         (gone,),
     )
 
@@ -319,3 +316,9 @@ def _notice(row: Any) -> PublicNotice:
     for name in ("orders", "record", "decision"):
         values[name] = None if values[name] is None else json.loads(values[name])
     return PublicNotice(**values)
+
+
+def records_since(tx: Transaction, since: float) -> list[dict[str, Any]]:
+    """Return the content of the notices that were fixed after a Unix time (s)."""
+    rows = tx.execute("SELECT record FROM public_notices WHERE frozen > ?", (since,)).fetchall()
+    return [json.loads(row["record"]) for row in rows]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gwbatch.ledger import public_notices
-from gwbatch.ledger.database import Ledger
+from gwbatch.ledger import Ledger
+from gwbatch.mirror import public_notices
+from gwbatch.reports import query
 
 if TYPE_CHECKING:
     from gwbatch.config.policy import Policy
@@ -24,7 +25,7 @@ def sequences(ledger: Ledger, policy: Policy, now: float, hours: float = 6.0) ->
         ``missing`` (names).
     """
     rows = ledger.read(
-        "SELECT key, graceid, created, labels FROM superevents WHERE category = 'mdc' AND created > ? ORDER BY id DESC",
+        query("mock_superevents"),
         (now - hours * 3600,),
     )
     return [_sequence(ledger, row, policy, now) for row in rows]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-from gwbatch.ledger import alert_switch, public_notices
-from gwbatch.ledger.database import Ledger, query
-from gwbatch.ledger.public_notices import PublicNotice
+from gwbatch.ledger import Ledger, alert_switch, settings
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.public_notices import PublicNotice
+from gwbatch.reports import query
 
 BAYESTAR, EM_BRIGHT = "localize", "em-bright"
 
@@ -35,8 +35,7 @@ def overview(ledger: Ledger, limit: int = 10) -> dict[str, Any]:
 
 
 def _settings(ledger: Ledger) -> dict[str, Any]:
-    rows = ledger.read("SELECT value FROM settings WHERE name = 'profile'")
-    profile = json.loads(rows[0]["value"]) if rows else {}
+    profile = settings.get(ledger.connection, settings.PROFILE, {})
     return dict(profile.get("alerts") or {})
 
 
@@ -150,7 +149,7 @@ def _before_planning(ledger: Ledger, notice: PublicNotice, preferred: str) -> It
             continue
         yield _part(f"{name}: waiting for the node", job["created"], job["started"])
         yield _part(name, job["started"], job["finished"])
-    copies = "SELECT created, finished FROM effects WHERE key LIKE ? AND kind IN ('gracedb.upload', 'gracedb.copy')"
+    copies = query("uploads_before_notice")
     rows = ledger.read(copies, (f"{notice.superevent}/%/bayestar.multiorder.fits/%",))
     for row in rows[:1]:
         yield _part("copy to the superevent", row["created"], row["finished"])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gwbatch.ledger import checked, clock_steps, standby
-from gwbatch.ledger.database import Ledger, query
-from gwbatch.ledger.finding import Finding, Level
+from gwbatch.ledger import Ledger, clock_steps, settings, standby
 from gwbatch.ledger.restored import ASK_FIRST
+from gwbatch.reports import checked, query
+from gwbatch.reports.finding import Finding, Level
 
 GIB = 2**30
 LATE = 600.0  # s by which a mock superevent may be late
@@ -155,29 +154,27 @@ def _clock_steps(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iter
 
 def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     """Where copies of the ledger are made, whether the newest one is recent; and what a restore entails."""
-    rows = {row["name"]: row["recorded"] for row in ledger.read(
-        "SELECT name, recorded FROM settings WHERE name IN ('backed_up', 'restored')"
-    )}  # fmt: skip
-    age = report["time"] - rows.get("backed_up", report["time"])
+    backed_up, restored = (
+        settings.setting(ledger.connection, name) for name in (settings.BACKED_UP, settings.RESTORED)
+    )
+    age = 0.0 if backed_up is None else report["time"] - backed_up.recorded
     if age > limits.backup_age:
         text = f"the newest backup is {age / 3600:.0f} h old"
         yield Finding(Level.WARNING, "backup", text, "gwbatch backup FILE; look at the crontab that made them")
-    if report["time"] - rows.get("restored", 0.0) < ASK_FIRST:
+    if restored is not None and report["time"] - restored.recorded < ASK_FIRST:
         text = "the ledger was restored from a backup: for a week, others are asked before anything is done"
         yield Finding(Level.OK, "restored", text)
 
 
 def _waveforms(ledger: Ledger) -> Iterator[Finding]:
     """Whether heavy binaries get another template than the field's, for want of its data files."""
-    rows = ledger.read("SELECT value FROM settings WHERE name = 'waveform_data'")
-    if rows and rows[0]["value"] != '""':
-        yield Finding(Level.OK, "waveform data", json.loads(rows[0]["value"]))
+    if trouble := settings.get(ledger.connection, settings.WAVEFORM_DATA):
+        yield Finding(Level.OK, "waveform data", trouble)
 
 
 def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     """Whether production events wait for a product that the policy has nobody make, and that nobody brought lately."""
-    rows = ledger.read("SELECT value FROM settings WHERE name = 'not_made'")
-    for name, text in (json.loads(rows[0]["value"]) if rows else {}).items():
+    for name, text in settings.get(ledger.connection, settings.NOT_MADE, {}).items():
         since = report["time"] - limits.recent
         brought = "SELECT 1 FROM products WHERE name = ? AND path IS NULL AND created > ? LIMIT 1"
         if not ledger.read(brought, (name, since)):
@@ -224,7 +221,8 @@ def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
     every = report["alerts"]["mdc_every"]
     if not every:
         return
-    from gwbatch.ledger import in_force, mdc_views  # the policy takes a moment to import
+    from gwbatch.ledger import in_force  # the policy takes a moment to import
+    from gwbatch.reports import mdc
 
     found = in_force.recorded_policy(ledger)
     if found is None:
@@ -236,7 +234,7 @@ def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
         text = f"no mock superevent for {age / 60:.0f} min (one every {every:g} s)"
         remedy = "see whether the listeners hear anything; then ask who uploads the mock events"
         yield Finding(Level.CRITICAL, "mock data", text, remedy)
-    for one in mdc_views.sequences(ledger, policy, report["time"]):
+    for one in mdc.sequences(ledger, policy, report["time"]):
         if one["missing"]:
             text = f"mock superevent {one['superevent_id']} lacks: {', '.join(one['missing'])}"
             remedy = f"gwbatch superevent show {one['superevent_id']}"
@@ -271,10 +269,7 @@ def _unfinished(row: Any, now: float, limits: Limits) -> Iterator[Finding]:
 
 def _clock_behind(ledger: Ledger) -> float:
     """By how much recent messages seem to have come before they were published (median, s)."""
-    rows = ledger.read(
-        "SELECT published - received AS early FROM messages WHERE published IS NOT NULL "
-        "AND source NOT IN ('timer', 'job', 'lane') ORDER BY id DESC LIMIT 21"
-    )
+    rows = ledger.read(query("newest_arrivals"))
     early = sorted(row["early"] for row in rows)
     return max(0.0, early[len(early) // 2]) if early else 0.0
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gwbatch.ledger.database import Ledger, query
+from gwbatch.ledger import Ledger
+from gwbatch.reports import query
 
 FEW = 1000  # rows up to which they are looked up by their names
 _LAST = "\U0010ffff"  # sorts after every other character

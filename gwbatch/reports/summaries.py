@@ -9,10 +9,11 @@ from typing import Any
 
 from gwbatch.annotation.graph import EM_BRIGHT, P_ASTRO
 from gwbatch.gpstime import gps_to_utc
-from gwbatch.ledger import public_notices
-from gwbatch.ledger.database import Ledger
-from gwbatch.ledger.milestones import Course, courses
-from gwbatch.ledger.mirror import Mirror, Product
+from gwbatch.ledger import Ledger
+from gwbatch.mirror import public_notices
+from gwbatch.mirror.products import StoredProduct
+from gwbatch.mirror.superevents import Mirror
+from gwbatch.reports.milestones import Course, courses
 from gwbatch.superevents import Superevent
 
 PICTURE = "bayestar.png"
@@ -63,15 +64,15 @@ def _elapsed(course: Course) -> dict[str, float]:
     return {name: course.reached[name] for name in MILESTONES_SHOWN if name in course.reached}
 
 
-def _is_here(product: Product | None) -> bool:
+def _is_here(product: StoredProduct | None) -> bool:
     return product is not None and product.path is not None
 
 
-def _fact(products: Mapping[str, Product], name: str) -> Any:
+def _fact(products: Mapping[str, StoredProduct], name: str) -> Any:
     return next((one.facts[name] for one in products.values() if name in one.facts), None)
 
 
-def _probabilities(product: Product | None) -> dict[str, float] | None:
+def _probabilities(product: StoredProduct | None) -> dict[str, float] | None:
     """What a file of ours says, if it can be read."""
     if product is None or product.path is None:
         return None

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from gwbatch.ledger import alert_views, standby
-from gwbatch.ledger.database import Ledger, query
-from gwbatch.ledger.health import Limits, findings
+from gwbatch.ledger import Ledger, standby
+from gwbatch.reports import alerts, query
+from gwbatch.reports.health import Limits, findings
 
 VERSION = 1
 SILENT = 15.0  # s without a poll after which a listener's last word on its connection is out of date
@@ -35,7 +35,7 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "superevents": superevents(ledger),
         "external_events": external_events(ledger),
         "dead_letters": {"count": _count_dead(ledger), "newest": dead_letters(ledger, limit=5)},
-        "alerts": alert_views.overview(ledger),
+        "alerts": alerts.overview(ledger),
         "latencies": latencies(ledger),
     }
     wrong = findings(ledger, found, Limits())
@@ -91,8 +91,7 @@ def _listeners(ledger: Ledger, now: float) -> list[dict[str, Any]]:
 def _messages(ledger: Ledger, now: float) -> dict[str, Any]:
     """How many there were of late, and in each of the last sixty minutes, oldest first."""
     rows = ledger.read(
-        "SELECT CAST((? - received) / 60 AS INTEGER) AS minute, count(*) AS n FROM messages "
-        "WHERE received > ? AND source NOT IN ('timer', 'job', 'lane') GROUP BY minute",
+        query("messages_per_minute"),
         (now, now - 3600),
     )
     counts = {row["minute"]: row["n"] for row in rows}
@@ -134,10 +133,7 @@ def _effects(ledger: Ledger, now: float) -> dict[str, Any]:
 def _jobs(ledger: Ledger, now: float) -> dict[str, Any]:
     by_state = {row["state"]: row["n"] for row in ledger.read("SELECT state, count(*) AS n FROM jobs GROUP BY state")}
     open_jobs = ledger.read(query("report_open_jobs"))
-    failed = ledger.read(
-        "SELECT key, kind, attempt, reason, finished FROM jobs WHERE state IN ('FAILED', 'LOST') "
-        "ORDER BY finished DESC LIMIT 10"
-    )
+    failed = ledger.read(query("newest_failed_jobs"))
     return {
         "by_state": by_state,
         "open": [{**dict(row), "age": now - row["state_since"]} for row in open_jobs],
@@ -151,7 +147,7 @@ def superevents(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
     for row in ledger.read("SELECT * FROM superevents ORDER BY id DESC LIMIT ?", (limit,)):
         members = ledger.read("SELECT graceid FROM events WHERE superevent = ? ORDER BY position", (row["key"],))
         products = ledger.read(
-            "SELECT name, json_extract(facts, '$.method') AS method FROM products WHERE subject = ? ORDER BY created",
+            query("products_of_superevent"),
             (row["key"],),
         )
         found.append(

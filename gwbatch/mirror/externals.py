@@ -13,7 +13,8 @@ from gwbatch.external import ExternalEvent, Match, Notice, Trigger, parse_notice
 from gwbatch.external.coincidence import EM_COINC, NOT_GRB, RAVEN_ALERT
 from gwbatch.external.in_gracedb import as_in_gracedb
 from gwbatch.external.vetoes import RETRACTED
-from gwbatch.ledger.database import Transaction, query
+from gwbatch.ledger import Transaction
+from gwbatch.mirror import query
 from gwbatch.model import Decision
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,11 @@ class Externals:
             "SELECT * FROM external_events WHERE time BETWEEN ? AND ? ORDER BY key", (gps - within, gps + within)
         )
         return [_external(row) for row in rows.fetchall()]
+
+    def created_since(self, since: float) -> list[tuple[str, str]]:
+        """Return key and GraceDB id of the external events known since a Unix time (s), newest first."""
+        rows = self.tx.execute(query("externals_since"), (since,)).fetchall()
+        return [(row["key"], row["graceid"]) for row in rows]
 
     def all(self) -> list[External]:
         """All, by key."""

@@ -1,0 +1,27 @@
+-- name: next_tries
+SELECT min(not_before) AS at FROM effects WHERE state = 'ready'
+UNION ALL SELECT min(not_before) FROM deliveries WHERE state = 'new';
+
+-- name: anything_to_come
+-- Of the events there were; what repeats for ever does not count.
+SELECT 1 WHERE EXISTS (SELECT 1 FROM effects WHERE state IN ('ready', 'running'))
+            OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'new')
+            OR EXISTS (SELECT 1 FROM timers WHERE interval IS NULL);
+
+-- name: measured_jobs
+SELECT kind, queue, submitted, started, finished, attempt FROM jobs
+WHERE state = 'DONE' AND submitted IS NOT NULL AND started IS NOT NULL ORDER BY finished DESC LIMIT :limit;
+
+-- name: measured_writes
+SELECT finished - started AS took FROM effects
+WHERE state = 'done' AND started IS NOT NULL AND kind LIKE 'gracedb.%' ORDER BY id DESC LIMIT :limit;
+
+-- name: jobs_done
+SELECT kind, queue, created, started, finished FROM jobs WHERE state = 'DONE';
+
+-- name: counts
+SELECT (SELECT count(*) FROM superevents) AS superevents,
+       (SELECT count(*) FROM events) AS events,
+       (SELECT count(*) FROM public_notices WHERE frozen IS NOT NULL) AS notices,
+       (SELECT count(*) FROM deliveries WHERE state = 'dead')
+           + (SELECT count(*) FROM effects WHERE state = 'dead') AS dead;
