@@ -31,6 +31,11 @@ def command(state: Path | None, textfile: Path | None, every: float | None, graf
       gwbatch metrics --textfile /var/lib/node_exporter/gwbatch.prom --every 15
       gwbatch metrics --grafana > gwbatch-dashboard.json
     """
+    path = ledger_path(state)
+    if path.exists():
+        from gwbatch.ledger import Ledger, in_force
+
+        in_force.import_recorded_plugins(Ledger(path))
     if grafana:
         from gwbatch.metrics.grafana import dashboard
 
@@ -39,7 +44,7 @@ def command(state: Path | None, textfile: Path | None, every: float | None, graf
     if every is not None and textfile is None:
         raise ConfigError("--every needs --textfile.")
     try:
-        from gwbatch.metrics.collect import exposition
+        from gwbatch.metrics.exposition import exposition
     except ImportError as error:
         raise ConfigError(f"Metrics need more packages ({error.name}): pip install 'gwbatch[console]'.") from error
     from gwbatch.ledger import Ledger

@@ -1,3 +1,7 @@
-"""What can be counted: one `schema`, from which come the exposition for Prometheus and the Grafana dashboard."""
+"""What can be counted: declared one function a metric, exported to Prometheus and drawn on a Grafana dashboard."""
 
 from __future__ import annotations
+
+from gwbatch.ledger import queries
+
+query = queries("gwbatch.metrics")

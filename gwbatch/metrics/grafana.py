@@ -1,11 +1,12 @@
-"""The Grafana dashboard, made from the schema; ``docs/examples/grafana.json`` is its output, tested to be current."""
+"""The Grafana dashboard of all metrics; ``docs/examples/grafana.json`` is its output, tested to be current."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from gwbatch.metrics.schema import METRICS, Metric
+from gwbatch.metrics import measured  # noqa: F401  declares the metrics that gwbatch brings
+from gwbatch.metrics.declaring import METRICS, Metric
 
 WIDTH, HEIGHT = 8, 7  # of a panel, in Grafana's units; a dashboard is 24 wide
 SOURCE = {"type": "prometheus", "uid": "${source}"}
@@ -15,10 +16,10 @@ def dashboard() -> str:
     """The dashboard as JSON that Grafana imports; it asks for the Prometheus data source."""
     panels: list[dict[str, Any]] = []
     below = 0
-    for row in dict.fromkeys(metric.row for metric in METRICS):
+    for row in dict.fromkeys(metric.row for metric in METRICS.values()):
         panels.append({"type": "row", "title": row, "gridPos": {"x": 0, "y": below, "w": 24, "h": 1}, "panels": []})
         below += 1
-        of_row = [metric for metric in METRICS if metric.row == row]
+        of_row = [metric for metric in METRICS.values() if metric.row == row]
         for number, metric in enumerate(of_row):
             place = {"x": WIDTH * (number % 3), "y": below + HEIGHT * (number // 3), "w": WIDTH, "h": HEIGHT}
             panels.append(_panel(metric, place))

@@ -11,10 +11,11 @@ from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
 from gwbatch.cli import cli
+from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger, messages, standby
-from gwbatch.metrics.collect import exposition
+from gwbatch.metrics.declaring import METRICS, metric
+from gwbatch.metrics.exposition import exposition
 from gwbatch.metrics.grafana import dashboard
-from gwbatch.metrics.schema import METRICS
 from tests.integration.consoles import get, running_console
 from tests.integration.rig import Rig
 
@@ -40,7 +41,7 @@ def test_every_metric_of_the_schema_is_there_after_an_event(rig: Rig) -> None:
         standby.note_wanted(tx, "openmp", 2, "the policy always wants them", time.time())
         standby.heartbeat(tx, standby.ask_for(tx, "openmp", "/jobs", time.time()), time.time(), 60.0, 7.0, 1)
     found = samples(exposition(rig.ledger, time.time()))
-    for metric in METRICS:
+    for metric in METRICS.values():
         name = f"{metric.name}_count" if metric.kind == "histogram" else metric.name
         if not metric.name.startswith(("gwbatch_listener", "gwbatch_notices_undelivered")):  # the rig has none of them
             assert name in found, name
@@ -89,7 +90,7 @@ def test_a_textfile_is_written_whole(ledger: Ledger, tmp_path: Path) -> None:
 def test_the_dashboard_is_current_and_shows_every_metric() -> None:
     committed = (ROOT / "docs/examples/grafana.json").read_text()
     assert json.loads(committed) == json.loads(dashboard()), "gwbatch metrics --grafana > docs/examples/grafana.json"
-    for metric in METRICS:
+    for metric in METRICS.values():
         assert metric.name in committed
 
 
@@ -99,3 +100,22 @@ def test_the_console_serves_them(tmp_path: Path) -> None:
     assert status == 200
     assert headers["content-type"].startswith("text/plain")
     assert samples(body) == {"gwbatch_dispatcher_up": {(): 0.0}}
+
+
+def test_a_plug_in_adds_a_metric_in_one_place_and_a_broken_one_takes_no_other_with_it(
+    rig: Rig,
+) -> None:
+    known = dict(METRICS)
+    try:
+        metric("site_superevents", "gauge", "Superevents of this site.", row="Site")(lambda look: 3.0)
+        metric("site_broken", "gauge", "Never comes.", row="Site")(lambda look: look.report["nonsense"])
+        found = samples(exposition(rig.ledger, time.time()))
+        assert found["site_superevents"] == {(): 3.0}
+        assert "site_broken" not in found
+        assert "gwbatch_dispatcher_up" in found
+        assert "site_superevents" in dashboard()
+        with pytest.raises(ConfigError, match="gwbatch_jobs: there is one of that name already"):
+            metric("gwbatch_jobs", "gauge", "Another.", row="Site")(lambda look: 0.0)
+    finally:
+        METRICS.clear()
+        METRICS.update(known)
