@@ -1,4 +1,4 @@
-"""``gwbatch replay``: recorded alerts through the superevent manager."""
+"""``gwbatch replay``: recorded alerts and notices, decided as they would be live."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def command(
     state: Path | None,
     as_json: bool,
 ) -> None:
-    """Feed recorded alerts ({"topic": ..., "payload": ...} a line) through the superevent manager.
+    """Replay recorded alerts and notices ({"topic": ..., "payload": ...} a line) to see what would be decided.
 
-    With --dry-run every decision is printed as one JSON line (--json changes nothing there), and last one line
-    {"final": [...]} with every superevent's end state.  Without it the alerts go into the ledger, to the dispatcher
-    that runs there.
+    With --dry-run the dispatcher's own lanes decide in a scratch ledger in memory, with the plug-ins of the site:
+    every decision is printed as one JSON line (--json changes nothing there), and last one line {"final": [...]} with
+    every superevent's end state.  Without it the messages go into the ledger, to the dispatcher that runs there.
 
     \b
     Examples:
@@ -45,7 +45,7 @@ def command(
         from gwbatch.dispatcher.replay import replay
 
         with file.open("rb") as stream:
-            for line in replay(stream, policy, profile.listeners):
+            for line in replay(stream, policy, profile):
                 click.echo(line)
         return
     from gwbatch.ledger import Ledger

@@ -7,7 +7,8 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -70,11 +71,14 @@ class Lane:
 
     Parameters
     ----------
-    notes : Path
-        Folder for notes of the messages at hand, so that one that kills the process is found out.
+    notes : Path or None
+        Folder for notes of the messages at hand, so that one that kills the process is found out; None where nothing
+        outlives the process anyway.
+    live : bool
+        Whether messages are handled as they come; not so in a replay.
     """
 
-    def __init__(self, name: str, runtime: Runtime, notes: Path) -> None:
+    def __init__(self, name: str, runtime: Runtime, notes: Path | None, *, live: bool = True) -> None:
         self.name = name
         self._ledger = runtime.ledger
         self._registry = runtime.registry
@@ -83,31 +87,43 @@ class Lane:
         self._lease = runtime.lease
         self._clock = runtime.clock
         self._notes = notes
+        self._live = live
         self._taken: set[int] = set()
         self._begun: dict[int, float] = {}
         self._taking = threading.Lock()
-        notes.mkdir(parents=True, exist_ok=True)
-        self._blame_last_crash()
+        if notes is not None:
+            notes.mkdir(parents=True, exist_ok=True)
+            self._blame_last_crash(notes)
 
     def step(self) -> bool:
         """Handle what is due, up to a batch; False when nothing is."""
         taken = self._take()
         if not taken:
             return False
-        note = self._notes / f"{self.name}.{taken[0].id}"
         self._begun[taken[0].id] = time.monotonic()
         try:
-            _write_note(note, taken)
-            self._handle(taken)
-        except (LeaseLost, LedgerBusy):
-            note.unlink(missing_ok=True)  # no message's fault
-            raise
+            with self._noted(taken):
+                self._handle(taken)
         finally:
             del self._begun[taken[0].id]
             with self._taking:
                 self._taken.difference_update(delivery.id for delivery in taken)
-        note.unlink(missing_ok=True)
         return True
+
+    @contextmanager
+    def _noted(self, taken: Sequence[Delivery]) -> Iterator[None]:
+        """Leave a note of the messages at hand, which stays if the process dies over one of them."""
+        if self._notes is None:
+            yield
+            return
+        note = self._notes / f"{self.name}.{taken[0].id}"
+        _write_note(note, taken)
+        try:
+            yield
+        except (LeaseLost, LedgerBusy):
+            note.unlink(missing_ok=True)  # no message's fault
+            raise
+        note.unlink(missing_ok=True)
 
     @property
     def busy_for(self) -> float:
@@ -185,8 +201,12 @@ class Lane:
         try:
             if messages.first_time(tx, delivery.digest, handler.name, now):
                 if handler.wants_context:
-                    context = Context(tx, self._policy, self._profile, now, delivery.topic, delivery.message_id)
-                    wanted = handler(copy.deepcopy(at_hand.payload), context)
+                    context = Context(
+                        tx, self._policy, self._profile, now, delivery.topic, delivery.message_id, self._live
+                    )
+                    is_last = handler is at_hand.handlers[-1]  # nobody sees what it does to the payload
+                    payload = at_hand.payload if is_last else copy.deepcopy(at_hand.payload)
+                    wanted = handler(payload, context)
                 else:
                     wanted = at_hand.early[handler.name]
                 for effect in wanted:
@@ -217,12 +237,12 @@ class Lane:
             trace = "\n".join("".join(traceback.format_exception(error)) for _, error in failures)
             messages.bury(tx, delivery.id, reason, printable(trace), now)
 
-    def _blame_last_crash(self) -> None:
+    def _blame_last_crash(self, notes: Path) -> None:
         """Messages that were at hand when the process died get a mark; after three one is a dead letter.
 
         A marked message is handled alone, so the innocent ones of its batch are soon told from it.
         """
-        for note in self._notes.glob(f"{self.name}.*"):
+        for note in notes.glob(f"{self.name}.*"):
             for delivery_id in map(int, note.read_text().split()):
                 self._blame(delivery_id)
             note.unlink(missing_ok=True)

@@ -1,135 +1,177 @@
-"""Deciding recorded alerts and notices in a scratch ledger: what the serial lanes would do, as JSON lines."""
+"""Deciding recorded alerts and notices in a scratch ledger, by the very lanes that would decide them live."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
 
+import msgspec
+
+from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import ListenerSettings, Profile
+from gwbatch.dispatcher.lanes import Lane
 from gwbatch.errors import BadInput
 from gwbatch.external import ALERT_TOPICS
-from gwbatch.handlers.context import Context
+from gwbatch.handlers.declarations import SERIAL_LANES
 from gwbatch.handlers.decoding import decode
-from gwbatch.handlers.messages import SupereventChanged
 from gwbatch.handlers.recorded import read_message
-from gwbatch.ledger import Ledger, messages
-from gwbatch.mirror.externals import External
+from gwbatch.ledger import Ledger, decisions, leases, messages
+from gwbatch.ledger.messages import Incoming
+from gwbatch.mirror.externals import External, Externals
+from gwbatch.mirror.superevents import Mirror
 from gwbatch.model import Decision
-from gwbatch.orchestrator import SUPEREVENT_TOPICS, external, notice_topics
-from gwbatch.orchestrator import superevents as lane
-from gwbatch.orchestrator.external_adoption import look_up
+from gwbatch.orchestrator import load_handlers, notice_topics
+from gwbatch.runtime import Runtime
+from gwbatch.superevents import Superevent
 from gwbatch.superevents.candidate import finite
 
-NOTICES = "gcn."
+GCN, NOTICES = "gcn.", "gcn.notices."
+SOURCE = "replay"
 
 
-def replay(
-    lines: Iterable[bytes], policy: Policy, listeners: Mapping[str, ListenerSettings] | None = None
-) -> Iterator[str]:
+def replay(lines: Iterable[bytes], policy: Policy, site: Profile | None = None) -> Iterator[str]:
     """Decide each line and yield every decision as one JSON line.
 
-    Notices come on the topics of the `listeners`, and on those of GCN's JSON notices.
+    A line is ``{"topic": ..., "payload": ...}``, or has a ``payload_base64`` (VOEvents).  The last line holds every
+    superevent's end state, in order of creation, and that of external events where there are any.
 
-    A line is ``{"topic": ..., "payload": ...}``, or has a ``payload_base64`` (VOEvents).  The last line holds
-    every superevent's end state, in order of creation, and that of external events where there are any.  The
-    file is trusted about the server it comes from.
+    Parameters
+    ----------
+    site : Profile, optional
+        Whose listeners say on which topics notices come (besides GCN's JSON notices), and whose plug-ins have a say.
+        Nothing else of it counts; the file is trusted about the server it comes from.
     """
-    ledger = Ledger(None)
-    with ledger.transaction() as tx:
-        context = Context(tx, policy, Profile(listeners=dict(listeners or {})), 0.0, live=False)
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            context.message_id = number
-            context.now = float(number)
-            for decision in _decide(line, context):
+    scratch = Scratch(policy, site or Profile())
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            for decision in scratch.decide(line, number):
                 yield json.dumps(decision.as_dict())
-        final = {"final": [_end_state(superevent) for superevent in context.mirror.superevents()]}
-        externals = [_external_state(event, context) for event in context.externals.all()]
-        yield json.dumps(final | ({"external": externals} if externals else {}))
-    ledger.close()
+    yield json.dumps(scratch.end())
 
 
-def _decide(line: bytes, context: Context) -> list[Decision]:
-    try:
-        topic, alert = _read(line, context.policy, context.profile)
-        if _is_notice(topic, context.policy, context.profile):
-            return _decide_notice(topic, alert, context)
-        if _base(topic) in ALERT_TOPICS:
-            if external.known(alert, context) is None and look_up(alert) is None:
-                return [Decision("drop", reason="about an external event that is not known here")]
-            return _external_lane(external.handle_alert(alert, context), context) or [Decision("none")]
-        if topic not in SUPEREVENT_TOPICS and _base(topic) not in context.policy.topics:
-            return [Decision("drop", reason=f"topic {topic} is not one that superevents are made from")]
-        canonical = messages.digest(json.dumps(alert, sort_keys=True).encode())
-        if not messages.first_time(context.tx, canonical, "replay", context.now):
-            return [Decision("none", reason="this very alert came before")]
-        return _decide_alert(topic, alert, context)
-    except BadInput as error:
-        return [Decision("drop", reason=f"dead letter: {error}")]
+class Scratch:
+    """A ledger in memory with the serial lanes on it.
+
+    Effects are written there and never executed, timers never fire, and the clock shows the number of the line.
+    """
+
+    def __init__(self, policy: Policy, site: Profile) -> None:
+        self._policy = policy
+        self._profile = Profile(listeners=site.listeners, plugins=site.plugins, plugin_folders=site.plugin_folders)
+        self._clock = ManualClock()
+        self._ledger = Ledger(None)
+        with self._ledger.transaction() as tx:
+            self._lease = leases.acquire(tx, "dispatcher", 0.0)
+        self._open_lanes()
+
+    def _open_lanes(self) -> None:
+        self._registry = load_handlers(self._policy, self._profile)
+        runtime = Runtime(
+            self._ledger, self._registry, self._policy, self._profile, Path("/nonexistent"), self._clock, self._lease,
+            _refuse, _refuse,
+        )  # fmt: skip
+        self._lanes = [Lane(name, runtime, None, live=False) for name in SERIAL_LANES]
+
+    def decide(self, line: bytes, number: int) -> list[Decision]:
+        """Return what the lanes decide about a line."""
+        self._clock.advance(number - self._clock.now())
+        try:
+            topic, payload = self._read(line)
+            lanes = self._lanes_for(topic)
+            if not lanes:
+                what = "of external triggers" if self._is_notice(topic) else "that superevents are made from"
+                return [Decision("drop", reason=f"topic {topic} is not one {what}")]
+            return self._handle(topic, payload, lanes, number)
+        except BadInput as error:
+            return [Decision("drop", reason=f"dead letter: {error}")]
+
+    def _read(self, line: bytes) -> tuple[str, bytes]:
+        """Return topic and payload; two alerts that say the same get the same bytes."""
+        record = decode(SOURCE, line)
+        topic = record.get("topic")
+        if not isinstance(topic, str) or (record.get("payload") is None and "payload_base64" not in record):
+            raise BadInput("a line needs a topic and a payload")
+        payload = record.get("payload")
+        if self._is_notice(topic) or "payload_base64" in record:
+            topic, content = read_message(line, ".jsonl")
+            payload = decode(topic, content)
+        if not self._is_notice(topic):
+            payload = _alert(topic, payload)
+            topic = topic.rpartition(".")[2].lower()
+        return topic, payload if isinstance(payload, bytes) else json.dumps(payload, sort_keys=True).encode()
+
+    def _is_notice(self, topic: str) -> bool:
+        return topic.startswith(GCN) or topic in notice_topics(self._policy, self._profile)
+
+    def _lanes_for(self, topic: str) -> list[str]:
+        if topic.startswith(NOTICES) and not self._registry.for_topic(topic):
+            self._listen_to(topic)
+        return [lane for lane in self._registry.lanes_for(topic) if lane in SERIAL_LANES]
+
+    def _listen_to(self, topic: str) -> None:
+        known = self._profile.listeners.get(SOURCE, ListenerSettings(kind="spool"))
+        listener = msgspec.structs.replace(known, topics=(*known.topics, topic))
+        self._profile = msgspec.structs.replace(self._profile, listeners={**self._profile.listeners, SOURCE: listener})
+        self._open_lanes()
+
+    def _handle(self, topic: str, payload: bytes, lanes: list[str], number: int) -> list[Decision]:
+        connection = self._ledger.connection
+        names = [handler.name for handler in self._registry.for_topic(topic) if handler.lane in lanes]
+        came_before = any(messages.was_handled(connection, messages.digest(payload), name) for name in names)
+        newest = decisions.newest(connection)
+        with self._ledger.transaction() as tx:
+            message_id = messages.receive(tx, Incoming(SOURCE, topic, 0, number, payload), lanes, self._clock.now())
+        self._run_lanes()
+        if failure := messages.dead_because(connection, message_id):
+            reason = next((failure.removeprefix(f"{n}: ") for n in names if failure.startswith(f"{n}: ")), failure)
+            return [Decision("drop", reason=f"dead letter: {reason}")]
+        found = decisions.after(connection, newest)
+        if not any(about == message_id for about, _ in found):
+            found = [*((message_id, one) for one in self._nothing_decided(topic, came_before)), *found]
+        return [decision for _, decision in found]
+
+    def _nothing_decided(self, topic: str, came_before: bool) -> list[Decision]:
+        """Return what is said about a message that the lanes decided nothing about."""
+        if self._is_notice(topic):
+            return [Decision("none", reason="this very notice came before")] if came_before else []
+        if "_".join(topic.split("_")[:2]) in ALERT_TOPICS:
+            return [Decision("none")]
+        why = "this very alert came before" if came_before else "about a superevent: nothing to decide"
+        return [Decision("none", reason=why)]
+
+    def _run_lanes(self) -> None:
+        is_busy = True
+        while is_busy:
+            steps = [lane.step() for lane in self._lanes]  # each of them, whatever the others do
+            is_busy = any(steps)
+
+    def end(self) -> dict[str, Any]:
+        """Return the end state, and close the ledger."""
+        connection = self._ledger.connection
+        externals = Externals(connection)
+        final: dict[str, Any] = {"final": [_superevent(one) for one in Mirror(connection).superevents()]}
+        if states := [_external(one, externals) for one in externals.all()]:
+            final["external"] = states
+        self._ledger.close()
+        return final
 
 
-def _is_notice(topic: str, policy: Policy, profile: Profile) -> bool:
-    return topic.startswith(NOTICES) or topic in notice_topics(policy, profile)
-
-
-def _read(line: bytes, policy: Policy, profile: Profile) -> tuple[str, Any]:
-    record = decode("replay", line)
-    topic, payload = record.get("topic"), record.get("payload")
-    if not isinstance(topic, str) or (payload is None and "payload_base64" not in record):
-        raise BadInput("a line needs a topic and a payload")
-    if _is_notice(topic, policy, profile) or "payload_base64" in record:
-        topic, content = read_message(line, ".jsonl")
-        payload = decode(topic, content)
-        if _is_notice(topic, policy, profile):
-            return topic, payload
+def _alert(topic: str, payload: Any) -> dict[str, Any]:
     if isinstance(payload, str):
         payload = decode(topic, payload.encode(errors="surrogatepass"))
     if not isinstance(payload, dict):
         raise BadInput(f"the payload on {topic} is a JSON {type(payload).__name__}, not an object")
-    return topic.rpartition(".")[2].lower(), payload
+    return payload
 
 
-def _decide_alert(topic: str, alert: dict[str, Any], context: Context) -> list[Decision]:
-    before = len(context.decisions)
-    if topic in SUPEREVENT_TOPICS:
-        for _ in lane.handle_superevent(alert, context):
-            pass
-        found = context.decisions[before:] or [Decision("none", reason="about a superevent: nothing to decide")]
-    else:
-        found = lane.decide(alert, context)
-    return [*found, *_external_lane((), context)]
+def _refuse() -> NoReturn:
+    raise BadInput("A replay asks neither a batch system nor GraceDB.")
 
 
-def _decide_notice(topic: str, notice: Any, context: Context) -> list[Decision]:
-    if topic not in notice_topics(context.policy, context.profile) and not topic.startswith(f"{NOTICES}notices."):
-        return [Decision("drop", reason=f"topic {topic} is not one of external triggers")]
-    content = notice if isinstance(notice, bytes) else json.dumps(notice, sort_keys=True).encode()
-    if not messages.first_time(context.tx, messages.digest(content), "replay", context.now):
-        return [Decision("none", reason="this very notice came before")]
-    context.topic = topic
-    return _external_lane(external.handle_notice(notice, context), context)
-
-
-def _external_lane(effects: Iterable[Any], context: Context) -> list[Decision]:
-    """Run a handler of the external trigger lane, and then what the superevent lane has told that lane."""
-    before = len(context.decisions)
-    for _ in effects:
-        pass
-    while told := messages.due(context.tx, "exttrig", context.now):
-        for _ in external.handle_superevent_changed(SupereventChanged.read(json.loads(told[0].payload)), context):
-            pass
-        messages.settle(context.tx, told[0].id, context.now)
-    return context.decisions[before:]
-
-
-def _base(topic: str) -> str:
-    return "_".join(topic.split("_")[:2])
-
-
-def _end_state(superevent: Any) -> dict[str, Any]:
+def _superevent(superevent: Superevent) -> dict[str, Any]:
     return {
         "superevent": superevent.key,
         "superevent_id": superevent.superevent_id,
@@ -143,8 +185,7 @@ def _end_state(superevent: Any) -> dict[str, Any]:
     }
 
 
-def _external_state(event: External, context: Context) -> dict[str, Any]:
-    chosen = [one.match for one in context.externals.coincidences(external=event.key) if one.chosen]
+def _external(event: External, externals: Externals) -> dict[str, Any]:
     state = {
         "external": event.key,
         "search": event.search,
@@ -154,7 +195,7 @@ def _external_state(event: External, context: Context) -> dict[str, Any]:
         "reasons": list(event.reasons),
         "labels": sorted(event.labels),
     }
-    for match in chosen:
+    for match in [one.match for one in externals.coincidences(external=event.key) if one.chosen]:
         state |= {"superevent": match.superevent, "dt": match.dt, "far_time": match.far_time}
         state |= {"far_spacetime": finite(match.far_spacetime)}
     return state

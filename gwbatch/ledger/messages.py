@@ -186,6 +186,13 @@ def is_open(tx: Transaction, delivery_id: int) -> bool:
     return row is not None and row["state"] == "new"
 
 
+def dead_because(tx: Transaction, message_id: int | None) -> str | None:
+    """Return why a lane gave a message up; None if none has."""
+    sql = "SELECT reason FROM deliveries WHERE message_id = ? AND state = 'dead'"
+    row = tx.execute(sql, (message_id,)).fetchone()
+    return None if row is None else str(row["reason"])
+
+
 def settle(tx: Transaction, delivery_id: int, now: float) -> None:
     """The lane is through with this message."""
     tx.execute("UPDATE deliveries SET state = 'done', reason = NULL, decided = ? WHERE id = ?", (now, delivery_id))

@@ -210,3 +210,6 @@ SET lane = excluded.lane, interval = excluded.interval, due = min(due, excluded.
 -- name: failed_jobs
 SELECT key FROM jobs
 WHERE subject IN (SELECT value FROM json_each(?)) AND state IN ('FAILED', 'LOST', 'CANCELLED');
+
+-- name: decisions_after
+SELECT message_id, superevent, action, detail, reason FROM decisions WHERE id > ? ORDER BY id;

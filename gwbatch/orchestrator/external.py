@@ -130,6 +130,8 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
             yield from handle_found(ExternalFound(found), context)  # a replay asks no server
         elif found is not None:
             yield ReadExternal(str(found["graceid"]), occasion=str(context.message_id))
+        elif event is None:
+            context.record(Decision("drop", reason="about an external event that is not known here"))
         return
     if alert_type not in ("label_added", "label_removed") or not label:
         return

@@ -41,9 +41,9 @@ def test_every_metric_of_the_schema_is_there_after_an_event(rig: Rig) -> None:
         standby.note_wanted(tx, "openmp", 2, "the policy always wants them", time.time())
         standby.heartbeat(tx, standby.ask_for(tx, "openmp", "/jobs", time.time()), time.time(), 60.0, 7.0, 1)
     found = samples(exposition(rig.ledger, time.time()))
-    for metric in METRICS.values():
-        name = f"{metric.name}_count" if metric.kind == "histogram" else metric.name
-        if not metric.name.startswith(("gwbatch_listener", "gwbatch_notices_undelivered")):  # the rig has none of them
+    for one in METRICS.values():
+        name = f"{one.name}_count" if one.kind == "histogram" else one.name
+        if not one.name.startswith(("gwbatch_listener", "gwbatch_notices_undelivered")):  # the rig has none of them
             assert name in found, name
     assert found["gwbatch_jobs"][("DONE",)] == 9
     assert found["gwbatch_pilots"] == {("openmp", "wanted"): 2.0, ("openmp", "ready"): 1.0}
@@ -90,8 +90,8 @@ def test_a_textfile_is_written_whole(ledger: Ledger, tmp_path: Path) -> None:
 def test_the_dashboard_is_current_and_shows_every_metric() -> None:
     committed = (ROOT / "docs/examples/grafana.json").read_text()
     assert json.loads(committed) == json.loads(dashboard()), "gwbatch metrics --grafana > docs/examples/grafana.json"
-    for metric in METRICS.values():
-        assert metric.name in committed
+    for one in METRICS.values():
+        assert one.name in committed
 
 
 def test_the_console_serves_them(tmp_path: Path) -> None:
