@@ -8,6 +8,8 @@ from typing import Any
 
 from gwbatch.config.resources import demo_event
 from gwbatch.errors import BadInput
+from gwbatch.external.notice_types import NoticeType
+from gwbatch.external.voevent import write_voevent
 from gwbatch.gpstime import gps_to_utc
 
 EVENTS = ("bns_hlv", "nsbh_hl", "bbh_hlv")
@@ -17,41 +19,7 @@ REACH = 2  # s around the end time within which every number is one of the event
 AFTER_MERGER = 1.7  # s
 BESIDE = 3.0  # deg that a burst is placed beside its event
 MOCK_TRIGGER = "123456789"
-
-_NOTICE = """<?xml version="1.0" encoding="UTF-8"?>
-<voe:VOEvent xmlns:voe="http://www.ivoa.net/xml/VOEvent/v2.0" version="2.0" role="observation"
-  ivorn="ivo://nasa.gsfc.gcn/Fermi#GBM_Fin_Pos_{time}_{trigger_id}_0-{mark}">
-  <Who>
-    <AuthorIVORN>ivo://nasa.gsfc.tan/gcn</AuthorIVORN>
-    <Author><shortName>Fermi (simulated)</shortName></Author>
-  </Who>
-  <What>
-    <Param name="Packet_Type" value="115"/>
-    <Param name="TrigID" value="{trigger_id}"/>
-    <Param name="Trig_Timescale" value="0.256" unit="sec"/>
-    <Param name="Most_Likely_Index" value="4"/>
-    <Param name="Most_Likely_Prob" value="93"/>
-  </What>
-  <WhereWhen>
-    <ObsDataLocation>
-      <ObservatoryLocation id="GEOLUN"/>
-      <ObservationLocation>
-        <AstroCoordSystem id="UTC-FK5-GEO"/>
-        <AstroCoords coord_system_id="UTC-FK5-GEO">
-          <Time unit="s"><TimeInstant><ISOTime>{time}</ISOTime></TimeInstant></Time>
-          <Position2D unit="deg">
-            <Name1>RA</Name1>
-            <Name2>Dec</Name2>
-            <Value2><C1>{ra:.4f}</C1><C2>{dec:.4f}</C2></Value2>
-            <Error2Radius>3.2000</Error2Radius>
-          </Position2D>
-        </AstroCoords>
-      </ObservationLocation>
-    </ObsDataLocation>
-  </WhereWhen>
-  <How><Description>Fermi Satellite, GBM Instrument (simulated)</Description></How>
-</voe:VOEvent>
-"""
+FERMI_RADIUS = 3.2  # deg
 
 _END_TIME = re.compile(rb'Name="coinc_inspiral:table"[^>]*>\s*\d+,[^,]+,(\d+),')
 _SECONDS = re.compile(rb"(?<![\d.])\d{9,10}(?=[.,<])")
@@ -105,7 +73,12 @@ def mock_burst(number: int, gps: float) -> bytes:
 def fermi_notice(gps: float, trigger_id: str, ra: float, dec: float, mark: str = "simulated") -> bytes:
     """Return a final position of Fermi GBM as GCN sends it (VOEvent); GPS s and deg."""
     time = gps_to_utc(gps).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return _NOTICE.format(time=time, trigger_id=trigger_id, ra=ra, dec=dec, mark=mark).encode()
+    ivorn = f"ivo://nasa.gsfc.gcn/Fermi#GBM_Fin_Pos_{time}_{trigger_id}_0-{mark}"
+    params = {
+        "Packet_Type": NoticeType.FERMI_GBM_FIN_POS.value, "TrigID": trigger_id, "Trig_Timescale": 0.256,
+        "Most_Likely_Index": 4, "Most_Likely_Prob": 93,
+    }  # fmt: skip
+    return write_voevent(ivorn, "Fermi (simulated)", gps, (ra, dec, FERMI_RADIUS), params)
 
 
 def upload_burst(client: Any, number: int, gps: float) -> str:

@@ -12,6 +12,7 @@ from gwbatch.executors.gracedb import upload_file, write_label
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.external.event_file import event_file
 from gwbatch.external.notices import LARGEST
+from gwbatch.external.voevent import is_voevent
 from gwbatch.failpoints import hit
 from gwbatch.gracedb import translate_errors
 from gwbatch.handlers.messages import ExternalFound
@@ -19,7 +20,6 @@ from gwbatch.ledger import Transaction
 from gwbatch.ledger.messages import send_message
 from gwbatch.mirror.externals import External, Externals
 from gwbatch.runtime import Runtime
-from gwbatch.voevent import is_voevent
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import Any
 from gwbatch.errors import BadInput
 from gwbatch.external.json_notices import read_json
 from gwbatch.external.missions import VOEVENT_PREFIX
-from gwbatch.external.voevents import read_voevent
+from gwbatch.external.voevent import is_voevent
+from gwbatch.external.voevent_notices import read_voevent
 from gwbatch.keys import external_key
-from gwbatch.voevent import is_voevent
 
 _TRIGGER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # it becomes part of keys, paths and queries
 

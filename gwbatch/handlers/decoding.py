@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from gwbatch.errors import BadInput
-from gwbatch.voevent import is_voevent
+from gwbatch.external.voevent import check_topic, is_voevent
 
 
 def decode(topic: str, payload: bytes) -> Any:
@@ -18,8 +18,6 @@ def decode(topic: str, payload: bytes) -> Any:
         When the payload is not what its topic promises.
     """
     if "." in topic and (".classic." in topic or is_voevent(payload)):
-        from gwbatch.handlers.voevent import check_topic
-
         check_topic(topic, payload)
         return payload
     try:

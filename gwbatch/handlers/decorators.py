@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gwbatch.external.notice_types import NoticeType
 from gwbatch.handlers.declarations import Declaration, Interval, declare
-from gwbatch.handlers.notice_types import NoticeType
 
 if TYPE_CHECKING:
     from gwbatch.handlers.messages import Message

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from gwbatch.errors import BadInput
-from gwbatch.handlers.voevent import voevent_topic
+from gwbatch.external.voevent import VOEvent
 
 
 def read_message(part: bytes, suffix: str) -> tuple[str, bytes]:
@@ -19,7 +19,7 @@ def read_message(part: bytes, suffix: str) -> tuple[str, bytes]:
         When it is neither a message, nor an alert, nor a VOEvent of a known type.
     """
     if suffix == ".xml":
-        return voevent_topic(part), part
+        return VOEvent(part).topic, part
     try:
         value = json.loads(part)
     except (ValueError, RecursionError) as error:

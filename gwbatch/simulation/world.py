@@ -22,9 +22,9 @@ from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.service import arm
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
+from gwbatch.external.voevent import VOEvent
 from gwbatch.gracedb import GraceDB
 from gwbatch.handlers.declarations import SERIAL_LANES
-from gwbatch.handlers.voevent import voevent_topic
 from gwbatch.jobs import result
 from gwbatch.ledger import Ledger, in_force, leases, messages, timers
 from gwbatch.ledger.messages import Incoming
@@ -122,7 +122,7 @@ class World:
             pipelines.upload(self._client, one.trigger, one.content)
             return
         with self.ledger.transaction() as tx:
-            topic = voevent_topic(one.content)
+            topic = VOEvent(one.content).topic
             number = messages.next_offset(tx, "gcn", topic)
             incoming = Incoming("gcn", topic, 0, number, one.content, one.at)
             messages.receive(tx, incoming, self._registry.lanes_for(topic), self._clock.now())

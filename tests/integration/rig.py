@@ -16,8 +16,8 @@ from gwbatch.config.profile import NOTICE_TOPICS, GraceDBSettings, ListenerSetti
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
+from gwbatch.external.voevent import VOEvent
 from gwbatch.gracedb import GraceDB, make_client
-from gwbatch.handlers.voevent import voevent_topic
 from gwbatch.jobs import result
 from gwbatch.ledger import Ledger, effects, leases, messages
 from gwbatch.ledger.messages import Incoming
@@ -125,7 +125,7 @@ class Rig:
 
     def notice(self, payload: bytes, topic: str = "", source: str = "gcn") -> None:
         """Be GCN."""
-        topic = topic or voevent_topic(payload)
+        topic = topic or VOEvent(payload).topic
         with self.ledger.transaction() as tx:
             offset = tx.execute("SELECT count(*) FROM messages WHERE source = ?", (source,)).fetchone()[0]
             incoming = Incoming(source, topic, 0, offset, payload)

@@ -17,6 +17,7 @@ from gwbatch.errors import BadInput
 from gwbatch.external import Notice, Trigger, ignored, parse_notice, vetoes
 from gwbatch.external import combine as combine_with
 from gwbatch.external.skymap import sigma
+from gwbatch.external.voevent import VOEvent, write_voevent
 from gwbatch.gpstime import gps_of
 from tests.notices import FERMI, GUANO, fermi, guano, voevent
 
@@ -239,3 +240,14 @@ def test_a_retraction_stays_whatever_comes_after() -> None:
         assert made.retracted
         assert not made.grb
         assert made.notice is later  # its time and position still stand
+
+
+def test_a_notice_that_we_write_is_read_as_it_was_meant() -> None:
+    content = write_voevent(
+        "ivo://nasa.gsfc.gcn/Fermi#GBM_Fin_Pos", "Fermi (simulated)", 1187008884.5, (172.25, -34.8, 17.45),
+        {"Packet_Type": 115, "TrigID": "42", "Trig_Timescale": 0.256},
+    )  # fmt: skip
+    assert VOEvent(content).topic == "gcn.classic.voevent.FERMI_GBM_FIN_POS"
+    notice = parse_notice("", content)
+    assert (notice.observatory, notice.trigger_id, notice.time) == ("Fermi", "42", 1187008884.5)
+    assert (notice.ra, notice.dec, notice.radius, notice.duration) == (172.25, -34.8, 17.45, 0.256)

@@ -17,7 +17,7 @@ ROOMS = [
     "reconcile", "executors", "runtime", "reports", "handlers", "mirror", "files", "circulars", "mdc", "gracedb",
     "brokers", "campaigns", "schedulers", "ledger", "alerts", "detchar", "annotation", "superevents", "external",
     "jobs", "effects", "model", "plugins", "config", "private", "children", "logs", "failpoints", "keys", "queues",
-    "gpstime", "clock", "voevent", "units", "errors",
+    "gpstime", "clock", "units", "errors",
 ]  # fmt: skip
 
 
