@@ -1,18 +1,20 @@
-"""``gwbatch job``: computations by hand, anywhere."""
+"""``gwbatch job``: computations by hand, anywhere; each command is made from how its computation declares it."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gwbatch.annotation.graph import COINC, SAMPLES
 from gwbatch.cli.options import json_option
 from gwbatch.errors import BadInput
+from gwbatch.jobs.by_hand import Input, Other, Parameter
+from gwbatch.jobs.catalogue import Computation, computations
+from gwbatch.plugins import import_plugins
 
 if TYPE_CHECKING:
     from gwbatch.config.policy import Policy
@@ -23,13 +25,44 @@ _OUT = click.option(
 )
 
 
-@click.group("job")
+class _Computations(click.Group):
+    """A command for every computation that says how it is called by hand, plug-ins' among them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        generated = [name for name, one in _offered().items() if one.by_hand is not None]
+        return sorted({*super().list_commands(context), *generated})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        known = super().get_command(context, name)
+        one = None if known is not None else _offered().get(name)
+        return known if one is None or one.by_hand is None else _command_of(one)
+
+
+def _offered() -> dict[str, Computation]:
+    import_plugins((), ())
+    return computations()
+
+
+def _import_plugin(context: click.Context, _parameter: click.Parameter, modules: tuple[str, ...]) -> None:
+    import_plugins(modules, (str(Path.cwd()),) if modules else ())
+
+
+@click.group("job", cls=_Computations)
 @click.option(
     "--policy",
     "policies",
     multiple=True,
     type=click.Path(path_type=Path),
     help="TOML file laid over the science policy, which gives what no option says; repeatable.",
+)
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_import_plugin,
+    help="Module that declares more computations, of the environment or of this folder; repeatable.",
 )
 @click.pass_context
 def command(context: click.Context, policies: tuple[Path, ...]) -> None:
@@ -48,142 +81,9 @@ def command(context: click.Context, policies: tuple[Path, ...]) -> None:
       gwbatch job mchirp-source coinc.xml bayestar.multiorder.fits -o mchirp_source.json
       gwbatch job combine-skymaps bayestar.multiorder.fits external.multiorder.fits -o combined.multiorder.fits
       gwbatch job --policy mine.toml localize coinc.xml -o bayestar.multiorder.fits
+      gwbatch job --plugin site_plots plot-scatter coinc.xml -o scatter.png
     """
     context.obj = policies
-
-
-@command.command()
-@click.argument("coinc", type=_IN)
-@click.option("--psd", type=_IN, help="PSD file, when it is not inside COINC.")
-@click.option("--f-low", type=float, help="Low-frequency cutoff in Hz.  [default: the policy's, 15]")
-@click.option(
-    "--waveform",
-    help="Template; auto: the field's choice, or IMRPhenomD where its data files are missing.  [default: the policy's, "
-    "auto]",
-)
-@click.option("--graceid", help="Event id for the FITS header.")
-@_OUT
-@json_option
-def localize(
-    coinc: Path,
-    psd: Path | None,
-    f_low: float | None,
-    waveform: str | None,
-    graceid: str | None,
-    output: Path,
-    as_json: bool,
-) -> None:
-    """BAYESTAR: localize the event in COINC; OMP_NUM_THREADS says on how many cores."""
-    inputs = {"coinc.xml": coinc, **({"psd.xml.gz": psd} if psd else {})}
-    _run("localize", inputs, output, {"f_low": f_low, "waveform": waveform, "graceid": graceid}, as_json)
-
-
-@command.command("plot-allsky")
-@click.argument("skymap", type=_IN)
-@click.option(
-    "--contour",
-    "contours",
-    multiple=True,
-    type=float,
-    help="Credible level in per cent; repeatable.  [default: the policy's, 50 and 90]",
-)
-@_OUT
-@json_option
-def plot_allsky(skymap: Path, contours: tuple[float, ...], output: Path, as_json: bool) -> None:
-    """The sky map in Mollweide projection."""
-    _run(
-        "plot-allsky",
-        {skymap.name: skymap},
-        output,
-        {"contours": [f"{level:g}" for level in contours] or None},
-        as_json,
-    )
-
-
-@command.command("plot-volume")
-@click.argument("skymap", type=_IN)
-@click.option("--dpi", type=click.IntRange(10, 2400), help="Dots per inch.  [default: the policy's, 200]")
-@click.option(
-    "--contour",
-    "contours",
-    multiple=True,
-    type=click.FloatRange(0, 100, min_open=True, max_open=True),
-    help="Credible level in per cent; repeatable.",
-)
-@click.option(
-    "--max-distance",
-    type=click.FloatRange(0, min_open=True),
-    help="Half the width of the picture in Mpc.  [default: mean distance plus 2.5 standard deviations]",
-)
-@click.option(
-    "--radecdist",
-    multiple=True,
-    type=(float, float, float),
-    metavar="RA DEC DISTANCE",
-    help="Mark a place, in deg and Mpc; repeatable.",
-)
-@click.option("--projection", type=click.IntRange(0, 3), help="Which face alone; 0: all three and the distance.")
-@click.option("--align-to", type=_IN, help="Take the principal axes of this sky map.")
-@click.option("--chain", type=_IN, help="HDF5 file of posterior samples, drawn as points.")
-@click.option("--colormap", help="Any colour map of matplotlib.  [default: cylon]")
-@click.option("--figure-width", type=click.FloatRange(0.5, 50), help="In inches.  [default: 3.5]")
-@click.option("--figure-height", type=click.FloatRange(0.5, 50), help="In inches.  [default: 3.5]")
-@click.option("--transparent", is_flag=True, default=None, help="Leave the background out.")
-@click.option("--annotate/--no-annotate", default=None, help="Write event, instruments and distance.  [default: yes]")
-@click.option("--summary/--no-summary", default=None, help="Write 90 % area and volume with them.  [default: yes]")
-@click.option(
-    "--exact", is_flag=True, help="Draw with ligo-skymap-plot-volume, for minutes; takes only --dpi and --contour."
-)
-@_OUT
-@json_option
-def plot_volume(
-    skymap: Path, align_to: Path | None, chain: Path | None, exact: bool, output: Path, as_json: bool, **chosen: Any
-) -> None:
-    """The three-dimensional sky map, projected onto its principal planes.
-
-    
-    Examples:
-      gwbatch job plot-volume bayestar.multiorder.fits -o bayestar.volume.png
-      gwbatch job plot-volume bayestar.multiorder.fits --radecdist 197.45 -23.38 40.7 -o bayestar.volume.png
-      gwbatch job plot-volume bayestar.multiorder.fits --projection 1 --dpi 300 -o face.pdf
-    """
-    from gwbatch.jobs.plot_volume import ALIGN_TO, CHAIN
-
-    parameters = {name: value for name, value in chosen.items() if value not in (None, ())}
-    unknown = sorted(set(parameters) - {"dpi", "contours"})
-    if exact and (unknown or align_to or chain):
-        raise click.UsageError("--exact takes only --dpi and --contour.")
-    beside = {ALIGN_TO: align_to, CHAIN: chain}
-    inputs = {skymap.name: skymap, **{name: path for name, path in beside.items() if path is not None}}
-    _run("plot-volume-exact" if exact else "plot-volume", inputs, output, parameters, as_json)
-
-
-@command.command("plot-coherence")
-@click.argument("skymap", type=_IN)
-@_OUT
-@json_option
-def plot_coherence(skymap: Path, output: Path, as_json: bool) -> None:
-    """The Bayes factor for coherence against incoherence."""
-    _run("plot-coherence", {skymap.name: skymap}, output, {}, as_json)
-
-
-@command.command()
-@click.argument("skymap", type=_IN)
-@click.option("--nside", type=click.IntRange(0), help="Resolution; 0 keeps the finest.  [default: the policy's, 0]")
-@_OUT
-@json_option
-def flatten(skymap: Path, nside: int | None, output: Path, as_json: bool) -> None:
-    """A multi-order map at a single resolution."""
-    _run("flatten", {skymap.name: skymap}, output, {"nside": nside}, as_json)
-
-
-@command.command("fits-header")
-@click.argument("skymap", type=_IN)
-@_OUT
-@json_option
-def fits_header(skymap: Path, output: Path, as_json: bool) -> None:
-    """The FITS headers as a web page."""
-    _run("fits-header", {skymap.name: skymap}, output, {}, as_json)
 
 
 @command.command("external-skymap")
@@ -206,106 +106,75 @@ def external_skymap(notice: Path, topic: str, given: Path | None, output: Path, 
     _run("external-skymap", inputs, output, {**headers(read), **(circle or {})}, as_json)
 
 
-@command.command("combine-skymaps")
-@click.argument("superevent", type=_IN)
-@click.argument("external", type=_IN)
-@_OUT
-@json_option
-def combine_skymaps(superevent: Path, external: Path, output: Path, as_json: bool) -> None:
-    """The product of the maps of a SUPEREVENT and an EXTERNAL trigger; the overlap integral is in result.json."""
-    _run("combine-skymaps", {"superevent.fits": superevent, "external.fits": external}, output, {}, as_json)
+def _command_of(one: Computation) -> click.Command:
+    by_hand = one.by_hand
+    assert by_hand is not None
+
+    def run(output: Path, as_json: bool, **given: Any) -> None:
+        given = {name: value for name, value in given.items() if value not in (None, ())}
+        kind = one.name
+        if by_hand.other is not None and given.pop(by_hand.other.option):
+            kind = by_hand.other.job
+            _require_known(by_hand.other, given)
+        inputs = {found.known_as(given[found.name].name): given[found.name] for found in _given(by_hand.inputs, given)}
+        parameters = {found.name: given[found.name] for found in _given(by_hand.parameters, given)}
+        defaults = {found.name: found.default for found in by_hand.parameters if found.default is not None}
+        _run(kind, inputs, output, parameters, as_json, defaults)
+
+    examples = [f"  gwbatch job {example}" for example in by_hand.examples]
+    shown = ["", "\b", "Example:" if len(examples) == 1 else "Examples:", *examples] if examples else []
+    made = click.command(one.name, help="\n".join([by_hand.summary, *shown]))(_OUT(json_option(run)))
+    arguments = [_argument(found) for found in by_hand.inputs if not found.help]
+    options = [_file(found) for found in by_hand.inputs if found.help] + [_option(one) for one in by_hand.parameters]
+    if by_hand.other is not None:
+        options.append(click.Option([f"--{by_hand.other.option}"], is_flag=True, help=by_hand.other.help))
+    made.params = [*arguments, *options, *made.params]
+    return made
 
 
-@command.command("multi-order")
-@click.argument("skymap", type=_IN)
-@_OUT
-@json_option
-def multi_order(skymap: Path, output: Path, as_json: bool) -> None:
-    """A SKYMAP of a single resolution, as some pipelines make it, as a multi-order map.
-
-    \b
-    Example:
-      gwbatch job multi-order cwb.fits.gz -o cwb.multiorder.fits
-    """
-    _run("multi-order", {skymap.name: skymap}, output, {}, as_json)
+Declared = TypeVar("Declared", Input, Parameter)
 
 
-@command.command("skymap-from-samples")
-@click.argument("samples", type=_IN)
-@click.option("--most", type=click.IntRange(10), help="Samples to take, evenly spaced.  [default: the policy's, 5000]")
-@_OUT
-@json_option
-def skymap_from_samples(samples: Path, most: int | None, output: Path, as_json: bool) -> None:
-    """The sky map of posterior SAMPLES (HDF5), with distances if they have them.
-
-    OMP_NUM_THREADS says on how many cores.
-
-    \b
-    Example:
-      gwbatch job skymap-from-samples Bilby.posterior_samples.hdf5 -o Bilby.multiorder.fits
-    """
-    _run("skymap-from-samples", {samples.name: samples}, output, {"most": most}, as_json)
+def _given(declared: Iterable[Declared], given: Mapping[str, Any]) -> list[Declared]:
+    return [one for one in declared if one.name in given]
 
 
-@command.command("em-bright")
-@click.argument("event", type=_IN)
-@click.option("--ssm", is_flag=True, help="Of a search for sub-solar-mass compact objects: HasSSM for HasRemnant.")
-@click.option("--eos", "equations", multiple=True, help="Equation of state; repeatable.  [default: the policy's 13]")
-@_OUT
-@json_option
-def em_bright(event: Path, ssm: bool, equations: tuple[str, ...], output: Path, as_json: bool) -> None:
-    """Source properties of an EVENT: from the masses and spins of the template in its coinc.xml, or from samples.
-
-    HasNS: a component is a neutron star. HasRemnant: the merger leaves matter outside. HasMassGap: a component has
-    3 to 5 solar masses. docs/products.md describes the method and its limits.
-
-    \b
-    Examples:
-      gwbatch job em-bright coinc.xml -o em_bright.json
-      gwbatch job em-bright coinc.xml --eos SLY --eos MPA1 -o em_bright.json
-      gwbatch job em-bright amplfi.posterior_samples.hdf5 -o em_bright.json
-    """
-    parameters = {"search": "ssm" if ssm else None, "equations_of_state": list(equations) or None}
-    _run("em-bright", _event_or_samples(event), output, parameters, as_json)
+def _require_known(other: Other, given: Mapping[str, Any]) -> None:
+    """Raise unless the other computation takes everything that was given."""
+    by_hand = computations()[other.job].by_hand
+    assert by_hand is not None
+    known = {*(one.name for one in by_hand.inputs), *(one.name for one in by_hand.parameters)}
+    if not set(given) <= known:
+        takes = [f"--{one.option or one.name}" for one in by_hand.parameters]
+        raise click.UsageError(f"--{other.option} takes only {' and '.join(takes)}.")
 
 
-@command.command("p-astro")
-@click.argument("coinc", type=_IN)
-@click.option("--pipeline", default="gstlal", show_default=True, help="Search pipeline: gstlal, pycbc, spiir or mbta.")
-@_OUT
-@json_option
-def p_astro(coinc: Path, pipeline: str, output: Path, as_json: bool) -> None:
-    """Source classification of the event in COINC: the probabilities of BNS, NSBH, BBH and Terrestrial.
-
-    \b
-    Example:
-      gwbatch job p-astro coinc.xml --pipeline pycbc -o pycbc.p_astro.json
-    """
-    _run("p-astro", {"coinc.xml": coinc}, output, {"pipeline": pipeline}, as_json)
+def _argument(found: Input) -> click.Argument:
+    return click.Argument([found.name], type=_IN, required=found.is_required)
 
 
-@command.command("mchirp-source")
-@click.argument("event", type=_IN)
-@click.argument("skymap", type=_IN, required=False)
-@_OUT
-@json_option
-def mchirp_source(event: Path, skymap: Path | None, output: Path, as_json: bool) -> None:
-    """Chirp mass of an EVENT in the frame of its source, in the field's bins: from its coinc.xml, at the distances of
-    SKYMAP, or from posterior samples alone.
-
-    \b
-    Examples:
-      gwbatch job mchirp-source coinc.xml bayestar.multiorder.fits -o mchirp_source.json
-      gwbatch job mchirp-source amplfi.posterior_samples.hdf5 -o mchirp_source.json
-    """
-    inputs = _event_or_samples(event)
-    if skymap is None and COINC in inputs:
-        raise click.UsageError("Cannot compute the chirp mass from a coinc.xml alone: name the sky map, too.")
-    _run("mchirp-source", {**inputs, **({skymap.name: skymap} if skymap else {})}, output, {}, as_json)
+def _file(found: Input) -> click.Option:
+    return click.Option([f"--{found.name.replace('_', '-')}", found.name], type=_IN, help=found.help)
 
 
-def _event_or_samples(event: Path) -> dict[str, Path]:
-    return {SAMPLES if event.suffix in (".hdf5", ".h5") else COINC: event}
+def _option(found: Parameter) -> click.Option:
+    flag = f"--{(found.option or found.name).replace('_', '-')}"
+    shown: dict[str, Any] = {"help": found.help, "metavar": found.metavar, "required": found.is_required}
+    if found.stands_for is not None:
+        return click.Option([flag, found.name], flag_value=found.stands_for, default=None, **shown)
+    if found.kind is bool:
+        return click.Option([f"{flag}/--no-{flag[2:]}", found.name], default=None, **shown)
+    return click.Option([flag, found.name], type=_type(found), multiple=found.is_repeated, **shown)
+
+
+def _type(found: Parameter) -> Any:
+    if found.kind not in (int, float) or (found.least is None and found.most is None):
+        return found.kind
+    bounds: Any = click.IntRange if found.kind is int else click.FloatRange
+    return bounds(
+        found.least, found.most, min_open=found.is_open and found.least is not None,
+        max_open=found.is_open and found.most is not None,
+    )  # fmt: skip
 
 
 def _policy() -> Policy:
@@ -314,15 +183,23 @@ def _policy() -> Policy:
     return load_policy(*click.get_current_context().find_object(tuple) or ())
 
 
-def _run(kind: str, inputs: Mapping[str, Path], output: Path, parameters: Mapping[str, Any], as_json: bool) -> None:
+def _run(
+    kind: str,
+    inputs: Mapping[str, Path],
+    output: Path,
+    chosen: Mapping[str, Any],
+    as_json: bool,
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
+    """Run a computation with what was chosen, else what the policy says, else its defaults; and exit."""
     from gwbatch.errors import ConfigError
     from gwbatch.jobs import result, runner
 
     if not output.parent.is_dir():
         raise ConfigError(f"The folder {output.parent} does not exist; make it first.")
     output = output.absolute()
-    chosen = {name: value for name, value in parameters.items() if value is not None}
-    parameters = {**_policy().annotation.parameters.get(kind, {}), **chosen}
+    listed = {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
+    parameters = {**(defaults or {}), **_policy().annotation.parameters.get(kind, {}), **listed}
     absolute = {name: path.absolute() for name, path in inputs.items()}
     code = runner.run(f"by-hand/{kind}", kind, absolute, output, parameters, output.parent)
     done = json.loads((output.parent / result.NAME).read_text())

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from gwbatch.jobs.by_hand import ByHand, Input, Parameter
 from gwbatch.jobs.catalogue import Work, computation, job
 
-__all__ = ["Work", "computation", "job"]
+__all__ = ["ByHand", "Input", "Parameter", "Work", "computation", "job"]

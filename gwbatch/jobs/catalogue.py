@@ -10,6 +10,7 @@ from threading import RLock
 from typing import Any, TypeVar
 
 from gwbatch.errors import ConfigError
+from gwbatch.jobs.by_hand import ByHand
 from gwbatch.queues import QUEUES
 
 
@@ -44,6 +45,7 @@ class Computation:
     function: Callable[[Work], Any]
     preload: tuple[str, ...] = ()
     prepare: Callable[[Mapping[str, Any]], object] | None = None
+    by_hand: ByHand | None = None
 
 
 _CATALOGUE: dict[str, Computation] = {}
@@ -62,21 +64,22 @@ def job(
     name: str | None = None,
     preload: Sequence[str] = (),
     prepare: Callable[[Mapping[str, Any]], object] | None = None,
+    by_hand: ByHand | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a computation: ``queue='openmp'`` runs on a whole node, ``'general'`` on one core.
 
     The function takes a `Work`, writes ``work.output`` and may return a JSON-ready mapping of facts about it.
     Imports of the science stack belong inside the function; `preload` names the modules that take their time, for
     pilots that have them imported before the work comes, and `prepare` gets the policy's parameters and may fill a
-    cache (neither may start a thread or a parallel region).  A later declaration of a name replaces an earlier one, so
-    a plug-in can bring its own ``localize``.
+    cache (neither may start a thread or a parallel region).  `by_hand` makes it a command of ``gwbatch job``.  A later
+    declaration of a name replaces an earlier one, so a plug-in can bring its own ``localize``.
     """
     if queue not in QUEUES:
         raise ConfigError(f"There is no queue {queue!r}: choose one of {', '.join(QUEUES)}.")
 
     def register(function: Function) -> Function:
         known = name or function.__name__.replace("_", "-")
-        _CATALOGUE[known] = Computation(known, queue, function, tuple(preload), prepare)
+        _CATALOGUE[known] = Computation(known, queue, function, tuple(preload), prepare, by_hand)
         return function
 
     return register

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gwbatch.errors import BadInput
+from gwbatch.jobs.by_hand import ByHand, Input
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.external_skymap import pixel_area
 from gwbatch.jobs.science import offline_astropy
@@ -17,7 +18,13 @@ FINEST = 29  # HEALPix order at which pixels are compared
 NORMALISED_WITHIN = 1e-3
 
 
-@job(queue="openmp")
+@job(
+    queue="openmp",
+    by_hand=ByHand(
+        "The product of the maps of a SUPEREVENT and an EXTERNAL trigger; the overlap integral is in result.json.",
+        (Input("superevent", "superevent.fits"), Input("external", "external.fits")),
+    ),
+)
 def combine_skymaps(work: Work) -> dict[str, Any]:
     """Multiply ``superevent.fits`` (its distances are kept) with ``external.fits``.
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.jobs.by_hand import ByHand, Parameter
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.charts import in_words
 from gwbatch.jobs.remnant import EquationOfState, equation_of_state, remnant_fraction
 from gwbatch.jobs.samples import given_samples, read_samples
-from gwbatch.jobs.template import Template, read_template
+from gwbatch.jobs.template import EVENT, SSM, Template, read_template
 
 NOTE_OF_SAMPLES = "estimate from posterior samples, not the field's classifier"
 NOTE = "point estimate from the template, not the field's classifier"
@@ -27,7 +28,30 @@ def _prepare(parameters: Mapping[str, Any]) -> None:
         equation_of_state(name)
 
 
-@job(queue="general", name="em-bright", preload=["numpy", "igwn_ligolw.utils"], prepare=_prepare)
+@job(
+    queue="general",
+    name="em-bright",
+    preload=["numpy", "igwn_ligolw.utils"],
+    prepare=_prepare,
+    by_hand=ByHand(
+        "Source properties of an EVENT: from the masses and spins of the template in its coinc.xml, or from samples."
+        "\n\nHasNS: a component is a neutron star. HasRemnant: the merger leaves matter outside. HasMassGap: a "
+        "component has 3 to 5 solar masses. docs/products.md describes the method and its limits.",
+        (EVENT,),
+        (
+            SSM,
+            Parameter(
+                "equations_of_state", "Equation of state; repeatable.  [default: the policy's 13]", option="eos",
+                is_repeated=True,
+            ),
+        ),
+        examples=(
+            "em-bright coinc.xml -o em_bright.json",
+            "em-bright coinc.xml --eos SLY --eos MPA1 -o em_bright.json",
+            "em-bright amplfi.posterior_samples.hdf5 -o em_bright.json",
+        ),
+    ),
+)  # fmt: skip
 def em_bright(work: Work) -> dict[str, Any]:
     """Write HasNS, HasRemnant and HasMassGap; for sub-solar-mass searches HasSSM, HasNS and HasMassGap.
 

@@ -16,10 +16,11 @@ from typing import Any
 
 from gwbatch.errors import BadInput, ConfigError, TransientError
 from gwbatch.jobs import em_bright_program
+from gwbatch.jobs.by_hand import ByHand
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.charts import in_words
 from gwbatch.jobs.samples import given_samples
-from gwbatch.jobs.template import read_template
+from gwbatch.jobs.template import EVENT, SSM, read_template
 
 ENVIRONMENT = "GWBATCH_EM_BRIGHT"  # the folder that `gwbatch site prepare em-bright` has made
 RESIDENT = "GWBATCH_EM_BRIGHT_SOCKET"
@@ -43,6 +44,9 @@ def _start_resident(parameters: Mapping[str, Any]) -> None:
     name="em-bright-classifier",
     preload=["numpy", "igwn_ligolw.utils", "gwbatch.jobs.em_bright_program"],
     prepare=_start_resident,
+    by_hand=ByHand(
+        "Source properties of an EVENT by the field's classifiers, in an environment of their own.", (EVENT,), (SSM,)
+    ),
 )
 def em_bright_classifier(work: Work) -> dict[str, Any]:
     """Write HasNS, HasRemnant and HasMassGap; for sub-solar-mass searches HasSSM, HasNS and HasMassGap.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from gwbatch.jobs.by_hand import SKYMAP, ByHand
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.fits_file import open_fits, read_units
 
@@ -17,7 +18,7 @@ td,th{{border:1px solid #999;padding:.2em .6em;text-align:left}}td:first-child{{
 """
 
 
-@job(queue="general", preload=["numpy"])
+@job(queue="general", preload=["numpy"], by_hand=ByHand("The FITS headers as a web page.", (SKYMAP,)))
 def fits_header(work: Work) -> dict[str, bool]:
     """Write one table of keyword, value and comment for each header of the file; say what the map holds."""
     (source,) = work.inputs.values()

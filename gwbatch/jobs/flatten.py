@@ -5,12 +5,21 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+from gwbatch.jobs.by_hand import SKYMAP, ByHand, Parameter
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.fits_file import Unsupported
 from gwbatch.jobs.science import offline_astropy
 
 
-@job(queue="general", preload=["numpy", "astropy.utils.iers"])
+@job(
+    queue="general",
+    preload=["numpy", "astropy.utils.iers"],
+    by_hand=ByHand(
+        "A multi-order map at a single resolution.",
+        (SKYMAP,),
+        (Parameter("nside", "Resolution; 0 keeps the finest.  [default: the policy's, 0]", int, least=0),),
+    ),
+)
 def flatten(work: Work) -> None:
     """Write the map at one resolution (``nside``; 0 keeps the finest), gzipped by its name."""
     from gwbatch.jobs.flat_map import FlatMap

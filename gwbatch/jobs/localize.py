@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.jobs.by_hand import GRACEID, ByHand, Input, Parameter
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.science import offline_astropy
 from gwbatch.jobs.waveforms import NOTE, PHENOMENOLOGICAL, choose_waveform
@@ -14,7 +15,19 @@ from gwbatch.jobs.waveforms import NOTE, PHENOMENOLOGICAL, choose_waveform
 @job(
     queue="openmp",
     preload=["gwbatch.jobs.waveforms", "ligo.skymap.bayestar", "ligo.skymap.io.fits", "ligo.skymap.io.events"],
-)
+    by_hand=ByHand(
+        "BAYESTAR: localize the event in COINC; OMP_NUM_THREADS says on how many cores.",
+        (Input("coinc", "coinc.xml"), Input("psd", "psd.xml.gz", help="PSD file, when it is not inside COINC.")),
+        (
+            Parameter("f_low", "Low-frequency cutoff in Hz.  [default: the policy's, 15]", float),
+            Parameter(
+                "waveform", "Template; auto: the field's choice, or IMRPhenomD where its data files are missing.  "
+                "[default: the policy's, auto]",
+            ),
+            GRACEID,
+        ),
+    ),
+)  # fmt: skip
 def localize(work: Work) -> dict[str, Any]:
     """Localize the event of a ``coinc.xml`` (PSD inside, or in ``psd.xml.gz`` beside it).
 

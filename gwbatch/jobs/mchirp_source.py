@@ -8,16 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.jobs.by_hand import ByHand, Input
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.samples import given_samples, read_samples
 from gwbatch.jobs.science import offline_astropy
-from gwbatch.jobs.template import COINC, read_template
+from gwbatch.jobs.template import COINC, EVENT, read_template
 
 
 @job(
     queue="general",
     name="mchirp-source",
     preload=["ligo_cgmi.chirp_probabilities", "ligo.skymap.io"],
+    by_hand=ByHand(
+        "Chirp mass of an EVENT in the frame of its source, in the field's bins: from its coinc.xml, at the distances "
+        "of SKYMAP, or from posterior samples alone.",
+        (EVENT, Input("skymap", is_required=False)),
+        examples=(
+            "mchirp-source coinc.xml bayestar.multiorder.fits -o mchirp_source.json",
+            "mchirp-source amplfi.posterior_samples.hdf5 -o mchirp_source.json",
+        ),
+    ),
 )
 def mchirp_source(work: Work) -> dict[str, Any]:
     """Write the probabilities of the field's 18 bins of chirp mass, in solar masses, with the bins' 19 edges.
@@ -57,7 +67,10 @@ def _of_template(work: Work) -> tuple[Any, list[float], str]:
     from ligo_cgmi.chirp_probabilities import cgmi
 
     template = read_template(work.inputs, work.parameters)
-    (path,) = [path for name, path in work.inputs.items() if name != COINC]
+    maps = [path for name, path in work.inputs.items() if name != COINC]
+    if not maps:
+        raise BadInput("Cannot compute the chirp mass from a coinc.xml alone: name the sky map, too.")
+    (path,) = maps
     skymap = read_sky_map(str(path), moc=True)
     known = {"DISTMU", "DISTSIGMA", "DISTNORM"} <= set(skymap.colnames)
     edges, probabilities, _ = cgmi("CBC" if known else "Burst", template.chirp_mass, None, skymap, cgmi_type="LL")

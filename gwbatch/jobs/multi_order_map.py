@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from gwbatch.jobs.by_hand import GRACEID, SKYMAP, ByHand
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.external_skymap import read_any
 from gwbatch.jobs.science import offline_astropy
 
 
-@job(queue="general", name="multi-order")
+@job(
+    queue="general",
+    name="multi-order",
+    by_hand=ByHand(
+        "A SKYMAP of a single resolution, as some pipelines make it, as a multi-order map.",
+        (SKYMAP,),
+        (GRACEID,),
+        examples=("multi-order cwb.fits.gz -o cwb.multiorder.fits",),
+    ),
+)
 def multi_order(work: Work) -> dict[str, Any]:
     """Write the map as a multi-order one, normalised to 1; distances and the headers that describe the event stay."""
     offline_astropy()

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.jobs.by_hand import ByHand, Input, Parameter
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.charts import in_words
 from gwbatch.jobs.template import Template, read_template
@@ -19,7 +20,17 @@ FAR_STAR = 1 / (30 * 86400.0)  # Hz; the rate at which foreground and background
 SNR_STAR = 8.5
 
 
-@job(queue="general", name="p-astro", preload=["ligo.p_astro", "igwn_ligolw.utils"])
+@job(
+    queue="general",
+    name="p-astro",
+    preload=["ligo.p_astro", "igwn_ligolw.utils"],
+    by_hand=ByHand(
+        "Source classification of the event in COINC: the probabilities of BNS, NSBH, BBH and Terrestrial.",
+        (Input("coinc", "coinc.xml"),),
+        (Parameter("pipeline", "Search pipeline: gstlal, pycbc, spiir or mbta.  [default: gstlal]", default="gstlal"),),
+        examples=("p-astro coinc.xml --pipeline pycbc -o pycbc.p_astro.json",),
+    ),
+)
 def p_astro(work: Work) -> dict[str, Any]:
     """Write the probabilities of BNS, NSBH, BBH and Terrestrial.
 

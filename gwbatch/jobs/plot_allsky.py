@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from gwbatch.jobs.by_hand import CONTOURS, SKYMAP, ByHand
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.science import offline_astropy
 
 
-@job(queue="general", preload=["gwbatch.jobs.skymap", "ligo.skymap.tool.ligo_skymap_plot"])
+@job(
+    queue="general",
+    preload=["gwbatch.jobs.skymap", "ligo.skymap.tool.ligo_skymap_plot"],
+    by_hand=ByHand("The sky map in Mollweide projection.", (SKYMAP,), (CONTOURS,)),
+)
 def plot_allsky(work: Work) -> dict[str, Any]:
     """Draw the map with credible contours (``contours``, in per cent) and annotations."""
     from gwbatch.jobs.skymap import describe_sky
@@ -17,6 +22,6 @@ def plot_allsky(work: Work) -> dict[str, Any]:
     from ligo.skymap.tool.ligo_skymap_plot import main
 
     (source,) = work.inputs.values()
-    contours = [str(level) for level in work.parameters.get("contours", (50, 90))]
+    contours = [f"{float(level):g}" for level in work.parameters.get("contours", (50, 90))]
     main([str(source), "-o", str(work.output), "--annotate", "--contour", *contours])
     return {"alt": describe_sky(source)}

@@ -7,18 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.jobs.by_hand import GRACEID, ByHand, Input
 from gwbatch.jobs.catalogue import Work, job
 
 PRELOAD = ["matplotlib.figure", "matplotlib.backends.backend_agg"]
 
 
-@job(queue="general", name="plot-p-astro", preload=PRELOAD)
+@job(
+    queue="general",
+    name="plot-p-astro",
+    preload=PRELOAD,
+    by_hand=ByHand("The probability of each class of source.", (Input("p_astro"),), (GRACEID,)),
+)
 def plot_p_astro(work: Work) -> dict[str, Any]:
     """Draw the probability of each class of source, terrestrial noise in grey."""
     return _draw(work, "Classification", faded=("Terrestrial",))
 
 
-@job(queue="general", name="plot-em-bright", preload=PRELOAD)
+@job(
+    queue="general",
+    name="plot-em-bright",
+    preload=PRELOAD,
+    by_hand=ByHand("The probabilities of em_bright.json.", (Input("em_bright"),), (GRACEID,)),
+)
 def plot_em_bright(work: Work) -> dict[str, Any]:
     """Draw the probabilities that there is a neutron star, matter left outside, and so on."""
     return _draw(work, "If astrophysical")

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.jobs.by_hand import SKYMAP, ByHand
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.fits_file import open_fits, read_units
 
 
-@job(queue="general", preload=["numpy", "matplotlib.figure", "matplotlib.backends.backend_agg"])
+@job(
+    queue="general",
+    preload=["numpy", "matplotlib.figure", "matplotlib.backends.backend_agg"],
+    by_hand=ByHand("The Bayes factor for coherence against incoherence.", (SKYMAP,)),
+)
 def plot_coherence(work: Work) -> dict[str, Any]:
     """Draw the Bayes factor that the map carries in its header (LOGBCI, a natural logarithm)."""
     from gwbatch.jobs.charts import bullet, plain

@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from gwbatch.jobs.by_hand import ByHand, Parameter
 from gwbatch.jobs.catalogue import Work, job
 
 
-@job(queue="general")
+@job(
+    queue="general",
+    by_hand=ByHand(
+        "The overlap integral of two sky maps as the evidence for one source.",
+        parameters=(
+            Parameter("overlap", "The integral, as combine-skymaps says it.", float, least=0, is_required=True),
+        ),
+        examples=("plot-overlap --overlap 12.5 -o overlap.png",),
+    ),
+)
 def plot_overlap(work: Work) -> dict[str, Any]:
     """Draw the ``overlap`` of the parameters as the evidence for one source that it is."""
     from gwbatch.jobs.charts import bullet

@@ -5,13 +5,55 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gwbatch.jobs.by_hand import CONTOURS, DPI, SKYMAP, ByHand, Input, Other, Parameter
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.science import offline_astropy
 
 ALIGN_TO, CHAIN = "align-to.fits", "chain.hdf5"
 
+_BY_HAND = ByHand(
+    "The three-dimensional sky map, projected onto its principal planes.",
+    (
+        SKYMAP,
+        Input("align_to", ALIGN_TO, help="Take the principal axes of this sky map."),
+        Input("chain", CHAIN, help="HDF5 file of posterior samples, drawn as points."),
+    ),
+    (
+        DPI,
+        CONTOURS,
+        Parameter(
+            "max_distance",
+            "Half the width of the picture in Mpc.  [default: mean distance plus 2.5 standard deviations]",
+            float, least=0, is_open=True,
+        ),
+        Parameter(
+            "radecdist", "Mark a place, in deg and Mpc; repeatable.", (float, float, float), is_repeated=True,
+            metavar="RA DEC DISTANCE",
+        ),
+        Parameter("projection", "Which face alone; 0: all three and the distance.", int, least=0, most=3),
+        Parameter("colormap", "Any colour map of matplotlib.  [default: cylon]"),
+        Parameter("figure_width", "In inches.  [default: 3.5]", float, least=0.5, most=50),
+        Parameter("figure_height", "In inches.  [default: 3.5]", float, least=0.5, most=50),
+        Parameter("transparent", "Leave the background out.", stands_for=True),
+        Parameter("annotate", "Write event, instruments and distance.  [default: yes]", bool),
+        Parameter("summary", "Write 90 % area and volume with them.  [default: yes]", bool),
+    ),
+    Other(
+        "exact", "plot-volume-exact", "Draw with ligo-skymap-plot-volume, for minutes; takes only --dpi and --contour."
+    ),
+    (
+        "plot-volume bayestar.multiorder.fits -o bayestar.volume.png",
+        "plot-volume bayestar.multiorder.fits --radecdist 197.45 -23.38 40.7 -o bayestar.volume.png",
+        "plot-volume bayestar.multiorder.fits --projection 1 --dpi 300 -o face.pdf",
+    ),
+)  # fmt: skip
 
-@job(queue="general", preload=["gwbatch.jobs.volume_picture", "matplotlib.figure", "astropy.utils.iers"])
+
+@job(
+    queue="general",
+    preload=["gwbatch.jobs.volume_picture", "matplotlib.figure", "astropy.utils.iers"],
+    by_hand=_BY_HAND,
+)
 def plot_volume(work: Work) -> dict[str, Any]:
     """Draw the probability per volume on one core, in a second or two.
 
@@ -44,7 +86,10 @@ def plot_volume(work: Work) -> dict[str, Any]:
     return {"dpi": options.dpi, "reach_mpc": scene.reach, "alt": ", ".join(filter(None, description(scene)))}
 
 
-@job(queue="openmp")
+@job(
+    queue="openmp",
+    by_hand=ByHand("The same with ligo-skymap-plot-volume, for minutes on all cores.", (SKYMAP,), (DPI, CONTOURS)),
+)
 def plot_volume_exact(work: Work) -> None:
     """Draw it with the field's own tool, by line integrals: minutes on a whole node (``dpi``, ``contours``)."""
     offline_astropy()

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.jobs.by_hand import ByHand, Input, Parameter
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.science import offline_astropy
 
@@ -14,7 +15,17 @@ TRIALS = 5  # at each number of clusters
 TIMES = ("time", "geocent_time", "time_mean", "time_maxl")
 
 
-@job(queue="openmp", name="skymap-from-samples")
+@job(
+    queue="openmp",
+    name="skymap-from-samples",
+    by_hand=ByHand(
+        "The sky map of posterior SAMPLES (HDF5), with distances if they have them.\n\n"
+        "OMP_NUM_THREADS says on how many cores.",
+        (Input("samples"),),
+        (Parameter("most", "Samples to take, evenly spaced.  [default: the policy's, 5000]", int, least=10),),
+        examples=("skymap-from-samples Bilby.posterior_samples.hdf5 -o Bilby.multiorder.fits",),
+    ),
+)
 def skymap_from_samples(work: Work) -> dict[str, Any]:
     """Write a multi-order map, with distances if the samples have them, by ligo.skymap's clustered kernel density.
 

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.errors import BadInput
+from gwbatch.jobs.by_hand import Input, Parameter
 
 COINC = "coinc.xml"
+EVENT = Input("event", COINC, {".hdf5": "posterior_samples.hdf5", ".h5": "posterior_samples.hdf5"})
+SSM = Parameter(
+    "search", "Of a search for sub-solar-mass compact objects: HasSSM for HasRemnant.", option="ssm", stands_for="ssm"
+)
 
 
 @dataclass(frozen=True)

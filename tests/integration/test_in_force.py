@@ -100,4 +100,4 @@ def test_job_commands_take_their_defaults_from_the_policy(tmp_path: Path) -> Non
         for more in ([], ["--contour", "34"]):
             words = ["job", "--policy", str(policy), "plot-allsky", str(tiny), "-o", str(output), *more]
             assert CliRunner().invoke(cli, words).exit_code == 0
-    assert seen == [{"contours": [12]}, {"contours": ["34"]}]
+    assert seen == [{"contours": [12]}, {"contours": [34.0]}]

@@ -15,7 +15,9 @@ import pytest
 from lxml import etree
 
 from gwbatch import children
+from gwbatch.annotation import PRODUCTS
 from gwbatch.demo.verdict import total_probability
+from gwbatch.jobs.catalogue import computations
 from gwbatch.jobs.result import fault, read_result, sha256
 
 
@@ -215,3 +217,48 @@ def test_nothing_in_a_job_starts_mpi_even_where_it_is_installed(tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.txt").read_text() == "no MPI"
+
+
+PLUG_IN = """
+from pathlib import Path
+
+from gwbatch import job
+from gwbatch.jobs import ByHand, Input, Parameter, Work
+
+
+@job(
+    queue="general",
+    by_hand=ByHand(
+        "How long a file is, in words.",
+        (Input("notes", "notes.txt"),),
+        (Parameter("unit", "What is counted.", default="bytes"), Parameter("loud", "Shout.", stands_for=True)),
+        examples=("measure notes.txt -o length.txt",),
+    ),
+)
+def measure(work: Work):
+    said = f"{len(work.inputs['notes.txt'].read_bytes())} {work.parameters['unit']}"
+    work.output.write_text(said.upper() if work.parameters.get("loud") else said)
+"""
+
+
+def test_a_plug_in_s_computation_is_a_command(tmp_path: Path) -> None:
+    (tmp_path / "site_plots.py").write_text(PLUG_IN)
+    (tmp_path / "length.md").write_text("four")
+    code, result, errors = run(tmp_path, "--plugin", "site_plots", "measure", "length.md", "--loud", "-o", "said.txt")
+    assert (code, errors) == (0, "")
+    assert (tmp_path / "said.txt").read_text() == "4 BYTES"
+    assert list(result["outputs"]) == ["said.txt"]
+    words = [sys.executable, "-m", "gwbatch", "job", "--plugin", "site_plots"]
+    listed = subprocess.run([*words, "--help"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "measure               How long a file is, in words." in listed.stdout
+    shown = subprocess.run([*words, "measure", "--help"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "gwbatch job measure notes.txt -o length.txt" in shown.stdout
+    missing = subprocess.run([*words, "measur", "x"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "No such command 'measur'" in missing.stderr
+
+
+def test_every_computation_of_a_product_is_a_command() -> None:
+    """But for those whose inputs only an event of the ledger has."""
+    offered = {name for name, one in computations().items() if one.by_hand is not None} | {"external-skymap"}
+    assert {product.job for product in PRODUCTS} <= offered
