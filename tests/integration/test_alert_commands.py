@@ -15,7 +15,7 @@ from gwbatch import circulars
 from gwbatch.cli import cli
 from gwbatch.executors.notices.producer import forget_publishers
 from gwbatch.ledger import in_force
-from gwbatch.metrics.collect import exposition
+from gwbatch.metrics.exposition import exposition
 from tests.integration.alert_rig import AlertRig, draft_quickly
 from tests.integration.brokers import BrokerProcess
 from tests.integration.rig import Server

@@ -378,7 +378,7 @@ def test_the_checks_of_a_plug_in_are_run(tmp_path: Path) -> None:
     assert "the dome is shut\n         -> open it" in done.output
 
 
-@pytest.mark.parametrize("path", [PACKAGE / "ledger" / "health.py", *sorted((PACKAGE / "checks").glob("[!_]*.py"))])
+@pytest.mark.parametrize("path", [PACKAGE / "reports" / "health.py", *sorted((PACKAGE / "checks").glob("[!_]*.py"))])
 def test_every_command_that_a_remedy_names_exists(path: Path) -> None:
     for words in re.findall(r"gwbatch ([a-z-]+(?: [a-z-]+)?)", path.read_text()):
         command: click.Command | None = cli
