@@ -26,6 +26,10 @@ class Clock(Protocol):
         """Seconds since some moment, for durations that nobody writes down: it never jumps."""
         ...
 
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
 
 class SystemClock:
     """The clock of this machine."""
@@ -35,6 +39,9 @@ class SystemClock:
 
     def steady(self) -> float:
         return elapsed()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 class GuardedClock:
@@ -55,6 +62,9 @@ class GuardedClock:
 
     def steady(self) -> float:
         return self._elapsed()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def step(self) -> float:
         """Return by how much the clock was set (s), until `accept`; 0 if nobody set it."""
@@ -97,6 +107,9 @@ class ManualClock:
 
     def steady(self) -> float:
         return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
         """Move forward by `seconds`."""

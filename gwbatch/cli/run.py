@@ -34,6 +34,7 @@ def command(
       gwbatch run --site my-cluster.toml --policy my-thresholds.toml
       gwbatch run --set gracedb.url=https://gracedb-playground.ligo.org/api/
     """
+    from gwbatch.clock import GuardedClock
     from gwbatch.config.policy import load_policy
     from gwbatch.config.profile import load_site
     from gwbatch.dispatcher.service import Dispatcher
@@ -65,8 +66,9 @@ def command(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
-    scheduler = partial(make_scheduler, profile, directory)
-    dispatcher = Dispatcher(ledger, registry, policy, profile, scheduler, directory, listeners)
+    clock = GuardedClock()
+    scheduler = partial(make_scheduler, profile, directory, clock)
+    dispatcher = Dispatcher(ledger, registry, policy, profile, scheduler, directory, listeners, clock)
     running.append(dispatcher)
     dispatcher.run()
     ledger.close()

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
@@ -28,8 +29,13 @@ if TYPE_CHECKING:
     from gwbatch.schedulers.standby import Crew
 
 
-def make_scheduler(profile: Profile, state: Path) -> Scheduler:
+def make_scheduler(profile: Profile, state: Path, clock: Clock | None = None) -> Scheduler:
     """The scheduler that the site profile names, and around it a standby where the profile has one.
+
+    Parameters
+    ----------
+    clock : Clock, optional
+        The dispatcher's; the machine's own otherwise.
 
     Raises
     ------
@@ -37,8 +43,9 @@ def make_scheduler(profile: Profile, state: Path) -> Scheduler:
         When the profile is not filled in, or the scheduler cannot be reached in the way that it asks for.
     """
     profile.require_complete("scheduler.")
-    scheduler = _routed(backend_of(profile).scheduler(profile, state), profile, state)
-    return _with_standby(scheduler, profile, state) if profile.standby else scheduler
+    clock = clock or SystemClock()
+    scheduler = _routed(backend_of(profile).scheduler(profile, state, clock), profile, state)
+    return _with_standby(scheduler, profile, state, clock) if profile.standby else scheduler
 
 
 def runs_here(profile: Profile) -> bool:
@@ -60,7 +67,7 @@ def _routed(batch: Scheduler, profile: Profile, state: Path) -> Scheduler:
     return RoutedScheduler(batch, local, queues)
 
 
-def _with_standby(scheduler: Scheduler, profile: Profile, state: Path) -> Scheduler:
+def _with_standby(scheduler: Scheduler, profile: Profile, state: Path, clock: Clock) -> Scheduler:
     from gwbatch.schedulers.standby import StandbyScheduler
 
     for queue in profile.standby:
@@ -70,21 +77,21 @@ def _with_standby(scheduler: Scheduler, profile: Profile, state: Path) -> Schedu
     # Pilots of this machine are beside its jobs: one that waits must not take their cores.
     environment = job_environment(settings)
     here = LocalScheduler(state / "local-pilots", settings.cores, settings.python, environment, waiters=True)
-    crews = [_crew(queue, profile, state, scheduler, here) for queue in profile.standby]
-    standby = StandbyScheduler(scheduler, crews)
+    crews = [_crew(queue, profile, state, scheduler, here, clock) for queue in profile.standby]
+    standby = StandbyScheduler(scheduler, crews, clock)
     if isinstance(scheduler, LocalScheduler):
         scheduler.others = partial(standby.at_work, "openmp")
     return standby
 
 
-def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here: Scheduler) -> Crew:
+def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here: Scheduler, clock: Clock) -> Crew:
     """The pilots of one queue, and the way to them."""
     from gwbatch.schedulers.standby import Crew, StandbyFolder
 
     wish = profile.standby[queue]
     on_this_machine = runs_here(profile) or profile.resources(queue).run_on == "local"
     way = (find_backend("local") if on_this_machine else backend_of(profile)).pilots(profile)
-    folder = StandbyFolder(profile.job_folder(state) / "standby" / queue / "desk")
+    folder = StandbyFolder(profile.job_folder(state) / "standby" / queue / "desk", clock.steady)
     hedge, silence = wish.hedge or way.hedge, wish.silence or way.silence
     pilots = here if on_this_machine else scheduler
     crew = Crew(queue, folder, way.name, way.bell, frozenset(wish.kinds), hedge, silence, pilots)

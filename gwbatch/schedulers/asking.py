@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 
+from gwbatch.clock import Clock
 from gwbatch.schedulers.base import SchedulerBusy
 
 SHARE = 0.05  # of the time is spent with a question under way: whoever answers slowly is asked more seldom
@@ -25,8 +25,8 @@ class Asking:
         Seconds between two questions: short after a change, then longer and longer.
     """
 
-    def __init__(self, question: Callable[[Sequence[str]], bool], soonest: float, longest: float) -> None:
-        self._question = question
+    def __init__(self, question: Callable[[Sequence[str]], bool], soonest: float, longest: float, clock: Clock) -> None:
+        self._question, self._clock = question, clock
         self._soonest, self._longest = min(soonest, longest), longest
         self._interval = self._soonest
         self._next = self._not_before = float("-inf")
@@ -35,18 +35,18 @@ class Asking:
 
     def if_due(self, keys: Sequence[str]) -> None:
         """Ask about these jobs, if it is time and the last question has been answered."""
-        if keys and time.monotonic() >= self._next and (self._thread is None or not self._thread.is_alive()):
+        if keys and self._clock.steady() >= self._next and (self._thread is None or not self._thread.is_alive()):
             self._thread = threading.Thread(target=self._ask, args=(list(keys),), name="ask-about-jobs", daemon=True)
             self._thread.start()
 
     def hurry(self, within: float | None = None) -> None:
         """Something has begun: ask soon, but never sooner than the last answer allows."""
         self._interval = self._soonest
-        soon = time.monotonic() + (self._soonest if within is None else within)
+        soon = self._clock.steady() + (self._soonest if within is None else within)
         self._next = max(self._not_before, min(self._next, soon))
 
     def _ask(self, keys: Sequence[str]) -> None:
-        began, changed, answered = time.monotonic(), False, False
+        began, changed, answered = self._clock.steady(), False, False
         try:
             changed = self._question(keys)
             answered, self.trouble = True, ""
@@ -55,7 +55,7 @@ class Asking:
             log.warning("%s", error)
         except Exception:
             log.exception("the answer about %d jobs could not be used", len(keys))
-        now = time.monotonic()
+        now = self._clock.steady()
         self._interval = self._soonest if changed else min(self._longest, 2 * self._interval)
         rest = min((now - began) / SHARE, self._longest)
         self._not_before = now + (rest if answered else max(rest, self._interval))

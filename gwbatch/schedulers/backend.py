@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import msgspec
 
+from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
@@ -74,8 +75,8 @@ class Backend:
     settings: ClassVar[type[msgspec.Struct]] = NoOptions
     resources: ClassVar[type[msgspec.Struct]] = NoOptions
 
-    def scheduler(self, profile: Profile, state: Path) -> Scheduler:
-        """Return the scheduler, which keeps its files in a folder of its own below `state`.
+    def scheduler(self, profile: Profile, state: Path, clock: Clock) -> Scheduler:
+        """Return the scheduler, which keeps its files in a folder of its own below `state` and goes by this clock.
 
         Raises
         ------
@@ -86,7 +87,7 @@ class Backend:
 
     def describe(self, profile: Profile, state: Path, request: JobRequest) -> str:
         """Return what would be submitted; overridden where that can be said without the batch system at hand."""
-        return self.scheduler(profile, state).describe(request)
+        return self.scheduler(profile, state, SystemClock()).describe(request)
 
     def deployment(self, profile: Profile, state: Path, options: Mapping[str, Sequence[str]]) -> Deployment:
         """Return the resident processes of a state directory, as jobs."""

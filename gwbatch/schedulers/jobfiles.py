@@ -7,21 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gwbatch.clock import Clock
 from gwbatch.jobs.result import read_result
 from gwbatch.model import JobState
 from gwbatch.schedulers.records import JobRecord
 
 
-def by_files(record: JobRecord, now: float) -> JobRecord | None:
+def by_files(record: JobRecord, clock: Clock) -> JobRecord | None:
     """What the job's own files say that is not known yet."""
+    seen = clock.steady()
     directory = Path(record.directory)
     result = read_result(directory, record.key)
-    if result is not None and (result.get("started") or now) > record.requeued:
+    if result is not None and (result.get("started") or clock.now()) > record.requeued:
         good = not result.get("error")
         state = JobState.DONE if good else JobState.FAILED
         return replace(
             record, state=state, reason="" if good else "ended with an error", exit_code=0 if good else None,
-            started=result.get("started"), seen=now,
+            started=result.get("started"), seen=seen,
         )  # fmt: skip
     if record.state is JobState.RUNNING and record.started is not None:
         return None
@@ -29,7 +31,7 @@ def by_files(record: JobRecord, now: float) -> JobRecord | None:
     if started is None or started["started"] <= record.requeued:
         return None
     host = record.host or str(started.get("host") or "")
-    return replace(record, state=JobState.RUNNING, reason="", started=started["started"], host=host, seen=now)
+    return replace(record, state=JobState.RUNNING, reason="", started=started["started"], host=host, seen=seen)
 
 
 def _started(directory: Path, key: str) -> dict[str, Any] | None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import SchedulerSettings
 from gwbatch.failpoints import hit
 from gwbatch.jobs.result import write_json
@@ -67,6 +67,8 @@ class PollingScheduler:
         Where it remembers its jobs.
     queue : Queue
         The way to the batch system.
+    clock : Clock, optional
+        What times and durations are taken from; the dispatcher's own goes on when somebody sets the machine's.
 
     Attributes
     ----------
@@ -79,15 +81,16 @@ class PollingScheduler:
     name: str
     whom: str
 
-    def __init__(self, folder: Path, settings: SchedulerSettings, queue: Queue) -> None:
+    def __init__(self, folder: Path, settings: SchedulerSettings, queue: Queue, clock: Clock | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._clock = clock or SystemClock()
         self._settings = settings
         self._queue = queue
         self._memory = folder / "jobs.json"
         self._lock = threading.RLock()
         self._records = self._remember()
-        self._asking = Asking(self._ask, settings.ask_soonest, settings.ask_every)
-        self._looking = Asking(self._look_at_files, LOOK_EVERY, LOOK_EVERY)
+        self._asking = Asking(self._ask, settings.ask_soonest, settings.ask_every, self._clock)
+        self._looking = Asking(self._look_at_files, LOOK_EVERY, LOOK_EVERY, self._clock)
         self._looked_at_waiting = float("-inf")
         self._cancelled: set[str] = set()
         self._closed = False
@@ -106,7 +109,7 @@ class PollingScheduler:
         self._looking.if_due(keys)
 
     def merged(self, known: JobRecord | None, told: JobRecord, asked: float) -> JobRecord:
-        """Return what is known after an answer of the batch system to a question of the time `asked`."""
+        """Return what is known after an answer to a question that was put at the steady time `asked` (s)."""
         before = known or JobRecord(told.key)
         after = replace(
             before, native_id=told.native_id, state=told.state, reason=told.reason, remedy=told.remedy,
@@ -114,7 +117,7 @@ class PollingScheduler:
             directory=before.directory or told.directory, exit_code=told.exit_code, sudden=told.sudden, seen=asked,
         )  # fmt: skip
         if told.state is JobState.QUEUED and before.state is JobState.RUNNING:
-            return replace(after, started=None, requeued=time.time())
+            return replace(after, started=None, requeued=self._clock.now())
         if told.state.final and not told.sudden and after.directory:
             return self._with_result(before, after)
         return after
@@ -134,7 +137,7 @@ class PollingScheduler:
         with self._lock:
             known = self._records.of(native_id)  # the news may have come before the reply
             if known is None or known.key != request.key:
-                known = JobRecord(request.key, native_id, seen=time.time())
+                known = JobRecord(request.key, native_id, seen=self._clock.steady())
             if not self._closed:
                 self._records.choose(replace(known, directory=str(request.directory)))
         self._save()
@@ -146,7 +149,7 @@ class PollingScheduler:
             self.news(keys)
             missing = {key for key in keys if self._records.current(key) is None}
         if missing:
-            asked = time.time()
+            asked = self._clock.steady()
             for key, told in self._once(self._queue.jobs(), missing).items():
                 self._take(key, told, asked)
             self._save()
@@ -198,16 +201,16 @@ class PollingScheduler:
 
     def _look_at_files(self, keys: Sequence[str]) -> bool:
         """In a thread of its own: a file system that hangs must not keep anybody waiting."""
-        now = time.monotonic()
+        now = self._clock.steady()
         waiting_too = now - self._looked_at_waiting >= LOOK_AT_WAITING
         if waiting_too:
             self._looked_at_waiting = now
         with self._lock:
             records = [record for key in keys if (record := self._records.current(key)) is not None]
         for record in records:
-            new = time.time() - record.seen < LOOK_AT_WAITING
+            new = now - record.seen < LOOK_AT_WAITING
             if record.directory and not record.state.final and (record.state is JobState.RUNNING or new or waiting_too):
-                told = by_files(record, time.time())
+                told = by_files(record, self._clock)
                 if told is not None and self._put(told, instead_of=record):
                     self._asking.hurry()
         self._save()
@@ -215,8 +218,8 @@ class PollingScheduler:
 
     def _with_result(self, before: JobRecord, after: JobRecord) -> JobRecord:
         """A job that has ended: as its result says, which may not be seen here yet."""
-        now = time.time()
-        told = by_files(after if before.started is None else replace(after, started=before.started), now)
+        now = self._clock.now()
+        told = by_files(after if before.started is None else replace(after, started=before.started), self._clock)
         if told is not None and told.state.final:
             return told
         since = before.ended or now
@@ -229,7 +232,7 @@ class PollingScheduler:
     # ---- the question to the batch system -----------------------------------------------------------------------
 
     def _ask(self, keys: Sequence[str]) -> bool:
-        asked = time.time()
+        asked = self._clock.steady()
         jobs = self._queue.jobs()
         with self._lock:
             self.news(keys)  # the end of a job may have been told while the queue was asked
@@ -294,8 +297,8 @@ class PollingScheduler:
 
         The accounting of a busy cluster is not asked: that takes minutes, and it says less than the result.
         """
-        now = time.time()
-        told = by_files(known, now) if known is not None and known.directory else None
+        now = self._clock.steady()
+        told = by_files(known, self._clock) if known is not None and known.directory else None
         if told is not None:
             return self._put(told)
         if known is not None and key in self._cancelled:
@@ -344,7 +347,7 @@ class PollingScheduler:
                 self._records.changed = False
 
     def _remember(self) -> JobRecords:
-        records = JobRecords()
+        records = JobRecords(self._clock)
         try:
             records.restore([restored(values) for values in json.loads(self._memory.read_text())["tracks"]])
         except FileNotFoundError:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from gwbatch.clock import Clock, SystemClock
 from gwbatch.model import JobReport, JobState, Remedy
 
 MISSES = 2  # answers in a row that do not know a job, after which it is lost
@@ -36,7 +36,7 @@ class JobRecord:
     told : float
         Unix time of the newest event; older ones that come late or again change nothing.
     seen : float
-        Unix time at which we learned the newest of it.
+        When we learned the newest of it, in s of the clock's steady time: somebody may set the other one.
     """
 
     key: str
@@ -93,7 +93,8 @@ class JobRecords:
         Whether a second job was seen with the key of one that is under way.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._by_id: dict[str, JobRecord] = {}
         self._current: dict[str, str] = {}
         self._misses: dict[str, int] = {}
@@ -158,7 +159,7 @@ class JobRecords:
 
     def forget_all_but(self, keys: Collection[str]) -> None:
         """Drop jobs that nobody has asked about for long."""
-        now = time.time()
+        now = self._clock.steady()
         for native_id, record in list(self._by_id.items()):
             if record.key not in keys and now - record.seen > (KEEP_ENDED if record.state.final else KEEP_OPEN):
                 del self._by_id[native_id]
@@ -173,7 +174,7 @@ class JobRecords:
     def restore(self, records: Iterable[JobRecord]) -> None:
         """Take over what was saved."""
         for record in records:
-            self.begin(record)
+            self.begin(replace(record, seen=self._clock.steady()))  # the steady time of another process says nothing
         self.changed = False
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gwbatch.clock import Clock, ManualClock
 from gwbatch.model import JobState, Remedy
 from gwbatch.schedulers.htcondor.events import complete, parse
 from gwbatch.schedulers.htcondor.follower import GARBAGE, Follower
@@ -53,9 +54,9 @@ def copied(one: bytes) -> bytes:
     return one.replace(b"(001.000.000)", b"(002.000.000)")
 
 
-def followed(path: Path, data: bytes) -> Follower:
+def followed(path: Path, data: bytes, clock: Clock | None = None) -> Follower:
     path.write_bytes(data)
-    follower = Follower(path)
+    follower = Follower(path, clock)
     follower.read()
     return follower
 
@@ -276,12 +277,20 @@ def test_what_an_earlier_version_knew_is_taken_over(tmp_path: Path) -> None:
     assert report.reason == "held: No space left (code 13)"
 
 
-def test_ended_jobs_are_forgotten_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    follower = followed(tmp_path / "log", SUBMIT + DONE)
+@pytest.mark.parametrize(("end", "expected"), [(DONE, JobState.DONE), (ABORTED, JobState.FAILED)])
+def test_an_end_counts_though_the_clock_of_the_submit_host_was_set_back(
+    end: bytes, expected: JobState, tmp_path: Path
+) -> None:
+    follower = followed(tmp_path / "log", SUBMIT + EXECUTE + end.replace(b"14:01:26", b"13:01:40"))
+    assert state(follower) is expected
+
+
+def test_ended_jobs_are_forgotten_in_the_end(tmp_path: Path) -> None:
+    clock = ManualClock()
+    follower = followed(tmp_path / "log", SUBMIT + DONE, clock)
     follower.records.forget_all_but([])
     assert state(follower) is JobState.DONE  # its end may not have been taken over yet
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    clock.advance(3600)
     follower.records.forget_all_but(["G1/localize/1"])
     assert state(follower) is JobState.DONE
     follower.records.forget_all_but([])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from gwbatch.clock import Clock
 from gwbatch.config.profile import Profile
 from gwbatch.model import JobRequest
 from gwbatch.schedulers.backend import Backend, Channel
@@ -25,8 +26,8 @@ class HTCondor(Backend):
 
     name = "htcondor"
 
-    def scheduler(self, profile: Profile, state: Path) -> Scheduler:
-        return HTCondorScheduler(state / "htcondor", profile.scheduler, _schedd(profile))
+    def scheduler(self, profile: Profile, state: Path, clock: Clock) -> Scheduler:
+        return HTCondorScheduler(state / "htcondor", profile.scheduler, _schedd(profile), clock)
 
     def describe(self, profile: Profile, state: Path, request: JobRequest) -> str:
         return description(request, profile.scheduler, state / "htcondor" / "events.log", "DISPATCHER")

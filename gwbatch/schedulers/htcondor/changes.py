@@ -40,9 +40,15 @@ def key_of(event: LogEvent) -> str | None:
     return notes[0] if notes else None
 
 
+ENDS = (Kind.TERMINATED, Kind.ABORTED)
+
+
 def follow(record: JobRecord, event: LogEvent, now: float) -> JobRecord:
-    """The record after one more event."""
-    if record.state.final or event.time < record.told:
+    """Return the record after one more event, read at the steady time `now` (s).
+
+    An end counts even if it seems to be older than what is known: somebody may have set the clock of the submit host.
+    """
+    if record.state.final or (event.time < record.told and event.number not in ENDS):
         return record
     changes = _changes(record, event)
     return record if changes is None else replace(record, told=event.time, seen=now, **changes)

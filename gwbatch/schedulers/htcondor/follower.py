@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from gwbatch.clock import Clock, SystemClock
 from gwbatch.jobs.result import write_json
 from gwbatch.schedulers.htcondor.changes import Kind, follow, held, key_of
 from gwbatch.schedulers.htcondor.events import LogEvent, complete, parse
@@ -35,10 +35,11 @@ class Follower:
         The event log; it need not exist yet.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
         self._path = path
         self._memory = path.with_name("followed.json")
-        self.records = JobRecords()
+        self._clock = clock or SystemClock()
+        self.records = JobRecords(self._clock)
         self._stream: IO[bytes] | None = None
         self._offset = 0
         self._rest = b""
@@ -51,10 +52,10 @@ class Follower:
         if self._closed:
             return
         for events in self._new_events():
-            now = time.time()
+            now = self._clock.steady()
             for event in events:
                 self._take(event, now)
-        if self.records.changed and time.monotonic() - self._saved >= SAVE_EVERY:
+        if self.records.changed and self._clock.steady() - self._saved >= SAVE_EVERY:
             self.save()
 
     def begin_anew_if_long(self) -> None:
@@ -68,7 +69,7 @@ class Follower:
         inode = None if self._stream is None else _inode(self._stream)
         position = {"inode": inode, "offset": self._offset - len(self._rest)}
         write_json(self._memory, {"version": 2, **position, "tracks": self.records.saved()})
-        self.records.changed, self._saved = False, time.monotonic()
+        self.records.changed, self._saved = False, self._clock.steady()
 
     def close(self) -> None:
         """Save, and let go of the log."""

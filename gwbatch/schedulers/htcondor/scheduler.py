@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import SchedulerSettings
 from gwbatch.model import JobRequest
 from gwbatch.schedulers.asking import Asking
@@ -33,14 +34,15 @@ class HTCondorScheduler(PollingScheduler):
 
     name, whom = "htcondor", "the schedd"
 
-    def __init__(self, folder: Path, settings: SchedulerSettings, schedd: Schedd) -> None:
+    def __init__(self, folder: Path, settings: SchedulerSettings, schedd: Schedd, clock: Clock | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        clock = clock or SystemClock()
         self._log = folder / "events.log"
         self._identity = identity(folder)
-        self._follower = Follower(self._log)
+        self._follower = Follower(self._log, clock)
         self._ours = HTCondorQueue(schedd, self._identity)
-        super().__init__(folder, settings, self._ours)
-        self._asking = Asking(self._ask, settings.ask_every, settings.ask_every)
+        super().__init__(folder, settings, self._ours, clock)
+        self._asking = Asking(self._ask, settings.ask_every, settings.ask_every, clock)
         self._submitting = 0
 
     def describe(self, request: JobRequest) -> str:

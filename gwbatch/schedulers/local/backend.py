@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gwbatch.clock import Clock
 from gwbatch.config.profile import Profile
 from gwbatch.schedulers.backend import Backend, Channel
 from gwbatch.schedulers.environment import job_environment
@@ -17,7 +18,7 @@ class Local(Backend):
     name = "local"
     on_this_machine = True
 
-    def scheduler(self, profile: Profile, state: Path) -> LocalScheduler:
+    def scheduler(self, profile: Profile, state: Path, clock: Clock) -> LocalScheduler:
         settings = profile.scheduler
         return LocalScheduler(state / "local-jobs", settings.cores, settings.python, job_environment(settings))
 

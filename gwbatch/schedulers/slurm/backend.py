@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from gwbatch.clock import Clock
 from gwbatch.config.profile import Profile
 from gwbatch.model import JobRequest
 from gwbatch.schedulers.backend import Backend, Channel
@@ -26,8 +27,8 @@ class Slurm(Backend):
 
     name = "slurm"
 
-    def scheduler(self, profile: Profile, state: Path) -> Scheduler:
-        return SlurmScheduler(state / "slurm", profile.scheduler, _controller(profile))
+    def scheduler(self, profile: Profile, state: Path, clock: Clock) -> Scheduler:
+        return SlurmScheduler(state / "slurm", profile.scheduler, _controller(profile), clock)
 
     def describe(self, profile: Profile, state: Path, request: JobRequest) -> str:
         return batch_script(request, profile.scheduler, f"gwbatch:DISPATCHER:{request.key}")

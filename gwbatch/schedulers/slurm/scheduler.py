@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from gwbatch.clock import Clock
 from gwbatch.config.profile import SchedulerSettings
 from gwbatch.jobs.workflow import BAD_INPUT, SKIP
 from gwbatch.model import JobRequest
@@ -37,10 +38,12 @@ class SlurmScheduler(PollingScheduler):
 
     name, whom = "slurm", "Slurm"
 
-    def __init__(self, folder: Path, settings: SchedulerSettings, controller: Controller) -> None:
+    def __init__(
+        self, folder: Path, settings: SchedulerSettings, controller: Controller, clock: Clock | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._prefix = f"gwbatch:{identity(folder)}:"
-        super().__init__(folder, settings, SlurmQueue(controller, self._prefix))
+        super().__init__(folder, settings, SlurmQueue(controller, self._prefix), clock)
 
     def describe(self, request: JobRequest) -> str:
         return batch_script(request, self._settings, f"{self._prefix}{request.key}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from gwbatch.clock import Clock, SystemClock
 from gwbatch.failpoints import hit
 from gwbatch.jobs.result import read_result
 from gwbatch.jobs.standby.layout import Beat, Task, task_name
@@ -69,10 +69,10 @@ class _Warm:
     pilot: str
     directory: Path
     priority: int
-    since: float  # monotonic
+    since: float  # s of the clock's steady time; the last poll that asked for it, likewise
+    asked: float
     outcome: JobReport | None = None
     exit_seen: float | None = None
-    asked: float = field(default_factory=time.monotonic)
 
 
 class StandbyScheduler:
@@ -86,8 +86,9 @@ class StandbyScheduler:
         One for each queue that has pilots.
     """
 
-    def __init__(self, inner: Scheduler, crews: Sequence[Crew]) -> None:
+    def __init__(self, inner: Scheduler, crews: Sequence[Crew], clock: Clock | None = None) -> None:
         self.name = inner.name
+        self._clock = clock or SystemClock()
         self.crews = {crew.queue: crew for crew in crews}
         self._inner = inner
         self._lock = threading.RLock()
@@ -135,7 +136,7 @@ class StandbyScheduler:
             self._cold = [key for key in asked if key not in cold or not cold[key].state.final]
         told = {key: self._report(one) for key, one in warm.items()}
         for one in warm.values():
-            one.asked = time.monotonic()
+            one.asked = self._clock.steady()
         self._tidy()
         return {**{key: cold[key] for key in asked if key in cold}, **told}
 
@@ -247,18 +248,17 @@ class StandbyScheduler:
             fresh = [beat for beat in beats if (crew.folder.silence(beat.pilot) or 0.0) <= crew.silence]
         return sorted((beat for beat in fresh if room[beat.pilot]), key=lambda beat: -room[beat.pilot])
 
-    @staticmethod
-    def _tell(crew: Crew, free: Sequence[Beat], name: str) -> None:
-        end = time.monotonic() + crew.hedge
+    def _tell(self, crew: Crew, free: Sequence[Beat], name: str) -> None:
+        end = self._clock.steady() + crew.hedge
         if crew.bell is not None:
             for beat in free:
-                left = end - time.monotonic()
+                left = end - self._clock.steady()
                 if left <= 0 or not crew.folder.offered(name):
                     return
                 crew.bell.ring(beat, name, left)
         else:
-            while crew.folder.offered(name) and time.monotonic() < end:
-                time.sleep(GLANCE)
+            while crew.folder.offered(name) and self._clock.steady() < end:
+                self._clock.sleep(GLANCE)
 
     def _look_for(self, key: str) -> _Warm | None:
         """Learn whether a pilot has a job; one that is still in the inbox is withdrawn."""
@@ -275,14 +275,15 @@ class StandbyScheduler:
         return None
 
     def _adopt(self, crew: Crew, name: str, pilot: str, task: Task) -> _Warm:
+        now = self._clock.steady()
         with self._lock:
-            warm = _Warm(task.key, crew, name, pilot, Path(task.directory), task.priority, time.monotonic())
+            warm = _Warm(task.key, crew, name, pilot, Path(task.directory), task.priority, now, now)
             return self._warm.setdefault(task.key, warm)
 
     # ---- what becomes of a task -------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        now = time.monotonic()
+        now = self._clock.steady()
         with self._lock:
             if now - self._looked >= LOOK_EVERY:
                 self._looked = now
@@ -310,14 +311,14 @@ class StandbyScheduler:
         silence = folder.silence(warm.pilot)
         if silence is not None and silence <= warm.crew.silence:
             started = beat is not None and warm.name in beat.tasks
-            if started or time.monotonic() - silence - warm.since <= UNSAID:
+            if started or self._clock.steady() - silence - warm.since <= UNSAID:
                 return _told(warm, beat, JobState.RUNNING)
             return self._revoked(warm, beat, "its pilot does not know of it")
         return self._of_silent_pilot(warm, beat, silence)
 
     def _without_result(self, warm: _Warm, beat: Beat | None, claim: Task) -> JobReport:
         """The child has ended: one that ended by itself has written a result, which a file system may show late."""
-        now = time.monotonic()
+        now = self._clock.steady()
         warm.exit_seen = warm.exit_seen or now
         by_itself = claim.exit_code is not None and claim.exit_code >= 0
         if by_itself and now - warm.exit_seen < RESULT_LATE:
@@ -342,7 +343,7 @@ class StandbyScheduler:
 
     def _tidy(self) -> None:
         """Judge what nobody asks about (it was counted before a restart), and forget it in the end."""
-        now = time.monotonic()
+        now = self._clock.steady()
         with self._lock:
             for key, warm in list(self._warm.items()):
                 if warm.outcome is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from gwbatch.clock import Clock
 from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
@@ -22,7 +23,7 @@ class GridEngine(Backend):
     settings = Options
     resources = JobOptions
 
-    def scheduler(self, profile: Profile, state: Path) -> Scheduler:
+    def scheduler(self, profile: Profile, state: Path, clock: Clock) -> Scheduler:
         missing = [name for name in ("qsub", "qstat", "qdel", "qacct") if shutil.which(name) is None]
         if missing:
             raise ConfigError(
@@ -30,7 +31,7 @@ class GridEngine(Backend):
                 "settings of its cell ($SGE_ROOT/$SGE_CELL/common/settings.sh)."
             )
         commands = QmasterCommands(profile.scheduler.patience)
-        return GridEngineScheduler(state / self.name, profile, commands)
+        return GridEngineScheduler(state / self.name, profile, commands, clock)
 
     def describe(self, profile: Profile, state: Path, request: JobRequest) -> str:
         return job_script(request, profile, "gwbatch.DISPATCHER")

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from gwbatch.clock import Clock
 from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest, JobState
@@ -40,12 +41,12 @@ class GridEngineScheduler(PollingScheduler):
 
     name, whom = "gridengine", "Grid Engine"
 
-    def __init__(self, folder: Path, profile: Profile, commands: QmasterCommands) -> None:
+    def __init__(self, folder: Path, profile: Profile, commands: QmasterCommands, clock: Clock) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._profile = profile
         self._prefix = f"gwbatch.{identity(folder)}"
         queue = GridEngineQueue(commands, self._prefix, profile.scheduler.result_late)
-        super().__init__(folder, profile.scheduler, queue)
+        super().__init__(folder, profile.scheduler, queue, clock)
 
     def describe(self, request: JobRequest) -> str:
         return job_script(request, self._profile, self._prefix)
