@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import Profile
 from gwbatch.errors import GwbatchError
 from gwbatch.jobs.catalogue import queue_of
@@ -62,7 +62,11 @@ def prepare(
 
 
 def run(
-    request: JobRequest, scheduler: Scheduler, timeout: float, watch: Callable[[JobReport], None] = lambda report: None
+    request: JobRequest,
+    scheduler: Scheduler,
+    timeout: float,
+    watch: Callable[[JobReport], None] = lambda report: None,
+    clock: Clock | None = None,
 ) -> Ran:
     """Submit the job and wait for its end; `watch` is told whenever something changed.
 
@@ -73,27 +77,29 @@ def run(
     GwbatchError
         When it did not end well, with the reason.
     """
-    decided = time.time()
+    clock = clock or SystemClock()
+    decided, began = clock.now(), clock.steady()
     report = JobReport(request.key, JobState.WAITING)
     try:
         scheduler.submit(request)
         while not report.state.final:
-            time.sleep(LOOK_EVERY)
+            clock.sleep(LOOK_EVERY)
             seen = scheduler.poll([request.key])[request.key]
             if (seen.state, seen.reason) != (report.state, report.reason):
                 watch(seen)
             report = seen
             hopeless = report.state is JobState.HELD and report.remedy in (Remedy.GIVE_UP, Remedy.HOPELESS)
-            if hopeless or time.time() - decided > timeout:
+            waited = clock.steady() - began
+            if hopeless or waited > timeout:
                 told = f"{report.state}" + (f" ({report.reason})" if report.reason else "")
-                raise GwbatchError(f"The job is not over after {time.time() - decided:.0f} s, and is given up: {told}.")
+                raise GwbatchError(f"The job is not over after {waited:.0f} s, and is given up: {told}.")
     except BaseException:
         try:
             scheduler.cancel(request.key)
         except GwbatchError as error:
             log.warning("the job %s could not be taken back: %s", request.key, error)
         raise
-    ended = time.time()
+    ended = clock.now()
     result = read_result(request.directory, request.key)
     if result is None:
         raise GwbatchError(f"The job left no {NAME}: {report.reason or report.state}. See {request.directory}/stderr.")

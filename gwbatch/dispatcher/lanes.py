@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -100,7 +99,7 @@ class Lane:
         taken = self._take()
         if not taken:
             return False
-        self._begun[taken[0].id] = time.monotonic()
+        self._begun[taken[0].id] = self._clock.steady()
         try:
             with self._noted(taken):
                 self._handle(taken)
@@ -129,7 +128,7 @@ class Lane:
     def busy_for(self) -> float:
         """How long the messages at hand have been handled, in s."""
         begun = list(self._begun.values())
-        return time.monotonic() - min(begun) if begun else 0.0
+        return self._clock.steady() - min(begun) if begun else 0.0
 
     def _take(self) -> list[Delivery]:
         """The oldest messages that nobody has at hand; one that failed before is handled alone."""
@@ -141,19 +140,19 @@ class Lane:
             return taken
 
     def _handle(self, taken: Sequence[Delivery]) -> None:
-        begun, prepared = time.monotonic(), []
+        begun, prepared = self._clock.steady(), []
         for delivery in taken:
             prepared.append(self._prepare(delivery))
-            if time.monotonic() - begun > PATIENCE:
+            if self._clock.steady() - begun > PATIENCE:
                 break  # the rest of the batch is taken again
         hit(f"lane.{self.name}.decoded")
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
-            begun = time.monotonic()
+            begun = self._clock.steady()
             for at_hand in prepared:
                 if messages.is_open(tx, at_hand.delivery.id):
                     self._decide(tx, at_hand)
-                if time.monotonic() - begun > LOCKED:
+                if self._clock.steady() - begun > LOCKED:
                     break  # nobody else can write meanwhile
             hit(f"lane.{self.name}.before_commit")
         hit(f"lane.{self.name}.after_commit")

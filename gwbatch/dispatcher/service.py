@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -237,9 +236,9 @@ class Dispatcher:
     def _keep_house(self) -> None:
         last_beat = float("-inf")
         while not self._asked and not self._stop.is_set():
-            time.sleep(HOUSEKEEPING)
+            self._stop.wait(HOUSEKEEPING)
             self._watch_lanes()
-            now = time.monotonic()
+            now = self.clock.steady()
             try:
                 self.supervisor.step()
                 if self._clock_keeper is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -54,16 +53,16 @@ class StandbyKeeper:
 
         Trouble with pilots is no trouble of the dispatcher: jobs are submitted without them.
         """
-        if time.monotonic() < self._next:
+        if self._runtime.clock.steady() < self._next:
             return False
-        self._next = time.monotonic() + STEP_EVERY
+        self._next = self._runtime.clock.steady() + STEP_EVERY
         try:
             self._look()
         except (LeaseLost, LedgerBusy):
             raise
         except Exception:
             log.exception("cannot look after the pilots; trying again in %g s", AGAIN)
-            self._next = time.monotonic() + AGAIN
+            self._next = self._runtime.clock.steady() + AGAIN
         return False
 
     def _look(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -66,7 +65,7 @@ class EffectWorker:
                 return
             except LedgerBusy as error:
                 log.warning("%s", error)
-                time.sleep(0.2)
+                self._clock.sleep(0.2)
 
     def _succeeded(self, tx: Transaction, claimed: Claimed, result: EffectResult) -> None:
         if result.commit is not None:

@@ -7,7 +7,6 @@ rebalance, nothing lost or doubled whoever dies.  Offsets committed to the broke
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 
 from confluent_kafka import (
@@ -79,7 +78,7 @@ class KafkaListener:
         )
 
     def step(self) -> int:
-        now = time.monotonic()
+        now = self._clock.steady()
         if now - self._refreshed >= REFRESH:
             self._refreshed = now
             self._look_for_partitions()
@@ -196,7 +195,7 @@ class KafkaListener:
         begun = []
         for place in places:
             if place[0] == HEARTBEAT:
-                self._heartbeat = time.monotonic()
+                self._heartbeat = self._clock.steady()
                 self._next[place] = Position(*place, 0, OFFSET_END)
             else:
                 begun.append(self._start_of(place, stored.get(place), place[0] in later))
@@ -258,7 +257,7 @@ class KafkaListener:
     def _is_heartbeat(self, message: Message) -> bool:
         if message.topic() != HEARTBEAT:
             return False
-        self._heartbeat = time.monotonic()
+        self._heartbeat = self._clock.steady()
         self.connected, self.note = True, None
         return True
 
@@ -282,8 +281,8 @@ class KafkaListener:
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
             self.connected = False
         self.note = error.str()
-        if time.monotonic() - self._complained >= QUIET:
-            self._complained = time.monotonic()
+        if self._clock.steady() - self._complained >= QUIET:
+            self._complained = self._clock.steady()
             log.warning("%s: %s", self._name, error.str())
 
     def _advise(self) -> None:

@@ -122,3 +122,21 @@ def test_every_named_query_is_used_in_its_own_package(path: Path) -> None:
     text = "".join(source.read_text() for source in path.parent.glob("*.py"))
     for name in re.findall(r"^-- name: (\w+)$", path.read_text(), re.MULTILINE):
         assert f'"{name}"' in text or (name.startswith("move_") and name.removeprefix("move_") in text), name
+
+
+TELLS_THE_TIME = re.compile(r"\btime\.(time|monotonic|sleep)\(")
+# Nodes, people and tests have the real time only.
+OUTSIDE = ("clock.py", "jobs/", "campaigns/", "cli/", "demo/", "console/", "sandbox/", "logs.py")
+# Waiting for somebody else: a process, a server, a broker, a lock of SQLite.
+WAITING = {
+    "schedulers/patience.py", "schedulers/slurm/bound.py", "schedulers/standby/folder.py", "executors/inputs.py",
+    "executors/notices/comparing.py", "executors/notices/producer.py", "executors/notices/preview.py",
+    "checks/gracedb.py", "checks/integrity.py", "ledger/database.py", "listeners/process.py", "listeners/spool.py",
+    "reconcile/looking.py", "reports/detail.py",
+}  # fmt: skip
+
+
+def test_time_is_an_argument() -> None:
+    """So that a day can be simulated, and setting the machine's clock makes nothing late."""
+    found = {named(path) for path in files(".") if TELLS_THE_TIME.search(path.read_text())}
+    assert {one for one in found if not one.startswith(OUTSIDE)} == WAITING
