@@ -15,28 +15,21 @@ from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.table import DEALT, DONE, SET_ASIDE, WAITING, counts, reading
 
 
-def overview(folder: Folder) -> dict[str, Any]:
-    """Return how far a campaign is, as ``status --json`` prints it."""
+def brief(folder: Folder) -> dict[str, Any]:
+    """Return how far a campaign is, without its failures.
+
+    ``state`` is ``done``, ``running``, ``stopped``, or ``silent`` when whoever works on it has not been heard of.
+    """
     now = time.time()
     with reading(folder.table) as connection:
         states = counts(connection)
-        failed = connection.execute(
-            "SELECT id, name, attempts, reason FROM events WHERE state = ? ORDER BY id", (SET_ASIDE,)
-        ).fetchall()
-        at_fault = connection.execute("SELECT name, at_fault FROM nodes WHERE at_fault IS NOT NULL").fetchall()
-        rejected = connection.execute("SELECT path, reason FROM rejected").fetchall()
-        cpu, predicted, done = connection.execute(
-            "SELECT sum(cpu), sum(predicted), count(*) FROM events WHERE state = ?", (DONE,)
-        ).fetchone()
     chunks, report = Chunks(folder.chunks), live.read(folder)
-    return {
+    found = {
         "path": str(folder.path),
         "events": states.total(),
         "done": states[DONE],
         "set_aside": states[SET_ASIDE],
         "left": states[WAITING] + states[DEALT],
-        "cpu": cpu / done if done else None,
-        "cpu_over_predicted": cpu / predicted if predicted else None,
         "live": None
         if report is None
         else {**msgspec.structs.asdict(report), "rate": report.rate, "silent": max(0.0, now - report.updated)},
@@ -45,6 +38,34 @@ def overview(folder: Folder) -> dict[str, Any]:
             for beat in chunks.beats().values()
         ],
         "chunks": chunks.numbers(),
+    }
+    return {**found, "state": _state(found)}
+
+
+def _state(found: dict[str, Any]) -> str:
+    at_work = [one for one in (found["live"], *found["workers"]) if one is not None and not one.get("ended")]
+    if not found["left"]:
+        return "done"
+    if not at_work:
+        return "stopped"
+    return "running" if min(one["silent"] for one in at_work) <= live.STALE else "silent"
+
+
+def overview(folder: Folder) -> dict[str, Any]:
+    """Return how far a campaign is and what failed, as ``status --json`` prints it."""
+    with reading(folder.table) as connection:
+        failed = connection.execute(
+            "SELECT id, name, attempts, reason FROM events WHERE state = ? ORDER BY id", (SET_ASIDE,)
+        ).fetchall()
+        at_fault = connection.execute("SELECT name, at_fault FROM nodes WHERE at_fault IS NOT NULL").fetchall()
+        rejected = connection.execute("SELECT path, reason FROM rejected").fetchall()
+        cpu, predicted, done = connection.execute(
+            "SELECT sum(cpu), sum(predicted), count(*) FROM events WHERE state = ?", (DONE,)
+        ).fetchone()
+    return {
+        **brief(folder),
+        "cpu": cpu / done if done else None,
+        "cpu_over_predicted": cpu / predicted if predicted else None,
         "nodes_at_fault": {row["name"]: row["at_fault"] for row in at_fault},
         "reasons": dict(Counter(_kind_of(row["reason"]) for row in failed).most_common()),
         "failed": [dict(row) for row in failed],

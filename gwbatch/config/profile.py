@@ -306,6 +306,8 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Header in which a reverse proxy names the user it has let in (``X-Remote-User``).
     proxies : list of str
         Addresses of that proxy: from anywhere else the header counts for nothing.
+    campaigns : list of str
+        Folders of campaigns, or folders that have such folders in them, for the page about them.
     """
 
     token_file: str = ""
@@ -313,6 +315,7 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     socket: str = ""
     user_header: str = ""
     proxies: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1", "::1"])
+    campaigns: list[str] = msgspec.field(default_factory=list)
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

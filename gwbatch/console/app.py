@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 from gwbatch.config.policy import Policy, load_policy
 from gwbatch.console import lists, orders
 from gwbatch.console.access import Access, NotAllowed
+from gwbatch.console.campaigns import Campaigns
 from gwbatch.console.live import Live, overview, plain
 from gwbatch.errors import BadInput, ConfigError, GwbatchError
 from gwbatch.ledger import Ledger, in_force
@@ -57,7 +58,9 @@ class _StrictHeaders(BaseHTTPMiddleware):
         return response
 
 
-def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | None = None) -> Starlette:
+def make_app(
+    path: Path, access: Access, gracedb: str = "", policy: Policy | None = None, campaigns: Sequence[Path] = ()
+) -> Starlette:
     """Make the console over the ledger at `path`, which need not exist yet.
 
     Parameters
@@ -66,8 +69,11 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
         Where links to GraceDB go.
     policy : Policy or None
         What decisions are explained by; None takes the dispatcher's own at any time.
+    campaigns : sequence of Path
+        Where campaigns are.
     """
-    standard, live = load_policy(), Live(path)
+    known = Campaigns(campaigns)
+    standard, live = load_policy(), Live(path, known)
 
     def explain(ledger: Ledger, name: str) -> Any:
         recorded = in_force.recorded_policy(ledger)
@@ -96,7 +102,7 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
         return await answer(lambda ledger: report(ledger, time.time()), "")
 
     async def whole(_: Request) -> Response:
-        return await answer(lambda ledger: overview(ledger, time.time()), "")
+        return await answer(lambda ledger: overview(ledger, time.time(), known.briefs()), "")
 
     async def superevent(request: Request) -> Response:
         name = request.query_params.get("name", "")
@@ -139,6 +145,15 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             return {**found, "commands": [detail.command(ledger, "alerts", what, str(found["id"])) for what in orders]}
 
         return await answer(look, "There is no such notice.")
+
+    async def all_campaigns(_: Request) -> Response:
+        return JSONResponse(plain({"campaigns": await anyio.to_thread.run_sync(known.briefs)}))
+
+    async def campaign(request: Request) -> Response:
+        found = await anyio.to_thread.run_sync(known.one, request.query_params.get("path", ""))
+        if found is None:
+            return JSONResponse({"error": "There is no such campaign."}, 404)
+        return JSONResponse(plain(found))
 
     async def may_order(_: Request) -> Response:
         return JSONResponse({"may": not access.is_open})
@@ -205,6 +220,8 @@ def make_app(path: Path, access: Access, gracedb: str = "", policy: Policy | Non
             Route("/deadletter.json", dead),
             Route("/alerts.json", public_notices),
             Route("/alert.json", alert),
+            Route("/campaigns.json", all_campaigns),
+            Route("/campaign.json", campaign),
             Route("/order.json", may_order),
             Route("/order.json", order, methods=["POST"]),
             Route("/preview.json", preview),

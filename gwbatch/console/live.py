@@ -6,12 +6,13 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
 
+from gwbatch.console.campaigns import Campaigns
 from gwbatch.console.tiles import tiles
 from gwbatch.errors import GwbatchError
 from gwbatch.ledger import Ledger
@@ -25,9 +26,9 @@ DAY = 86_400.0  # s
 COURSES = 200  # newest superevents whose latencies are drawn
 
 
-def overview(ledger: Ledger, now: float) -> dict[str, Any]:
+def overview(ledger: Ledger, now: float, campaigns: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Return ``gwbatch status`` with tiles, cards of the day's superevents, and what is drawn over time."""
-    found = report(ledger, now)
+    found = {**report(ledger, now), "campaigns": list(campaigns)}
     return {**found, "tiles": tiles(ledger, found), "cards": cards(ledger, now - DAY), "series": _series(ledger)}
 
 
@@ -48,8 +49,9 @@ class Live:
         Unix time in s.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, campaigns: Campaigns | None = None, clock: Callable[[], float] = time.time) -> None:
         self._path, self._clock = path, clock
+        self._campaigns = campaigns or Campaigns(())
         self._lock = anyio.Lock()
         self._newest: tuple[int, str] = (0, "null")
         self._seen: tuple[int, ...] | None = None  # nothing was read yet
@@ -94,7 +96,7 @@ class Live:
         except GwbatchError as error:
             return json.dumps({"error": str(error)})
         try:
-            return json.dumps(plain(overview(ledger, self._clock())))
+            return json.dumps(plain(overview(ledger, self._clock(), self._campaigns.briefs())))
         except (GwbatchError, sqlite3.OperationalError):
             return before  # busy: at the next look
         finally:

@@ -19,7 +19,14 @@ from gwbatch.errors import ConfigError
 
 
 def serve(
-    host: str, port: int, path: Path, settings: ConsoleSettings, *, gracedb: str = "", policies: Sequence[Path] = ()
+    host: str,
+    port: int,
+    path: Path,
+    settings: ConsoleSettings,
+    *,
+    gracedb: str = "",
+    policies: Sequence[Path] = (),
+    campaigns: Sequence[Path] = (),
 ) -> None:
     """Serve the console over the ledger at `path` until SIGTERM or SIGINT.
 
@@ -29,6 +36,8 @@ def serve(
         Where links to GraceDB go.
     policies : sequence of Path
         Policy files to explain decisions by; empty takes the dispatcher's own policy.
+    campaigns : sequence of Path
+        Where campaigns are.
 
     Raises
     ------
@@ -42,7 +51,7 @@ def serve(
             f"then open http://127.0.0.1:{port}/."
         )
     access = access_of(settings, path.parent)
-    app = make_app(path, access, gracedb, load_policy(*policies) if policies else None)
+    app = make_app(path, access, gracedb, load_policy(*policies) if policies else None, campaigns)
     config = uvicorn.Config(
         app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2,
         server_header=False, proxy_headers=False, h11_max_incomplete_event_size=32_768,

@@ -154,6 +154,17 @@ def _standby(_: Ledger, report: Report) -> Iterator[Tile]:
 
 
 @tile
+def _campaigns(_: Ledger, report: Report) -> Iterator[Tile]:
+    known = report["campaigns"]
+    if known:
+        running = [one for one in known if one["state"] == "running"]
+        left = sum(one["left"] for one in running)
+        said = f"{left} events left" if running else f"{len(known)} known"
+        value = f"{len(running)} running" if running else "none running"
+        yield Tile("Campaigns", value, said, (), "campaigns", is_off=not running)
+
+
+@tile
 def _disk(ledger: Ledger, _: Report) -> Iterator[Tile]:
     if ledger.path is not None:
         usage = shutil.disk_usage(ledger.path.parent)

@@ -27,11 +27,11 @@ def get(address: str) -> tuple[int, dict[str, str], bytes]:
 
 
 @contextmanager
-def running_console(state: Path, loopback: str = "open") -> Iterator[str]:
+def running_console(state: Path, loopback: str = "open", *more: str) -> Iterator[str]:
     """Its address, once it answers; it ends well when it is told to."""
     port = free_port()
     command = [sys.executable, "-m", "gwbatch", "console", "--port", str(port), "--state", str(state)]
-    command += ["--set", f"console.loopback={loopback}"]
+    command += ["--set", f"console.loopback={loopback}", *more]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     address, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
     while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from gwbatch.campaigns.folder import write
+from gwbatch.campaigns.live import Live
 from gwbatch.config.policy import load_policy
 from gwbatch.effects.kinds import Label
 from gwbatch.external import combine, parse_notice
@@ -23,6 +26,7 @@ from gwbatch.mirror.products import StoredProduct
 from gwbatch.mirror.superevents import Mirror
 from gwbatch.model import Decision, JobReport, JobState
 from tests import alerts
+from tests.campaign_products import sleepers
 from tests.conftest import BROWSER
 from tests.integration.consoles import get, running_console
 from tests.notices import FERMI, fermi
@@ -93,6 +97,21 @@ def fill(state: Path) -> None:
     ledger.close()
 
 
+def plan_campaigns(folder: Path) -> None:
+    """One that is at work, with a name and reasons that try to be markup, and one that cannot be read."""
+    made, now = sleepers(folder / EVIL.replace("/", ""), [1.0] * 10), time.time()
+    with sqlite3.connect(made.table) as table:
+        table.execute("UPDATE events SET state = 'done', cpu = 1.5 WHERE id < 4")
+        table.execute(
+            "UPDATE events SET state = 'set aside', attempts = 3, name = ?, reason = ? WHERE id = 4", (EVIL, EVIL)
+        )
+        table.execute("INSERT INTO nodes (name, at_fault) VALUES (?, ?)", (EVIL, EVIL))
+        table.execute("INSERT INTO rejected VALUES (?, ?)", (EVIL, EVIL))
+    write(made.status, Live(now - 3600, now + 3600, 4, 1, 5, 2, 2, 0.97, 600.0, {"node7": 2}))
+    broken = sleepers(folder / "broken", [1.0])
+    broken.table.write_bytes(b"nothing")
+
+
 def _notice(tx: Any, now: float) -> None:
     """A public notice, withheld by somebody who stopped the alerts."""
     made = public_notices.plan(tx, "S@G1", "production", "preliminary", now - 9, EVIL, {"by": EVIL, "why": EVIL})
@@ -109,7 +128,8 @@ def _notice(tx: Any, now: float) -> None:
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     state = tmp_path_factory.mktemp("console")
     fill(state)
-    with running_console(state) as address:
+    plan_campaigns(state / "campaigns")
+    with running_console(state, "open", "--campaigns", str(state / "campaigns")) as address:
         yield address
 
 
@@ -144,6 +164,7 @@ PAGES = {
     "alert/1": "Where its time went",
     "messages": "Newest messages",
     "deadletters": "to try again",
+    "campaigns": "unreadable",
     "deadletter/m1": "traceback",
 }
 
@@ -163,13 +184,17 @@ def test_nothing_from_outside_becomes_markup(console: str, page: Any, name: str)
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(console: str, page: Any, name: str, scheme: str) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page.emulate_media(color_scheme=scheme)
     page.goto(f"{console}/#/{name}")
     page.get_by_text(PAGES[name]).first.wait_for()
+    assert axe(page) == []
+
+
+def axe(page: Any) -> list[tuple[str, str]]:
+    from axe_playwright_python.sync_playwright import Axe
+
     found = Axe().run(page).response["violations"]
-    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
 
 
 def test_from_the_overview_to_a_superevent_and_its_picture_by_keyboard(console: str, page: Any) -> None:
@@ -274,6 +299,35 @@ def test_a_superevent_tells_its_story(console: str, page: Any) -> None:
     page.get_by_role("region", name="Table: Steps").wait_for()
     page.wait_for_timeout(6_000)  # it is drawn again meanwhile
     assert page.get_by_role("region", name="Table: Steps").is_visible(), "what was unfolded stays so"
+
+
+def test_a_campaign_is_found_from_the_overview(console: str, page: Any) -> None:
+    page.goto(console)
+    tile = page.locator(".tile", has_text="Campaigns")
+    tile.get_by_text("1 running").wait_for()
+    assert "5 events left" in tile.inner_text()
+    tile.get_by_role("link").click()
+    row = page.locator("tbody tr", has_text="onerror")
+    assert row.get_by_role("progressbar").get_attribute("value") == "5"
+    for text in ("running", "50 %", "97 %", "10 min"):
+        assert text in row.inner_text(), text
+    assert "not a database" in page.locator("tbody tr", has_text="broken").inner_text()
+    row.get_by_role("link").click()
+    page.get_by_role("heading", name="Failures by reason").wait_for()
+    assert "node7" in page.get_by_role("region", name="Table: Nodes").inner_text()
+    page.get_by_text("1 events set aside").click()
+    assert "onerror" in page.get_by_role("region", name="Table: Events set aside").inner_text()
+    assert page.evaluate("window.pwned") is None
+    assert axe(page) == []
+    page.set_viewport_size({"width": 360, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_no_campaign_but_those_that_the_site_names(console: str) -> None:
+    from urllib.parse import urlencode
+
+    for path in ("/", "/etc", "..", ""):
+        assert get(f"{console}/campaign.json?{urlencode({'path': path})}")[0] == 404
 
 
 def test_the_overview_is_one_screen(console: str, page: Any) -> None:

@@ -4,6 +4,7 @@ import { oneSuperevent, superevents } from "./superevents.js";
 import { alerts, oneAlert, stoppedText } from "./notices.js";
 import { jobs, oneJob } from "./jobs.js";
 import { deadLetter, deadLetters, messages } from "./messages.js";
+import { campaigns, oneCampaign } from "./campaigns.js";
 import { ordering } from "./ordering.js";
 import { asked as askedWhetherWeMay } from "./orders.js";
 import { section } from "./dom.js";
@@ -29,6 +30,8 @@ const pages = {
   messages: [list("messages"), messages],
   deadletters: [list("deadletters"), deadLetters],
   deadletter: [by("deadletter", "id"), deadLetter],
+  campaigns: [() => "/campaigns.json", campaigns],
+  campaign: [by("campaign", "path"), oneCampaign],
 };
 
 function route() {
@@ -107,7 +110,7 @@ function later() {
 }
 
 function open() {
-  const { page } = route(), own = { superevent: "superevents", orders: "superevents", alert: "alerts", job: "jobs", deadletter: "deadletters" }[page] || page;
+  const { page } = route(), own = { superevent: "superevents", orders: "superevents", alert: "alerts", job: "jobs", deadletter: "deadletters", campaign: "campaigns" }[page] || page;
   for (const link of document.querySelectorAll("header nav a")) {
     if (link.getAttribute("href").replace(/^#\/?/, "") === own) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
@@ -123,7 +126,7 @@ function push(found, number) {
   if (found && found.alerts && found.alerts.stopped) { headline.textContent += `. ${stoppedText(found.alerts)}`; headline.className = "bad"; }
   const hasChanged = number !== newest, { page, asked } = route();
   newest = number;
-  if (page === "" || (hasChanged && !asked.before)) later();
+  if (page === "" || page.startsWith("campaign") || (hasChanged && !asked.before)) later();
 }
 
 function listen() {
@@ -132,7 +135,7 @@ function listen() {
   stream.onerror = () => { lost(); if (stream.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN); };
 }
 
-const KEYS = { 1: "#/", 2: "#/superevents", 3: "#/alerts", 4: "#/jobs", 5: "#/messages", 6: "#/deadletters" };
+const KEYS = { 1: "#/", 2: "#/superevents", 3: "#/alerts", 4: "#/jobs", 5: "#/messages", 6: "#/deadletters", 7: "#/campaigns" };
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || dialog.open || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
   if (event.key in KEYS) location.hash = KEYS[event.key];
