@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gwbatch.errors import ConfigError
+
 MAP = "bayestar.multiorder.fits"
 COINC = "coinc.xml"
 PSD = "psd.xml.gz"
@@ -153,7 +155,7 @@ def _views(
     )  # fmt: skip
 
 
-PRODUCTS = (
+PRODUCTS: list[Product] = [
     Product(
         MAP,
         Scope.EVENT,
@@ -314,7 +316,8 @@ PRODUCTS = (
         tags=("ext_coinc", "public"),
         urgency=26,
     ),
-)
+]
+"""Every product, plug-ins' among them."""
 
 COPIES = (
     # Other software waits for comments that begin like this one.
@@ -327,6 +330,26 @@ COPIES = (
 # What pipelines may upload themselves: (a part of) the file's name, and the label that says it is there.
 PIPELINE_UPLOADS = {MAP: "SKYMAP_READY", EM_BRIGHT: "EMBRIGHT_READY", P_ASTRO: "PASTRO_READY"}
 PIPELINE_MAPS = ("amplfi", "cwb", "mly", "olib")  # NAME.multiorder.fits, of pipelines that bring nothing to localize
+
+
+def declare(product: Product) -> Product:
+    """Add a product.
+
+    Raises
+    ------
+    ConfigError
+        If another one has the same name, or in its scope the same job without a slug to tell them apart.
+    """
+    for known in PRODUCTS:
+        is_taken = known.name == product.name or (known.scope, known.key_part) == (product.scope, product.key_part)
+        if known != product and is_taken:
+            raise ConfigError(
+                f"Cannot declare the product {product.name!r}: {known.name!r} has its name or its job. "
+                "Choose another name, or give it a slug."
+            )
+    if product not in PRODUCTS:
+        PRODUCTS.append(product)
+    return product
 
 
 def products_of(*scopes: Scope) -> Iterator[Product]:

@@ -161,12 +161,12 @@ class Stage:
     def _wait_until_listening(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until the listeners stand in every topic: only then alerts come in the order of their uploads."""
         from gwbatch.config.policy import load_policy
-        from gwbatch.external import VOEVENT_TOPICS
+        from gwbatch.external import voevent_topics
         from gwbatch.orchestrator import SUPEREVENT_TOPICS
 
         policy = load_policy(*self._policies)
         wanted = {f"{self.addresses['group']}.{topic}" for topic in (*policy.topics, *SUPEREVENT_TOPICS)}
-        wanted.update(VOEVENT_TOPICS)
+        wanted.update(voevent_topics())
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if process.poll() is not None:

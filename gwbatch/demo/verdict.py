@@ -16,7 +16,7 @@ from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, EXTERNAL_MAP, FAR_
 from gwbatch.config.policy import Policy
 from gwbatch.demo import query
 from gwbatch.demo.stage import Stage
-from gwbatch.external import ALERT_TOPICS
+from gwbatch.external import alert_topics
 from gwbatch.ledger import Ledger
 from gwbatch.orchestrator import SUPEREVENT_TOPICS
 
@@ -227,7 +227,7 @@ def total_probability(path: Path) -> float:
 def left_to_do(stage: Stage, ledger: Ledger, policy: Policy) -> list[str]:
     """What is still under way, from alerts on their way to us to effects on their way to GraceDB."""
     (counts,) = ledger.read(query("counts"))
-    coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS, *ALERT_TOPICS]) - counts["alerts"]
+    coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS, *alert_topics()]) - counts["alerts"]
     return [*([f"{coming} alerts not received"] if coming else []), *unfinished(ledger)]
 
 

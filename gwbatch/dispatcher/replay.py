@@ -14,7 +14,7 @@ from gwbatch.config.policy import Policy
 from gwbatch.config.profile import ListenerSettings, Profile
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.errors import BadInput
-from gwbatch.external import ALERT_TOPICS
+from gwbatch.external import alert_topics
 from gwbatch.handlers.declarations import SERIAL_LANES
 from gwbatch.handlers.decoding import decode
 from gwbatch.handlers.recorded import read_message
@@ -137,7 +137,7 @@ class Scratch:
         """Return what is said about a message that the lanes decided nothing about."""
         if self._is_notice(topic):
             return [Decision("none", reason="this very notice came before")] if came_before else []
-        if "_".join(topic.split("_")[:2]) in ALERT_TOPICS:
+        if "_".join(topic.split("_")[:2]) in alert_topics():
             return [Decision("none")]
         why = "this very alert came before" if came_before else "about a superevent: nothing to decide"
         return [Decision("none", reason=why)]

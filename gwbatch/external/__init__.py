@@ -16,27 +16,30 @@ from gwbatch.external.coincidence import (
     preferred_external,
     raven_alert,
 )
-from gwbatch.external.missions import ALERT_TOPICS, MISSIONS, VOEVENT_TOPICS
+from gwbatch.external.missions import MISSIONS, Mission, NoticeKind, alert_topics, declare, voevent_topics
 from gwbatch.external.notices import Evidence, Notice, parse_notice
 from gwbatch.external.triggers import Trigger, combine
 from gwbatch.external.vetoes import ignored, vetoes
 
 __all__ = [
-    "ALERT_TOPICS",
     "MISSIONS",
-    "VOEVENT_TOPICS",
     "Evidence",
     "ExternalEvent",
     "Match",
+    "Mission",
     "Notice",
+    "NoticeKind",
     "Partner",
     "Trigger",
+    "alert_topics",
     "best_match",
     "coincide",
     "combine",
+    "declare",
     "ignored",
     "parse_notice",
     "preferred_external",
     "raven_alert",
     "vetoes",
+    "voevent_topics",
 ]

@@ -1,11 +1,14 @@
 """The one table of missions: who sends notices of external triggers, and how to recognize each of them.
 
-A mission more is a row here.  Topics, names of pipelines and the kinds of its notices all follow from it.
+A mission more is a row here, or `declare` in a plug-in.  Topics, names of pipelines and the kinds of its notices all
+follow from it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from gwbatch.errors import ConfigError
 
 VOEVENT_PREFIX = "gcn.classic.voevent."
 
@@ -81,7 +84,7 @@ class Mission:
         return next((kind for kind in self.kinds if words in kind.subtypes), None)
 
 
-MISSIONS = (
+MISSIONS: list[Mission] = [
     Mission(
         "Fermi", ("fermi",), "fermi", schema="fermi", classified=True,
         kinds=(
@@ -104,15 +107,43 @@ MISSIONS = (
     Mission("IceCube", ("icecube",), schema="icecube", search="HEN"),
     Mission("CHIME", ("chime",), schema="chime", search="FRB"),
     Mission("EinsteinProbe", ("einstein probe", "einsteinprobe"), instruments=("wxt",), schema="einstein_probe"),
-)  # fmt: skip
+]  # fmt: skip
+"""Every mission, plug-ins' among them."""
+
+
+def declare(mission: Mission) -> Mission:
+    """Add a mission.
+
+    Raises
+    ------
+    ConfigError
+        If another one has the same observatory, name or beginning of the IVORN.
+    """
+    for known in MISSIONS:
+        is_taken = known.observatory == mission.observatory or bool({*known.names} & {*mission.names})
+        if known != mission and (is_taken or (mission.ivorn and known.ivorn == mission.ivorn)):
+            raise ConfigError(
+                f"Cannot declare the mission {mission.observatory!r}: its observatory, a name or its IVORN is that of "
+                f"{known.observatory!r}."
+            )
+    if mission not in MISSIONS:
+        MISSIONS.append(mission)
+    return mission
+
 
 RETRACTION_PACKET = 164
 TEST_PACKETS = frozenset({82, 109, 119, 124, 136, 153})
 """Notice types that are tests whatever else they say."""
 
-VOEVENT_TOPICS = tuple(f"{VOEVENT_PREFIX}{kind.name}" for mission in MISSIONS for kind in mission.kinds)
-ALERT_TOPICS = tuple(f"{group}_{one.observatory.lower()}" for group in ("external", "test") for one in MISSIONS)
-"""Topics of GraceDB's alerts about external events."""
+
+def voevent_topics() -> tuple[str, ...]:
+    """Return the topics of GCN Classic's notices, as VOEvents."""
+    return tuple(f"{VOEVENT_PREFIX}{kind.name}" for mission in MISSIONS for kind in mission.kinds)
+
+
+def alert_topics() -> tuple[str, ...]:
+    """Return the topics of GraceDB's alerts about external events."""
+    return tuple(f"{group}_{one.observatory.lower()}" for group in ("external", "test") for one in MISSIONS)
 
 
 def mission_of_ivorn(ivorn: str) -> Mission | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import AdoptExternal, CreateExternal, KeepNotice, ReadExternal, ReplaceExternal
-from gwbatch.external import ALERT_TOPICS, Notice, Trigger, combine, ignored, parse_notice
+from gwbatch.external import Notice, Trigger, combine, ignored, parse_notice
 from gwbatch.external.coincidence import NOT_GRB
 from gwbatch.external.in_gracedb import as_in_gracedb, notice_of_event, said_of
 from gwbatch.handlers.context import Context
@@ -28,7 +28,7 @@ from gwbatch.orchestrator.coincidences import judge, judge_all_near
 from gwbatch.orchestrator.external_adoption import look_up
 from gwbatch.orchestrator.external_labels import relabel
 from gwbatch.orchestrator.external_skymaps import plan_map, take_result
-from gwbatch.orchestrator.topics import notice_topics
+from gwbatch.orchestrator.topics import external_topics, notice_topics
 from gwbatch.superevents.admission import added_label
 
 
@@ -117,7 +117,7 @@ def _follow(key: str, trigger: Trigger, context: Context, *, new: bool) -> Itera
     yield from judge(key, context)
 
 
-@igwn_alert.handler(*ALERT_TOPICS, queue="exttrig", name="gwbatch.external.handle_alert")
+@igwn_alert.handler(external_topics, queue="exttrig", name="gwbatch.external.handle_alert")
 def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     """An alert about an external event: somebody else's labels count, above all NOT_GRB."""
     if context.foreign_server(alert):

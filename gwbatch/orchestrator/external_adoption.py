@@ -9,7 +9,6 @@ from gwbatch.external import MISSIONS
 from gwbatch.superevents.candidate import finite
 
 _TELLING = ("new", "update", "label_added", "label_removed")
-_PIPELINES = {mission.observatory for mission in MISSIONS}
 
 
 def look_up(alert: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -17,6 +16,9 @@ def look_up(alert: Mapping[str, Any]) -> dict[str, Any] | None:
     data = alert.get("object")
     if alert.get("alert_type") not in _TELLING or not isinstance(data, Mapping):
         return None
-    if data.get("pipeline") not in _PIPELINES or data.get("processing_status") == "reserved":
+    if (
+        data.get("pipeline") not in {mission.observatory for mission in MISSIONS}
+        or data.get("processing_status") == "reserved"
+    ):
         return None
     return dict(data) if isinstance(data.get("graceid"), str) and finite(data.get("gpstime")) is not None else None

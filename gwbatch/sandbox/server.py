@@ -13,7 +13,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from gwbatch.config.profile import NOTICE_TOPICS
 from gwbatch.errors import GwbatchError
-from gwbatch.external import VOEVENT_TOPICS
+from gwbatch.external import voevent_topics
 from gwbatch.sandbox.broker import Broker
 from gwbatch.sandbox.routes import make_app
 from gwbatch.sandbox.store import Store
@@ -64,7 +64,7 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
         ) from error
     address = f"http://{HOST}:{listening.getsockname()[1]}/api/"
     store = Store(state / "sandbox.sqlite", address)
-    broker = Broker(group, initial_topics(), (*VOEVENT_TOPICS, *NOTICE_TOPICS, *ALERT_TOPICS)) if kafka else None
+    broker = Broker(group, initial_topics(), (*voevent_topics(), *NOTICE_TOPICS, *ALERT_TOPICS)) if kafka else None
     if broker is not None:
         broker.publish(store)
     addresses = {

@@ -1,0 +1,89 @@
+"""A plug-in adds a mission, or a plot of every superevent, in one file: nothing else is touched."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from gwbatch import annotation, external, job
+from gwbatch.annotation import PRODUCTS, Product, Scope
+from gwbatch.annotation.graph import MAP
+from gwbatch.config.policy import Policy, load_policy
+from gwbatch.config.profile import Profile
+from gwbatch.dispatcher.replay import replay
+from gwbatch.errors import ConfigError
+from gwbatch.external import MISSIONS, Mission, NoticeKind
+from gwbatch.jobs.catalogue import Work, computations
+from gwbatch.orchestrator import load_handlers
+from tests import alerts
+from tests.integration.rig import Rig
+from tests.notices import voevent
+
+KONUS = Mission("Konus", ("konus-wind",), "konus", kinds=(NoticeKind("KONUS_LC", 59, 1),))
+PLOT = Product("bayestar.mine.png", Scope.SUPEREVENT, "plot-mine", (MAP,), "Our own picture", urgency=10)
+
+
+@pytest.fixture(autouse=True)
+def undone() -> Iterator[None]:
+    """Forget what a test declares."""
+    missions, products, jobs = list(MISSIONS), list(PRODUCTS), dict(computations())
+    yield
+    MISSIONS[:], PRODUCTS[:] = missions, products
+    for name in computations().keys() - jobs.keys():
+        del computations()[name]
+
+
+def test_a_mission_is_one_declaration(policy: Policy) -> None:
+    external.declare(KONUS)
+    topics = load_handlers(policy, Profile()).topics()
+    assert {"gcn.classic.voevent.KONUS_LC", "external_konus", "test_konus"} <= {*topics}
+    notice = voevent("ivo://nasa.gsfc.gcn/KONUS#LC_1", Packet_Type=59, TrigID=77)
+    topic, payload = "gcn.classic.voevent.KONUS_LC", base64.b64encode(notice).decode()
+    event = alerts.event("G1", 1187008882.43)
+    lines = [{"topic": topic, "payload_base64": payload}, {"topic": "cbc_gstlal", "payload": alerts.new(event)}]
+    *_, match, end = [json.loads(one) for one in replay([json.dumps(one).encode() for one in lines], policy)]
+    assert (match["action"], match["external"]) == ("coincidence", "E@Konus-77")
+    assert end["external"][0]["superevent"] == "S@G1"
+
+
+def test_a_plot_is_a_function_and_its_row(rig: Rig) -> None:
+    @job(queue="general", name="plot-mine")
+    def plot_mine(work: Work) -> None:
+        work.output.write_bytes(b"")
+
+    annotation.declare(PLOT)
+    rig.upload()
+    rig.settle()
+    (superevent,) = rig.server.client.superevents()
+    listed = rig.server.client.files(superevent["superevent_id"]).json()["files"]
+    assert "bayestar.mine.png" in [one["filename"] for one in listed]
+
+
+def test_what_is_taken_is_refused_and_the_same_again_is_not() -> None:
+    for _ in range(2):  # a plug-in that is imported twice
+        external.declare(KONUS)
+        annotation.declare(PLOT)
+    for mission in (
+        Mission("Fermi", ("another",)),
+        Mission("Other", ("fermi",)),
+        Mission("Other", ("other",), "fermi"),
+    ):
+        with pytest.raises(ConfigError, match="that of 'Fermi'"):
+            external.declare(mission)
+    for product in (
+        Product("bayestar.png", Scope.EVENT, "other", (), ""),
+        Product("other.png", Scope.SUPEREVENT, "plot-mine", (MAP,), ""),
+    ):
+        with pytest.raises(ConfigError, match="has its name or its job"):
+            annotation.declare(product)
+    annotation.declare(Product("other.png", Scope.SUPEREVENT, "plot-mine", (MAP,), "", slug="plot-other"))
+
+
+def test_the_policy_may_name_a_plug_ins_product() -> None:
+    annotation.declare(PLOT)
+    settings = load_policy().annotation
+    annotation.check_names(settings)
+    assert PLOT.name in {product.name for product in annotation.products_of(Scope.SUPEREVENT)}
