@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,8 +40,14 @@ class _Computations(click.Group):
 
 
 def _offered() -> dict[str, Computation]:
-    import_plugins((), ())
+    _import_installed()
     return computations()
+
+
+@cache
+def _import_installed() -> None:
+    """Import what is installed for all sites, once: looking for entry points takes a moment."""
+    import_plugins((), ())
 
 
 def _import_plugin(context: click.Context, _parameter: click.Parameter, modules: tuple[str, ...]) -> None:
