@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from gwbatch.alerts import kinds as alert_kinds
+from gwbatch.annotation import PRODUCTS
+from gwbatch.checks.base import CHECKS
 from gwbatch.config.policy import Policy, load_policy
 from gwbatch.config.profile import Profile
+from gwbatch.external import MISSIONS
 from gwbatch.handlers import declarations
 from gwbatch.handlers.declarations import Declaration
 from gwbatch.handlers.registry import Registry
+from gwbatch.jobs.catalogue import computations
+from gwbatch.metrics import measured  # noqa: F401  declares what gwbatch brings, before anything is forgotten
+from gwbatch.metrics.declaring import METRICS
 
 
 class _Growing(list[Declaration]):
@@ -27,10 +35,26 @@ class _Growing(list[Declaration]):
 
 
 @contextmanager
+def undone() -> Iterator[None]:
+    """Forget afterwards what was declared meanwhile, as a plug-in declares it."""
+    tables: list[Any] = [computations(), alert_kinds.KINDS, METRICS, CHECKS]
+    lists: list[list[Any]] = [MISSIONS, PRODUCTS]
+    kept, listed = [dict(table) for table in tables], [list(one) for one in lists]
+    try:
+        yield
+    finally:
+        for table, before in zip(tables, kept, strict=True):
+            table.clear()
+            table.update(before)
+        for one, was in zip(lists, listed, strict=True):
+            one[:] = was
+
+
+@contextmanager
 def declaring(registry: Registry | None = None) -> Iterator[Registry]:
-    """Have every handler that is declared meanwhile in this registry, and in no other."""
+    """Have every handler that is declared meanwhile in this registry, and in no other; forget what else is declared."""
     growing = _Growing(Registry() if registry is None else registry, load_policy(), Profile())
-    with pytest.MonkeyPatch.context() as patch:
+    with undone(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(declarations, "DECLARED", growing)
         yield growing.registry
 

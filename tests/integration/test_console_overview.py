@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,9 @@ def test_pages_are_told_of_a_change_and_the_ledger_is_read_once_for_all(
     reads: list[float] = []
     real = live.overview
 
-    def counted(ledger: Ledger, now: float) -> dict[str, Any]:
+    def counted(ledger: Ledger, now: float, campaigns: Sequence[dict[str, Any]]) -> dict[str, Any]:
         reads.append(now)
-        return real(ledger, now)
+        return real(ledger, now, campaigns)
 
     monkeypatch.setattr(live, "overview", counted)
     monkeypatch.setattr(live, "AT_LEAST", 3600.0)

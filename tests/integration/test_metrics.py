@@ -16,6 +16,7 @@ from gwbatch.ledger import Ledger, messages, standby
 from gwbatch.metrics.declaring import METRICS, metric
 from gwbatch.metrics.exposition import exposition
 from gwbatch.metrics.grafana import dashboard
+from tests.declared import undone
 from tests.integration.consoles import get, running_console
 from tests.integration.rig import Rig
 
@@ -105,8 +106,7 @@ def test_the_console_serves_them(tmp_path: Path) -> None:
 def test_a_plug_in_adds_a_metric_in_one_place_and_a_broken_one_takes_no_other_with_it(
     rig: Rig,
 ) -> None:
-    known = dict(METRICS)
-    try:
+    with undone():
         metric("site_superevents", "gauge", "Superevents of this site.", row="Site")(lambda look: 3.0)
         metric("site_broken", "gauge", "Never comes.", row="Site")(lambda look: look.report["nonsense"])
         found = samples(exposition(rig.ledger, time.time()))
@@ -116,6 +116,3 @@ def test_a_plug_in_adds_a_metric_in_one_place_and_a_broken_one_takes_no_other_wi
         assert "site_superevents" in dashboard()
         with pytest.raises(ConfigError, match="gwbatch_jobs: there is one of that name already"):
             metric("gwbatch_jobs", "gauge", "Another.", row="Site")(lambda look: 0.0)
-    finally:
-        METRICS.clear()
-        METRICS.update(known)

@@ -9,16 +9,17 @@ from collections.abc import Iterator
 import pytest
 
 from gwbatch import annotation, external, job
-from gwbatch.annotation import PRODUCTS, Product, Scope
+from gwbatch.annotation import Product, Scope
 from gwbatch.annotation.graph import MAP
 from gwbatch.config.policy import Policy, load_policy
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher.replay import replay
 from gwbatch.errors import ConfigError
-from gwbatch.external import MISSIONS, Mission, NoticeKind
-from gwbatch.jobs.catalogue import Work, computations
+from gwbatch.external import Mission, NoticeKind
+from gwbatch.jobs.catalogue import Work
 from gwbatch.orchestrator import load_handlers
 from tests import alerts
+from tests.declared import undone
 from tests.integration.rig import Rig
 from tests.notices import voevent
 
@@ -27,13 +28,9 @@ PLOT = Product("bayestar.mine.png", Scope.SUPEREVENT, "plot-mine", (MAP,), "Our 
 
 
 @pytest.fixture(autouse=True)
-def undone() -> Iterator[None]:
-    """Forget what a test declares."""
-    missions, products, jobs = list(MISSIONS), list(PRODUCTS), dict(computations())
-    yield
-    MISSIONS[:], PRODUCTS[:] = missions, products
-    for name in computations().keys() - jobs.keys():
-        del computations()[name]
+def forget() -> Iterator[None]:
+    with undone():
+        yield
 
 
 def test_a_mission_is_one_declaration(policy: Policy) -> None:
