@@ -10,7 +10,7 @@ import pytest
 
 from gwbatch.alerts import kinds as alert_kinds
 from gwbatch.annotation import PRODUCTS
-from gwbatch.checks.base import CHECKS
+from gwbatch.checks import CHECKS, load_checks
 from gwbatch.config.policy import Policy, load_policy
 from gwbatch.config.profile import Profile
 from gwbatch.external import MISSIONS
@@ -37,6 +37,7 @@ class _Growing(list[Declaration]):
 @contextmanager
 def undone() -> Iterator[None]:
     """Forget afterwards what was declared meanwhile, as a plug-in declares it."""
+    load_checks()
     tables: list[Any] = [computations(), alert_kinds.KINDS, METRICS, CHECKS]
     lists: list[list[Any]] = [MISSIONS, PRODUCTS]
     kept, listed = [dict(table) for table in tables], [list(one) for one in lists]

@@ -48,7 +48,6 @@ def test_a_ledger_that_is_busy_when_an_effect_is_done_does_not_forget_it(
     for lane in rig.lanes:
         lane.step()
     monkeypatch.setattr(rig.worker._ledger, "transaction", sometimes_busy)
-    monkeypatch.setattr("gwbatch.dispatcher.workers.time.sleep", lambda seconds: None)
     for _ in range(20):
         try:
             rig.worker.step()
