@@ -54,7 +54,7 @@ class BadInput(GwbatchError):
 
 
 class ConfigError(GwbatchError):
-    """A profile or policy file says something that cannot be meant."""
+    """A profile or policy file is invalid, or something that it names is missing."""
 
     exit_code = 2
 

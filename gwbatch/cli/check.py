@@ -19,15 +19,15 @@ from gwbatch.cli.options import json_option, ledger_path, state_option
 @click.option("--effect-age", nargs=2, type=float, metavar="WARN CRIT", help="Age in s of the oldest waiting effect.")
 @click.option("--lag", nargs=2, type=float, metavar="WARN CRIT", help="Messages that a listener is behind.")
 @click.option("--disk-free", nargs=2, type=float, metavar="WARN CRIT", help="Free space in GiB.")
-@click.option("--silence", type=float, default=0.0, help="Warn when a listener heard nothing for so many s; 0: never.")
+@click.option("--silence", type=float, default=0.0, help="Warn if a listener has received nothing for this many s.")
 @json_option
-def command(state: Path | None, disk_free: tuple[float, float] | None, as_json: bool, **limits: Any) -> None:
-    """Say what is wrong, worst first, with the exit codes of Nagios and Icinga.
+def command(state: Path | None, as_json: bool, **limits: Any) -> None:
+    """Report problems, worst first, with Nagios/Icinga exit codes.
 
     Looks at the dispatcher, all listeners, lanes, effects, jobs and their scheduler, dead letters, disk space and
     clock, and at what the dispatcher found when it last looked at GraceDB, the brokers, its credentials and its ledger
     ('gwbatch doctor' looks now).  Exit code 0 all well, 1 warning, 2 critical, 3 unknown (no ledger, or it cannot be
-    read).
+    read).  What no option says is that of [limits] in the site profile of the dispatcher.
 
     \b
     Examples:
@@ -36,12 +36,9 @@ def command(state: Path | None, disk_free: tuple[float, float] | None, as_json: 
       gwbatch check --json | jq .findings
     """
     from gwbatch.reports.finding import Level
-    from gwbatch.reports.health import GIB, Limits
 
     given = {name: value for name, value in limits.items() if value}
-    if disk_free:
-        given["disk_free"] = (disk_free[0] * GIB, disk_free[1] * GIB)
-    level, found, report = _look(ledger_path(state), replace(Limits(), **given))
+    level, found, report = _look(ledger_path(state), given)
     if as_json:
         lines = [{"level": one.level.name, "key": one.key, "text": one.text, "remedy": one.remedy} for one in found]
         click.echo(json.dumps({"level": level.name, "findings": lines}))
@@ -54,19 +51,19 @@ def command(state: Path | None, disk_free: tuple[float, float] | None, as_json: 
     raise click.exceptions.Exit(int(level))
 
 
-def _look(path: Path, limits: Any) -> tuple[Any, list[Any], dict[str, Any] | None]:
+def _look(path: Path, given: dict[str, Any]) -> tuple[Any, list[Any], dict[str, Any] | None]:
     import sqlite3
 
     from gwbatch.errors import GwbatchError
     from gwbatch.ledger import Ledger
     from gwbatch.reports.finding import Finding, Level
-    from gwbatch.reports.health import findings
+    from gwbatch.reports.health import findings, limits_in_force
     from gwbatch.reports.status import report
 
     try:
         ledger = Ledger(path)
         found = report(ledger, time.time())
-        wrong = findings(ledger, found, limits)
+        wrong = findings(ledger, found, replace(limits_in_force(ledger), **given))
     except (GwbatchError, sqlite3.Error, OSError) as error:
         return Level.UNKNOWN, [Finding(Level.UNKNOWN, "ledger", str(error))], None
     wrong = [one for one in wrong if one.level > Level.OK]

@@ -62,7 +62,7 @@ def show(identifier: str, state: Path | None, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @state_option
 def retry(identifier: str | None, everything: bool, state: Path | None) -> None:
-    """Hand one (or --all) over to be processed again."""
+    """Queue one (or --all) to be processed again."""
     from gwbatch.executors import repairs
     from gwbatch.ledger import Ledger
     from gwbatch.orchestrator.commands import ordered
@@ -71,6 +71,6 @@ def retry(identifier: str | None, everything: bool, state: Path | None) -> None:
         raise ConfigError("Name one dead letter, or say --all.")
     ledger = Ledger(ledger_path(state))
     if identifier is None:
-        click.echo(f"{repairs.retry_all_dead_letters(ledger)} handed over.")
+        click.echo(f"{repairs.retry_all_dead_letters(ledger)} queued.")
     else:
         click.echo(repairs.retry_dead_letter(ledger, identifier, ordered(getpass.getuser(), ""), time.time()))

@@ -58,7 +58,7 @@ TAKEN_BACK = ["PRELIMINARY (less significant)", "PRELIMINARY (less significant)"
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for everything.  [default: demo-state/TIME]",
 )
-@click.option("--timeout", default=900.0, show_default=True, help="Give up after so many seconds.")
+@click.option("--timeout", default=900.0, show_default=True, help="Give up after this many seconds.")
 def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | None, timeout: float) -> None:
     """See it all work: simulated triggers, a gamma-ray burst, real BAYESTAR maps, and the alerts that astronomers get.
 

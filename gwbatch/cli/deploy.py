@@ -130,7 +130,7 @@ def status(state: Path | None, as_json: bool) -> None:
 def hold(state: Path | None) -> None:
     """Stop the processes for a while; batch jobs go on, and 'release' starts them again."""
     _deployed(state_directory(state)).hold()
-    click.echo("Held: the processes finish what is under way and wait for 'gwbatch deploy release'.")
+    click.echo("Held: the processes finish their current work and wait for 'gwbatch deploy release'.")
 
 
 @command.command()
@@ -145,7 +145,7 @@ def release(state: Path | None) -> None:
 @state_option
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for the processes to end.")
 def rm(state: Path | None, timeout: float) -> None:
-    """Stop the processes for good: they finish what is under way, and nothing is lost."""
+    """Stop the processes for good: they finish their current work, and nothing is lost."""
     from gwbatch.errors import GwbatchError
 
     deployment = _deployed(state_directory(state))

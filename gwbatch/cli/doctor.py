@@ -71,7 +71,7 @@ def command(state: Path | None, site: str | None, settings: tuple[str, ...], as_
 def _examined(place: Place, ledger: Ledger | None) -> Iterator[tuple[str, list[Finding]]]:
     from gwbatch.checks import run_all
     from gwbatch.reports.finding import Finding, Level
-    from gwbatch.reports.health import Limits, findings
+    from gwbatch.reports.health import findings, limits_in_force
     from gwbatch.reports.status import report
 
     told: set[str] = set()
@@ -82,7 +82,9 @@ def _examined(place: Place, ledger: Ledger | None) -> Iterator[tuple[str, list[F
         text = "no dispatcher has ever run here"
         yield "ledger", [Finding(Level.OK, "ledger", text, "gwbatch run --site NAME, or name the state with --state")]
         return
-    wrong = [one for one in findings(ledger, report(ledger, time.time()), Limits()) if one.key not in told]
+    wrong = [
+        one for one in findings(ledger, report(ledger, time.time()), limits_in_force(ledger)) if one.key not in told
+    ]
     yield "ledger", wrong or [Finding(Level.OK, "ledger", "the ledger tells of nothing that is wrong")]
 
 

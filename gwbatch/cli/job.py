@@ -1,4 +1,4 @@
-"""``gwbatch job``: computations by hand, anywhere; each command is made from how its computation declares it."""
+"""``gwbatch job``: computations run manually, anywhere; each command is made from how its computation declares it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _import_plugin(context: click.Context, _parameter: click.Parameter, modules:
 )
 @click.pass_context
 def command(context: click.Context, policies: tuple[Path, ...]) -> None:
-    """Run one computation by hand: the same code that batch jobs run, with the same policy.
+    """Run one computation manually: the same code that batch jobs run, with the same policy.
 
     Each writes its output and a result.json beside it (checksums, host, cores, versions, run time).
 

@@ -23,4 +23,4 @@ def hand_over(ledger: Ledger, order: type[Message], look: str, **fields: Any) ->
     now = time.time()
     with ledger.transaction() as tx:
         messages.send_message(tx, order(by=getpass.getuser(), at=now, **fields), now)
-    click.echo(f"Handed over to the dispatcher; see '{look}'.")
+    click.echo(f"Queued for the dispatcher. Check progress with '{look}'.")

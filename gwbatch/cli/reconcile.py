@@ -93,14 +93,14 @@ def _print(found: list[Difference], repaired: list[Difference], *, apply: bool) 
         click.echo(f"    {one.why}")
         click.echo(f"    {_outlook(one, one in repaired)}")
     if apply:
-        click.echo(f"{len(repaired)} of {len(found)} handed over to the dispatcher; see 'gwbatch status'.")
+        click.echo(f"{len(repaired)} of {len(found)} queued for the dispatcher; see 'gwbatch status'.")
 
 
 def _outlook(one: Difference, handed_over: bool) -> str:
     from gwbatch.reconcile import Remedy
 
     if handed_over:
-        return "handed over to the dispatcher"
+        return "queued for the dispatcher"
     return {
         Remedy.WAIT: "nothing to do but wait",
         Remedy.WRITE: "--apply has it written again",

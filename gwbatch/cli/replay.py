@@ -57,4 +57,4 @@ def command(
     if as_json:
         click.echo(json.dumps({"queued": count, "ledger": str(ledger.path)}))
     else:
-        click.echo(f"{count} alerts handed over to {ledger.path}; see 'gwbatch status'.")
+        click.echo(f"{count} messages queued in {ledger.path}; see 'gwbatch status'.")

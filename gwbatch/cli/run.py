@@ -24,7 +24,7 @@ from gwbatch.private import keep_private, private_folder
 def command(
     site: str, settings: tuple[str, ...], policies: tuple[Path, ...], state: Path | None, verbose: bool
 ) -> None:
-    """Run the dispatcher until SIGTERM or Ctrl-C; what is under way is finished first.
+    """Run the dispatcher until SIGTERM or Ctrl-C; work in progress is finished first.
 
     Only one dispatcher can run on a state directory.  After a crash, start it again: it goes on where it was.
 

@@ -15,6 +15,7 @@ import msgspec
 
 from gwbatch.config.alerts import AlertSettings
 from gwbatch.config.campaign import CampaignSite
+from gwbatch.config.limits import Limits
 from gwbatch.config.merge import Origins, merge, note
 from gwbatch.config.policy import read_toml
 from gwbatch.config.resources import resource_directory
@@ -45,7 +46,7 @@ class GraceDBSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not 0 < self.timeout < float("inf"):
-            raise ValueError(f"timeout = {self.timeout} cannot be meant")
+            raise ValueError(f"timeout must be positive and finite (got {self.timeout})")
 
 
 class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,7 +145,8 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in (*counts, "queue_deadline", "run_deadline", "held_deadline"):
             value = getattr(self, name)
             if not 0 <= value < float("inf") or (value == 0 and name not in counts):
-                raise ValueError(f"{name} = {value} cannot be meant")
+                least = "and not negative" if name in counts else "and positive"
+                raise ValueError(f"{name} must be finite {least} (got {value})")
 
     @property
     def whole_node(self) -> bool:
@@ -327,6 +329,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Queues whose jobs may go to pilots, and how those are run; how many there are, the policy says.
     campaign : CampaignSite
         Campaigns: how they use a node, and what their batch jobs ask for.
+    limits : dict
+        From where on something is worth a warning: names and values of `gwbatch.config.limits.Limits`.
     plugins : list of str
         Modules that declare handlers and jobs.
     plugin_folders : list of str
@@ -349,9 +353,13 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     effect_workers: int = 8
     general_workers: int = 2
     keep_days: float = 7.0
+    limits: dict[str, Any] = {}
     plugins: list[str] = []
     plugin_folders: list[str] = []
     fill_in: list[str] = []
+
+    def __post_init__(self) -> None:
+        Limits.of(self.limits)
 
     def resources(self, queue: str) -> Resources:
         """What the jobs of a queue ask for."""
@@ -418,7 +426,7 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
     Raises
     ------
     ConfigError
-        When there is no such profile, or it says something that cannot be meant.
+        When there is no such profile, or it is invalid.
     """
     path = Path(name) if name.endswith(".toml") else packaged_profile(name)
     if not path.exists():

@@ -54,12 +54,12 @@ class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("kinds, room and tasks_limit of a standby cannot be empty or 0")
         for name in ("hedge", "silence", "idle_limit", "lead"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} = {getattr(self, name)} cannot be meant")
+                raise ValueError(f"{name} must be finite and not negative (got {getattr(self, name)})")
         if self.lead >= self.lifetime:
             raise ValueError("lead cannot be as long as lifetime")
         for name in ("lifetime", "orphaned_after"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} = {getattr(self, name)} cannot be meant")
+                raise ValueError(f"{name} must be finite and positive (got {getattr(self, name)})")
 
 
 class StandbyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -92,7 +92,7 @@ def run(
             waited = clock.steady() - began
             if hopeless or waited > timeout:
                 told = f"{report.state}" + (f" ({report.reason})" if report.reason else "")
-                raise GwbatchError(f"The job is not over after {waited:.0f} s, and is given up: {told}.")
+                raise GwbatchError(f"Gave up waiting for the job after {waited:.0f} s; it is {told}.")
     except BaseException:
         try:
             scheduler.cancel(request.key)

@@ -1,4 +1,4 @@
-"""Keeping the state directory small: what GraceDB has need not stay here for ever."""
+"""Keeping the state directory small: what GraceDB has need not stay here."""
 
 from __future__ import annotations
 

@@ -1,17 +1,19 @@
-"""Telling people: what is wrong for long enough becomes a notification, once, and so does its end."""
+"""Notifications: one when a problem has lasted long enough, and one when it clears."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
+from gwbatch.config.limits import Limits
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Email, Webhook
 from gwbatch.errors import LeaseLost, LedgerBusy
 from gwbatch.ledger import Transaction, effects, leases, troubles
 from gwbatch.ledger.troubles import Trouble
 from gwbatch.reports.finding import Finding, Level
-from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.health import findings
 from gwbatch.reports.status import report
 from gwbatch.runtime import Runtime
 
@@ -26,6 +28,8 @@ class Notifier:
     def __init__(self, runtime: Runtime) -> None:
         self._ledger = runtime.ledger
         self._settings = runtime.profile.notify
+        limits = Limits.of(runtime.profile.limits)
+        self._limits = replace(limits, silence=self._settings.silence or limits.silence)
         self._lease = runtime.lease
         self._clock = runtime.clock
         self._due = float("-inf")
@@ -50,7 +54,7 @@ class Notifier:
         return True
 
     def _look(self, now: float) -> None:
-        limits = Limits(silence=self._settings.silence)
+        limits = self._limits
         found = findings(self._ledger, report(self._ledger, now), limits)
         chosen = {
             one.key: one for one in found if one.level > Level.OK and one.key.startswith(tuple(self._settings.select))

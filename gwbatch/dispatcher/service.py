@@ -261,7 +261,7 @@ class Dispatcher:
                 hit("timers.before_commit")
 
     def _watch_lanes(self) -> None:
-        """A handler that hangs would stop its lane for ever: end the process, and the message gets the blame."""
+        """End the process if a handler hangs, for it would block its lane; the message is blamed."""
         for lane in self.lanes.values():
             if lane.busy_for > HANDLER_LIMIT:
                 log.critical("a handler in lane %s hangs for %.0f s; ending the process", lane.name, lane.busy_for)

@@ -128,7 +128,7 @@ class JobWatcher:
 
 
 def judge(job: Job, report: JobReport) -> tuple[JobReport, dict[str, Any] | None]:
-    """What the job's own ``result.json`` says counts for more than how its process ended."""
+    """Trust the job's ``result.json`` over its exit status."""
     directory = Path(job.directory or "/nonexistent")
     result = read_result(directory, job.attempt_key)
     if result is None:

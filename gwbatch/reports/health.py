@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from gwbatch.config.limits import Limits
 from gwbatch.ledger import Ledger, clock_steps, settings, standby
 from gwbatch.ledger.restored import ASK_FIRST
 from gwbatch.reports import checked, query
@@ -17,20 +17,13 @@ GIB = 2**30
 LATE = 600.0  # s by which a mock superevent may be late
 
 
-@dataclass(frozen=True)
-class Limits:
-    """From where on a value is worth a warning, and from where on it is critical; in s and bytes."""
-
-    lane_age: tuple[float, float] = (10.0, 60.0)
-    effect_age: tuple[float, float] = (120.0, 900.0)
-    lag: tuple[float, float] = (100.0, 10_000.0)
-    disk_free: tuple[float, float] = (5 * GIB, 1 * GIB)
-    clock_behind: tuple[float, float] = (1.0, 30.0)
-    notice_age: tuple[float, float] = (10.0, 90.0)
-    standby_age: float = 900.0
-    backup_age: float = 26 * 3600.0
-    silence: float = 0.0
-    recent: float = 86400.0
+def limits_in_force(ledger: Ledger) -> Limits:
+    """Return the limits of the newest dispatcher's site profile; the usual ones if there are none to be read."""
+    profile = settings.get(ledger.connection, settings.PROFILE, {})
+    try:
+        return Limits.of(profile.get("limits", {}))
+    except ValueError:
+        return Limits()
 
 
 def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Finding]:
@@ -57,7 +50,7 @@ def _dispatcher(report: dict[str, Any]) -> Iterator[Finding]:
         remedy = "start it: gwbatch run, or gwbatch deploy submit; logs/dispatcher.log says why it ended"
         yield Finding(Level.CRITICAL, "dispatcher", "no dispatcher is running", remedy)
     elif who["heartbeat_age"] > 60:
-        text = f"the dispatcher's heart has not beaten for {who['heartbeat_age']:.0f} s"
+        text = f"no dispatcher heartbeat for {who['heartbeat_age']:.0f} s"
         remedy = f"look at process {who['pid']} on {who['host']}; kill it, and start it again"
         yield Finding(Level.CRITICAL, "dispatcher", text, remedy)
 
@@ -78,7 +71,8 @@ def _listeners(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
         yield from _above(f"{name} lag", listener["lag"], limits.lag, text, remedy)
         silence = listener["last_message_age"]
         if limits.silence and (silence is None or silence > limits.silence):
-            text = f"{name} has heard nothing for {silence:.0f} s" if silence else f"{name} has never heard anything"
+            never = f"{name} has not received any message yet"
+            text = f"{name} has not received any message for {silence:.0f} s" if silence else never
             yield Finding(Level.WARNING, f"{name} silent", text, "ask those who send; run gwbatch doctor")
 
 
@@ -131,8 +125,8 @@ def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
     if ledger.path is not None:
         free = shutil.disk_usage(ledger.path.parent).free
         warn, critical = limits.disk_free
-        if free < warn:
-            level = Level.CRITICAL if free < critical else Level.WARNING
+        if free < warn * GIB:
+            level = Level.CRITICAL if free < critical * GIB else Level.WARNING
             text = f"only {free / GIB:.1f} GiB free at {ledger.path.parent}"
             yield Finding(level, "disk", text, "make room, or lower keep_days in the site profile")
     yield from _copies(ledger, report, limits)

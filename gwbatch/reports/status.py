@@ -11,7 +11,7 @@ from typing import Any
 
 from gwbatch.ledger import Ledger, standby
 from gwbatch.reports import alerts, query
-from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.health import findings, limits_in_force
 
 VERSION = 1
 SILENT = 15.0  # s without a poll after which a listener's last word on its connection is out of date
@@ -38,7 +38,7 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "alerts": alerts.overview(ledger),
         "latencies": latencies(ledger),
     }
-    wrong = findings(ledger, found, Limits())
+    wrong = findings(ledger, found, limits_in_force(ledger))
     listed = [{"level": one.level.name, "key": one.key, "text": one.text, "remedy": one.remedy} for one in wrong]
     return {**found, "wrong": [one.text for one in wrong], "findings": listed}
 

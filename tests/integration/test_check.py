@@ -12,14 +12,17 @@ from click.testing import CliRunner, Result
 
 from gwbatch.annotation import not_made
 from gwbatch.cli import cli
-from gwbatch.config.policy import default_policy, policy_from
+from gwbatch.config.limits import Limits
+from gwbatch.config.policy import default_policy, load_policy, policy_from
+from gwbatch.config.profile import load_site
+from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger, in_force, jobs, leases, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.mirror.products import StoredProduct
 from gwbatch.mirror.superevents import Mirror
 from gwbatch.model import JobReport, JobState
 from gwbatch.reports.finding import Level
-from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.health import findings
 from gwbatch.reports.status import report
 
 
@@ -134,3 +137,25 @@ def test_cbc_events_that_nobody_completes_are_critical(
     assert [(one.level, "no CBC event can complete" in one.text) for one in found] == [
         (Level.CRITICAL, True)
     ] * critical
+
+
+def test_the_limits_of_the_site_profile_are_those_of_status_and_check(ledger: Ledger) -> None:
+    profile = load_site("local", ["limits.disk_free=[1e9, 0.001]", "limits.silence=5"]).profile
+    with ledger.transaction() as tx:
+        in_force.record(tx, load_policy(), profile, time.time())
+    assert ledger.path is not None
+    (disk,) = (one for one in report(ledger, time.time())["findings"] if one["key"] == "disk")
+    assert disk["level"] == "WARNING"
+    words = ["check", "--json", "--state", str(ledger.path.parent)]
+    said = [one["key"] for one in json.loads(CliRunner().invoke(cli, words).stdout)["findings"]]
+    assert "disk" in said
+    options = [*words, "--disk-free", "0.001", "0.0001"]
+    assert "disk" not in [one["key"] for one in json.loads(CliRunner().invoke(cli, options).stdout)["findings"]]
+
+
+@pytest.mark.parametrize(
+    "limit", ["lag=[5, 1]", "disk_free=[1, 5]", "recent=-1", "nonsense=1", "lane_age=7", "silence=soon"]
+)
+def test_limits_that_make_no_sense_are_refused(limit: str) -> None:
+    with pytest.raises(ConfigError, match=limit.partition("=")[0]):
+        load_site("local", [f"limits.{limit}"])

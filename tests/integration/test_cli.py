@@ -230,7 +230,7 @@ def test_status_tells_what_is_going_on_and_what_is_wrong(dispatcher: Dispatcher,
     recorded = tmp_path / "alerts.jsonl"
     good = {"topic": "cbc_gstlal", "payload": alerts.new(alerts.event("G1"))}
     recorded.write_text(json.dumps(good) + "\n{nonsense\n")
-    assert "2 alerts handed over" in gwbatch("replay", str(recorded), "--state", state).stdout
+    assert "2 messages queued" in gwbatch("replay", str(recorded), "--state", state).stdout
     deadline = time.monotonic() + 20
     while (
         not Ledger(tmp_path / "state/ledger.sqlite").read("SELECT 1 FROM superevents") and time.monotonic() < deadline
@@ -251,7 +251,7 @@ def test_status_tells_what_is_going_on_and_what_is_wrong(dispatcher: Dispatcher,
     (letter,) = json.loads(gwbatch("deadletter", "list", "--state", state, "--json").stdout)
     assert "not JSON" in letter["reason"]
     assert "{nonsense" in gwbatch("deadletter", "show", letter["id"], "--state", state).stdout
-    assert gwbatch("deadletter", "retry", letter["id"], "--state", state).stdout == "1 handed over.\n"
+    assert gwbatch("deadletter", "retry", letter["id"], "--state", state).stdout == "1 queued.\n"
     assert gwbatch("deadletter", "retry", "m999", "--state", state).returncode == 2
     dispatcher.process.send_signal(signal.SIGTERM)
     dispatcher.process.wait(20)
@@ -268,8 +268,16 @@ def test_status_without_a_ledger_says_what_to_do(tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["site", "check", "local", "--set", "queues.opnmp.cores=1"], 2, "no queue 'opnmp': it has openmp and general"),
-        (["site", "check", "local", "--set", "queues.openmp.min_cores=-3"], 2, "min_cores = -3 cannot be meant"),
-        (["site", "check", "local", "--set", "gracedb.timeout=-3"], 2, "timeout = -3.0 cannot be meant"),
+        (
+            ["site", "check", "local", "--set", "queues.openmp.min_cores=-3"],
+            2,
+            "min_cores must be finite and not negative (got -3)",
+        ),
+        (
+            ["site", "check", "local", "--set", "gracedb.timeout=-3"],
+            2,
+            "timeout must be positive and finite (got -3.0)",
+        ),
         (["site", "check", "local", "--set", "nonsense"], 2, "write NAME=VALUE"),
         (["site", "check", "./missing.toml"], 2, "There is no file ./missing.toml"),
         (["site", "copy", "nowhere", "x.toml"], 2, "There is no site profile 'nowhere'"),

@@ -54,7 +54,7 @@ def test_an_order_is_a_message_with_who_and_why(tmp_path: Path, ledger: Ledger) 
     client = entered(tmp_path)
     assert client.get("/order.json").json() == {"may": True}
     answer = give(client, order="prefer", superevent="S@G1", event="G2", why="longer template")
-    assert (answer.status_code, answer.json()) == (200, {"done": "Handed over to the dispatcher."})
+    assert (answer.status_code, answer.json()) == (200, {"done": "Queued for the dispatcher."})
     (one,) = messages(ledger)
     assert (one["topic"], one["superevent"], one["event"]) == ("lane.order_prefer", "S@G1", "G2")
     assert one["why"] == "longer template"
@@ -191,7 +191,7 @@ def test_a_click_and_a_reason_send_a_withheld_notice(tmp_path: Path, browser: An
         with page.expect_response("**/order.json") as response:
             page.get_by_role("dialog").get_by_role("button", name="Release it").click()
         assert response.value.status == 200
-        page.get_by_text("Handed over to the dispatcher.").wait_for()
+        page.get_by_text("Queued for the dispatcher.").wait_for()
         page.get_by_role("button", name="Close").click()
         page.goto(f"{address}/#/superevent/S%40G1")
         page.get_by_role("link", name="Preview a notice, send an update, copy a map").click()

@@ -23,12 +23,13 @@ from gwbatch.checks import brokers as broker_checks
 from gwbatch.cli import cli
 from gwbatch.clock import ManualClock, SystemClock
 from gwbatch.config.alerts import AlertSettings, BrokerSettings
+from gwbatch.config.limits import Limits
 from gwbatch.config.profile import GraceDBSettings, ListenerSettings, Profile
 from gwbatch.dispatcher.examiner import Examiner
 from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger, clock_steps, leases
 from gwbatch.reports.finding import Finding, Level
-from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.health import findings
 from gwbatch.reports.status import report
 from tests.integration.brokers import BrokerProcess
 from tests.integration.rig import Rig, Server

@@ -9,10 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gwbatch.cli import cli
+from gwbatch.config.limits import Limits
 from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger
 from gwbatch.metrics.exposition import exposition
-from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.health import findings
 from gwbatch.reports.listings import LISTINGS, Wanted, jobs
 from gwbatch.reports.status import report
 from tests.integration.rig import Rig

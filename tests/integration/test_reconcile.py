@@ -274,7 +274,7 @@ def test_the_command_shows_and_repairs(rig: Rig, sid: str, monkeypatch: pytest.M
     assert (one["what"], one["remedy"], one["repaired"]) == ("label HIGH_PROFILE", "take over", False)
     done = gwbatch(rig, monkeypatch, "--apply")
     assert done.exit_code == 0
-    assert "1 of 1 handed over" in done.output
+    assert "1 of 1 queued" in done.output
     rig.settle()
     assert gwbatch(rig, monkeypatch).exit_code == 0
 

@@ -12,13 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from gwbatch.cli import cli
+from gwbatch.config.limits import Limits
 from gwbatch.config.profile import load_site
 from gwbatch.config.standby import StandbyPolicy
 from gwbatch.dispatcher.standby import StandbyKeeper
 from gwbatch.jobs.standby.layout import Beat, pilot_name
 from gwbatch.ledger import in_force, standby
 from gwbatch.model import JobRequest, JobState
-from gwbatch.reports.health import Limits, findings
+from gwbatch.reports.health import findings
 from gwbatch.reports.status import report
 from gwbatch.schedulers.local import LocalScheduler
 from gwbatch.schedulers.simulated import SimulatedScheduler, Step

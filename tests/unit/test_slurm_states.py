@@ -29,7 +29,7 @@ MEANINGS = [
     ("CANCELLED+", "None", JobState.FAILED, "cancelled"),
     ("BOOT_FAIL", "None", JobState.FAILED, "booted"),
     ("DEADLINE", "None", JobState.FAILED, "deadline"),
-    ("", "", JobState.UNKNOWN, "nobody here knows"),
+    ("", "", JobState.UNKNOWN, "unrecognized Slurm state"),
     ("HIBERNATING", "None", JobState.UNKNOWN, "HIBERNATING"),
 ]
 

@@ -54,7 +54,7 @@ def test_a_policy_that_cannot_be_meant_is_refused(wrong: dict[str, object]) -> N
 
 @pytest.mark.parametrize("wrong", [{"kinds": []}, {"room": 0}, {"lifetime": 0.0}, {"hedge": -1.0}, {"silence": 1e400}])
 def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"cannot be"):
+    with pytest.raises(ValueError, match=r"cannot be (empty|as long)|must be finite and (positive|not negative)"):
         StandbySettings(**wrong)  # type: ignore[arg-type]
 
 
