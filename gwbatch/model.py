@@ -48,7 +48,7 @@ class JobRequest:
     Attributes
     ----------
     key : str
-        Names the attempt for ever (``G487/localize/1``); travels in the scheduler's own record.
+        Names the attempt permanently (``G487/localize/1``); travels in the scheduler's own record.
     kind : str
         Which computation (`gwbatch.jobs`).
     queue : str
@@ -60,7 +60,7 @@ class JobRequest:
     priority : int
         Larger starts first.
     avoid : tuple of str
-        Hosts on which earlier attempts came to grief.
+        Hosts to avoid because earlier attempts failed there.
     """
 
     key: str

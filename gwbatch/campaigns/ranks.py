@@ -259,7 +259,7 @@ def farewell(post: Post, ranks: list[Rank]) -> None:
 def serve(post: Post, folder: Folder, settings: CampaignSettings, products: list[str]) -> None:
     """On any other rank: work at what rank 0 deals, until it says that this is the end.
 
-    A rank that cannot go on ends the whole program: rank 0 would wait for it for ever.
+    A rank that cannot go on ends the whole program: rank 0 would wait for it indefinitely.
     """
     try:
         _serve(post, folder, settings, products)

@@ -108,7 +108,7 @@ def hand_over(ledger: Ledger, wanted: Any, by: str, now: float) -> str:
     message = order.message.read({**said, **order.fixed, "by": by, "at": now})
     with ledger.transaction() as tx:
         messages.send_message(tx, message, now)
-    return "Handed over to the dispatcher."
+    return "Queued for the dispatcher."
 
 
 def notice_now(ledger: Ledger, superevent: str, kind: str, files: str, state: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ LOOK_AGAIN = 0.2  # s
 
 
 def follow(bootstrap: str, folder: Path, topics: list[str]) -> None:
-    """Read the topics from their beginning, for ever, and keep every notice as a file."""
+    """Read the topics from the beginning until killed, and keep every notice as a file."""
     schema = json.loads(files("igwn_gwalert_schema").joinpath("igwn.alerts.Alert.schema.json").read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "astronomer", "fetch.wait.max.ms": 10})

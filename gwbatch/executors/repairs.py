@@ -36,7 +36,7 @@ def release_job(ledger: Ledger, key: str, why: str, now: float) -> str:
     with ledger.transaction() as tx:
         job = _job(tx, key, "release", why, now)
         effects.ask_for(tx, ReleaseJob(job.key, job.attempt, now), now)
-    return "Handed over to the dispatcher."
+    return "Queued for the dispatcher."
 
 
 def cancel_job(ledger: Ledger, key: str, why: str, now: float) -> str:
@@ -44,14 +44,14 @@ def cancel_job(ledger: Ledger, key: str, why: str, now: float) -> str:
     with ledger.transaction() as tx:
         job = _job(tx, key, "cancel", why, now)
         effects.ask_for(tx, CancelJob(job.key, job.attempt, now), now)
-    return "Handed over to the dispatcher."
+    return "Queued for the dispatcher."
 
 
 def retry_job(ledger: Ledger, key: str, why: str, now: float) -> str:
     """Hand a job that failed, or was cancelled, to the batch system once more.  Otherwise like `release_job`."""
     with ledger.transaction() as tx:
         jobs.try_again(tx, _job(tx, key, "retry", why, now), now)
-    return "Handed over to the dispatcher."
+    return "Queued for the dispatcher."
 
 
 def retry_dead_letter(ledger: Ledger, name: str, why: str, now: float) -> str:
@@ -73,7 +73,7 @@ def retry_dead_letter(ledger: Ledger, name: str, why: str, now: float) -> str:
         if not count:
             raise dead_letters.no_such(name)
         decisions.record(tx, Decision("retry", None, {"dead_letter": name}, why), now, None)
-    return "1 handed over."
+    return "1 queued."
 
 
 def retry_all_dead_letters(ledger: Ledger) -> int:

@@ -21,7 +21,7 @@ def one_blas_thread() -> None:
 
 
 def offline_astropy() -> None:
-    """Execute nodes have no internet: astropy shall not try, nor complain."""
+    """Disable astropy's downloads and warnings; execute nodes have no internet access."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     from astropy.utils import iers
 

@@ -75,7 +75,7 @@ def postpone(tx: Transaction, claimed: Claimed, not_before: float, error: str, e
 
 
 def bury(tx: Transaction, claimed: Claimed, error: str, now: float) -> None:
-    """Give up on the effect, loudly; what waits for it keeps waiting."""
+    """Mark the effect dead. Effects that depend on it stay blocked until it is retried."""
     tx.execute("UPDATE effects SET state = 'dead', error = ?, finished = ? WHERE id = ?", (error, now, claimed.id))
 
 

@@ -57,7 +57,7 @@ class Job:
 
     @property
     def attempt_key(self) -> str:
-        """Names this attempt for ever; what the scheduler knows the job by."""
+        """The permanent name of this attempt, by which the scheduler knows the job."""
         return f"{self.key}/{self.attempt}"
 
 

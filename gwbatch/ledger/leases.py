@@ -76,7 +76,7 @@ def beat(tx: Transaction, lease: Lease, now: float) -> None:
 
 
 def release(tx: Transaction, lease: Lease) -> None:
-    """Give the lease back, so that the next holder need not wonder."""
+    """Release the lease so that a successor can acquire it at once."""
     tx.execute("UPDATE leases SET released = 1 WHERE name = ? AND token = ?", (lease.name, lease.token))
 
 

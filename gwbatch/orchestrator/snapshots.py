@@ -30,7 +30,7 @@ def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent 
     Raises
     ------
     BadInput
-        When the alert does not say which superevent it is about, or holds times that cannot be meant.
+        When the alert does not say which superevent it is about, or holds invalid times.
     """
     data = alert.get("object")
     if not isinstance(data, Mapping) or not data.get("superevent_id"):

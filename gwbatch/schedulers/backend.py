@@ -118,7 +118,7 @@ class Backend:
         )
 
     def check(self, profile: Profile) -> None:
-        """Refuse options that this backend does not know, or that cannot be meant.
+        """Refuse options that this backend does not know, or whose values are invalid.
 
         Raises
         ------

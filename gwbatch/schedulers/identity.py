@@ -28,7 +28,7 @@ def identity(folder: Path) -> str:
         found = ""
     if not re.fullmatch(r"[0-9a-f]{32}", found):
         raise GwbatchError(
-            f"{path} is damaged, and with it the name by which jobs under way are found again. Put it back from a "
-            "backup; or, when no job is under way, remove it."
+            f"{path} is corrupt. It holds the ID used to find running jobs after a restart. Restore it from a backup, "
+            "or remove it if no job is running."
         )
     return found

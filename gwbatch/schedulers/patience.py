@@ -1,4 +1,4 @@
-"""Asking a batch system that may never answer, without waiting for ever and without everybody waiting."""
+"""Calls to a batch system that may never answer, with a timeout, and without blocking every worker."""
 
 from __future__ import annotations
 

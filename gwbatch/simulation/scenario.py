@@ -146,7 +146,7 @@ def read_scenario(path: Path) -> Scenario:
     Raises
     ------
     BadInput
-        If it cannot be read, or says something that cannot be meant.
+        If it cannot be read or is invalid.
     """
     try:
         return scenario_from(tomllib.loads(path.read_text()), str(path))
@@ -160,7 +160,7 @@ def scenario_from(values: dict[str, Any], origin: str) -> Scenario:
     Raises
     ------
     BadInput
-        If they say something that cannot be meant.
+        If they are invalid.
     """
     try:
         return msgspec.convert(values, Scenario, strict=False)

@@ -155,7 +155,7 @@ class World:
         return [self.pool.next_moment(), timers.next_due(self.ledger.connection), *(row["at"] for row in rows)]
 
     def _is_busy(self) -> bool:
-        """Whether anything is still to come of the events there were; what repeats for ever does not count."""
+        """Whether anything is still to come of the events there were; repeating timers do not count."""
         return bool(self.pool.next_moment() is not None or self.ledger.read(query("anything_to_come")))
 
 

@@ -99,7 +99,7 @@ def parse_event(data: Mapping[str, Any]) -> Event:
     Raises
     ------
     BadInput
-        When a field that every event has is missing, or holds something that cannot be meant.
+        When a field that every event has is missing or invalid.
     """
     graceid = data.get("graceid")
     if not graceid:

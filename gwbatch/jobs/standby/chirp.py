@@ -19,7 +19,7 @@ from gwbatch.jobs.standby.channel import ChannelDown
 from gwbatch.jobs.standby.layout import INBOX, ORDERS, PILOTS, TAKEN, Beat, Orders, Task, decoded, is_task
 
 LOOK_EVERY = 0.05  # s between two looks into the inbox
-# s for one call, and for a file: the client itself waits for ever on a connection that was closed
+# s for one call, and for a file: the client itself never returns from a connection that was closed
 ANSWER, TRANSFER = 5.0, 60.0
 MODE = 0o600
 

@@ -50,7 +50,7 @@ def open_schedd(bindings: str, seconds: float) -> Schedd:
     """The way to the schedd that the profile asks for.
 
     ``auto`` takes the bindings where they are of the pool's own release, else the commands: bindings of 25 cannot
-    authenticate to a schedd of 23 through the file system, and every submission would fail for ever.
+    authenticate to a schedd of 23 through the file system, and every submission would fail.
 
     Raises
     ------

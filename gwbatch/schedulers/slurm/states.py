@@ -70,7 +70,7 @@ def meaning(row: Row) -> tuple[JobState, str, Remedy]:
         return JobState.DONE, "", Remedy.WAIT
     if word in _ENDED:
         return JobState.FAILED, _ending(word, row, told), Remedy.WAIT
-    return JobState.UNKNOWN, f"Slurm says {row.state!r}, which nobody here knows", Remedy.WAIT
+    return JobState.UNKNOWN, f"unrecognized Slurm state {row.state!r}", Remedy.WAIT
 
 
 def _ending(word: str, row: Row, told: str) -> str:

@@ -29,7 +29,7 @@ def meaning(letters: str) -> tuple[JobState, str, Remedy]:
         return JobState.QUEUED, BEING_SENT, Remedy.WAIT
     if "q" in letters:
         return JobState.QUEUED, "rescheduled" if "R" in letters else "", Remedy.WAIT
-    return JobState.UNKNOWN, f"Grid Engine says {letters!r}, which nobody here knows", Remedy.WAIT
+    return JobState.UNKNOWN, f"unrecognized Grid Engine state {letters!r}", Remedy.WAIT
 
 
 def ending(failed: int, explanation: str, exit_status: int) -> tuple[JobState, str, int]:
