@@ -124,6 +124,8 @@ def _command_of(one: Computation) -> click.Command:
             kind = by_hand.other.job
             _require_known(by_hand.other, given)
         inputs = {found.known_as(given[found.name].name): given[found.name] for found in _given(by_hand.inputs, given)}
+        if (problem := by_hand.wrong(inputs)) is not None:
+            raise click.UsageError(problem)
         parameters = {found.name: given[found.name] for found in _given(by_hand.parameters, given)}
         defaults = {found.name: found.default for found in by_hand.parameters if found.default is not None}
         _run(kind, inputs, output, parameters, as_json, defaults)

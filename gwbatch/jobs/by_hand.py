@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,8 @@ class ByHand:
         Its help; the first line says what it does.
     examples : sequence of str
         Without the program's name.
+    wrong : callable
+        Returns what is wrong with a choice of inputs (by the names by which the computation finds them), or None.
     """
 
     summary: str
@@ -96,6 +98,7 @@ class ByHand:
     parameters: tuple[Parameter, ...] = ()
     other: Other | None = None
     examples: tuple[str, ...] = ()
+    wrong: Callable[[Collection[str]], str | None] = lambda inputs: None
 
 
 SKYMAP = Input("skymap")

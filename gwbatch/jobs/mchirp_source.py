@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.samples import given_samples, read_samples
 from gwbatch.jobs.science import offline_astropy
 from gwbatch.jobs.template import COINC, EVENT, read_template
+
+
+def _lacks_a_map(inputs: Collection[str]) -> str | None:
+    alone = set(inputs) == {COINC}
+    return "Cannot compute the chirp mass from a coinc.xml alone: name the sky map, too." if alone else None
 
 
 @job(
@@ -27,6 +33,7 @@ from gwbatch.jobs.template import COINC, EVENT, read_template
             "mchirp-source coinc.xml bayestar.multiorder.fits -o mchirp_source.json",
             "mchirp-source amplfi.posterior_samples.hdf5 -o mchirp_source.json",
         ),
+        wrong=_lacks_a_map,
     ),
 )
 def mchirp_source(work: Work) -> dict[str, Any]:
@@ -67,10 +74,9 @@ def _of_template(work: Work) -> tuple[Any, list[float], str]:
     from ligo_cgmi.chirp_probabilities import cgmi
 
     template = read_template(work.inputs, work.parameters)
-    maps = [path for name, path in work.inputs.items() if name != COINC]
-    if not maps:
-        raise BadInput("Cannot compute the chirp mass from a coinc.xml alone: name the sky map, too.")
-    (path,) = maps
+    if (problem := _lacks_a_map(work.inputs)) is not None:
+        raise BadInput(problem)
+    (path,) = [path for name, path in work.inputs.items() if name != COINC]
     skymap = read_sky_map(str(path), moc=True)
     known = {"DISTMU", "DISTSIGMA", "DISTNORM"} <= set(skymap.colnames)
     edges, probabilities, _ = cgmi("CBC" if known else "Burst", template.chirp_mass, None, skymap, cgmi_type="LL")
