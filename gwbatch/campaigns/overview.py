@@ -18,7 +18,7 @@ from gwbatch.campaigns.table import DEALT, DONE, SET_ASIDE, WAITING, counts, rea
 def brief(folder: Folder) -> dict[str, Any]:
     """Return how far a campaign is, without its failures.
 
-    ``state`` is ``done``, ``running``, ``stopped``, or ``silent`` when whoever works on it has not been heard of.
+    ``state`` is ``done``, ``running``, ``stopped``, or ``silent`` if its workers have stopped reporting.
     """
     now = time.time()
     with reading(folder.table) as connection:

@@ -27,7 +27,7 @@ _OUT = click.option(
 
 
 class _Computations(click.Group):
-    """A command for every computation that says how it is called by hand, plug-ins' among them."""
+    """Generates a command for every computation that declares one, including those of plug-ins."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         generated = [name for name, one in _offered().items() if one.by_hand is not None]

@@ -42,7 +42,7 @@ class Campaigns:
             return self._briefs
 
     def one(self, path: str) -> dict[str, Any] | None:
-        """Return everything about a campaign; None for any path that is none of ours."""
+        """Return everything about a campaign; None if the path is not one of the campaigns shown."""
         folder = next((folder for folder in self._folders() if str(folder.path) == path), None)
         if folder is None:
             return None

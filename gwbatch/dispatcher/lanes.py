@@ -71,8 +71,8 @@ class Lane:
     Parameters
     ----------
     notes : Path or None
-        Folder for notes of the messages at hand, so that one that kills the process is found out; None where nothing
-        outlives the process anyway.
+        Folder that records the messages in progress, to identify one that kills the process; None for a ledger in
+        memory, which does not outlive the process.
     live : bool
         Whether messages are handled as they come; not so in a replay.
     """
@@ -111,7 +111,7 @@ class Lane:
 
     @contextmanager
     def _noted(self, taken: Sequence[Delivery]) -> Iterator[None]:
-        """Leave a note of the messages at hand, which stays if the process dies over one of them."""
+        """Record the messages in progress; the record survives if one of them kills the process."""
         if self._notes is None:
             yield
             return
