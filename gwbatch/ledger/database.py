@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.errors import ConfigError, LedgerBusy, LedgerUnwritable
+from gwbatch.ledger import migrations
 from gwbatch.ledger.doorbell import Doorbell
 from gwbatch.ledger.filesystem import refuse_network_filesystem
 from gwbatch.private import private_file, private_folder
@@ -55,7 +56,7 @@ class Ledger:
         self._connections: list[sqlite3.Connection] = []
         if path is None:
             self._local.connection = self._connect(":memory:")
-            _migrate(self._local.connection)
+            migrations.apply(self._local.connection, migrations.steps())
         elif create:
             refuse_network_filesystem(path.parent)
             private_folder(path.parent)
@@ -64,7 +65,7 @@ class Ledger:
                 for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
                     if name == path.name or (path.parent / name).exists():
                         private_file(path.parent / name)
-                _migrate(self.connection)
+                migrations.apply(self.connection, migrations.pending(self.connection))
         elif not path.exists():
             raise ConfigError(
                 f"There is no ledger at {path}. Start a dispatcher there first: gwbatch run --state {path.parent}"
@@ -152,14 +153,6 @@ def _out_of_order(error: BaseException) -> bool:
     )
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    from sqlite_utils import Database  # only who writes the schema pays for this import
-
-    from gwbatch.ledger.migrations import migrations
-
-    migrations.apply(Database(connection, execute_plugins=False))
-
-
 def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
     """Switch to a write-ahead log; here SQLite does not wait for who looks at a new ledger at the same moment."""
     end = time.monotonic() + seconds
@@ -175,24 +168,15 @@ def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
 
 def _require_current(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse a ledger whose schema only a dispatcher's start brings up to date; one that is at it is waited for."""
-    if _is_current(connection):
+    if not migrations.pending(connection):
         return
     with suppress(OSError), (path.parent / "ledger.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-    if not _is_current(connection):
+    if migrations.pending(connection):
         raise ConfigError(
             f"The ledger {path} is of an earlier version of gwbatch. Start the dispatcher there, which brings it up to "
             f"date: gwbatch run --state {path.parent}"
         )
-
-
-def _is_current(connection: sqlite3.Connection) -> bool:
-    steps = sum(entry.name.endswith(".sql") for entry in files("gwbatch.ledger").joinpath("schema").iterdir())
-    try:
-        done: int = connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()[0]
-    except sqlite3.OperationalError:
-        return False
-    return done >= steps
 
 
 @cache

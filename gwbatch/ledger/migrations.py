@@ -1,43 +1,59 @@
-"""The schema's history: one SQL file a step, applied once each."""
+"""The schema's history: one SQL file a step, each applied once."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from importlib.resources import files
 
-from sqlite_utils import Database, Migrations
+_SCHEMA = files("gwbatch.ledger").joinpath("schema")
+_APPLIED = (
+    'CREATE TABLE IF NOT EXISTS "_sqlite_migrations" (id INTEGER PRIMARY KEY, migration_set TEXT, name TEXT, '
+    "applied_at TEXT, UNIQUE (migration_set, name))"
+)
 
-migrations = Migrations("gwbatch")
+
+def steps() -> list[str]:
+    """Return the names of all steps, in the order in which they are applied."""
+    return sorted(entry.name.removesuffix(".sql") for entry in _SCHEMA.iterdir() if entry.name.endswith(".sql"))
 
 
-def _run(db: Database, name: str) -> None:
-    for statement in _statements(files("gwbatch.ledger").joinpath("schema", name).read_text()):
-        db.execute(statement)
+def pending(connection: sqlite3.Connection) -> list[str]:
+    """Return the steps that this ledger has not seen."""
+    done: set[str] = set()
+    with suppress(sqlite3.OperationalError):  # nobody has migrated it yet
+        done = {row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations")}
+    return [step for step in steps() if step not in done]
+
+
+def apply(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
+    """Apply steps, each in one transaction with the note that it was applied.
+
+    The connection must be in autocommit mode (``isolation_level=None``).
+    """
+    connection.execute(_APPLIED)
+    for step in wanted:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in _statements(_SCHEMA.joinpath(f"{step}.sql").read_text()):
+                connection.execute(statement)
+            connection.execute(
+                "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('gwbatch', ?, ?)",
+                (step, str(datetime.now(UTC))),
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The script's statements one by one (`executescript` would commit the migration's transaction)."""
+    """The script's statements one by one (`executescript` would commit the step's transaction)."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _step(name: str) -> None:
-    migrations(name=name)(lambda db: _run(db, f"{name}.sql"))
-
-
-_step("0001_initial")
-_step("0002_remedies")
-_step("0003_external")
-_step("0004_latencies")
-_step("0005_views")
-_step("0006_troubles")
-_step("0007_trust")
-_step("0008_names")
-_step("0009_public_notices")
-_step("0010_standby")
-_step("0011_listings")

@@ -48,8 +48,7 @@ try:
 except SystemExit:
     pass
 heavy = {{
-    "numpy", "astropy", "ligo.skymap", "ligo.gracedb", "lxml", "confluent_kafka", "requests", "sqlite_utils", "msgspec",
-    "starlette",
+    "numpy", "astropy", "ligo.skymap", "ligo.gracedb", "lxml", "confluent_kafka", "requests", "msgspec", "starlette",
 }}
 print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 """

@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Import packages whose distribution has another name.
 DISTRIBUTIONS = {
-    "confluent_kafka": "confluent-kafka", "gcn_kafka": "gcn-kafka", "sqlite_utils": "sqlite-utils",
+    "confluent_kafka": "confluent-kafka", "gcn_kafka": "gcn-kafka",
     "prometheus_client": "prometheus-client", "htcondor2": "htcondor", "classad2": "htcondor",
     "igwn_gwalert_schema": "igwn-gwalert-schema", "ligo.gracedb": "ligo-gracedb", "ligo.skymap": "ligo.skymap",
     "ligo.p_astro": "p_astro", "ligo_cgmi": "ligo-cgmi", "igwn_ligolw": "igwn-ligolw", "lal": "lalsuite",

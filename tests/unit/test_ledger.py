@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from sqlite_utils import Database
 
 from gwbatch.cli.status import render
 from gwbatch.effects import Effect
 from gwbatch.errors import ConfigError, LedgerBusy, NetworkFileSystem
-from gwbatch.ledger import Ledger, effects, filesystem, jobs, messages, positions, timers
+from gwbatch.ledger import Ledger, effects, filesystem, jobs, messages, migrations, positions, timers
 from gwbatch.ledger.messages import Incoming
-from gwbatch.ledger.migrations import migrations
 from gwbatch.ledger.positions import Position
 from gwbatch.reports.status import report
 
@@ -103,8 +100,20 @@ def test_the_schema_is_made_once_by_however_many_processes(tmp_path: Path) -> No
         thread.start()
     for thread in threads:
         thread.join()
-    steps = len(list(files("gwbatch.ledger").joinpath("schema").iterdir()))
-    assert len(Ledger(path).read("SELECT * FROM _sqlite_migrations")) == steps
+    applied = [row["name"] for row in Ledger(path).read("SELECT name FROM _sqlite_migrations ORDER BY id")]
+    assert applied == migrations.steps()
+
+
+def test_a_step_that_fails_changes_nothing_and_stays_pending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "0001_good.sql").write_text("CREATE TABLE good (id);\n")
+    (tmp_path / "0002_bad.sql").write_text("CREATE TABLE half (id);\nINSERT INTO nowhere VALUES (1);\n")
+    monkeypatch.setattr(migrations, "_SCHEMA", tmp_path)
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        migrations.apply(connection, migrations.pending(connection))
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert tables == {"good", "_sqlite_migrations"}
+    assert migrations.pending(connection) == ["0002_bad"]
 
 
 class Thing(Effect, frozen=True):
@@ -261,14 +270,12 @@ def test_a_gap_is_shown_in_words(ledger: Ledger) -> None:
 
 def test_a_ledger_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    old = Database(str(path))
-    migrations.apply(old, stop_before="0002_remedies")
-    old["jobs"].insert(  # type: ignore[union-attr]
-        {
-            "key": "G1/localize", "kind": "localize", "queue": "openmp", "subject": "G1", "request": "{}",
-            "state": "RUNNING", "created": 1.0, "state_since": 1.0,
-        }
-    )  # fmt: skip
+    old = sqlite3.connect(path, isolation_level=None)
+    migrations.apply(old, ["0001_initial"])
+    old.execute(
+        "INSERT INTO jobs (key, kind, queue, subject, request, state, created, state_since) "
+        "VALUES ('G1/localize', 'localize', 'openmp', 'G1', '{}', 'RUNNING', 1, 1)"
+    )
     old.close()
     job = jobs.get(Ledger(path, create=True).connection, "G1/localize")
     assert job is not None
