@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -50,12 +51,28 @@ class Computation:
 
 _CATALOGUE: dict[str, Computation] = {}
 _LOADING = RLock()  # lanes ask at the same time
-_BUILTIN = [  # modules that are still to be imported
-    "site_check", "localize", "multi_order_map", "skymap_from_samples", "flatten", "fits_header", "plot_allsky",
-    "plot_volume", "plot_coherence",
-    "external_skymap", "combine_skymaps", "plot_overlap", "plot_classification",
-    "em_bright", "em_bright_classifier", "p_astro", "mchirp_source", "standby.pilot",
-]  # fmt: skip
+_BUILTIN = {  # the module of each job that gwbatch brings: a node imports the one that it needs
+    "site-check": "site_check",
+    "localize": "localize",
+    "multi-order": "multi_order_map",
+    "skymap-from-samples": "skymap_from_samples",
+    "flatten": "flatten",
+    "fits-header": "fits_header",
+    "plot-allsky": "plot_allsky",
+    "plot-volume": "plot_volume",
+    "plot-volume-exact": "plot_volume",
+    "plot-coherence": "plot_coherence",
+    "external-skymap": "external_skymap",
+    "combine-skymaps": "combine_skymaps",
+    "plot-overlap": "plot_overlap",
+    "plot-p-astro": "plot_classification",
+    "plot-em-bright": "plot_classification",
+    "em-bright": "em_bright",
+    "em-bright-classifier": "em_bright_classifier",
+    "p-astro": "p_astro",
+    "mchirp-source": "mchirp_source",
+    "standby": "standby.pilot",
+}
 
 
 def job(
@@ -86,28 +103,34 @@ def job(
 
 
 def computations() -> dict[str, Computation]:
-    """All computations by name; plug-ins that replace a built-in one keep their place."""
-    with _LOADING:
-        while _BUILTIN:
-            brought = dict(_CATALOGUE)
-            import_module(f"gwbatch.jobs.{_BUILTIN[-1]}")
-            _CATALOGUE.update(brought)
-            _BUILTIN.pop()
+    """Return all computations by name."""
+    for name in _BUILTIN:
+        _load(name)
     return _CATALOGUE
 
 
 def computation(name: str) -> Computation:
-    """A computation by name.
+    """Return the computation with this name.
 
     Raises
     ------
     ConfigError
         When there is none; the message lists all.
     """
-    known = computations()
-    if name not in known:
-        raise ConfigError(f"There is no job {name!r}. Known: {', '.join(sorted(known))}.")
-    return known[name]
+    _load(name)
+    if name not in _CATALOGUE:
+        raise ConfigError(f"There is no job {name!r}. Known: {', '.join(sorted(computations()))}.")
+    return _CATALOGUE[name]
+
+
+def _load(name: str) -> None:
+    """Import the module that brings a job; what a plug-in has declared under the same name stays."""
+    module = f"gwbatch.jobs.{_BUILTIN.get(name, '')}"
+    with _LOADING:
+        if name in _BUILTIN and module not in sys.modules:
+            declared = dict(_CATALOGUE)
+            import_module(module)
+            _CATALOGUE.update(declared)
 
 
 def queue_of(name: str) -> str:

@@ -154,3 +154,18 @@ def test_the_dispatcher_imports_every_computation_before_its_threads_run(tmp_pat
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {"localize", "combine-skymaps", "plot-volume-exact", "plot-p-astro"} <= set(done.stdout.split())
+
+
+def test_a_node_imports_the_computation_that_it_needs_and_no_other() -> None:
+    program = (
+        "import sys\n"
+        "from gwbatch.jobs import catalogue\n"
+        "ours = lambda: {name for name in sys.modules if name.startswith('gwbatch.jobs.')}\n"
+        "before = ours()\n"
+        "assert catalogue.computation('fits-header').function.__module__ == 'gwbatch.jobs.fits_header'\n"
+        "assert ours() - before <= {'gwbatch.jobs.fits_header', 'gwbatch.jobs.fits_file'}, ours() - before\n"
+        "every = {name: one.function.__module__ for name, one in catalogue.computations().items()}\n"
+        "assert every == {name: f'gwbatch.jobs.{module}' for name, module in catalogue._BUILTIN.items()}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
