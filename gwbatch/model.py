@@ -38,7 +38,7 @@ class Remedy(StrEnum):
     WAIT = "WAIT"  # somebody holds it back on purpose
     RELEASE = "RELEASE"  # it may go better the next time
     GIVE_UP = "GIVE_UP"  # it will not, but another attempt may
-    HOPELESS = "HOPELESS"  # neither will another attempt
+    FAIL = "HOPELESS"  # neither will another attempt
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class JobRequest:
 
 
 @dataclass(frozen=True)
-class JobReport:
+class JobStatus:
     """What a scheduler knows of one attempt.
 
     Attributes

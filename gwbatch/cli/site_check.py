@@ -15,7 +15,7 @@ from gwbatch.cli.options import json_option, profile_options
 if TYPE_CHECKING:
     from gwbatch.config.profile import Resources
     from gwbatch.dispatcher.byhand import Ran
-    from gwbatch.model import JobReport
+    from gwbatch.model import JobStatus
 
 
 @click.command("check")
@@ -77,7 +77,7 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def _tell(report: JobReport) -> None:
+def _tell(report: JobStatus) -> None:
     words = (f"{report.state.lower():8s}", report.native_id, report.host, report.reason)
     click.echo("job is " + "  ".join(word for word in words if word), err=True)
 

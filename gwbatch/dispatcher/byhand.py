@@ -15,7 +15,7 @@ from gwbatch.errors import GwbatchError
 from gwbatch.jobs.catalogue import queue_of
 from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME, fault, read_result
-from gwbatch.model import JobReport, JobRequest, JobState, Remedy
+from gwbatch.model import JobRequest, JobState, JobStatus, Remedy
 from gwbatch.schedulers import Scheduler
 
 LOOK_EVERY = 0.05  # s
@@ -35,7 +35,7 @@ class Ran:
         Seconds from the job's last instruction to its outputs being here.
     """
 
-    report: JobReport
+    report: JobStatus
     result: Mapping[str, Any]
     directory: Path
     waited: float
@@ -65,7 +65,7 @@ def run(
     request: JobRequest,
     scheduler: Scheduler,
     timeout: float,
-    watch: Callable[[JobReport], None] = lambda report: None,
+    watch: Callable[[JobStatus], None] = lambda report: None,
     clock: Clock | None = None,
 ) -> Ran:
     """Submit the job and wait for its end; `watch` is told whenever something changed.
@@ -79,7 +79,7 @@ def run(
     """
     clock = clock or SystemClock()
     decided, began = clock.now(), clock.steady()
-    report = JobReport(request.key, JobState.WAITING)
+    report = JobStatus(request.key, JobState.WAITING)
     try:
         scheduler.submit(request)
         while not report.state.final:
@@ -88,7 +88,7 @@ def run(
             if (seen.state, seen.reason) != (report.state, report.reason):
                 watch(seen)
             report = seen
-            hopeless = report.state is JobState.HELD and report.remedy in (Remedy.GIVE_UP, Remedy.HOPELESS)
+            hopeless = report.state is JobState.HELD and report.remedy in (Remedy.GIVE_UP, Remedy.FAIL)
             waited = clock.steady() - began
             if hopeless or waited > timeout:
                 told = f"{report.state}" + (f" ({report.reason})" if report.reason else "")

@@ -21,7 +21,7 @@ from gwbatch.jobs.standby.layout import PilotSettings
 from gwbatch.jobs.standby.pilot import KIND, parameters
 from gwbatch.ledger import leases, standby
 from gwbatch.ledger.standby import PilotJob
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.private import private_folder
 from gwbatch.runtime import Runtime
 from gwbatch.schedulers.standby import Crew, StandbyScheduler
@@ -142,7 +142,7 @@ class StandbyKeeper:
             crew.pilots.cancel(pilot.key)
         with self._runtime.ledger.transaction() as tx:
             leases.check(tx, self._runtime.lease)
-            ended = JobReport(pilot.key, JobState.CANCELLED, reason=why)
+            ended = JobStatus(pilot.key, JobState.CANCELLED, reason=why)
             standby.report(tx, pilot.key, ended, self._runtime.clock.now())
 
     def _wanted(self, queue: str) -> tuple[int, str]:
@@ -194,7 +194,7 @@ class StandbyKeeper:
             self._runtime.policy,
         )
 
-    def _take(self, pilots: list[PilotJob], reports: Mapping[str, JobReport]) -> None:
+    def _take(self, pilots: list[PilotJob], reports: Mapping[str, JobStatus]) -> None:
         """Write down what is new about the pilots."""
         beats = {beat.job: beat for crew in self._scheduler.crews.values() for beat in crew.folder.look()}
         for pilot in pilots:
@@ -284,6 +284,6 @@ def pilot_request(
     )  # fmt: skip
 
 
-def _timed(pilot: PilotJob, seen: JobReport) -> JobReport:
+def _timed(pilot: PilotJob, seen: JobStatus) -> JobStatus:
     """A pilot's start is that of its process: a scheduler that has lost sight of it says none."""
     return seen if seen.started is not None or pilot.started is None else replace(seen, started=pilot.started)

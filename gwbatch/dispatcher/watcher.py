@@ -13,7 +13,7 @@ from gwbatch.failpoints import hit
 from gwbatch.jobs.result import fault, read_result
 from gwbatch.ledger import jobs, leases
 from gwbatch.ledger.jobs import Job
-from gwbatch.model import JobReport, JobState, Remedy
+from gwbatch.model import JobState, JobStatus, Remedy
 from gwbatch.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -39,12 +39,12 @@ class JobWatcher:
             reports = self._scheduler.poll([job.attempt_key for job in followed])
         except Exception as error:
             reports = {
-                job.attempt_key: JobReport(job.attempt_key, JobState.UNKNOWN, reason=str(error)) for job in followed
+                job.attempt_key: JobStatus(job.attempt_key, JobState.UNKNOWN, reason=str(error)) for job in followed
             }
         for job in followed:
-            report = reports.get(job.attempt_key, JobReport(job.attempt_key, JobState.UNKNOWN, reason="no answer"))
+            report = reports.get(job.attempt_key, JobStatus(job.attempt_key, JobState.UNKNOWN, reason="no answer"))
             if not job.native_id:  # found by its result alone
-                report = JobReport(job.attempt_key, JobState.LOST, reason="the scheduler has forgotten it")
+                report = JobStatus(job.attempt_key, JobState.LOST, reason="the scheduler has forgotten it")
             try:
                 self._take(job, self._overdue(job, self._remedied(job, report)))
             except (LeaseLost, LedgerBusy):
@@ -52,10 +52,10 @@ class JobWatcher:
             except Exception as error:
                 log.exception("job %s: its result could not be taken", job.attempt_key)
                 reason = f"its result could not be taken: {describe(error)}"
-                self._take(replace(job, directory=None), JobReport(job.attempt_key, JobState.FAILED, reason=reason))
+                self._take(replace(job, directory=None), JobStatus(job.attempt_key, JobState.FAILED, reason=reason))
         return True
 
-    def _take(self, job: Job, report: JobReport) -> None:
+    def _take(self, job: Job, report: JobStatus) -> None:
         result = None
         if report.state.final and report.state is not JobState.CANCELLED:
             report, result = judge(job, report)
@@ -73,12 +73,12 @@ class JobWatcher:
                 jobs.report(tx, job, report, None, self._clock.now())
         hit(f"watcher.{report.state.lower()}_committed")
 
-    def _remedied(self, job: Job, report: JobReport) -> JobReport:
+    def _remedied(self, job: Job, report: JobStatus) -> JobStatus:
         """What helps a held job: releasing it some times, else giving this attempt up for one elsewhere."""
         settings = self._profile.scheduler
         if report.state is not JobState.HELD or job.phase is not JobState.HELD or report.remedy is Remedy.WAIT:
             return report
-        if report.remedy is Remedy.HOPELESS:
+        if report.remedy is Remedy.FAIL:
             report = replace(report, retryable=False)
         elif report.remedy is Remedy.RELEASE and job.releases < settings.hold_releases:
             if self._clock.now() - job.state_since >= settings.hold_release_after:
@@ -87,7 +87,7 @@ class JobWatcher:
         often = f"released {job.releases} times, " if job.releases else ""
         return self._give_up(job, report, f"{often}{report.reason}")
 
-    def _release(self, job: Job, report: JobReport) -> None:
+    def _release(self, job: Job, report: JobStatus) -> None:
         log.warning("job %s is released (%s)", job.attempt_key, report.reason)
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
@@ -98,7 +98,7 @@ class JobWatcher:
         except GwbatchError as error:
             log.warning("job %s could not be released: %s", job.attempt_key, error)
 
-    def _overdue(self, job: Job, report: JobReport) -> JobReport:
+    def _overdue(self, job: Job, report: JobStatus) -> JobStatus:
         """A phase that takes too long ends the attempt; UNKNOWN is no phase, it ends nothing."""
         resources = self._profile.resources(job.queue)
         limit = {
@@ -111,7 +111,7 @@ class JobWatcher:
         reason = f"{report.state.lower()} for more than {limit:g} s" + (f" ({report.reason})" if report.reason else "")
         return self._give_up(job, report, reason)
 
-    def _give_up(self, job: Job, report: JobReport, reason: str) -> JobReport:
+    def _give_up(self, job: Job, report: JobStatus, reason: str) -> JobStatus:
         """Take this attempt back; as long as that is not possible it stays as it is."""
         tries, next_try = self._given_up.get(job.attempt_key, (0, float("-inf")))
         if self._clock.steady() < next_try:
@@ -127,7 +127,7 @@ class JobWatcher:
         return replace(report, state=JobState.FAILED, reason=reason)
 
 
-def judge(job: Job, report: JobReport) -> tuple[JobReport, dict[str, Any] | None]:
+def judge(job: Job, report: JobStatus) -> tuple[JobStatus, dict[str, Any] | None]:
     """Trust the job's ``result.json`` over its exit status."""
     directory = Path(job.directory or "/nonexistent")
     result = read_result(directory, job.attempt_key)

@@ -15,7 +15,7 @@ from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME, read_result
 from gwbatch.ledger import Transaction, jobs
 from gwbatch.ledger.messages import send_message
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.private import private_folder
 from gwbatch.runtime import Runtime
 
@@ -25,7 +25,7 @@ def _submission_failed(tx: Transaction, claim: Claim[SubmitJob], reason: str, ru
     job = jobs.get(tx, claim.effect.job)
     if job is not None and job.attempt == claim.effect.attempt:
         result = {"error": {"message": reason, "retryable": False}}
-        seen = JobReport(job.attempt_key, JobState.FAILED, reason=reason)
+        seen = JobStatus(job.attempt_key, JobState.FAILED, reason=reason)
         end_job(tx, job, seen, result, runtime.clock.now())
 
 
@@ -78,7 +78,7 @@ def cancel(claim: Claim[CancelJob], runtime: Runtime) -> EffectResult:
     if job is None or job.state.final:
         return EffectResult.skipped("ended already")
     runtime.scheduler().cancel(job.attempt_key)
-    seen = JobReport(job.attempt_key, JobState.CANCELLED, reason="cancelled by hand")
+    seen = JobStatus(job.attempt_key, JobState.CANCELLED, reason="cancelled by hand")
 
     def end(tx: Transaction) -> None:
         current = jobs.get(tx, job.key)
@@ -110,7 +110,7 @@ def _prepare(job: jobs.Job, directory: Path, tries: int, runtime: Runtime) -> Jo
 def end_job(
     tx: Transaction,
     job: jobs.Job,
-    seen: JobReport,
+    seen: JobStatus,
     result: Mapping[str, Any] | None,
     now: float,
 ) -> None:

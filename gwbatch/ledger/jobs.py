@@ -11,7 +11,7 @@ from gwbatch.effects import Effect
 from gwbatch.effects.kinds import SubmitJob
 from gwbatch.ledger import effects
 from gwbatch.ledger.database import Transaction, query
-from gwbatch.model import JobReport, JobState
+from gwbatch.model import JobState, JobStatus
 
 # What people may order of a job, by the states in which that makes sense.
 ORDERS = {
@@ -125,7 +125,7 @@ def submitted(tx: Transaction, job: Job, scheduler: str, native_id: str, directo
     tx.execute(query("submitted_job"), {**values, "key": job.key, "attempt": job.attempt, "now": now})
 
 
-def report(tx: Transaction, job: Job, seen: JobReport, result: Mapping[str, Any] | None, now: float) -> bool:
+def report(tx: Transaction, job: Job, seen: JobStatus, result: Mapping[str, Any] | None, now: float) -> bool:
     """The scheduler says something new about the job; False when it was cancelled meanwhile, or tried again."""
     values = {
         "state": seen.state,

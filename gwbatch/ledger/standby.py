@@ -10,7 +10,7 @@ from gwbatch.ledger import settings
 from gwbatch.ledger.database import Transaction, query
 
 if TYPE_CHECKING:
-    from gwbatch.model import JobReport  # takes a moment to import, which 'gwbatch status' has not
+    from gwbatch.model import JobStatus  # takes a moment to import, which 'gwbatch status' has not
 
 DAY = 86400.0
 _ORDER, _WANTED = "standby_order", "standby_wanted"
@@ -54,7 +54,7 @@ def submitted(tx: Transaction, key: str, native_id: str) -> None:
     tx.execute("UPDATE pilots SET native_id = ?, state = ? WHERE key = ?", (native_id, "QUEUED", key))
 
 
-def report(tx: Transaction, key: str, seen: JobReport, now: float) -> None:
+def report(tx: Transaction, key: str, seen: JobStatus, now: float) -> None:
     """What the batch system says of a pilot."""
     finished = (seen.finished or now) if seen.state.final else None
     tx.execute(

@@ -1,4 +1,4 @@
-"""Asking GraceDB about what the ledger knows, object by object."""
+"""Poller GraceDB about what the ledger knows, object by object."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gwbatch.errors import GwbatchError
-from gwbatch.model import JobReport, JobRequest
+from gwbatch.model import JobRequest, JobStatus
 
 
 class SchedulerError(GwbatchError):
@@ -34,11 +34,11 @@ class Scheduler(Protocol):
         """
         ...
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         """Ask for jobs by key, after a lost reply or a restart; those it does not know are absent."""
         ...
 
-    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         """What is known of these jobs, cheaply (from an event log, or one batched query).
 
         A key that the scheduler certainly does not know is reported LOST; no answer is UNKNOWN.

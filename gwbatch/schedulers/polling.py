@@ -20,11 +20,11 @@ from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import SchedulerSettings
 from gwbatch.failpoints import hit
 from gwbatch.jobs.result import write_json
-from gwbatch.model import JobReport, JobRequest, JobState
-from gwbatch.schedulers.asking import Asking
+from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers.base import SchedulerBusy
 from gwbatch.schedulers.environment import submit_environment
 from gwbatch.schedulers.jobfiles import by_files
+from gwbatch.schedulers.poller import Poller
 from gwbatch.schedulers.records import JobRecord, JobRecords, restored
 
 LOOK_EVERY = 0.25  # s between two looks at the files of running jobs
@@ -89,8 +89,8 @@ class PollingScheduler:
         self._memory = folder / "jobs.json"
         self._lock = threading.RLock()
         self._records = self._remember()
-        self._asking = Asking(self._ask, settings.ask_soonest, settings.ask_every, self._clock)
-        self._looking = Asking(self._look_at_files, LOOK_EVERY, LOOK_EVERY, self._clock)
+        self._poller = Poller(self._ask, settings.ask_soonest, settings.ask_every, self._clock)
+        self._looking = Poller(self._look_at_files, LOOK_EVERY, LOOK_EVERY, self._clock)
         self._looked_at_waiting = float("-inf")
         self._cancelled: set[str] = set()
         self._closed = False
@@ -106,7 +106,7 @@ class PollingScheduler:
 
     def news(self, keys: Sequence[str]) -> None:
         """Take in what is known without asking, or have it looked for; never waits."""
-        self._looking.if_due(keys)
+        self._looking.poll_if_due(keys)
 
     def merged(self, known: JobRecord | None, told: JobRecord, asked: float) -> JobRecord:
         """Return what is known after an answer to a question that was put at the steady time `asked` (s)."""
@@ -141,53 +141,53 @@ class PollingScheduler:
             if not self._closed:
                 self._records.choose(replace(known, directory=str(request.directory)))
         self._save()
-        self._asking.hurry()
+        self._poller.poll_soon()
         return native_id
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         with self._lock:
             self.news(keys)
             missing = {key for key in keys if self._records.current(key) is None}
         if missing:
             asked = self._clock.steady()
-            for key, told in self._once(self._queue.jobs(), missing).items():
-                self._take(key, told, asked)
+            for key, told in self._deduplicate(self._queue.jobs(), missing).items():
+                self._update(key, told, asked)
             self._save()
         with self._lock:
             found = {key: self._records.current(key) for key in keys}
         return {key: record.report() for key, record in found.items() if record and record.state is not JobState.LOST}
 
-    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         with self._lock:
             self.news(keys)
             self._records.forget_all_but(set(keys))
             self._cancelled.intersection_update(keys)
             if self._records.doubled:
                 self._records.doubled = False
-                self._asking.hurry(within=0.0)
-            self._asking.if_due(keys)
+                self._poller.poll_soon(within=0.0)
+            self._poller.poll_if_due(keys)
             return {key: self._report(key) for key in keys}
 
     def cancel(self, key: str) -> None:
         for native_id in self._native_ids(key):
             self._queue.cancel(native_id)
             self._cancelled.add(key)
-        self._asking.hurry()
+        self._poller.poll_soon()
 
     def release(self, key: str) -> None:
         for native_id in self._native_ids(key):
             self._queue.release(native_id)
-        self._asking.hurry()
+        self._poller.poll_soon()
 
     def close(self) -> None:
         self._save()
         with self._lock:
             self._closed = True  # an answer that comes after this must not write over what the next one knows
 
-    def _report(self, key: str) -> JobReport:
+    def _report(self, key: str) -> JobStatus:
         record = self._records.current(key)
         if record is None:
-            return JobReport(key, JobState.UNKNOWN, reason=self._asking.trouble or f"{self.whom} is being asked")
+            return JobStatus(key, JobState.UNKNOWN, reason=self._poller.trouble or f"{self.whom} is being asked")
         return record.report()
 
     def _native_ids(self, key: str) -> list[str]:
@@ -212,7 +212,7 @@ class PollingScheduler:
             if record.directory and not record.state.final and (record.state is JobState.RUNNING or new or waiting_too):
                 told = by_files(record, self._clock)
                 if told is not None and self._put(told, instead_of=record):
-                    self._asking.hurry()
+                    self._poller.poll_soon()
         self._save()
         return True
 
@@ -237,12 +237,12 @@ class PollingScheduler:
         with self._lock:
             self.news(keys)  # the end of a job may have been told while the queue was asked
         self._cancel_left_over(jobs)
-        known = self._once(jobs, set(keys))
+        known = self._deduplicate(jobs, set(keys))
         changed, further = False, SECOND_SOURCES
         for key in keys:
             told = known.get(key)
             if told is not None:
-                changed |= self._take(key, told, asked)
+                changed |= self._update(key, told, asked)
             elif further > 0 and self._worth_asking(key, asked):
                 further -= 1
                 changed |= self._look_further(key, asked)
@@ -260,12 +260,12 @@ class PollingScheduler:
             record = self._records.current(key)
         try:
             told = None if record is None or not record.native_id else self._queue.details(record)
-            return self._take(key, told, asked) if told is not None else self._miss(key, record)
+            return self._update(key, told, asked) if told is not None else self._count_miss(key, record)
         except SchedulerBusy as error:
             log.warning("job %s: %s", key, error)
             return False
 
-    def _once(self, jobs: Iterable[JobRecord], keys: Collection[str]) -> dict[str, JobRecord]:
+    def _deduplicate(self, jobs: Iterable[JobRecord], keys: Collection[str]) -> dict[str, JobRecord]:
         """Jobs by key; of two with one key (a reply that came late) the one that runs, or is known, or is older."""
         with self._lock:
             ours = {record.native_id for key in keys if (record := self._records.current(key)) is not None}
@@ -292,7 +292,7 @@ class PollingScheduler:
                 log.warning("job %s is over, but %s is still there: cancelled", told.key, told.native_id)
                 self._queue.cancel(told.native_id)
 
-    def _miss(self, key: str, known: JobRecord | None) -> bool:
+    def _count_miss(self, key: str, known: JobRecord | None) -> bool:
         """Nobody knows the job: lost, when that was said more than once and no result appears.
 
         The accounting of a busy cluster is not asked: that takes minutes, and it says less than the result.
@@ -313,7 +313,7 @@ class PollingScheduler:
         reason = f"{self.whom} does not know the job any more"
         return self._put(replace(record, state=JobState.LOST, reason=reason, seen=now))
 
-    def _take(self, key: str, told: JobRecord, asked: float) -> bool:
+    def _update(self, key: str, told: JobRecord, asked: float) -> bool:
         """What the batch system says counts, unless something newer is known."""
         with self._lock:
             known = self._records.current(key)

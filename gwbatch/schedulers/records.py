@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gwbatch.clock import Clock, SystemClock
-from gwbatch.model import JobReport, JobState, Remedy
+from gwbatch.model import JobState, JobStatus, Remedy
 
 MISSES = 2  # answers in a row that do not know a job, after which it is lost
 KEEP_ENDED = 600.0  # s for which an ended job that nobody asks about is remembered
@@ -56,10 +56,10 @@ class JobRecord:
     told: float = 0.0
     seen: float = 0.0
 
-    def report(self) -> JobReport:
+    def report(self) -> JobStatus:
         """In the words of every scheduler."""
         remedy = self.remedy if self.state is JobState.HELD else Remedy.WAIT
-        return JobReport(
+        return JobStatus(
             self.key, self.state, self.native_id, self.reason, self.host, self.cores, self.started, self.finished,
             self.exit_code, remedy,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from gwbatch.model import JobReport, JobRequest
+from gwbatch.model import JobRequest, JobStatus
 from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.local import LocalScheduler
 
@@ -32,12 +32,12 @@ class RoutedScheduler:
     def submit(self, request: JobRequest) -> str:
         return self._of(request).submit(request)
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         mine = self._local.find(keys)
         others = [key for key in keys if key not in mine]
         return {**(self._batch.find(others) if others else {}), **mine}
 
-    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         mine = [*self._local.find(keys)]
         others = [key for key in keys if key not in mine]
         return {**(self._batch.poll(others) if others else {}), **self._local.poll(mine)}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gwbatch.clock import Clock
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers.base import SchedulerBusy
 
 
@@ -31,7 +31,7 @@ class _Job:
     submitted: float
     steps: tuple[Step, ...]
     ran: bool = False
-    forced: JobReport | None = None
+    forced: JobStatus | None = None
 
 
 @dataclass
@@ -72,22 +72,22 @@ class SimulatedScheduler:
             raise SchedulerBusy(f"The reply to the submission of {request.key} was lost.")
         return f"sim-{len(self.submissions)}"
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         self._answer()
         return {key: self._report(key) for key in keys if key in self._jobs}
 
-    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         if not self.reachable:
-            return {key: JobReport(key, JobState.UNKNOWN, reason="no answer") for key in keys}
+            return {key: JobStatus(key, JobState.UNKNOWN, reason="no answer") for key in keys}
         return {
-            key: self._report(key) if key in self._jobs else JobReport(key, JobState.LOST, reason="unknown job")
+            key: self._report(key) if key in self._jobs else JobStatus(key, JobState.LOST, reason="unknown job")
             for key in keys
         }
 
     def cancel(self, key: str) -> None:
         self._answer()
         if key in self._jobs:
-            self._jobs[key].forced = JobReport(key, JobState.CANCELLED, reason="cancelled")
+            self._jobs[key].forced = JobStatus(key, JobState.CANCELLED, reason="cancelled")
 
     def release(self, key: str) -> None:
         """Leave the script's HELD step for what comes next."""
@@ -110,7 +110,7 @@ class SimulatedScheduler:
         if not self.reachable:
             raise SchedulerBusy("The simulated batch system does not answer.")
 
-    def _report(self, key: str) -> JobReport:
+    def _report(self, key: str) -> JobStatus:
         job = self._jobs[key]
         if job.forced is not None:
             return job.forced
@@ -121,4 +121,4 @@ class SimulatedScheduler:
             job.ran = True
             self.work(job.request)
         started = next((job.submitted + step.after for step in passed if step.state is JobState.RUNNING), None)
-        return JobReport(key, current.state, f"sim-{key}", current.reason, "simulated", 1, started)
+        return JobStatus(key, current.state, f"sim-{key}", current.reason, "simulated", 1, started)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from gwbatch.clock import Clock
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.simulation.scenario import HOUR, Pool, Seconds
 
 WHOLE = "openmp"
@@ -92,13 +92,13 @@ class PoolScheduler:
         self._wait(job, self.clock.now())
         return f"sim-{len(self._jobs)}"
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         self._pass_time()
         return {key: self._report(key) for key in keys if key in self._jobs}
 
-    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         self._pass_time()
-        lost = {key: JobReport(key, JobState.LOST, reason="unknown job") for key in keys if key not in self._jobs}
+        lost = {key: JobStatus(key, JobState.LOST, reason="unknown job") for key in keys if key not in self._jobs}
         return {**lost, **{key: self._report(key) for key in keys if key in self._jobs}}
 
     def cancel(self, key: str) -> None:
@@ -214,9 +214,9 @@ class PoolScheduler:
     def _note(self, now: float) -> None:
         self.history.append(Moment(now, self._waiting, self._running))
 
-    def _report(self, key: str) -> JobReport:
+    def _report(self, key: str) -> JobStatus:
         job = self._jobs[key]
-        return JobReport(key, job.state, f"sim-{key}", host=job.host, cores=1, started=job.started,
+        return JobStatus(key, job.state, f"sim-{key}", host=job.host, cores=1, started=job.started,
                          finished=job.finished)  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from gwbatch.config.profile import Profile
 from gwbatch.dispatcher import byhand
 from gwbatch.jobs.directory import write_request
 from gwbatch.jobs.result import read_result
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers import Scheduler, make_scheduler
 from tests.clusters import naps  # noqa: F401
 from tests.clusters.waiting import until
@@ -45,12 +45,12 @@ class Bench:
         self.scheduler.submit(request)
         return request
 
-    def report(self, request: JobRequest) -> JobReport:
+    def report(self, request: JobRequest) -> JobStatus:
         return self.scheduler.poll([request.key])[request.key]
 
-    def until(self, request: JobRequest, *states: JobState, seconds: float = 90.0) -> JobReport:
+    def until(self, request: JobRequest, *states: JobState, seconds: float = 90.0) -> JobStatus:
         """Wait for a state; the report that shows it."""
-        found: list[JobReport] = []
+        found: list[JobStatus] = []
 
         def there() -> bool:
             found.append(self.report(request))

@@ -17,7 +17,7 @@ from gwbatch.config.policy import load_policy
 from gwbatch.dispatcher.standby import pilot_request
 from gwbatch.jobs.result import read_result
 from gwbatch.jobs.standby.layout import Beat
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers.standby import Crew, StandbyScheduler
 from tests.clusters.bench import Bench
 from tests.clusters.waiting import until
@@ -75,10 +75,10 @@ class StandbyBench(Bench):
         until(there, seconds, lambda: self.words(self.pilot_report(key)))
         return found[-1]
 
-    def pilot_report(self, key: str) -> JobReport:
-        return self.standby.poll_pilots([key]).get(key) or JobReport(key, JobState.UNKNOWN)
+    def pilot_report(self, key: str) -> JobStatus:
+        return self.standby.poll_pilots([key]).get(key) or JobStatus(key, JobState.UNKNOWN)
 
-    def words(self, report: JobReport) -> str:
+    def words(self, report: JobStatus) -> str:
         said = [file.read_text() for file in (self.folder / "pilots").glob("*/std*") if file.is_file()]
         return "\n".join([str(report), *said])
 

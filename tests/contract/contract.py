@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from gwbatch.model import JobReport, JobState
+from gwbatch.model import JobState, JobStatus
 from gwbatch.schedulers import Scheduler
 from gwbatch.schedulers.base import SchedulerBusy
 from tests.clusters.waiting import until
@@ -19,7 +19,7 @@ KEY, OTHER = "G1/localize/1", "G2/localize/1"
 Begin = Callable[[], Scheduler]
 
 
-def settle(scheduler: Scheduler, key: str, *states: JobState, seconds: float = 30.0) -> JobReport:
+def settle(scheduler: Scheduler, key: str, *states: JobState, seconds: float = 30.0) -> JobStatus:
     end = time.monotonic() + seconds
     while (report := scheduler.poll([key])[key]).state not in states:
         assert time.monotonic() < end, report

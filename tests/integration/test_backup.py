@@ -222,15 +222,15 @@ def test_a_copy_is_whole_while_the_ledger_is_written_to(rig: Rig, tmp_path: Path
 
 def test_what_tells_our_jobs_from_others_is_in_the_copy(rig: Rig, tmp_path: Path) -> None:
     """Else jobs under way would not be found again, and be repeated."""
-    from gwbatch.schedulers.identity import identity
+    from gwbatch.schedulers.dispatcher_id import dispatcher_id
 
     state = rig.ledger.path.parent  # type: ignore[union-attr]
     (state / "slurm").mkdir()
-    ours = identity(state / "slurm")
+    ours = dispatcher_id(state / "slurm")
     copied(rig, tmp_path / "copy.sqlite")
     lose(rig)
     restore(tmp_path / "copy.sqlite", tmp_path / "new", 2.0)
-    assert identity(tmp_path / "new" / "slurm") == ours
+    assert dispatcher_id(tmp_path / "new" / "slurm") == ours
 
 
 @pytest.mark.parametrize("damage", ["cut", "overwritten", "not SQLite", "another ledger", "empty"])

@@ -20,7 +20,7 @@ from gwbatch.ledger import Ledger, in_force, jobs, leases, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.mirror.products import StoredProduct
 from gwbatch.mirror.superevents import Mirror
-from gwbatch.model import JobReport, JobState
+from gwbatch.model import JobState, JobStatus
 from gwbatch.reports.finding import Level
 from gwbatch.reports.health import findings
 from gwbatch.reports.status import report
@@ -73,7 +73,7 @@ def test_what_check_looks_at(ledger: Ledger) -> None:
             jobs.plan(tx, key, "a", "general", key, {}, 0, now)
             job = jobs.get(tx, key)
             assert job is not None
-            jobs.report(tx, job, JobReport(f"{key}/1", state, reason="why"), None, now)
+            jobs.report(tx, job, JobStatus(f"{key}/1", state, reason="why"), None, now)
         tx.execute(
             "INSERT INTO heartbeats (name, pid, started, last_poll, connected) VALUES ('gcn', 1, 0, ?, 1)", (now,)
         )
@@ -95,7 +95,7 @@ def test_status_and_check_have_one_list(ledger: Ledger) -> None:
         jobs.plan(tx, "G1/a", "a", "general", "G1", {}, 0, now)
         job = jobs.get(tx, "G1/a")
         assert job is not None
-        jobs.report(tx, job, JobReport("G1/a/1", JobState.LOST, reason="forgotten"), None, now)
+        jobs.report(tx, job, JobStatus("G1/a/1", JobState.LOST, reason="forgotten"), None, now)
     found = report(ledger, now)
     texts = [one.text for one in findings(ledger, found, Limits())]
     assert found["wrong"] == texts

@@ -16,7 +16,7 @@ from gwbatch.config.profile import Resources, SchedulerSettings
 from gwbatch.errors import ConfigError
 from gwbatch.jobs.result import write_json
 from gwbatch.ledger import jobs
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
 from gwbatch.schedulers.htcondor.schedd import BoundSchedd, CommandSchedd, open_schedd, refusal
 from gwbatch.schedulers.htcondor.scheduler import HTCondorScheduler
@@ -54,7 +54,7 @@ def request(tmp_path: Path, key: str = KEY) -> JobRequest:
     return JobRequest(key, "localize", "openmp", directory, ("job.json",), ("map.fits",), Resources(cores=0))
 
 
-def settle(scheduler: HTCondorScheduler, wanted: JobState, key: str = KEY, seconds: float = 20.0) -> JobReport:
+def settle(scheduler: HTCondorScheduler, wanted: JobState, key: str = KEY, seconds: float = 20.0) -> JobStatus:
     """Poll until the job is in a state."""
     end = time.monotonic() + seconds
     while (report := scheduler.poll([key])[key]).state is not wanted:

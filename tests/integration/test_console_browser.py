@@ -24,7 +24,7 @@ from gwbatch.mirror import public_notices
 from gwbatch.mirror.externals import Coincidence, Externals
 from gwbatch.mirror.products import StoredProduct
 from gwbatch.mirror.superevents import Mirror
-from gwbatch.model import Decision, JobReport, JobState
+from gwbatch.model import Decision, JobState, JobStatus
 from tests import alerts
 from tests.campaign_products import sleepers
 from tests.conftest import BROWSER
@@ -79,7 +79,7 @@ def fill(state: Path) -> None:
         job = jobs.get(tx, "G1/localize")
         assert job is not None
         jobs.submitted(tx, job, "local", EVIL, str(state / "job"), now)
-        jobs.report(tx, job, JobReport("G1/localize/1", JobState.HELD, reason=EVIL, host=EVIL), None, now)
+        jobs.report(tx, job, JobStatus("G1/localize/1", JobState.HELD, reason=EVIL, host=EVIL), None, now)
         for delivery in messages.due(tx, "general", now):
             messages.bury(tx, delivery.id, EVIL, EVIL, now)
         positions.beat(tx, "gcn", 1, now, now, connected=False, last_message=None, note=EVIL)

@@ -12,7 +12,7 @@ import pytest
 from gwbatch.config.profile import load_site
 from gwbatch.errors import ConfigError
 from gwbatch.jobs.result import write_json
-from gwbatch.model import JobReport, JobState, Remedy
+from gwbatch.model import JobState, JobStatus, Remedy
 from gwbatch.schedulers import Scheduler, describe
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
 from tests.contract.worlds import GRIDENGINE, GridEngineWorld
@@ -32,7 +32,7 @@ def scheduler(world: GridEngineWorld) -> Iterator[Scheduler]:
     made.close()
 
 
-def settle(scheduler: Scheduler, wanted: JobState, seconds: float = 25.0) -> JobReport:
+def settle(scheduler: Scheduler, wanted: JobState, seconds: float = 25.0) -> JobStatus:
     end = time.monotonic() + seconds
     while (report := scheduler.poll([KEY])[KEY]).state is not wanted:
         assert time.monotonic() < end, report
@@ -50,9 +50,9 @@ def settle(scheduler: Scheduler, wanted: JobState, seconds: float = 25.0) -> Job
     ],
 )  # fmt: skip
 def test_letters(letters: str, state: JobState, reason: str, world: GridEngineWorld) -> None:
-    from gwbatch_gridengine.states import meaning
+    from gwbatch_gridengine.states import interpret
 
-    told = meaning(letters)
+    told = interpret(letters)
     assert told[0] is state
     assert reason in told[1]
 

@@ -15,11 +15,11 @@ import pytest
 from gwbatch.config.profile import Resources, SchedulerSettings
 from gwbatch.errors import ConfigError
 from gwbatch.jobs.result import write_json
-from gwbatch.model import JobReport, JobRequest, JobState, Remedy
+from gwbatch.model import JobRequest, JobState, JobStatus, Remedy
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
-from gwbatch.schedulers.slurm import bound
-from gwbatch.schedulers.slurm.bound import BoundController
+from gwbatch.schedulers.slurm import pyslurm
 from gwbatch.schedulers.slurm.controller import CommandController, Controller, open_controller
+from gwbatch.schedulers.slurm.pyslurm import PyslurmController
 from gwbatch.schedulers.slurm.scheduler import SlurmScheduler
 from tests.fakes.slurm import FakeSlurm
 
@@ -52,7 +52,7 @@ def make(tmp_path: Path, cluster: FakeSlurm, bindings: str, monkeypatch: pytest.
     def build(ask: float = 0.05, late: float = 0.3) -> SlurmScheduler:
         settings = SchedulerSettings(kind="slurm", ask_every=ask, ask_soonest=ask, result_late=late)
         controller = opened(bindings)
-        assert isinstance(controller, BoundController if bindings == "pyslurm" else CommandController)
+        assert isinstance(controller, PyslurmController if bindings == "pyslurm" else CommandController)
         made.append(SlurmScheduler(tmp_path / "slurm", settings, controller))
         return made[-1]
 
@@ -67,7 +67,7 @@ def request_for(tmp_path: Path, key: str = KEY) -> JobRequest:
     return JobRequest(key, "localize", "openmp", directory, ("job.json",), ("map.fits",), Resources(cores=0))
 
 
-def settle(scheduler: SlurmScheduler, wanted: JobState, key: str = KEY, seconds: float = 25.0) -> JobReport:
+def settle(scheduler: SlurmScheduler, wanted: JobState, key: str = KEY, seconds: float = 25.0) -> JobStatus:
     end = time.monotonic() + seconds
     while (report := scheduler.poll([key])[key]).state is not wanted:
         assert time.monotonic() < end, report
@@ -86,7 +86,7 @@ def opened(bindings: str) -> Controller:
     return open_controller(bindings, PATIENCE)
 
 
-def asked(scheduler: SlurmScheduler) -> Mapping[str, JobReport]:
+def asked(scheduler: SlurmScheduler) -> Mapping[str, JobStatus]:
     """What is found once there is an answer again."""
     end = time.monotonic() + 4 * PATIENCE
     while True:
@@ -409,7 +409,7 @@ def test_pyslurm_may_take_longer_to_start_than_slurmctld_to_answer(
     monkeypatch.syspath_prepend(str(DOUBLE))
     monkeypatch.setenv("PYSLURM_DOUBLE_LOADS", "2.5")
     controller = open_controller("pyslurm", 1.0)
-    assert isinstance(controller, BoundController)
+    assert isinstance(controller, PyslurmController)
     assert controller.jobs() == []
     controller._end()
     with pytest.raises(SchedulerBusy, match="still starting"):
@@ -428,7 +428,7 @@ def test_pyslurm_may_take_longer_to_start_than_slurmctld_to_answer(
 def test_a_pyslurm_that_never_starts_is_given_up(cluster: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOUBLE))
     monkeypatch.setenv("PYSLURM_DOUBLE_LOADS", "600")
-    monkeypatch.setattr(bound, "STARTING", 0.5)
+    monkeypatch.setattr(pyslurm, "STARTING", 0.5)
     assert isinstance(open_controller("auto", PATIENCE), CommandController)
     with pytest.raises(ConfigError, match=r"pyslurm cannot be used \(pyslurm did not start\.\)"):
         open_controller("pyslurm", PATIENCE)

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from gwbatch.cli import cli
 from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger, jobs
-from gwbatch.model import JobReport, JobState
+from gwbatch.model import JobState, JobStatus
 from gwbatch.schedulers.simulated import WELL, Step
 from tests.integration.rig import Rig
 
@@ -87,9 +87,9 @@ def test_a_cancelled_job_does_not_come_alive_again(ledger: Ledger) -> None:
         jobs.plan(tx, "G1/a", "a", "general", "G1", {}, 0, 1.0)
         job = jobs.get(tx, "G1/a")
         assert job is not None
-        assert jobs.report(tx, job, JobReport("G1/a/1", JobState.CANCELLED), None, 1.0)
+        assert jobs.report(tx, job, JobStatus("G1/a/1", JobState.CANCELLED), None, 1.0)
         jobs.submitted(tx, job, "local", "1", "/nowhere", 1.0)
-        assert not jobs.report(tx, job, JobReport("G1/a/1", JobState.RUNNING), None, 1.0)
+        assert not jobs.report(tx, job, JobStatus("G1/a/1", JobState.RUNNING), None, 1.0)
         found = jobs.get(tx, "G1/a")
     assert found is not None
     assert found.state is JobState.CANCELLED

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gwbatch.clock import Clock, ManualClock
 from gwbatch.model import JobState, Remedy
+from gwbatch.schedulers.htcondor.event_log import GARBAGE, EventLog
 from gwbatch.schedulers.htcondor.events import complete, parse
-from gwbatch.schedulers.htcondor.follower import GARBAGE, Follower
 
 LOG = (Path(__file__).parents[1] / "data" / "condor_events.log").read_bytes()
 
@@ -54,15 +54,15 @@ def copied(one: bytes) -> bytes:
     return one.replace(b"(001.000.000)", b"(002.000.000)")
 
 
-def followed(path: Path, data: bytes, clock: Clock | None = None) -> Follower:
+def followed(path: Path, data: bytes, clock: Clock | None = None) -> EventLog:
     path.write_bytes(data)
-    follower = Follower(path, clock)
-    follower.read()
-    return follower
+    event_log = EventLog(path, clock)
+    event_log.read()
+    return event_log
 
 
-def state(follower: Follower, key: str = "G1/localize/1") -> JobState | None:
-    track = follower.records.current(key)
+def state(event_log: EventLog, key: str = "G1/localize/1") -> JobState | None:
+    track = event_log.records.current(key)
     return None if track is None else track.state
 
 
@@ -151,7 +151,7 @@ def test_reasons_are_told(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "remedy"), [(13, Remedy.RELEASE), (1, Remedy.WAIT), (26, Remedy.GIVE_UP), (34, Remedy.HOPELESS)]
+    ("code", "remedy"), [(13, Remedy.RELEASE), (1, Remedy.WAIT), (26, Remedy.GIVE_UP), (34, Remedy.FAIL)]
 )
 def test_what_helps_depends_on_the_code(code: int, remedy: Remedy, tmp_path: Path) -> None:
     held = event(12, "Job was held.", "words", f"Code {code} Subcode 0")
@@ -175,72 +175,72 @@ def test_an_event_whose_end_is_cut_off_ends_where_the_next_begins(tmp_path: Path
 
 def test_endless_garbage_does_not_stop_the_reading(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    follower = followed(path, b"x" * (GARBAGE + 1))
+    event_log = followed(path, b"x" * (GARBAGE + 1))
     with path.open("ab") as stream:
         stream.write(b"\n" + SUBMIT)
-    follower.read()
-    assert state(follower) is JobState.QUEUED
+    event_log.read()
+    assert state(event_log) is JobState.QUEUED
 
 
 def test_an_event_that_is_being_written_waits_for_its_end(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    follower = followed(path, SUBMIT + DONE[:20])
-    assert state(follower) is JobState.QUEUED
+    event_log = followed(path, SUBMIT + DONE[:20])
+    assert state(event_log) is JobState.QUEUED
     with path.open("ab") as stream:
         stream.write(DONE[20:])
-    follower.read()
-    assert state(follower) is JobState.DONE
+    event_log.read()
+    assert state(event_log) is JobState.DONE
 
 
 def test_a_log_that_does_not_exist_yet_is_waited_for(tmp_path: Path) -> None:
-    follower = Follower(tmp_path / "log")
-    follower.read()
+    event_log = EventLog(tmp_path / "log")
+    event_log.read()
     (tmp_path / "log").write_bytes(SUBMIT)
-    follower.read()
-    assert state(follower) is JobState.QUEUED
+    event_log.read()
+    assert state(event_log) is JobState.QUEUED
 
 
 def test_a_log_that_was_rotated_goes_on_in_the_new_file(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    follower = followed(path, SUBMIT)
+    event_log = followed(path, SUBMIT)
     with path.open("ab") as stream:
         stream.write(EXECUTE)
     path.rename(tmp_path / "log.1")
     path.write_bytes(DONE)
-    follower.read()
-    assert state(follower) is JobState.DONE
+    event_log.read()
+    assert state(event_log) is JobState.DONE
 
 
 def test_a_log_that_was_cut_is_read_from_its_beginning(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    follower = followed(path, SUBMIT + EXECUTE + EVICTED)
+    event_log = followed(path, SUBMIT + EXECUTE + EVICTED)
     path.write_bytes(DONE)
-    follower.read()
-    assert state(follower) is JobState.DONE
+    event_log.read()
+    assert state(event_log) is JobState.DONE
 
 
 def test_a_log_that_was_removed_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    follower = followed(path, SUBMIT + EXECUTE)
+    event_log = followed(path, SUBMIT + EXECUTE)
     path.unlink()
-    follower.read()
-    assert state(follower) is JobState.RUNNING
+    event_log.read()
+    assert state(event_log) is JobState.RUNNING
 
 
 def test_a_cluster_number_of_another_pool_is_another_job(tmp_path: Path) -> None:
     other = event(0, "Job submitted", "gwbatch G2/localize/1")
-    follower = followed(tmp_path / "log", SUBMIT + EXECUTE + other + KILLED)
-    assert state(follower, "G2/localize/1") is JobState.FAILED
-    assert state(follower) is None  # not the other's fate
+    event_log = followed(tmp_path / "log", SUBMIT + EXECUTE + other + KILLED)
+    assert state(event_log, "G2/localize/1") is JobState.FAILED
+    assert state(event_log) is None  # not the other's fate
 
 
 def test_the_position_is_kept_and_nothing_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    follower = followed(path, SUBMIT + EXECUTE)
-    follower.close()
+    event_log = followed(path, SUBMIT + EXECUTE)
+    event_log.close()
     with path.open("r+b") as stream:
         stream.write(b"#" * len(SUBMIT))  # what was read before does not matter any more
-    again = Follower(path)
+    again = EventLog(path)
     again.read()
     assert state(again) is JobState.RUNNING
     with path.open("ab") as stream:
@@ -255,9 +255,9 @@ def test_the_position_is_kept_and_nothing_is_read_again(tmp_path: Path) -> None:
 def test_a_damaged_memory_is_made_again_from_the_log(damage: bytes, tmp_path: Path) -> None:
     followed(tmp_path / "log", SUBMIT + EXECUTE).close()
     (tmp_path / "followed.json").write_bytes(damage)
-    follower = Follower(tmp_path / "log")
-    follower.read()
-    assert state(follower) is JobState.RUNNING
+    event_log = EventLog(tmp_path / "log")
+    event_log.read()
+    assert state(event_log) is JobState.RUNNING
 
 
 def test_what_an_earlier_version_knew_is_taken_over(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_what_an_earlier_version_knew_is_taken_over(tmp_path: Path) -> None:
         "seen": time.time(),
     }  # fmt: skip
     path.with_name("followed.json").write_text(json.dumps({**memory, "version": 1, "tracks": [first]}))
-    again = Follower(path).records.current("G9/localize/1")
+    again = EventLog(path).records.current("G9/localize/1")
     assert again is not None
     report = again.report()
     assert (report.native_id, report.state, report.remedy) == ("7.0", JobState.HELD, Remedy.RELEASE)
@@ -281,20 +281,20 @@ def test_what_an_earlier_version_knew_is_taken_over(tmp_path: Path) -> None:
 def test_an_end_counts_though_the_clock_of_the_submit_host_was_set_back(
     end: bytes, expected: JobState, tmp_path: Path
 ) -> None:
-    follower = followed(tmp_path / "log", SUBMIT + EXECUTE + end.replace(b"14:01:26", b"13:01:40"))
-    assert state(follower) is expected
+    event_log = followed(tmp_path / "log", SUBMIT + EXECUTE + end.replace(b"14:01:26", b"13:01:40"))
+    assert state(event_log) is expected
 
 
 def test_ended_jobs_are_forgotten_in_the_end(tmp_path: Path) -> None:
     clock = ManualClock()
-    follower = followed(tmp_path / "log", SUBMIT + DONE, clock)
-    follower.records.forget_all_but([])
-    assert state(follower) is JobState.DONE  # its end may not have been taken over yet
+    event_log = followed(tmp_path / "log", SUBMIT + DONE, clock)
+    event_log.records.forget_all_but([])
+    assert state(event_log) is JobState.DONE  # its end may not have been taken over yet
     clock.advance(3600)
-    follower.records.forget_all_but(["G1/localize/1"])
-    assert state(follower) is JobState.DONE
-    follower.records.forget_all_but([])
-    assert state(follower) is None
+    event_log.records.forget_all_but(["G1/localize/1"])
+    assert state(event_log) is JobState.DONE
+    event_log.records.forget_all_but([])
+    assert state(event_log) is None
 
 
 EVENTS = [SUBMIT, EXECUTE, EVICTED, HELD, RELEASED, DISCONNECTED, RECONNECTED, RECONNECT_FAILED, SHADOW, SUSPENDED]
@@ -312,13 +312,13 @@ def test_however_the_log_arrives_it_comes_to_the_same(
     data = SUBMIT + b"".join(story) + DONE
     whole = followed(folder / "whole", data)
     path = folder / "parts"
-    follower = Follower(path)
+    event_log = EventLog(path)
     begin = 0
     for cut in [*sorted(cuts), len(data)]:
         with path.open("ab") as stream:
             stream.write(data[begin:cut])
         begin = max(begin, cut)
-        follower.read()
-        follower.close()
-        follower = Follower(path)  # a dispatcher that starts again
-    assert state(follower) is state(whole) is JobState.DONE
+        event_log.read()
+        event_log.close()
+        event_log = EventLog(path)  # a dispatcher that starts again
+    assert state(event_log) is state(whole) is JobState.DONE

@@ -15,7 +15,7 @@ import pytest
 
 from gwbatch.config.profile import Profile, Resources, SchedulerSettings
 from gwbatch.errors import ConfigError
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers import make_scheduler
 from gwbatch.schedulers.local import LocalScheduler
 
@@ -42,7 +42,7 @@ def request(tmp_path: Path, key: str, resources: Resources = WHOLE, priority: in
     return JobRequest(key, "k", "openmp", directory, resources=resources, priority=priority)
 
 
-def wait(scheduler: LocalScheduler, key: str, *states: JobState, seconds: float = 20.0) -> JobReport:
+def wait(scheduler: LocalScheduler, key: str, *states: JobState, seconds: float = 20.0) -> JobStatus:
     deadline = time.monotonic() + seconds
     while (report := scheduler.poll([key])[key]).state not in states:
         assert time.monotonic() < deadline, report

@@ -129,7 +129,7 @@ TELLS_THE_TIME = re.compile(r"\btime\.(time|monotonic|sleep)\(")
 OUTSIDE = ("clock.py", "jobs/", "campaigns/", "cli/", "demo/", "console/", "sandbox/", "logs.py")
 # Waiting for somebody else: a process, a server, a broker, a lock of SQLite.
 WAITING = {
-    "schedulers/patience.py", "schedulers/slurm/bound.py", "schedulers/standby/folder.py", "executors/inputs.py",
+    "schedulers/timeouts.py", "schedulers/slurm/pyslurm.py", "schedulers/standby/folder.py", "executors/inputs.py",
     "executors/notices/comparing.py", "executors/notices/producer.py", "executors/notices/preview.py",
     "checks/gracedb.py", "checks/integrity.py", "ledger/database.py", "listeners/process.py", "listeners/spool.py",
     "reconcile/looking.py", "reports/detail.py",

@@ -6,7 +6,7 @@ import pytest
 
 from gwbatch.model import JobState, Remedy
 from gwbatch.schedulers.slurm.controller import refusal
-from gwbatch.schedulers.slurm.states import Row, meaning
+from gwbatch.schedulers.slurm.states import Row, interpret
 
 MEANINGS = [
     ("PENDING", "Resources", JobState.QUEUED, "Resources"),
@@ -36,7 +36,7 @@ MEANINGS = [
 
 @pytest.mark.parametrize(("word", "reason", "state", "told"), MEANINGS)
 def test_every_word_has_a_meaning(word: str, reason: str, state: JobState, told: str) -> None:
-    found, words, _ = meaning(Row("1", word, reason))
+    found, words, _ = interpret(Row("1", word, reason))
     assert found is state
     assert told in words
 
@@ -46,13 +46,13 @@ def test_every_word_has_a_meaning(word: str, reason: str, state: JobState, told:
     [("JobHeldUser", Remedy.WAIT), ("JobHeldAdmin", Remedy.WAIT), ("JobHoldMaxRequeue", Remedy.RELEASE)],
 )
 def test_what_a_person_holds_is_left_to_that_person(reason: str, remedy: Remedy) -> None:
-    assert meaning(Row("1", "PENDING", reason))[2] is remedy
+    assert interpret(Row("1", "PENDING", reason))[2] is remedy
 
 
 def test_a_failure_tells_its_code_or_signal() -> None:
-    assert meaning(Row("1", "FAILED", "NonZeroExitCode", exit_code=3, signal=0))[1] == "exit code 3"
-    assert meaning(Row("1", "FAILED", "None", exit_code=0, signal=9))[1] == "killed by signal 9"
-    assert meaning(Row("1", "FAILED", "NonZeroExitCode"))[1] == "ended with a failure"
+    assert interpret(Row("1", "FAILED", "NonZeroExitCode", exit_code=3, signal=0))[1] == "exit code 3"
+    assert interpret(Row("1", "FAILED", "None", exit_code=0, signal=9))[1] == "killed by signal 9"
+    assert interpret(Row("1", "FAILED", "NonZeroExitCode"))[1] == "ended with a failure"
 
 
 @pytest.mark.parametrize(

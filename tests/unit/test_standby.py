@@ -12,7 +12,7 @@ from gwbatch.config.standby import Facts, StandbyPolicy, StandbySettings, wanted
 from gwbatch.dispatcher.standby import balance
 from gwbatch.ledger import Ledger, standby
 from gwbatch.ledger.standby import PilotJob
-from gwbatch.model import JobReport, JobState
+from gwbatch.model import JobState, JobStatus
 
 NOON = float(calendar.timegm((2026, 11, 26, 12, 0, 0)))
 
@@ -118,10 +118,10 @@ def test_node_seconds_are_those_of_the_batch_system(ledger: Ledger) -> None:
         first, second = (standby.ask_for(tx, "openmp", "/jobs", NOON) for _ in range(2))
         assert (first, second) == ("standby/openmp/1", "standby/openmp/2")
         standby.submitted(tx, first, "17")
-        standby.report(tx, first, JobReport(first, JobState.RUNNING, started=NOON + 20.0, host="n1"), NOON + 21)
+        standby.report(tx, first, JobStatus(first, JobState.RUNNING, started=NOON + 20.0, host="n1"), NOON + 21)
         standby.heartbeat(tx, first, NOON + 25.0, 600.0, 90.0, 3)
         standby.heartbeat(tx, first, NOON + 26.0, 10.0, 5.0, 1)  # an older one, read late
-        ended = JobReport(first, JobState.DONE, started=NOON + 20.0, finished=NOON + 740.0)
+        ended = JobStatus(first, JobState.DONE, started=NOON + 20.0, finished=NOON + 740.0)
         standby.report(tx, first, ended, NOON + 750)
     costs = standby.costs(ledger.connection, "openmp", NOON - 1, NOON + 9000)
     assert costs == {"pilots": 1, "held": 720.0, "busy": 90.0, "idle": 600.0}
@@ -137,7 +137,7 @@ def test_pilots_that_never_were_ready_are_counted(ledger: Ledger) -> None:
             key = standby.ask_for(tx, "openmp", "/jobs", NOON)
             if number == 0:
                 standby.heartbeat(tx, key, NOON, 1.0, 0.0, 0)
-            standby.report(tx, key, JobReport(key, JobState.FAILED, reason="exit code 2"), NOON + number)
+            standby.report(tx, key, JobStatus(key, JobState.FAILED, reason="exit code 2"), NOON + number)
     assert standby.failures_in_a_row(ledger.connection, "openmp") == (2, NOON + 2)
     (last,) = standby.ended(ledger.connection, "openmp", 1)
     assert last.reason == "exit code 2"

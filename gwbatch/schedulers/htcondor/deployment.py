@@ -13,8 +13,8 @@ from gwbatch.errors import ConfigError
 from gwbatch.schedulers.base import SchedulerError
 from gwbatch.schedulers.deployment import Resident, write_files
 from gwbatch.schedulers.htcondor.schedd import Ad, Schedd, constraint
-from gwbatch.schedulers.patience import Commands, last_line
 from gwbatch.schedulers.templates import classad, quoted
+from gwbatch.schedulers.timeouts import CommandRunner, last_line
 
 _FILES = {"dags": ("gwbatch.dag", "gwbatch.config"), "submit": ("dispatcher.sub", "console.sub")}
 _STATES = {1: "idle", 2: "running", 3: "leaving", 4: "leaving", 5: "held", 6: "leaving", 7: "held"}
@@ -41,7 +41,7 @@ class DAGDeployment:
         self._options = options
         self._schedd = schedd
         self._forward = settings.forward
-        self._commands = Commands("HTCondor", max(settings.patience, 60.0))
+        self._commands = CommandRunner("HTCondor", max(settings.patience, 60.0))
 
     def files(self) -> Mapping[Path, str]:
         found = {

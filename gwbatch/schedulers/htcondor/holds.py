@@ -29,5 +29,5 @@ def remedy(code: int | None) -> Remedy:
     if code in _WAIT:
         return Remedy.WAIT
     if code in _HOPELESS:
-        return Remedy.HOPELESS
+        return Remedy.FAIL
     return Remedy.GIVE_UP if code in _GIVE_UP else Remedy.RELEASE

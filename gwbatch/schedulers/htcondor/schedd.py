@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from gwbatch.errors import ConfigError
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
-from gwbatch.schedulers.patience import Commands, Patience, last_line
+from gwbatch.schedulers.timeouts import CallTimeout, CommandRunner, last_line
 
 Ad = Mapping[str, Any]
 Answer = TypeVar("Answer")
@@ -83,7 +83,7 @@ def open_schedd(bindings: str, seconds: float) -> Schedd:
 def pool_release(seconds: float) -> str:
     """The release of the commands on PATH, which is the schedd's; empty when nobody says."""
     try:
-        return release_of(Commands("HTCondor", seconds).run("condor_version")[1])
+        return release_of(CommandRunner("HTCondor", seconds).run("condor_version")[1])
     except SchedulerBusy:
         return ""
 
@@ -110,7 +110,7 @@ class BoundSchedd:
 
         self._module: Any = htcondor2
         # Each in its own queue: a slow answer to one kind of question keeps no submission waiting.
-        self._submitting, self._asking, self._acting = (Patience("schedd", seconds) for _ in range(3))
+        self._submitting, self._asking, self._acting = (CallTimeout("schedd", seconds) for _ in range(3))
 
     def version(self) -> str:
         """What the bindings say of their release."""
@@ -139,7 +139,7 @@ class BoundSchedd:
     def _schedd(self) -> Any:
         return self._module.Schedd()  # made anew each time: a schedd that was restarted has a new address
 
-    def _ask(self, patience: Patience, call: Callable[[Any], Answer]) -> Answer:
+    def _ask(self, patience: CallTimeout, call: Callable[[Any], Answer]) -> Answer:
         try:
             return patience.ask(lambda: call(self._schedd()))
         except self._module.HTCondorException as error:
@@ -150,7 +150,7 @@ class CommandSchedd:
     """Through condor_submit, condor_q, condor_rm, condor_release and condor_hold."""
 
     def __init__(self, seconds: float) -> None:
-        self._submitting, self._asking, self._acting = (Commands("HTCondor", seconds) for _ in range(3))
+        self._submitting, self._asking, self._acting = (CommandRunner("HTCondor", seconds) for _ in range(3))
 
     def submit(self, description: str) -> str:
         code, output, errors = self._submitting.run("condor_submit", "-terse", "-", text=description)

@@ -9,13 +9,13 @@ from pathlib import Path
 from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import SchedulerSettings
 from gwbatch.model import JobRequest
-from gwbatch.schedulers.asking import Asking
+from gwbatch.schedulers.dispatcher_id import dispatcher_id
 from gwbatch.schedulers.environment import job_environment
-from gwbatch.schedulers.htcondor.follower import Follower
+from gwbatch.schedulers.htcondor.event_log import EventLog
 from gwbatch.schedulers.htcondor.queue import HTCondorQueue
 from gwbatch.schedulers.htcondor.schedd import Schedd
-from gwbatch.schedulers.identity import identity
 from gwbatch.schedulers.interpreter import interpreter
+from gwbatch.schedulers.poller import Poller
 from gwbatch.schedulers.polling import PollingScheduler
 from gwbatch.schedulers.records import JobRecord, JobRecords
 from gwbatch.schedulers.templates import job_script, render
@@ -38,11 +38,11 @@ class HTCondorScheduler(PollingScheduler):
         folder.mkdir(parents=True, exist_ok=True)
         clock = clock or SystemClock()
         self._log = folder / "events.log"
-        self._identity = identity(folder)
-        self._follower = Follower(self._log, clock)
+        self._identity = dispatcher_id(folder)
+        self._event_log = EventLog(self._log, clock)
         self._ours = HTCondorQueue(schedd, self._identity)
         super().__init__(folder, settings, self._ours, clock)
-        self._asking = Asking(self._ask, settings.ask_every, settings.ask_every, clock)
+        self._poller = Poller(self._ask, settings.ask_every, settings.ask_every, clock)
         self._submitting = 0
 
     def describe(self, request: JobRequest) -> str:
@@ -67,9 +67,9 @@ class HTCondorScheduler(PollingScheduler):
         self.cancel(key)
 
     def news(self, keys: Sequence[str]) -> None:
-        self._follower.read()
+        self._event_log.read()
         if self._submitting == 0:
-            self._follower.begin_anew_if_long()
+            self._event_log.begin_anew_if_long()
 
     def merged(self, known: JobRecord | None, told: JobRecord, asked: float) -> JobRecord:
         before = known if known is not None and known.native_id == told.native_id else told
@@ -83,10 +83,10 @@ class HTCondorScheduler(PollingScheduler):
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            self._follower.close()
+            self._event_log.close()
 
     def _remember(self) -> JobRecords:
-        return self._follower.records
+        return self._event_log.records
 
     def _save(self) -> None:
         """The follower saves what is known together with its place in the log, when it reads on."""

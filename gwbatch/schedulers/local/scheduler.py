@@ -26,7 +26,7 @@ from typing import Any
 from gwbatch import children
 from gwbatch.failpoints import hit
 from gwbatch.jobs.result import NAME, write_json
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobRequest, JobState, JobStatus
 
 # What a job may see of the dispatcher's environment: no credentials.
 FORWARDED = (
@@ -139,16 +139,16 @@ class LocalScheduler:
             self._start_what_fits()
             return known.folder.name
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         with self._lock:
             return {key: self._report(self._entries[key]) for key in keys if key in self._entries}
 
-    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         with self._lock:
             for entry in self._entries.values():
                 self._refresh(entry)
             self._start_what_fits()
-            unknown = {key: JobReport(key, JobState.LOST, reason="this machine does not know the job") for key in keys}
+            unknown = {key: JobStatus(key, JobState.LOST, reason="this machine does not know the job") for key in keys}
             self._forget_ended_except(keys)
             return {**unknown, **self.find(keys)}
 
@@ -268,7 +268,7 @@ class LocalScheduler:
         finally:
             os.close(descriptor)
 
-    def _report(self, entry: _Entry) -> JobReport:
+    def _report(self, entry: _Entry) -> JobStatus:
         started = _json(entry.directory / "started.json")
         report: dict[str, Any] = {
             "native_id": entry.folder.name,
@@ -277,10 +277,10 @@ class LocalScheduler:
             "started": started.get("started") if started.get("key") == entry.key else None,
         }
         if entry.exit_code is None:
-            return JobReport(entry.key, JobState.RUNNING if entry.running else JobState.QUEUED, **report)
+            return JobStatus(entry.key, JobState.RUNNING if entry.running else JobState.QUEUED, **report)
         if entry.exit_code == 0:
-            return JobReport(entry.key, JobState.DONE, exit_code=0, **report)
-        return JobReport(
+            return JobStatus(entry.key, JobState.DONE, exit_code=0, **report)
+        return JobStatus(
             entry.key, JobState.FAILED, exit_code=entry.exit_code, reason=_in_words(entry.exit_code), **report
         )
 

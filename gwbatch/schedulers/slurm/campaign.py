@@ -16,7 +16,7 @@ from gwbatch.schedulers.environment import job_environment, submit_environment
 from gwbatch.schedulers.interpreter import interpreter
 from gwbatch.schedulers.slurm.controller import Controller
 from gwbatch.schedulers.slurm.scheduler import hours_minutes_seconds
-from gwbatch.schedulers.slurm.states import Row, meaning
+from gwbatch.schedulers.slurm.states import Row, interpret
 from gwbatch.schedulers.templates import render
 
 _STATES = {JobState.QUEUED: "waiting", JobState.RUNNING: "running", JobState.HELD: "held"}
@@ -57,7 +57,7 @@ class SlurmCampaign:
         return [self._controller.submit(self.description(wish), submit_environment(self._settings))]
 
     def in_queue(self, folder: Path) -> Mapping[str, str]:
-        return {row.native_id: _STATES.get(meaning(row)[0], "leaving") for row in self._rows(folder)}
+        return {row.native_id: _STATES.get(interpret(row)[0], "leaving") for row in self._rows(folder)}
 
     def remove(self, folder: Path) -> None:
         for row in self._rows(folder):
@@ -65,7 +65,7 @@ class SlurmCampaign:
 
     def _rows(self, folder: Path) -> list[Row]:
         comment = _comment(folder)
-        return [row for row in self._controller.jobs() if row.comment == comment and not meaning(row)[0].final]
+        return [row for row in self._controller.jobs() if row.comment == comment and not interpret(row)[0].final]
 
 
 def launcher(wish: str, python: str) -> list[str]:

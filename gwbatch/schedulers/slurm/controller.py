@@ -12,8 +12,8 @@ from typing import Protocol
 from gwbatch.errors import ConfigError
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
 from gwbatch.schedulers.environment import plain_environment
-from gwbatch.schedulers.patience import Commands, last_line
-from gwbatch.schedulers.slurm.states import Row, meaning
+from gwbatch.schedulers.slurm.states import Row, interpret
+from gwbatch.schedulers.timeouts import CommandRunner, last_line
 
 # What will be refused again as long as nobody changes the profile or the cluster.  Whatever else goes wrong (limits,
 # maintenance, munge, a socket that timed out) is taken for no answer: the job may even be there.
@@ -70,10 +70,10 @@ def open_controller(bindings: str, seconds: float) -> Controller:
     if missing:
         raise ConfigError(f"Slurm cannot be reached: {', '.join(missing)} not on PATH. Is this a submit host?")
     if bindings in ("auto", "pyslurm"):
-        from gwbatch.schedulers.slurm.bound import BoundController
+        from gwbatch.schedulers.slurm.pyslurm import PyslurmController
 
         try:
-            return BoundController(commands, seconds)
+            return PyslurmController(commands, seconds)
         except ConfigError as error:
             if bindings == "pyslurm":
                 raise ConfigError(f"scheduler.bindings = 'pyslurm', but {error}. Set it to 'cli'.") from error
@@ -96,7 +96,7 @@ class CommandController:
 
     def __init__(self, seconds: float) -> None:
         # Each on its own: a slow answer to one kind of question keeps no submission waiting.
-        self._submitting, self._asking, self._acting = (Commands("Slurm", seconds) for _ in range(3))
+        self._submitting, self._asking, self._acting = (CommandRunner("Slurm", seconds) for _ in range(3))
         self._user = pwd.getpwuid(os.getuid()).pw_name
 
     def version(self) -> str:
@@ -161,7 +161,7 @@ class CommandController:
             return None
         _, state, ending, nodes, directory = line.split("|", 4)
         row = Row(native_id, state, "", None, nodes, "", *_exit(ending), directory=directory)
-        return row if meaning(row)[0].final else None
+        return row if interpret(row)[0].final else None
 
     def _ask(self, *command: str) -> str:
         code, output, errors = self._asking.run(*command, environment=plain_environment())

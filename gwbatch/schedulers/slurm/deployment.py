@@ -13,7 +13,7 @@ from gwbatch.schedulers.deployment import Resident, write_files
 from gwbatch.schedulers.environment import resident_environment
 from gwbatch.schedulers.slurm.controller import Controller
 from gwbatch.schedulers.slurm.scheduler import hours_minutes_seconds
-from gwbatch.schedulers.slurm.states import Row, meaning
+from gwbatch.schedulers.slurm.states import Row, interpret
 from gwbatch.schedulers.templates import render
 
 _STATES = {JobState.QUEUED: "idle", JobState.RUNNING: "running", JobState.HELD: "held"}
@@ -82,18 +82,18 @@ class SlurmDeployment:
     def hold(self) -> None:
         for row in self._rows():
             # A waiting one is held; of a running one the processes get SIGTERM, then it waits in the queue, held.
-            running = meaning(row)[0] is JobState.RUNNING
+            running = interpret(row)[0] is JobState.RUNNING
             self._controller.tell("scontrol", "requeuehold" if running else "hold", row.native_id)
 
     def release(self) -> None:
         for row in self._rows():
-            if meaning(row)[0] is JobState.HELD:
+            if interpret(row)[0] is JobState.HELD:
                 self._controller.release(row.native_id)
                 self._controller.tell("scontrol", "update", f"job={row.native_id}", "StartTime=now")
 
     def remove(self) -> None:
         for row in self._rows():
-            if meaning(row)[0] is JobState.RUNNING:
+            if interpret(row)[0] is JobState.RUNNING:
                 # Only the script: it tells the dispatcher, waits for it, and ends.
                 self._controller.tell("scancel", "--batch", "--signal=TERM", row.native_id)
             else:
@@ -104,9 +104,9 @@ class SlurmDeployment:
         return f"gwbatch-deployment:{self._state}"
 
     def _rows(self) -> list[Row]:
-        return [row for row in self._controller.jobs() if row.comment == self._comment and not meaning(row)[0].final]
+        return [row for row in self._controller.jobs() if row.comment == self._comment and not interpret(row)[0].final]
 
 
 def _resident(row: Row) -> Resident:
-    state, reason, _ = meaning(row)
+    state, reason, _ = interpret(row)
     return Resident("dispatcher", row.native_id, _STATES.get(state, str(state).lower()), reason)

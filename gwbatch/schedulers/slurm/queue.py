@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gwbatch.schedulers.records import JobRecord
 from gwbatch.schedulers.slurm.controller import Controller
-from gwbatch.schedulers.slurm.states import Row, meaning
+from gwbatch.schedulers.slurm.states import Row, interpret
 
 REFUSED = "BadConstraints"
 
@@ -49,7 +49,7 @@ class SlurmQueue:
 
 
 def _record(row: Row, key: str) -> JobRecord:
-    state, reason, remedy = meaning(row)
+    state, reason, remedy = interpret(row)
     return JobRecord(
         key, row.native_id, row.directory, state, reason, remedy, row.nodes, row.cores, exit_code=row.exit_code,
         sudden=row.word in _SUDDEN,

@@ -12,8 +12,8 @@ from gwbatch.config.profile import SchedulerSettings
 from gwbatch.jobs.workflow import BAD_INPUT, SKIP
 from gwbatch.model import JobRequest
 from gwbatch.schedulers.base import SchedulerBusy
+from gwbatch.schedulers.dispatcher_id import dispatcher_id
 from gwbatch.schedulers.environment import job_environment
-from gwbatch.schedulers.identity import identity
 from gwbatch.schedulers.interpreter import interpreter
 from gwbatch.schedulers.polling import PollingScheduler
 from gwbatch.schedulers.slurm.controller import NO_SUCH_NODES, Controller
@@ -42,7 +42,7 @@ class SlurmScheduler(PollingScheduler):
         self, folder: Path, settings: SchedulerSettings, controller: Controller, clock: Clock | None = None
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._prefix = f"gwbatch:{identity(folder)}:"
+        self._prefix = f"gwbatch:{dispatcher_id(folder)}:"
         super().__init__(folder, settings, SlurmQueue(controller, self._prefix), clock)
 
     def describe(self, request: JobRequest) -> str:

@@ -55,7 +55,7 @@ class Row:
         return self.state.split()[0].rstrip("+") if self.state else ""
 
 
-def meaning(row: Row) -> tuple[JobState, str, Remedy]:
+def interpret(row: Row) -> tuple[JobState, str, Remedy]:
     """The state, in words why, and what helps when it is held."""
     word = row.word
     told = "" if row.reason in ("", "None") else row.reason

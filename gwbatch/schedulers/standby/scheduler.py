@@ -12,7 +12,7 @@ from gwbatch.clock import Clock, SystemClock
 from gwbatch.failpoints import hit
 from gwbatch.jobs.result import read_result
 from gwbatch.jobs.standby.layout import Beat, Task, task_name
-from gwbatch.model import JobReport, JobRequest, JobState
+from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.standby.bells import Bell
 from gwbatch.schedulers.standby.folder import StandbyFolder
@@ -71,7 +71,7 @@ class _Warm:
     priority: int
     since: float  # s of the clock's steady time; the last poll that asked for it, likewise
     asked: float
-    outcome: JobReport | None = None
+    outcome: JobStatus | None = None
     exit_seen: float | None = None
 
 
@@ -95,7 +95,7 @@ class StandbyScheduler:
         self._warm: dict[str, _Warm] = {}
         self._cold: list[str] = []
         self._pilot_keys: list[str] = []
-        self._pilot_reports: dict[str, JobReport] = {}
+        self._pilot_reports: dict[str, JobStatus] = {}
         self._looked = float("-inf")
         self._polling = threading.Lock()
         self._uncertain: set[str] = set()
@@ -115,7 +115,7 @@ class StandbyScheduler:
         self._uncertain.discard(request.key)
         return native_id
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def find(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         self._look()
         for key in keys:
             self._look_for(key)
@@ -125,7 +125,7 @@ class StandbyScheduler:
         self._uncertain.update(rest)
         return {**(self._inner.find(rest) if rest else {}), **warm}
 
-    def poll(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def poll(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         self._look()
         with self._lock:
             warm = {key: self._warm[key] for key in keys if key in self._warm}
@@ -147,7 +147,7 @@ class StandbyScheduler:
             self._inner.cancel(key)
         elif warm.outcome is None:
             warm.crew.folder.revoke(warm.name, warm.pilot)
-            warm.outcome = JobReport(key, JobState.FAILED, reason="cancelled", native_id=f"standby {warm.pilot}")
+            warm.outcome = JobStatus(key, JobState.FAILED, reason="cancelled", native_id=f"standby {warm.pilot}")
 
     def release(self, key: str) -> None:
         if key not in self._warm:
@@ -162,7 +162,7 @@ class StandbyScheduler:
 
     # ---- pilots as jobs ---------------------------------------------------------------------------------------------
 
-    def poll_pilots(self, keys: Sequence[str]) -> Mapping[str, JobReport]:
+    def poll_pilots(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
         """What is known of the pilots' own jobs.  The inner scheduler is asked for them and all others at once."""
         of_crew = {
             crew.queue: [key for key in keys if key.startswith(f"standby/{crew.queue}/")] for crew in self._all()
@@ -179,7 +179,7 @@ class StandbyScheduler:
                 self._pilot_reports.update(crew.pilots.poll(of_crew[crew.queue]))
         return {key: self._pilot_reports[key] for key in keys if key in self._pilot_reports}
 
-    def _poll_inner(self) -> Mapping[str, JobReport]:
+    def _poll_inner(self) -> Mapping[str, JobStatus]:
         with self._polling:  # the watcher and the keeper of the pilots both ask
             with self._lock:
                 pilots = self._pilot_keys if self._shared_pilots() else []
@@ -290,7 +290,7 @@ class StandbyScheduler:
                 for crew in self.crews.values():
                     crew.folder.look()
 
-    def _report(self, warm: _Warm) -> JobReport:
+    def _report(self, warm: _Warm) -> JobStatus:
         if warm.outcome is None:
             told = self._judged(warm)
             if not told.state.final:
@@ -298,7 +298,7 @@ class StandbyScheduler:
             warm.outcome = told
         return warm.outcome
 
-    def _judged(self, warm: _Warm) -> JobReport:
+    def _judged(self, warm: _Warm) -> JobStatus:
         folder = warm.crew.folder
         beat = folder.last_beat(warm.pilot)
         if read_result(warm.directory, warm.key) is not None:
@@ -316,7 +316,7 @@ class StandbyScheduler:
             return self._revoked(warm, beat, "its pilot does not know of it")
         return self._of_silent_pilot(warm, beat, silence)
 
-    def _without_result(self, warm: _Warm, beat: Beat | None, claim: Task) -> JobReport:
+    def _without_result(self, warm: _Warm, beat: Beat | None, claim: Task) -> JobStatus:
         """The child has ended: one that ended by itself has written a result, which a file system may show late."""
         now = self._clock.steady()
         warm.exit_seen = warm.exit_seen or now
@@ -325,7 +325,7 @@ class StandbyScheduler:
             return _told(warm, beat, JobState.RUNNING, "ended; its result.json is not seen yet")
         return _told(warm, beat, JobState.FAILED, f"in a pilot: {claim.ended}")
 
-    def _of_silent_pilot(self, warm: _Warm, beat: Beat | None, silence: float | None) -> JobReport:
+    def _of_silent_pilot(self, warm: _Warm, beat: Beat | None, silence: float | None) -> JobStatus:
         """Its task goes to another attempt: at worst that costs work, for what it delivers later counts for nothing."""
         job = self._pilot_reports.get(beat.job) if beat is not None else None
         if silence is None:
@@ -335,7 +335,7 @@ class StandbyScheduler:
         return self._revoked(warm, beat, f"its pilot has been silent for {silence:.0f} s")
 
     @staticmethod
-    def _revoked(warm: _Warm, beat: Beat | None, why: str) -> JobReport:
+    def _revoked(warm: _Warm, beat: Beat | None, why: str) -> JobStatus:
         log.error("job %s is taken away from pilot %s: %s", warm.key, warm.pilot, why)
         warm.crew.folder.revoke(warm.name, warm.pilot)
         hit("standby.revoked")
@@ -359,8 +359,8 @@ class StandbyScheduler:
             return [warm.priority for warm in ours if warm.outcome is None]
 
 
-def _told(warm: _Warm, beat: Beat | None, state: JobState, reason: str = "") -> JobReport:
-    return JobReport(
+def _told(warm: _Warm, beat: Beat | None, state: JobState, reason: str = "") -> JobStatus:
+    return JobStatus(
         warm.key, state, native_id=f"standby {warm.pilot}", reason=reason, host=beat.host if beat else "",
         cores=beat.cores if beat else None, started=beat.tasks.get(warm.name) if beat else None,
     )  # fmt: skip

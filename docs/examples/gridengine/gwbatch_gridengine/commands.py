@@ -11,7 +11,7 @@ from lxml import etree
 
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
 from gwbatch.schedulers.environment import plain_environment
-from gwbatch.schedulers.patience import Commands
+from gwbatch.schedulers.timeouts import CommandRunner
 from gwbatch_gridengine.states import RESCHEDULED
 
 _CELL = ("SGE_ROOT", "SGE_CELL", "SGE_CLUSTER_NAME", "SGE_QMASTER_PORT", "SGE_EXECD_PORT")
@@ -52,7 +52,7 @@ class QmasterCommands:
 
     def __init__(self, seconds: float) -> None:
         # Each on its own: a slow answer to one kind of question keeps no submission waiting.
-        self._submitting, self._asking, self._acting = (Commands("Grid Engine", seconds) for _ in range(3))
+        self._submitting, self._asking, self._acting = (CommandRunner("Grid Engine", seconds) for _ in range(3))
 
     def submit(self, script: str) -> str:
         """Submit a job script; returns the job's number."""

@@ -16,15 +16,15 @@ from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest, JobState
 from gwbatch.schedulers.base import SchedulerBusy
+from gwbatch.schedulers.dispatcher_id import dispatcher_id
 from gwbatch.schedulers.environment import job_environment
-from gwbatch.schedulers.identity import identity
 from gwbatch.schedulers.interpreter import interpreter
 from gwbatch.schedulers.polling import PollingScheduler
 from gwbatch.schedulers.records import JobRecord
 from gwbatch.schedulers.templates import render
 from gwbatch_gridengine.commands import Listed, QmasterCommands
 from gwbatch_gridengine.options import JobOptions, Options
-from gwbatch_gridengine.states import BEING_SENT, ending, meaning
+from gwbatch_gridengine.states import BEING_SENT, ending, interpret
 
 TEMPLATES = Path(__file__).parent / "templates"
 TOP = 2000  # gwbatch's highest priority; only operators of the cluster may ask for more than 0
@@ -44,7 +44,7 @@ class GridEngineScheduler(PollingScheduler):
     def __init__(self, folder: Path, profile: Profile, commands: QmasterCommands, clock: Clock) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._profile = profile
-        self._prefix = f"gwbatch.{identity(folder)}"
+        self._prefix = f"gwbatch.{dispatcher_id(folder)}"
         queue = GridEngineQueue(commands, self._prefix, profile.scheduler.result_late)
         super().__init__(folder, profile.scheduler, queue, clock)
 
@@ -101,7 +101,7 @@ class GridEngineQueue:
         self._commands.release(native_id)
 
     def _record(self, job: Listed) -> JobRecord:
-        state, reason, remedy = meaning(job.letters)
+        state, reason, remedy = interpret(job.letters)
         if "E" in job.letters:
             reason = f"held: {self._commands.trouble(job.native_id) or 'in error state'}"
         key = unquote(job.name.removeprefix(f"{self._prefix}."))

@@ -13,7 +13,7 @@ RESCHEDULED = 25  # the run was put back into the queue
 AFTER_THE_JOB = 100  # the job died of a signal
 
 
-def meaning(letters: str) -> tuple[JobState, str, Remedy]:
+def interpret(letters: str) -> tuple[JobState, str, Remedy]:
     """Return the state, the reason, and the remedy of a held job; `letters` are those of qstat (``hqw``, ``Eqw``)."""
     if "E" in letters:
         return JobState.HELD, "held: in error state", Remedy.RELEASE

@@ -11,7 +11,7 @@ from gwbatch.errors import GwbatchError
 from gwbatch.jobs.result import write_json
 
 
-def identity(folder: Path) -> str:
+def dispatcher_id(folder: Path) -> str:
     """The identity kept in a scheduler's folder; made on first use.
 
     Raises

@@ -23,7 +23,7 @@ SAVE_EVERY = 1.0  # s between two savings of the position
 log = logging.getLogger(__name__)
 
 
-class Follower:
+class EventLog:
     """What the event log says of the dispatcher's jobs.
 
     The position and what was known there are saved together, so that after a crash the events behind it are

@@ -29,7 +29,7 @@ STARTING = 30.0  # s that Python and pyslurm may take to load on a busy machine;
 _KNOWS_NOT = re.compile(r"invalid job id", re.IGNORECASE)
 
 
-class BoundController:
+class PyslurmController:
     """Questions and actions through pyslurm of the cluster's own release; the rest through the commands.
 
     Raises
@@ -106,7 +106,7 @@ class BoundController:
     def _start(self, seconds: float) -> str:
         """Start the helper, or wait on for one that is starting; returns pyslurm's release."""
         if self._helper is None or self._helper.poll() is not None:
-            command = children.python("gwbatch.schedulers.slurm.helper", *_folder_of_pyslurm())
+            command = children.python("gwbatch.schedulers.slurm.pyslurm_process", *_folder_of_pyslurm())
             self._helper = Popen(
                 command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True, start_new_session=True,
                 env=children.environment(),

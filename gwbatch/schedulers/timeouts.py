@@ -19,7 +19,7 @@ from gwbatch.schedulers.base import SchedulerBusy
 Answer = TypeVar("Answer")
 
 
-class Patience:
+class CallTimeout:
     """Calls into a library, one at a time, each given up after some seconds.
 
     While an abandoned call still hangs, further ones are refused at once, so that a batch system that hangs
@@ -69,7 +69,7 @@ class Patience:
             self._turn.release()
 
 
-class Commands:
+class CommandRunner:
     """A batch system's commands on PATH, each killed when it does not answer.
 
     After one that hung, further ones are refused at once for as long as it was waited for.

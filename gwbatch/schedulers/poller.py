@@ -1,4 +1,4 @@
-"""Asking a batch system about all jobs now and then: beside the work, one question at a time, seldom in quiet times."""
+"""Poller a batch system about all jobs now and then: beside the work, one question at a time, seldom in quiet times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHARE = 0.05  # of the time is spent with a question under way: whoever answers 
 log = logging.getLogger(__name__)
 
 
-class Asking:
+class Poller:
     """A question that is put again and again, in a thread of its own.
 
     Parameters
@@ -33,13 +33,13 @@ class Asking:
         self._thread: threading.Thread | None = None
         self.trouble = ""
 
-    def if_due(self, keys: Sequence[str]) -> None:
+    def poll_if_due(self, keys: Sequence[str]) -> None:
         """Ask about these jobs, if it is time and the last question has been answered."""
         if keys and self._clock.steady() >= self._next and (self._thread is None or not self._thread.is_alive()):
             self._thread = threading.Thread(target=self._ask, args=(list(keys),), name="ask-about-jobs", daemon=True)
             self._thread.start()
 
-    def hurry(self, within: float | None = None) -> None:
+    def poll_soon(self, within: float | None = None) -> None:
         """Something has begun: ask soon, but never sooner than the last answer allows."""
         self._interval = self._soonest
         soon = self._clock.steady() + (self._soonest if within is None else within)
