@@ -25,9 +25,9 @@ sys.path.insert(0, str(ROOT))
 
 from gwbatch.alerts.encoding import decode_avro  # noqa: E402
 from gwbatch.config.profile import GraceDBSettings  # noqa: E402
-from gwbatch.config.resources import demo_event  # noqa: E402
+from gwbatch.config.resources import example_event  # noqa: E402
 from gwbatch.demo.pipelines import Trigger, upload, with_far  # noqa: E402
-from gwbatch.demo.stage import Stage  # noqa: E402
+from gwbatch.demo.processes import DemoProcesses  # noqa: E402
 from gwbatch.gracedb import make_client  # noqa: E402
 from gwbatch.ledger import Ledger  # noqa: E402
 from gwbatch.mdc import shifted  # noqa: E402
@@ -59,11 +59,11 @@ def measure(folder: Path, events: int) -> None:
         f'plugins=["tests.acceptance.fast_jobs", "{LARGE}"]', f'plugin_folders=["{ROOT}"]', "alerts.mode=all",
         f'alerts.brokers.scimma={{bootstrap="@KAFKA@", {broker}}}',
     ]  # fmt: skip
-    with Stage(folder / "stage", policies=[policy], settings=settings) as stage:
+    with DemoProcesses(folder / "stage", policies=[policy], settings=settings) as stage:
         client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
         ledger = Ledger(stage.state / "ledger.sqlite")
         for number in range(events):
-            content = with_far(shifted(demo_event("bns_hlv").read_bytes(), 1.2e9 + 1000 * number), 1e-9)
+            content = with_far(shifted(example_event("bns_hlv").read_bytes(), 1.2e9 + 1000 * number), 1e-9)
             upload(client, Trigger("gstlal", "bns_hlv", 1e-9), content)
             end = time.monotonic() + 120
             # Whatever follows a notice is over, the draft of its circular above all, before the next event comes.

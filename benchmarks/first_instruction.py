@@ -71,17 +71,17 @@ class Subject:
             request = {"inputs": {}, "outputs": ["report.json"], "parameters": {}, "product": "none", "version": "0"}
             effect = jobs.plan(tx, key, "site-check", "openmp", key.partition("/")[0], request, 0, began)
             assert effect is not None
-            effects.ask_for(tx, effect, began)
+            effects.request(tx, effect, began)
         first = self._first(self.folder / "state" / "jobs" / key / "1")
         (row,) = self.ledger.read("SELECT submitted, native_id FROM jobs WHERE key = ?", (key,))
         return row["submitted"] - began, first - began
 
     def submitted(self) -> tuple[float, float]:
         """The same for a bare submission."""
-        from gwbatch.dispatcher import byhand
+        from gwbatch.dispatcher import run_once
 
         directory = self.folder / "bare" / uuid.uuid4().hex[:8]
-        request = byhand.prepare("site-check", {}, "report.json", {}, self.profile, directory)
+        request = run_once.prepare_job("site-check", {}, "report.json", {}, self.profile, directory)
         text = self.dispatcher.scheduler.describe(request)
         began = time.time()
         subprocess.run(self.bare, input=text, text=True, check=True, stdout=subprocess.DEVNULL)
@@ -166,11 +166,11 @@ def slurm(runs: int, folder: Path) -> None:
 
 def traffic(cluster: Cluster, folder: Path, waiting: int = 1000, seconds: float = 30.0) -> None:
     """How often slurmctld is asked about many queued jobs, by its own count."""
-    from gwbatch.dispatcher import byhand
+    from gwbatch.dispatcher import run_once
 
     profile = load_site("slurm-generic", ["scheduler.ask_every=5", "scheduler.ask_soonest=5"]).profile
     scheduler = make_scheduler(profile, folder / "traffic")
-    request = byhand.prepare("site-check", {}, "report.json", {}, profile, folder / "traffic" / "job")
+    request = run_once.prepare_job("site-check", {}, "report.json", {}, profile, folder / "traffic" / "job")
     text = scheduler.describe(request)
     for number in range(waiting):
         script = text.replace(request.key, f"T{number}/site-check/1").replace(

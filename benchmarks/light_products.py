@@ -23,15 +23,15 @@ from cost import cost  # noqa: E402
 
 from gwbatch.config.policy import load_policy  # noqa: E402
 from gwbatch.config.profile import load_site  # noqa: E402
-from gwbatch.config.resources import demo_event  # noqa: E402
-from gwbatch.dispatcher import byhand  # noqa: E402
+from gwbatch.config.resources import example_event  # noqa: E402
+from gwbatch.dispatcher import run_once  # noqa: E402
 from gwbatch.jobs.catalogue import Work, computation  # noqa: E402
 from tests.clusters.standby import StandbyBench  # noqa: E402
 from tests.skymaps import simulated  # noqa: E402
 
 REPEATS = 5
 EVENT = "bns_hlv"
-COINC, MAP = demo_event(EVENT), simulated(EVENT)
+COINC, MAP = example_event(EVENT), simulated(EVENT)
 JOBS = {
     "em-bright": {"coinc.xml": COINC},
     "p-astro": {"coinc.xml": COINC},
@@ -79,7 +79,7 @@ def with_pilot(folder: Path) -> dict[str, list[float]]:
         parameters = {**load_policy().annotation.parameters.get(job, {}), "pipeline": "gstlal"}
         for number in range(REPEATS):
             directory = folder / "standby" / "jobs" / f"{job}-{number}"
-            request = byhand.prepare(job, inputs, f"{job}.json", parameters, profile, directory)
+            request = run_once.prepare_job(job, inputs, f"{job}.json", parameters, profile, directory)
             began = time.perf_counter()
             bench.scheduler.submit(request)
             while not bench.report(request).state.final:

@@ -26,9 +26,9 @@ from gwbatch.dispatcher.lanes import Lane
 from gwbatch.handlers import igwn_alert
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.registry import Registry
-from gwbatch.ledger import Ledger, leases, messages, positions
+from gwbatch.ledger import Ledger, leases, messages, offsets
 from gwbatch.ledger.messages import Incoming
-from gwbatch.ledger.positions import Position
+from gwbatch.ledger.offsets import Position
 from gwbatch.listeners.kafka import KafkaListener
 from gwbatch.runtime import Runtime
 
@@ -156,7 +156,7 @@ def commits(folder: Path) -> None:
         middle = time.perf_counter()
         with ledger.transaction() as tx:
             messages.receive(tx, Incoming("k", "t", 0, number, value), ["superevent"], time.time())
-            positions.put(tx, "k", Position("t", 0, 0, number + 1), time.time())
+            offsets.put(tx, "k", Position("t", 0, 0, number + 1), time.time())
         ours.append(time.perf_counter() - middle)
         floor.append(middle - begin)
     ledger.close()

@@ -27,8 +27,8 @@ import psutil  # noqa: E402
 import stamps  # noqa: E402, F401
 
 from gwbatch.config.profile import load_site  # noqa: E402
-from gwbatch.config.resources import demo_event  # noqa: E402
-from gwbatch.dispatcher import byhand  # noqa: E402
+from gwbatch.config.resources import example_event  # noqa: E402
+from gwbatch.dispatcher import run_once  # noqa: E402
 from gwbatch.jobs.standby.layout import Beat  # noqa: E402
 from gwbatch.model import JobRequest, JobState  # noqa: E402
 from tests.clusters.standby import StandbyBench  # noqa: E402
@@ -56,9 +56,9 @@ class Measure:
         self._input.write_bytes(os.urandom(BYTES_IN))
 
     def request(self, kind: str) -> JobRequest:
-        given = {"coinc.xml": demo_event("short")} if kind == "stamp-core" else {"input": self._input}
+        given = {"coinc.xml": example_event("short")} if kind == "stamp-core" else {"input": self._input}
         directory = self.bench.folder / "jobs" / uuid.uuid4().hex[:8]
-        return byhand.prepare(kind, given, "rest.txt", {}, self.bench.profile, directory)
+        return run_once.prepare_job(kind, given, "rest.txt", {}, self.bench.profile, directory)
 
     def by_scheduler(self, kind: str) -> float:
         request = self.request(kind)

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from gwbatch.config.resources import demo_event
+from gwbatch.config.resources import example_event
 from gwbatch.errors import BadInput
 from gwbatch.external.notice_types import NoticeType
 from gwbatch.external.voevent import write_voevent
@@ -34,7 +34,7 @@ def mock_event(number: int, gps: float, far: float = FAR) -> bytes:
     number : int
         Which one; they take turns.
     """
-    content = demo_event(EVENTS[number % len(EVENTS)]).read_bytes()
+    content = example_event(EVENTS[number % len(EVENTS)]).read_bytes()
     return _FAR.sub(lambda match: match[1] + repr(far).encode() + match[3], shifted(content, gps), count=1)
 
 
@@ -64,7 +64,7 @@ def mock_burst(number: int, gps: float) -> bytes:
 
     The sky has turned since the event was simulated, by 360.98564736629 deg a day (IERS): so has its place.
     """
-    truth = json.loads((demo_event(EVENTS[number % len(EVENTS)]).parent / "truth.json").read_text())
+    truth = json.loads((example_event(EVENTS[number % len(EVENTS)]).parent / "truth.json").read_text())
     turned = (gps - truth["gps"]) / 86400.0 * 360.98564736629
     ra, dec = (truth["ra_deg"] + turned) % 360.0, max(-89.0, truth["dec_deg"] - BESIDE)
     return fermi_notice(gps + AFTER_MERGER, MOCK_TRIGGER, ra, dec, mark="MDC-test_event")

@@ -17,8 +17,8 @@ from gwbatch.handlers.registry import Registry
 from gwbatch.keys import is_external, is_local
 from gwbatch.ledger import Ledger
 from gwbatch.ledger.leases import Lease
-from gwbatch.mirror.externals import Externals
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.externals import ExternalStore
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.schedulers import Scheduler
 
 T = TypeVar("T")
@@ -74,10 +74,10 @@ class Runtime:
             return name
         connection = self.ledger.connection
         if is_external(name):
-            event = Externals(connection).get(name)
+            event = ExternalStore(connection).get(name)
             what, graceid = "External event", None if event is None else event.graceid
         else:
-            superevent = Mirror(connection).superevent(name)
+            superevent = SupereventStore(connection).superevent(name)
             what, graceid = "Superevent", None if superevent is None else superevent.superevent_id
         if graceid is None:
             raise TransientError(

@@ -9,7 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy, load_policy
-from gwbatch.config.resources import demo_event
+from gwbatch.config.resources import example_event
 from gwbatch.jobs.science import without_mpi
 from gwbatch.ledger import Ledger
 
@@ -72,4 +72,4 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture(scope="session")
 def fast_coinc() -> Path:
     """A simulated event whose SNR series is cut short, so that BAYESTAR takes seconds."""
-    return demo_event("short")
+    return example_event("short")

@@ -194,19 +194,19 @@ def circular(about: str, changed: tuple[str, ...], state: Path | None) -> None:
     """
     from gwbatch import circulars
     from gwbatch.errors import ConfigError
-    from gwbatch.mirror.externals import Externals
-    from gwbatch.mirror.superevents import Mirror
+    from gwbatch.mirror.externals import ExternalStore
+    from gwbatch.mirror.superevents import SupereventStore
 
     ledger = _ledger(state)
     gracedb = profile_in_force(ledger_path(state), None, ()).gracedb
     if not gracedb.url:
         raise ConfigError("Cannot draft a circular: the dispatcher's site profile names no GraceDB server.")
-    if Externals(ledger.connection).named(about) is not None:
+    if ExternalStore(ledger.connection).named(about) is not None:
         if changed:
             raise ConfigError(f"Cannot draft the circular about {about}: --update is about a superevent.")
         target, what = about, "medium-latency"
     else:
-        superevent = Mirror(ledger.connection).superevent(_key(ledger, about))
+        superevent = SupereventStore(ledger.connection).superevent(_key(ledger, about))
         target = (superevent.superevent_id if superevent is not None else None) or about
         what = "update" if changed else "preliminary"
     request = circulars.Request(gracedb.url, gracedb.auth, gracedb.timeout, target, what, changed=changed)
@@ -360,9 +360,9 @@ def _ledger(state: Path | None) -> Ledger:
 
 def _key(ledger: Ledger, superevent: str) -> str:
     from gwbatch.errors import ConfigError
-    from gwbatch.mirror.superevents import Mirror
+    from gwbatch.mirror.superevents import SupereventStore
 
-    mirror = Mirror(ledger.connection)
+    mirror = SupereventStore(ledger.connection)
     found = mirror.superevent(superevent) or mirror.superevent_named(superevent)
     if found is None:
         raise ConfigError(f"There is no superevent {superevent!r}; see 'gwbatch superevent list'.")

@@ -320,4 +320,4 @@ class _Progress:
                 found = counts(connection)
             self._total = found.total()
             self._before = found["done"] + found["set aside"] - ended
-        self._bar(self._before + ended, self._total, campaign_results.in_words(live))
+        self._bar(self._before + ended, self._total, campaign_results.describe(live))

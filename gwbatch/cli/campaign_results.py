@@ -62,7 +62,7 @@ def status(campaign: Path, watch: bool, as_json: bool) -> None:
         time.sleep(WATCH_EVERY)
 
 
-def in_words(live: Live) -> str:
+def describe(live: Live) -> str:
     """What goes on, in one line."""
     return ", ".join(
         word

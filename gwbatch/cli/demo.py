@@ -15,7 +15,7 @@ from gwbatch.errors import ConfigError, GwbatchError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gwbatch.demo.stage import Stage
+    from gwbatch.demo.processes import DemoProcesses
 
 QUIET = 1.0  # s without anything left to do, after which the demo is over
 
@@ -75,7 +75,7 @@ def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | Non
     """
     from rich.console import Console
 
-    from gwbatch.demo.stage import Stage
+    from gwbatch.demo.processes import DemoProcesses
 
     console = Console()
     folder = (state or Path("demo-state") / time.strftime("%Y%m%d-%H%M%S")).absolute()
@@ -90,7 +90,7 @@ def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | Non
     began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with all that it has started
     console.print(f"Sandbox and dispatcher start; logs in {folder}")
-    with Stage(folder, site=site, policies=[policy], settings=settings) as stage:
+    with DemoProcesses(folder, site=site, policies=[policy], settings=settings) as stage:
         problems = _play(stage, console, began, timeout, volume=not quick)
     console.print(f"Pictures: {folder / 'pictures'}/*/bayestar*.png")
     console.print(f"What astronomers received: {folder / 'received'}/*.json")
@@ -110,7 +110,7 @@ def _alert_settings() -> list[str]:
     return ["alerts.mode=all", *brokers]
 
 
-def _play(stage: Stage, console: Console, began: float, timeout: float, *, volume: bool) -> list[str]:
+def _play(stage: DemoProcesses, console: Console, began: float, timeout: float, *, volume: bool) -> list[str]:
     from gwbatch.config.profile import GraceDBSettings
     from gwbatch.demo import observatories, verdict
     from gwbatch.demo.pipelines import TRIGGERS, upload
@@ -145,11 +145,11 @@ def _play(stage: Stage, console: Console, began: float, timeout: float, *, volum
     pictures = stage.folder / "pictures"
     found = verdict.received(received)
     problems = [
-        *verdict.complaints(client, ledger, expected, pictures, volume=volume),
-        *verdict.coincidence_complaints(
+        *verdict.find_problems(client, ledger, expected, pictures, volume=volume),
+        *verdict.find_coincidence_problems(
             client, graceids[0], observatories.TRIGGER_ID, -observatories.AFTER_MERGER, pictures
         ),
-        *verdict.alert_complaints(found, {announced: ANNOUNCED, glitch: TAKEN_BACK}),
+        *verdict.find_alert_problems(found, {announced: ANNOUNCED, glitch: TAKEN_BACK}),
     ]
     _print_summary(ledger, console)
     _print_received(found, ledger, console)
@@ -157,7 +157,7 @@ def _play(stage: Stage, console: Console, began: float, timeout: float, *, volum
     return problems
 
 
-def _wait_for(notices: int, received: Path, stage: Stage, began: float, timeout: float) -> None:
+def _wait_for(notices: int, received: Path, stage: DemoProcesses, began: float, timeout: float) -> None:
     """Wait until the astronomer has so many notices from each topic."""
     while len(list(received.glob("[0-9]*.json"))) < notices * len(TOPICS):
         stage.check_alive()
@@ -168,12 +168,12 @@ def _wait_for(notices: int, received: Path, stage: Stage, began: float, timeout:
         time.sleep(0.2)
 
 
-def _watch(stage: Stage, ledger: Any, console: Console, began: float, timeout: float, events: int) -> None:
+def _watch(stage: DemoProcesses, ledger: Any, console: Console, began: float, timeout: float, events: int) -> None:
     """Show progress until nothing is left to do."""
     from rich.live import Live
 
     from gwbatch.config.policy import load_policy
-    from gwbatch.demo.verdict import events_heard, left_to_do
+    from gwbatch.demo.verdict import events_heard, pending_work
     from gwbatch.reports.status import report
 
     policy = load_policy()
@@ -186,7 +186,7 @@ def _watch(stage: Stage, ledger: Any, console: Console, began: float, timeout: f
             live.update(_progress(found, now - began))
             heard = events_heard(ledger)
             failed = found["dead_letters"]["count"] or found["jobs"]["by_state"].get("FAILED")
-            left = left_to_do(stage, ledger, policy)
+            left = pending_work(stage, ledger, policy)
             if heard < events or (left and not failed):
                 done_since = None
             elif done_since is None:
@@ -266,7 +266,7 @@ def _print_received(found: list[dict[str, Any]], ledger: Any, console: Console) 
     """What the astronomer received, and where the time of the first notice went."""
     from rich.table import Table
 
-    from gwbatch.demo.verdict import in_words
+    from gwbatch.demo.verdict import describe
     from gwbatch.reports.alerts import notice, notices
 
     table = Table("superevent", "notice", "topic", "received (UTC)", "90 % area", "_id")
@@ -275,7 +275,7 @@ def _print_received(found: list[dict[str, Any]], ledger: Any, console: Console) 
         area = one["maps"].get("skymap", {}).get("area_90")
         table.add_row(
             one["notice"].get("superevent_id", "?"),
-            in_words(one["notice"]),
+            describe(one["notice"]),
             one["topic"],
             time.strftime("%H:%M:%S", time.gmtime(one["received"])),
             "" if area is None else f"{area:.0f} deg²",

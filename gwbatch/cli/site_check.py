@@ -14,7 +14,7 @@ from gwbatch.cli.options import json_option, profile_options
 
 if TYPE_CHECKING:
     from gwbatch.config.profile import Resources
-    from gwbatch.dispatcher.byhand import Ran
+    from gwbatch.dispatcher.run_once import RunOutcome
     from gwbatch.model import JobStatus
 
 
@@ -43,16 +43,16 @@ def command(
       gwbatch site check ligo-cit --dry-run --set scheduler.accounting_group=igwn.dev.o4.cbc.pe.bayestar
     """
     from gwbatch.config.profile import default_state_directory, load_site
-    from gwbatch.config.resources import demo_event
-    from gwbatch.dispatcher import byhand
+    from gwbatch.config.resources import example_event
+    from gwbatch.dispatcher import run_once
     from gwbatch.schedulers import describe, make_scheduler
 
     profile = load_site(name, settings).profile
-    inputs = {"coinc.xml": demo_event("short")}
+    inputs = {"coinc.xml": example_event("short")}
     place = (folder or profile.job_folder(default_state_directory())).absolute()
     if dry_run:
         with tempfile.TemporaryDirectory() as scratch:
-            request = byhand.prepare("site-check", inputs, "report.json", {}, profile, Path(scratch) / "check")
+            request = run_once.prepare_job("site-check", inputs, "report.json", {}, profile, Path(scratch) / "check")
             request = replace(request, directory=place / "check")
             text = describe(profile, default_state_directory(), request)
             click.echo(json.dumps({"submit": text}) if as_json else text, nl=as_json)
@@ -62,8 +62,8 @@ def command(
     directory = Path(tempfile.mkdtemp(prefix="check-", dir=place))
     scheduler = make_scheduler(profile, directory)
     try:
-        request = byhand.prepare("site-check", inputs, "report.json", {}, profile, directory / "job")
-        ran = byhand.run(request, scheduler, timeout, watch=_tell)
+        request = run_once.prepare_job("site-check", inputs, "report.json", {}, profile, directory / "job")
+        ran = run_once.run(request, scheduler, timeout, watch=_tell)
     finally:
         scheduler.close()
     rows = _judge(ran, request.resources)
@@ -82,7 +82,7 @@ def _tell(report: JobStatus) -> None:
     click.echo("job is " + "  ".join(word for word in words if word), err=True)
 
 
-def _judge(ran: Ran, asked: Resources) -> list[dict[str, Any]]:
+def _judge(ran: RunOutcome, asked: Resources) -> list[dict[str, Any]]:
     """What was found, line by line, and whether it is as it should be."""
     from gwbatch.jobs.result import sha256
     from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA

@@ -39,7 +39,7 @@ class Mixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tail: float
 
 
-class External(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ExternalPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every number that external triggers are judged by; see ``policy.toml`` for what each means."""
 
     windows: dict[str, dict[str, list[float]]]

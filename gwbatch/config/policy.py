@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from gwbatch.config.alerts import Alerts
-from gwbatch.config.external import External
+from gwbatch.config.external import ExternalPolicy
 from gwbatch.config.merge import Origins, merge
 from gwbatch.config.standby import StandbyPolicy
 from gwbatch.errors import ConfigError
@@ -70,7 +70,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
     less_significant: dict[str, Threshold]
     ranking: Ranking
     annotation: Annotation
-    external: External
+    external: ExternalPolicy
     alerts: Alerts
     standby: dict[str, StandbyPolicy] = {}
 

@@ -13,7 +13,7 @@ def resource_directory(name: str) -> Path:
     return checkout if checkout.is_dir() and (_PACKAGE.parent / "pyproject.toml").exists() else _PACKAGE / "data" / name
 
 
-def demo_event(name: str) -> Path:
+def example_event(name: str) -> Path:
     """The ``coinc.xml`` of a simulated event that gwbatch brings (``bns_hlv``, ``nsbh_hl``, ``bbh_hlv``; ``short``
     has its SNR series cut, so that BAYESTAR is done in seconds)."""
     return _PACKAGE / "data" / "events" / name / "coinc.xml"

@@ -1,6 +1,6 @@
 """The demonstration: the real thing on simulated events, and a verdict that looks at what GraceDB got.
 
-`stage` starts the sandbox and the dispatcher as processes, `pipelines` plays the search pipelines with the
+`processes` starts the sandbox and the dispatcher as processes, `pipelines` plays the search pipelines with the
 unmodified ``ligo-gracedb`` client, `verdict` checks the end state.
 """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ligo.gracedb.rest import GraceDb
 
-from gwbatch.config.resources import demo_event
+from gwbatch.config.resources import example_event
 
 # What pipelines say of the kind of a source; numbers for the demo, not computed.
 CLASSIFICATION = {
@@ -47,7 +47,7 @@ TRIGGERS = (
 
 def upload(client: GraceDb, trigger: Trigger, content: bytes | None = None) -> str:
     """Upload a trigger and its source classification, as pipelines do; return its graceid."""
-    content = with_far(demo_event(trigger.event).read_bytes(), trigger.far) if content is None else content
+    content = with_far(example_event(trigger.event).read_bytes(), trigger.far) if content is None else content
     response = client.create_event(
         trigger.group, trigger.pipeline, "coinc.xml", search=trigger.search, filecontents=content
     )

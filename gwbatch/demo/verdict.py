@@ -15,7 +15,7 @@ from gwbatch.annotation import PRODUCTS as ALL_PRODUCTS
 from gwbatch.annotation.graph import COMBINED_MAP, EM_BRIGHT, EXTERNAL_MAP, FAR_FILE, MAP, MCHIRP_SOURCE, P_ASTRO
 from gwbatch.config.policy import Policy
 from gwbatch.demo import query
-from gwbatch.demo.stage import Stage
+from gwbatch.demo.processes import DemoProcesses
 from gwbatch.external import alert_topics
 from gwbatch.ledger import Ledger
 from gwbatch.orchestrator import SUPEREVENT_TOPICS
@@ -35,7 +35,7 @@ NORMALISED_WITHIN = 1e-6
 SAME_TIME = 1e-3  # s
 
 
-def complaints(
+def find_problems(
     client: GraceDb,
     ledger: Ledger,
     expected: Sequence[tuple[Sequence[str], set[str]]],
@@ -64,7 +64,7 @@ def complaints(
     yield from unfinished(ledger)
 
 
-def coincidence_complaints(client: GraceDb, member: str, trigger_id: str, dt: float, folder: Path) -> Iterator[str]:
+def find_coincidence_problems(client: GraceDb, member: str, trigger_id: str, dt: float, folder: Path) -> Iterator[str]:
     """What is not as it should be about the coincidence of a member's superevent with an external trigger.
 
     Parameters
@@ -137,7 +137,7 @@ def received(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("[0-9]*.json"))]
 
 
-def alert_complaints(found: Sequence[dict[str, Any]], expected: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def find_alert_problems(found: Sequence[dict[str, Any]], expected: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Everything that is wrong with what the astronomer received.
 
     Parameters
@@ -156,7 +156,7 @@ def alert_complaints(found: Sequence[dict[str, Any]], expected: Mapping[str, Seq
                 yield f"{about}: the probability of its {name} is {described['probability']}, not 1"
         if notice.get("event") is not None and "skymap" not in one["maps"]:
             yield f"{about} has no sky map"
-        what = in_words(notice).partition("+")[0] if notice.get("alert_type") == "PRELIMINARY" else in_words(notice)
+        what = describe(notice).partition("+")[0] if notice.get("alert_type") == "PRELIMINARY" else describe(notice)
         topics.setdefault(one["topic"], {}).setdefault(notice.get("superevent_id"), []).append(what)
     for topic, notices in topics.items():
         for superevent in sorted({*expected, *notices}):
@@ -167,7 +167,7 @@ def alert_complaints(found: Sequence[dict[str, Any]], expected: Mapping[str, Seq
         yield "the identities of the notices differ from topic to topic"
 
 
-def in_words(notice: Mapping[str, Any]) -> str:
+def describe(notice: Mapping[str, Any]) -> str:
     """Return the type of a notice, and with what and how significantly."""
     event, external = notice.get("event"), notice.get("external_coinc")
     less = " (less significant)" if event is not None and not event["significant"] else ""
@@ -224,7 +224,7 @@ def total_probability(path: Path) -> float:
     return float(np.sum(np.asarray(table["PROBDENSITY"]) * area))
 
 
-def left_to_do(stage: Stage, ledger: Ledger, policy: Policy) -> list[str]:
+def pending_work(stage: DemoProcesses, ledger: Ledger, policy: Policy) -> list[str]:
     """What is still under way, from alerts on their way to us to effects on their way to GraceDB."""
     (counts,) = ledger.read(query("counts"))
     coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS, *alert_topics()]) - counts["alerts"]

@@ -43,12 +43,12 @@ MAX_CRASHES = 3  # of the whole process over one message
 
 
 @dataclass
-class _AtHand:
+class _InProgress:
     """A message on its way through the lane.
 
     Attributes
     ----------
-    early : dict
+    stateless_results : dict
         What handlers that read no state returned, by handler.
     failures : list
         What went wrong, with the handler, or with None before any handler.
@@ -57,7 +57,7 @@ class _AtHand:
     delivery: Delivery
     handlers: list[Handler] = field(default_factory=list)
     payload: Any = None
-    early: dict[str, list[Effect]] = field(default_factory=dict)
+    stateless_results: dict[str, list[Effect]] = field(default_factory=dict)
     failures: list[tuple[Handler | None, BaseException]] = field(default_factory=list)
 
 
@@ -149,53 +149,53 @@ class Lane:
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
             begun = self._clock.steady()
-            for at_hand in prepared:
-                if messages.is_open(tx, at_hand.delivery.id):
-                    self._decide(tx, at_hand)
+            for current in prepared:
+                if messages.is_open(tx, current.delivery.id):
+                    self._decide(tx, current)
                 if self._clock.steady() - begun > LOCKED:
                     break  # nobody else can write meanwhile
             hit(f"lane.{self.name}.before_commit")
         hit(f"lane.{self.name}.after_commit")
 
-    def _prepare(self, delivery: Delivery) -> _AtHand:
+    def _prepare(self, delivery: Delivery) -> _InProgress:
         """Decode, and run the handlers that read no state: a slow one holds up nobody's writes."""
-        at_hand = _AtHand(delivery)
+        current = _InProgress(delivery)
         try:
-            at_hand.handlers = [h for h in self._registry.for_topic(delivery.topic) if h.lane == self.name]
-            if not at_hand.handlers:
+            current.handlers = [h for h in self._registry.for_topic(delivery.topic) if h.lane == self.name]
+            if not current.handlers:
                 raise GwbatchError(f"No handler in lane {self.name} wants {delivery.topic} any more.")
-            at_hand.payload = decode(delivery.topic, delivery.payload)
+            current.payload = decode(delivery.topic, delivery.payload)
         except Exception as error:
-            at_hand.failures.append((None, error))
-            return at_hand
-        for handler in at_hand.handlers:
+            current.failures.append((None, error))
+            return current
+        for handler in current.handlers:
             if handler.wants_context or messages.was_handled(self._ledger.connection, delivery.digest, handler.name):
                 continue
             try:
-                at_hand.early[handler.name] = handler(copy.deepcopy(at_hand.payload), None)
+                current.stateless_results[handler.name] = handler(copy.deepcopy(current.payload), None)
             except (Exception, SystemExit) as error:
-                at_hand.failures.append((handler, error))
-        return at_hand
+                current.failures.append((handler, error))
+        return current
 
-    def _decide(self, tx: Transaction, at_hand: _AtHand) -> None:
-        if at_hand.payload is not None:
-            for handler in at_hand.handlers:
+    def _decide(self, tx: Transaction, current: _InProgress) -> None:
+        if current.payload is not None:
+            for handler in current.handlers:
                 try:
-                    self._run_one(tx, handler, at_hand)
+                    self._run_one(tx, handler, current)
                 except (LeaseLost, LedgerBusy):
                     raise
                 except (Exception, SystemExit) as error:
-                    at_hand.failures.append((handler, error))
-        if at_hand.failures:
-            self._note_failure(tx, at_hand.delivery, at_hand.failures)
+                    current.failures.append((handler, error))
+        if current.failures:
+            self._note_failure(tx, current.delivery, current.failures)
         else:
-            messages.settle(tx, at_hand.delivery.id, self._clock.now())
+            messages.mark_done(tx, current.delivery.id, self._clock.now())
 
-    def _run_one(self, tx: Transaction, handler: Handler, at_hand: _AtHand) -> None:
+    def _run_one(self, tx: Transaction, handler: Handler, current: _InProgress) -> None:
         """One handler in a savepoint: what fails takes nothing of the others with it."""
-        if not handler.wants_context and handler.name not in at_hand.early:
+        if not handler.wants_context and handler.name not in current.stateless_results:
             return
-        now, delivery = self._clock.now(), at_hand.delivery
+        now, delivery = self._clock.now(), current.delivery
         tx.execute("SAVEPOINT handler")
         try:
             if messages.first_time(tx, delivery.digest, handler.name, now):
@@ -203,13 +203,13 @@ class Lane:
                     context = Context(
                         tx, self._policy, self._profile, now, delivery.topic, delivery.message_id, self._live
                     )
-                    is_last = handler is at_hand.handlers[-1]  # nobody sees what it does to the payload
-                    payload = at_hand.payload if is_last else copy.deepcopy(at_hand.payload)
+                    is_last = handler is current.handlers[-1]  # nobody sees what it does to the payload
+                    payload = current.payload if is_last else copy.deepcopy(current.payload)
                     wanted = handler(payload, context)
                 else:
-                    wanted = at_hand.early[handler.name]
+                    wanted = current.stateless_results[handler.name]
                 for effect in wanted:
-                    effects.ask_for(tx, effect, now, delivery.message_id)
+                    effects.request(tx, effect, now, delivery.message_id)
         except BaseException as error:
             require_transaction(tx, error)
             tx.execute("ROLLBACK TO handler")
@@ -234,7 +234,7 @@ class Lane:
         else:
             log.error("message %d on %s is a dead letter: %s", delivery.message_id, delivery.topic, reason)
             trace = "\n".join("".join(traceback.format_exception(error)) for _, error in failures)
-            messages.bury(tx, delivery.id, reason, printable(trace), now)
+            messages.mark_dead(tx, delivery.id, reason, printable(trace), now)
 
     def _blame_last_crash(self, notes: Path) -> None:
         """Messages that were at hand when the process died get a mark; after three one is a dead letter.
@@ -250,8 +250,8 @@ class Lane:
         reason = "the dispatcher died while handling it"
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
-            if messages.blame(tx, delivery_id, reason) >= MAX_CRASHES:
-                messages.bury(tx, delivery_id, f"{reason}, {MAX_CRASHES} times", None, self._clock.now())
+            if messages.count_crash(tx, delivery_id, reason) >= MAX_CRASHES:
+                messages.mark_dead(tx, delivery_id, f"{reason}, {MAX_CRASHES} times", None, self._clock.now())
 
 
 def _write_note(note: Path, taken: Sequence[Delivery]) -> None:

@@ -62,7 +62,7 @@ class Notifier:
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
             for effect in (*self._start(), *self._compare(tx, chosen, now)):
-                effects.ask_for(tx, effect, now)
+                effects.request(tx, effect, now)
         self._first = False
 
     def _start(self) -> Iterator[Effect]:

@@ -20,8 +20,8 @@ from gwbatch.handlers.decoding import decode
 from gwbatch.handlers.recorded import read_message
 from gwbatch.ledger import Ledger, decisions, leases, messages
 from gwbatch.ledger.messages import Incoming
-from gwbatch.mirror.externals import External, Externals
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.externals import External, ExternalStore
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.model import Decision
 from gwbatch.orchestrator import load_handlers, notice_topics
 from gwbatch.runtime import Runtime
@@ -151,8 +151,8 @@ class Scratch:
     def end(self) -> dict[str, Any]:
         """Return the end state, and close the ledger."""
         connection = self._ledger.connection
-        externals = Externals(connection)
-        final: dict[str, Any] = {"final": [_superevent(one) for one in Mirror(connection).superevents()]}
+        externals = ExternalStore(connection)
+        final: dict[str, Any] = {"final": [_superevent(one) for one in SupereventStore(connection).superevents()]}
         if states := [_external(one, externals) for one in externals.all()]:
             final["external"] = states
         self._ledger.close()
@@ -185,7 +185,7 @@ def _superevent(superevent: Superevent) -> dict[str, Any]:
     }
 
 
-def _external(event: External, externals: Externals) -> dict[str, Any]:
+def _external(event: External, externals: ExternalStore) -> dict[str, Any]:
     state = {
         "external": event.key,
         "search": event.search,

@@ -20,9 +20,9 @@ from gwbatch.dispatcher.clock_keeper import ClockKeeper
 from gwbatch.dispatcher.examiner import Examiner
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.dispatcher.notifier import Notifier
-from gwbatch.dispatcher.pulse import Pulse
 from gwbatch.dispatcher.standby import StandbyKeeper
 from gwbatch.dispatcher.supervisor import Supervisor
+from gwbatch.dispatcher.wake_up import WakeUp
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.errors import LedgerBusy
@@ -110,7 +110,7 @@ class Dispatcher:
         private_folder(profile.job_folder(state))
         with ledger.transaction() as tx:
             self.lease = leases.acquire(tx, DISPATCHER, self.clock.now())
-            unfinished = effects.release_running(tx)
+            unfinished = effects.requeue_running(tx)
             arm(tx, registry, self.clock.now())
             in_force.record(tx, policy, profile, self.clock.now())
             trouble = waveform_trouble(policy, profile)
@@ -131,7 +131,7 @@ class Dispatcher:
         self.watcher = JobWatcher(self.runtime)
         self.supervisor = Supervisor(listeners, ledger, state / "logs", self.clock)
         self.notifier = Notifier(self.runtime)
-        self.pulse = Pulse(ledger)
+        self.wake_up = WakeUp(ledger)
         guarded = self.clock if isinstance(self.clock, GuardedClock) else None
         self._clock_keeper = ClockKeeper(ledger, self.lease, guarded) if guarded else None
         self.lanes = {name: Lane(name, self.runtime, state / "at-hand") for name in (*SERIAL_LANES, "general")}
@@ -144,7 +144,7 @@ class Dispatcher:
         def stepping(step: Callable[[], bool]) -> Callable[[], None]:
             return lambda: self._step_until_stopped(step)
 
-        threads: list[tuple[str, Callable[[], None]]] = [("pulse", lambda: self.pulse.run(self._stop))]
+        threads: list[tuple[str, Callable[[], None]]] = [("wake-up", lambda: self.wake_up.run(self._stop))]
         threads += [(f"lane-{name}", stepping(self.lanes[name].step)) for name in SERIAL_LANES]
         threads += [(f"lane-general-{n}", stepping(self.lanes["general"].step)) for n in range(profile.general_workers)]
         worker = EffectWorker(self.runtime)
@@ -197,7 +197,7 @@ class Dispatcher:
     def stop(self) -> None:
         """Take nothing new; what is under way is finished and written down."""
         self._stop.set()
-        self.pulse.wake()
+        self.wake_up.wake()
 
     def _guard(self, target: Callable[[], None]) -> None:
         """A thread that fails ends the whole process: half a dispatcher is worse than one that restarts."""
@@ -211,18 +211,18 @@ class Dispatcher:
 
     def _step_until_stopped(self, step: Callable[[], bool]) -> None:
         while not self._stop.is_set():
-            seen = self.pulse.generation
+            seen = self.wake_up.generation
             try:
                 while step() and not self._stop.is_set():
                     pass
             except LedgerBusy as error:
                 log.warning("%s", error)
                 self._stop.wait(IDLE)
-            self.pulse.wait(seen, IDLE)
+            self.wake_up.wait(seen, IDLE)
 
     def _watch(self) -> None:
         while not self._stop.is_set():
-            seen = self.pulse.generation
+            seen = self.wake_up.generation
             try:
                 busy = self.watcher.step()
             except LedgerBusy as error:
@@ -231,7 +231,7 @@ class Dispatcher:
             if busy:
                 self._stop.wait(WATCH)
             else:
-                self.pulse.wait(seen, IDLE)
+                self.wake_up.wait(seen, IDLE)
 
     def _keep_house(self) -> None:
         last_beat = float("-inf")
@@ -257,7 +257,7 @@ class Dispatcher:
         if due is not None and due <= now:
             with self.ledger.transaction() as tx:
                 leases.check(tx, self.lease)
-                timers.fire(tx, now)
+                timers.fire_due(tx, now)
                 hit("timers.before_commit")
 
     def _watch_lanes(self) -> None:

@@ -170,7 +170,9 @@ class StandbyKeeper:
         runtime = self._runtime
         with runtime.ledger.transaction() as tx:
             leases.check(tx, runtime.lease)
-            key = standby.ask_for(tx, crew.queue, str(runtime.profile.job_folder(runtime.state)), runtime.clock.now())
+            key = standby.request_pilot(
+                tx, crew.queue, str(runtime.profile.job_folder(runtime.state)), runtime.clock.now()
+            )
         hit("standby.pilot_planned")
         pilot = next(one for one in standby.open_pilots(runtime.ledger.connection, crew.queue) if one.key == key)
         self._submit(crew, pilot)

@@ -14,7 +14,7 @@ from pathlib import Path
 from gwbatch import children
 from gwbatch.clock import Clock
 from gwbatch.errors import backoff
-from gwbatch.ledger import Ledger, positions
+from gwbatch.ledger import Ledger, offsets
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +100,10 @@ class Supervisor:
         child.process, child.not_before = None, now + wait
         log.error("listener %s %s; starting it again in %.1f s (see its log)", child.name, how, wait)
         with self._ledger.transaction() as tx:
-            positions.count_restart(tx, child.name, self._clock.now())
+            offsets.count_restart(tx, child.name, self._clock.now())
 
     def _silent(self, child: _Child) -> bool:
-        silence = self._clock.now() - (positions.last_poll(self._ledger.connection, child.name) or 0.0)
+        silence = self._clock.now() - (offsets.last_poll(self._ledger.connection, child.name) or 0.0)
         return min(silence, self._clock.steady() - child.started) > SILENT_AFTER
 
 

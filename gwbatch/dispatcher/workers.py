@@ -90,7 +90,7 @@ class EffectWorker:
 
     def _mark_dead(self, tx: Transaction, claimed: Claimed, reason: str, now: float) -> None:
         """Mark an effect dead, even if its executor's hook fails: a broken plug-in must not end the dispatcher."""
-        effects.bury(tx, claimed, reason, now)
+        effects.mark_dead(tx, claimed, reason, now)
         tx.execute("SAVEPOINT on_dead")
         try:
             on_dead(tx, claimed, reason, self._runtime)
@@ -100,5 +100,5 @@ class EffectWorker:
             require_transaction(tx, error)
             log.exception("effect %s: on_dead failed", claimed.key)
             tx.execute("ROLLBACK TO on_dead")
-            effects.bury(tx, claimed, f"{reason}; after that on_dead failed: {describe(error)}", now)
+            effects.mark_dead(tx, claimed, f"{reason}; after that on_dead failed: {describe(error)}", now)
         tx.execute("RELEASE on_dead")

@@ -18,7 +18,7 @@ from gwbatch.gracedb import translate_errors
 from gwbatch.handlers.messages import ExternalFound
 from gwbatch.ledger import Transaction
 from gwbatch.ledger.messages import send_message
-from gwbatch.mirror.externals import External, Externals
+from gwbatch.mirror.externals import External, ExternalStore
 from gwbatch.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def create_external(claim: Claim[CreateExternal], runtime: Runtime) -> EffectRes
     graceid = _existing(event, runtime)
     if graceid is None:
         graceid = _create(event, name, content, claim.effect.labels, runtime)
-        return EffectResult({"graceid": graceid, "ours": True}, lambda tx: Externals(tx).name(event.key, graceid))
+        return EffectResult({"graceid": graceid, "ours": True}, lambda tx: ExternalStore(tx).name(event.key, graceid))
     log.warning("GraceDB already has %s for trigger %s", graceid, event.trigger_id)
     upload_file(graceid, name, content, "Notice", (), runtime.gracedb(), repeated=True)
     for label in claim.effect.labels:
@@ -69,7 +69,7 @@ def _adopt_existing(claim: Claim[CreateExternal], key: str, graceid: str, runtim
     send = _found(claim, graceid, runtime, existing=True)
 
     def commit(tx: Transaction) -> None:
-        Externals(tx).adopt(key, graceid)
+        ExternalStore(tx).adopt(key, graceid)
         send(tx)
 
     return EffectResult({"graceid": graceid, "ours": False}, commit)
@@ -131,7 +131,7 @@ def adopt_external(claim: Claim[AdoptExternal], runtime: Runtime) -> EffectResul
 
 def _notice(effect: CreateExternal | ReplaceExternal | KeepNotice, runtime: Runtime) -> tuple[External, str, bytes]:
     """Return the event, and name and content of its file in GraceDB."""
-    externals = Externals(runtime.ledger.connection)
+    externals = ExternalStore(runtime.ledger.connection)
     event = externals.get(effect.external)
     if event is None:
         raise BadInput(f"Cannot write external event {effect.external}: the ledger does not know it.")

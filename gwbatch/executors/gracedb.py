@@ -28,8 +28,8 @@ from gwbatch.handlers.messages import SupereventChanged
 from gwbatch.ledger import Transaction, effects
 from gwbatch.ledger.messages import send_message
 from gwbatch.ledger.restored import taken_before
-from gwbatch.mirror.externals import Externals
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.externals import ExternalStore
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.runtime import Runtime
 
 CATEGORIES = {"production": "P", "test": "T", "mdc": "M"}
@@ -46,7 +46,7 @@ def create_superevent(claim: Claim[CreateSuperevent], runtime: Runtime) -> Effec
     superevent_id, ours = _created(effect, runtime.gracedb(), repeated=claim.repeated)
 
     def name(tx: Transaction) -> None:
-        mirror, now = Mirror(tx), runtime.clock.now()
+        mirror, now = SupereventStore(tx), runtime.clock.now()
         mirror.name_superevent(effect.superevent, superevent_id, now)
         shape = {"preferred": effect.event, "t_start": effect.t_start, "t_0": effect.t_0, "t_end": effect.t_end}
         mirror.note_written(effect.superevent, since, shape)
@@ -57,7 +57,7 @@ def create_superevent(claim: Claim[CreateSuperevent], runtime: Runtime) -> Effec
         effects.wake(tx, f"{effect.superevent if known is None else known.key}/notices")
         may_be_announced = not ours or claim.repeated
         if known is not None and may_be_announced and alerts.mode != "off" and not alerts.dry_run:
-            effects.ask_for(tx, RecallNotices(known.key), now)
+            effects.request(tx, RecallNotices(known.key), now)
         if known is not None and known.key != effect.superevent:  # merged with another, which external events may know
             send_message(tx, SupereventChanged(known.key), now, because=claim.key)
 
@@ -89,10 +89,12 @@ def update_superevent(claim: Claim[UpdateSuperevent], runtime: Runtime) -> Effec
     """Write the newest decision, whichever it is: an update that comes late must not take GraceDB back in time."""
     since, key = runtime.clock.now(), claim.effect.superevent
     target = runtime.graceid(key)
-    current = Mirror(runtime.ledger.connection).superevent(key)
+    current = SupereventStore(runtime.ledger.connection).superevent(key)
     changes = {name: getattr(current, name, value) for name, value in claim.effect.changes.items()}
     _update(target, changes, runtime.gracedb())
-    return EffectResult({"target": target, "changes": changes}, lambda tx: Mirror(tx).note_written(key, since, changes))
+    return EffectResult(
+        {"target": target, "changes": changes}, lambda tx: SupereventStore(tx).note_written(key, since, changes)
+    )
 
 
 def _update(superevent: str, changes: dict[str, Any], server: GraceDB) -> None:
@@ -130,10 +132,10 @@ def remove_event(claim: Claim[RemoveEvent], runtime: Runtime) -> EffectResult:
 def prefer_external(claim: Claim[PreferExternal], runtime: Runtime) -> EffectResult:
     """Write the newest joint rates, and none of a coincidence that has ended meanwhile."""
     key, external, connection = claim.effect.superevent, claim.effect.external, runtime.ledger.connection
-    superevent = Mirror(connection).superevent(key)
-    found = Externals(connection).coincidences(external=external)
+    superevent = SupereventStore(connection).superevent(key)
+    found = ExternalStore(connection).coincidences(external=external)
     match = next((o.match for o in found if superevent and o.chosen and o.match.superevent == superevent.key), None)
-    shown = Mirror(connection).product(superevent.key, FAR_FILE) if superevent else None
+    shown = SupereventStore(connection).product(superevent.key, FAR_FILE) if superevent else None
     if match is None or shown is None or shown.facts.get("external") != external:
         return EffectResult.skipped("no longer its preferred external event")
     rates = {"time_coinc_far": match.far_time, "space_coinc_far": match.far_spacetime}
@@ -210,7 +212,7 @@ def _upload(claim: Claim[Upload] | Claim[CopyFile], target: str, content: bytes,
 
     def note(tx: Transaction) -> None:
         if file is not None:
-            Mirror(tx).note_uploaded(effect.target, effect.filename, effect.version, file)
+            SupereventStore(tx).note_uploaded(effect.target, effect.filename, effect.version, file)
             effects.wake(tx, f"{effect.target}/notices")  # one may wait for it
 
     return EffectResult({"target": target, "file": file}, note)

@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 from gwbatch.errors import BadInput, NotThereYet
 from gwbatch.executors.kept import content_of
 from gwbatch.jobs.result import sync
-from gwbatch.mirror.externals import Externals
+from gwbatch.mirror.externals import ExternalStore
 from gwbatch.runtime import Runtime
 
 CONNECT, READ = 10.0, 30.0  # s
@@ -90,7 +90,7 @@ def _ordered_map(url: str, since: float, tries: int, runtime: Runtime) -> bytes:
 
 def _map_of_notice(source: Mapping[str, Any], since: float, tries: int, runtime: Runtime) -> bytes:
     ((kind, digest),) = ((name, source[name]) for name in ("inline", "url", "official") if name in source)
-    _, _, notice = Externals(runtime.ledger.connection).notice(source["external"], digest)
+    _, _, notice = ExternalStore(runtime.ledger.connection).notice(source["external"], digest)
     settings = runtime.policy.external
     if kind == "inline":
         return decode_map(notice.skymap, settings.largest_map)

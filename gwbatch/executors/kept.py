@@ -10,7 +10,7 @@ from gwbatch.gracedb import GraceDBError
 from gwbatch.keys import split_pair
 from gwbatch.ledger.restored import taken_before
 from gwbatch.mirror.products import StoredProduct
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.runtime import Runtime
 
 
@@ -32,7 +32,7 @@ def content_of(path: str, purpose: str, runtime: Runtime) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        for product in Mirror(runtime.ledger.connection).products_of_file(path):
+        for product in SupereventStore(runtime.ledger.connection).products_of_file(path):
             found = _elsewhere(product, path, runtime)
             if found is not None:
                 return found

@@ -35,7 +35,7 @@ def release_job(ledger: Ledger, key: str, why: str, now: float) -> str:
     """
     with ledger.transaction() as tx:
         job = _job(tx, key, "release", why, now)
-        effects.ask_for(tx, ReleaseJob(job.key, job.attempt, now), now)
+        effects.request(tx, ReleaseJob(job.key, job.attempt, now), now)
     return "Queued for the dispatcher."
 
 
@@ -43,7 +43,7 @@ def cancel_job(ledger: Ledger, key: str, why: str, now: float) -> str:
     """Take a job back from the batch system; it is not tried again.  Otherwise like `release_job`."""
     with ledger.transaction() as tx:
         job = _job(tx, key, "cancel", why, now)
-        effects.ask_for(tx, CancelJob(job.key, job.attempt, now), now)
+        effects.request(tx, CancelJob(job.key, job.attempt, now), now)
     return "Queued for the dispatcher."
 
 

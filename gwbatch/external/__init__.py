@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from gwbatch.external.coincidence import (
     ExternalEvent,
+    GWCandidate,
     Match,
-    Partner,
     best_match,
     coincide,
     preferred_external,
@@ -25,11 +25,11 @@ __all__ = [
     "MISSIONS",
     "Evidence",
     "ExternalEvent",
+    "GWCandidate",
     "Match",
     "Mission",
     "Notice",
     "NoticeKind",
-    "Partner",
     "Trigger",
     "alert_topics",
     "best_match",

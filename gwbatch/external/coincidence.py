@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from gwbatch.config.external import External
+from gwbatch.config.external import ExternalPolicy
 from gwbatch.config.policy import Policy
 
 NOT_GRB = "NOT_GRB"
@@ -23,7 +23,7 @@ YEAR = 365.0 * 86400.0
 
 
 @dataclass(frozen=True)
-class Partner:
+class GWCandidate:
     """A superevent as far as a coincidence asks about it.
 
     Attributes
@@ -104,7 +104,7 @@ class Match:
     far_spacetime: float | None = None
 
 
-def window_of(external: ExternalEvent, burst: bool, settings: External) -> tuple[float, float] | None:
+def window_of(external: ExternalEvent, burst: bool, settings: ExternalPolicy) -> tuple[float, float] | None:
     """The window (gravitational wave minus external, s) of a kind of trigger; None when it is not looked for."""
     windows = settings.windows.get(external.search.lower()) or {}
     by_observatory = settings.windows.get(f"{external.search}.{external.observatory}".lower()) or {}
@@ -112,7 +112,7 @@ def window_of(external: ExternalEvent, burst: bool, settings: External) -> tuple
     return None if found is None else (found[0], found[1])
 
 
-def is_looked_at(partner: Partner, external: ExternalEvent, policy: Policy) -> bool:
+def is_looked_at(partner: GWCandidate, external: ExternalEvent, policy: Policy) -> bool:
     """Whether the search of an external event looks among superevents of this kind at all."""
     settings, search = policy.external, external.search.lower()
     if partner.kind in settings.never_looked_at:
@@ -123,7 +123,7 @@ def is_looked_at(partner: Partner, external: ExternalEvent, policy: Policy) -> b
     return search != TARGETED or partner.kind in policy.less_significant
 
 
-def coincide(partner: Partner, external: ExternalEvent, overlap: float | None, policy: Policy) -> Match | None:
+def coincide(partner: GWCandidate, external: ExternalEvent, overlap: float | None, policy: Policy) -> Match | None:
     """Return the coincidence of a superevent and an external event, or None.
 
     Parameters
@@ -142,7 +142,7 @@ def coincide(partner: Partner, external: ExternalEvent, overlap: float | None, p
     return Match(partner.key, external.key, dt, window, far_time, overlap, far_spacetime)
 
 
-def joint_far(partner: Partner, window: tuple[float, float], external: ExternalEvent, policy: Policy) -> float:
+def joint_far(partner: GWCandidate, window: tuple[float, float], external: ExternalEvent, policy: Policy) -> float:
     """Return the joint false alarm rate in Hz, from the times alone.
 
     Untargeted: width of the window x rate of external triggers x FAR of the superevent.  Targeted sub-threshold
@@ -160,7 +160,7 @@ def joint_far(partner: Partner, window: tuple[float, float], external: ExternalE
     return width * per_year / YEAR * partner.far
 
 
-def raven_alert(match: Match, partner: Partner, external: ExternalEvent, policy: Policy) -> str | None:
+def raven_alert(match: Match, partner: GWCandidate, external: ExternalEvent, policy: Policy) -> str | None:
     """Why a coincidence is not announced, or None when it is.
 
     Whether the superevent was announced before is not asked here.
@@ -193,7 +193,9 @@ def raven_alert(match: Match, partner: Partner, external: ExternalEvent, policy:
     return None if rate <= threshold.far else f"{rate:.3g} Hz with trials, wanted is at most {threshold.far:.3g} Hz"
 
 
-def preferred_external(candidates: Iterable[tuple[ExternalEvent, Match]], settings: External) -> ExternalEvent | None:
+def preferred_external(
+    candidates: Iterable[tuple[ExternalEvent, Match]], settings: ExternalPolicy
+) -> ExternalEvent | None:
     """The external event that stands for a superevent."""
     ranked = sorted(candidates, key=lambda pair: (*_preference(pair[0], pair[1], settings), pair[0].key))
     return ranked[-1][0] if ranked else None
@@ -210,7 +212,7 @@ def _rate(match: Match) -> float:
     return match.far_time if match.far_spacetime is None else match.far_spacetime
 
 
-def _preference(external: ExternalEvent, match: Match, settings: External) -> tuple[float, ...]:
+def _preference(external: ExternalEvent, match: Match, settings: ExternalPolicy) -> tuple[float, ...]:
     return (
         external.grb,
         RAVEN_ALERT in external.labels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log, sqrt
 from typing import Any
 
-from gwbatch.config.external import External
+from gwbatch.config.external import ExternalPolicy
 from gwbatch.external.notices import Notice
 
 
@@ -18,7 +18,7 @@ def headers(notice: Notice) -> dict[str, Any]:
     }
 
 
-def model(notice: Notice, settings: External) -> dict[str, Any] | None:
+def model(notice: Notice, settings: ExternalPolicy) -> dict[str, Any] | None:
     """Return the parameters of the job ``external-skymap``, in deg; None for a notice without a position.
 
     The parts of ``mixture`` are ``[weight, sigma]``: for Fermi GBM core and tail of the systematic error by kind of
@@ -32,7 +32,7 @@ def model(notice: Notice, settings: External) -> dict[str, Any] | None:
     return {"ra": notice.ra, "dec": notice.dec, "error": sigma(notice, settings), "mixture": parts}
 
 
-def sigma(notice: Notice, settings: External) -> float:
+def sigma(notice: Notice, settings: ExternalPolicy) -> float:
     """Return the 1-sigma radius of a position in deg, never less than the policy's `least_error`.
 
     For a Gaussian on the plane the radius that contains the probability P is ``sigma * sqrt(-2 ln(1 - P))``.

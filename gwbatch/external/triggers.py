@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gwbatch.config.external import External
+from gwbatch.config.external import ExternalPolicy
 from gwbatch.external.notices import Notice
 from gwbatch.external.vetoes import RETRACTED, ignored, vetoes
 
@@ -46,7 +46,7 @@ class Trigger:
         return RETRACTED in self.reasons
 
 
-def combine(notices: Iterable[tuple[str, Notice]], settings: External) -> Trigger | None:
+def combine(notices: Iterable[tuple[str, Notice]], settings: ExternalPolicy) -> Trigger | None:
     """Return the state of a trigger, given its notices with the hashes of their contents; None if none of them counts.
 
     It is the maximum of an order among notices, so neither their order of arrival nor doubles change it.

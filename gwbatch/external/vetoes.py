@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gwbatch.config.external import External
+from gwbatch.config.external import ExternalPolicy
 from gwbatch.external.notices import Notice
 
 RETRACTED = "retracted"
 
 
-def vetoes(notice: Notice, settings: External) -> tuple[str, ...]:
+def vetoes(notice: Notice, settings: ExternalPolicy) -> tuple[str, ...]:
     """Return every reason for which the trigger bears NOT_GRB and may never be announced; empty if there is none."""
     return tuple(_vetoes(notice, settings))
 
 
-def _vetoes(notice: Notice, settings: External) -> Iterator[str]:
+def _vetoes(notice: Notice, settings: ExternalPolicy) -> Iterator[str]:
     said, limits = notice.evidence, settings.vetoes
     if notice.retracted:
         yield RETRACTED
@@ -39,7 +39,7 @@ def _vetoes(notice: Notice, settings: External) -> Iterator[str]:
     yield from said.flags
 
 
-def ignored(notice: Notice, settings: External) -> str:
+def ignored(notice: Notice, settings: ExternalPolicy) -> str:
     """Return why a notice does not count at all; empty if it does."""
     said = notice.evidence
     if said.foreign:

@@ -15,8 +15,8 @@ from gwbatch.gpstime import utc_to_gps
 from gwbatch.handlers.messages import Message
 from gwbatch.ledger import Transaction, decisions, timers
 from gwbatch.ledger.messages import send_message
-from gwbatch.mirror.externals import Externals
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.externals import ExternalStore
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.model import Decision
 from gwbatch.superevents.admission import foreign_server
 
@@ -45,14 +45,14 @@ class Context:
     decisions: list[Decision] = field(default_factory=list)
 
     @cached_property
-    def mirror(self) -> Mirror:
+    def mirror(self) -> SupereventStore:
         """The mirror of GraceDB."""
-        return Mirror(self.tx)
+        return SupereventStore(self.tx)
 
     @cached_property
-    def externals(self) -> Externals:
+    def externals(self) -> ExternalStore:
         """External triggers."""
-        return Externals(self.tx)
+        return ExternalStore(self.tx)
 
     def record(self, decision: Decision) -> None:
         """Bring the ledger to the state after a decision and write the decision down."""
@@ -63,7 +63,7 @@ class Context:
         decisions.record(self.tx, decision, self.now, self.message_id)
         self.decisions.append(decision)
 
-    def refuse_the_future(self, gps: float, what: str) -> None:
+    def reject_future_time(self, gps: float, what: str) -> None:
         """Raise `BadInput` for a GPS time (s) further ahead than the policy allows; not in a replay."""
         limit = datetime.fromtimestamp(self.now + self.policy.future_limit, UTC)
         if self.live and gps > utc_to_gps(limit):

@@ -196,6 +196,6 @@ def percent(value: float) -> str:
     return ">99%" if 0.99 < value < 1 else f"{100 * value:.0f}%"
 
 
-def in_words(probabilities: Mapping[str, float]) -> str:
+def describe(probabilities: Mapping[str, float]) -> str:
     """Write probabilities by name as a list for people."""
     return ", ".join(f"{name} {percent(value)}" for name, value in probabilities.items())

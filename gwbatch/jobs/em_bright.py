@@ -9,7 +9,7 @@ from typing import Any
 from gwbatch.errors import BadInput
 from gwbatch.jobs.by_hand import ByHand, Parameter
 from gwbatch.jobs.catalogue import Work, job
-from gwbatch.jobs.charts import in_words
+from gwbatch.jobs.charts import describe
 from gwbatch.jobs.remnant import EquationOfState, equation_of_state, remnant_fraction
 from gwbatch.jobs.samples import given_samples, read_samples
 from gwbatch.jobs.template import EVENT, SSM, Template, read_template
@@ -67,7 +67,7 @@ def em_bright(work: Work) -> dict[str, Any]:
     if samples is not None:
         found = judged(*read_samples(samples), equations)
         work.output.write_text(json.dumps(found))
-        return {"method": "samples", "note": NOTE_OF_SAMPLES, "alt": in_words(found)}
+        return {"method": "samples", "note": NOTE_OF_SAMPLES, "alt": describe(found)}
     template = read_template(work.inputs, work.parameters)
     spread = {name: float(work.parameters[name]) for name in SPREADS if name in work.parameters}
     found = source_properties(template, equations, **spread)
@@ -76,7 +76,7 @@ def em_bright(work: Work) -> dict[str, Any]:
     else:
         found.pop("HasSSM")
     work.output.write_text(json.dumps(found))
-    return {"method": "point-estimate", "note": NOTE, "alt": in_words(found)}
+    return {"method": "point-estimate", "note": NOTE, "alt": describe(found)}
 
 
 SPREADS = ("total_spread", "ratio_spread", "spin_spread")

@@ -18,7 +18,7 @@ from gwbatch.errors import BadInput, ConfigError, TransientError
 from gwbatch.jobs import em_bright_program
 from gwbatch.jobs.by_hand import ByHand
 from gwbatch.jobs.catalogue import Work, job
-from gwbatch.jobs.charts import in_words
+from gwbatch.jobs.charts import describe
 from gwbatch.jobs.samples import given_samples
 from gwbatch.jobs.template import EVENT, SSM, read_template
 
@@ -60,7 +60,7 @@ def em_bright_classifier(work: Work) -> dict[str, Any]:
     if "error" in told:
         raise BadInput(f"Cannot classify the source: {told['error']}")
     work.output.write_text(json.dumps(told["properties"]))
-    return {"method": told["version"], "note": told["version"], "alt": in_words(told["properties"])}
+    return {"method": told["version"], "note": told["version"], "alt": describe(told["properties"])}
 
 
 def question(work: Work) -> dict[str, Any]:

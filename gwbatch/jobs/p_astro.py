@@ -10,7 +10,7 @@ from typing import Any
 from gwbatch.errors import BadInput
 from gwbatch.jobs.by_hand import ByHand, Input, Parameter
 from gwbatch.jobs.catalogue import Work, job
-from gwbatch.jobs.charts import in_words
+from gwbatch.jobs.charts import describe
 from gwbatch.jobs.template import Template, read_template
 
 MEAN_COUNTS = "H1L1V1-mean_counts-1126051217-61603201.json"
@@ -40,7 +40,7 @@ def p_astro(work: Work) -> dict[str, Any]:
     template = read_template(work.inputs, work.parameters)
     found = classify(template, str(work.parameters.get("pipeline", "gstlal")).lower())
     work.output.write_text(json.dumps(found))
-    return {"method": "p_astro", "note": "computed with the p_astro package", "alt": in_words(found)}
+    return {"method": "p_astro", "note": "computed with the p_astro package", "alt": describe(found)}
 
 
 def classify(template: Template, pipeline: str) -> dict[str, float]:

@@ -36,7 +36,7 @@ def plot_em_bright(work: Work) -> dict[str, Any]:
 
 
 def _draw(work: Work, title: str, faded: tuple[str, ...] = ()) -> dict[str, Any]:
-    from gwbatch.jobs.charts import in_words, plain, probability_bars
+    from gwbatch.jobs.charts import describe, plain, probability_bars
 
     (source,) = work.inputs.values()
     values = read_probabilities(source)
@@ -44,7 +44,7 @@ def _draw(work: Work, title: str, faded: tuple[str, ...] = ()) -> dict[str, Any]
     probability_bars(
         values, title=f"{title} of {plain(str(event))}" if event else title, output=work.output, faded=faded
     )
-    return {"alt": in_words(values)}
+    return {"alt": describe(values)}
 
 
 def read_probabilities(path: Path) -> dict[str, float]:

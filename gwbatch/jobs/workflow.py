@@ -24,7 +24,7 @@ def pre(folder: Path, name: str) -> int:
     """Bring a node's inputs; `SKIP` when its product is there already or makes no sense for this sky map."""
     node = _plan(folder)[name]
     directory = folder / "nodes" / name
-    if complaint(directory, node) is None:
+    if check_result(directory, node) is None:
         return SKIP
     for stale in (NAME, "skipped"):
         (directory / stale).unlink(missing_ok=True)
@@ -44,7 +44,7 @@ def post(folder: Path, name: str) -> int:
     """Whether the node's result.json is whole; `BAD_INPUT` when trying again would come to the same."""
     node = _plan(folder)[name]
     directory = folder / "nodes" / name
-    wrong = complaint(directory, node)
+    wrong = check_result(directory, node)
     if wrong is None:
         (directory / "complaint").unlink(missing_ok=True)
         return 0
@@ -62,7 +62,7 @@ def collect(folder: Path) -> int:
         if (directory / "skipped").exists():
             nodes[name] = {"state": "SKIPPED", "reason": (directory / "skipped").read_text().strip()}
             continue
-        wrong = complaint(directory, node)
+        wrong = check_result(directory, node)
         if wrong is not None:
             nodes[name] = {"state": "FAILED", "reason": wrong}
             continue
@@ -77,7 +77,7 @@ def collect(folder: Path) -> int:
     return FAILED if failed else 0
 
 
-def complaint(directory: Path, node: dict[str, Any]) -> str | None:
+def check_result(directory: Path, node: dict[str, Any]) -> str | None:
     """Why a node's product cannot be used, or None."""
     result = read_result(directory, node["key"])
     if result is None:

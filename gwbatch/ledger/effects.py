@@ -26,7 +26,7 @@ class Claimed:
     created: float
 
 
-def ask_for(tx: Transaction, effect: Effect, now: float, message_id: int | None = None) -> bool:
+def request(tx: Transaction, effect: Effect, now: float, message_id: int | None = None) -> bool:
     """Write an effect down; False when its key is known already.
 
     In a ledger that was restored it counts as one that may have been attempted before.
@@ -42,7 +42,7 @@ def ask_for(tx: Transaction, effect: Effect, now: float, message_id: int | None 
 
 def ask_again(tx: Transaction, effect: Effect, now: float) -> None:
     """Have an effect happen even if it has happened before."""
-    if not ask_for(tx, effect, now):
+    if not request(tx, effect, now):
         tx.execute("UPDATE effects SET state = 'ready', not_before = 0 WHERE key = ?", (effect.key,))
 
 
@@ -74,7 +74,7 @@ def postpone(tx: Transaction, claimed: Claimed, not_before: float, error: str, e
     )
 
 
-def bury(tx: Transaction, claimed: Claimed, error: str, now: float) -> None:
+def mark_dead(tx: Transaction, claimed: Claimed, error: str, now: float) -> None:
     """Mark the effect dead. Effects that depend on it stay blocked until it is retried."""
     tx.execute("UPDATE effects SET state = 'dead', error = ?, finished = ? WHERE id = ?", (error, now, claimed.id))
 
@@ -84,7 +84,7 @@ def wake(tx: Transaction, subject: str) -> None:
     tx.execute("UPDATE effects SET not_before = 0 WHERE subject = ? AND state = 'ready'", (subject,))
 
 
-def release_running(tx: Transaction) -> int:
+def requeue_running(tx: Transaction) -> int:
     """After a crash: what was under way has an unknown outcome and is claimed again, asking first."""
     return tx.execute("UPDATE effects SET state = 'ready' WHERE state = 'running'").rowcount
 

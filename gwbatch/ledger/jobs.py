@@ -92,7 +92,7 @@ def try_again(tx: Transaction, job: Job, now: float) -> None:
     tx.execute(
         query("try_job_again"), {"key": job.key, "state": JobState.WAITING, "avoid": json.dumps(avoid), "now": now}
     )
-    effects.ask_for(tx, SubmitJob(job.key, job.attempt + 1, job.priority), now)
+    effects.request(tx, SubmitJob(job.key, job.attempt + 1, job.priority), now)
 
 
 def wait_again(tx: Transaction, key: str, attempt: int) -> None:

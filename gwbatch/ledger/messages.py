@@ -193,7 +193,7 @@ def dead_because(tx: Transaction, message_id: int | None) -> str | None:
     return None if row is None else str(row["reason"])
 
 
-def settle(tx: Transaction, delivery_id: int, now: float) -> None:
+def mark_done(tx: Transaction, delivery_id: int, now: float) -> None:
     """The lane is through with this message."""
     tx.execute("UPDATE deliveries SET state = 'done', reason = NULL, decided = ? WHERE id = ?", (now, delivery_id))
 
@@ -206,7 +206,7 @@ def postpone(tx: Transaction, delivery_id: int, not_before: float, reason: str) 
     )
 
 
-def blame(tx: Transaction, delivery_id: int, reason: str) -> int:
+def count_crash(tx: Transaction, delivery_id: int, reason: str) -> int:
     """The process died while it had this open delivery at hand; returns how often that has happened."""
     row = tx.execute(
         query("blame_delivery"),
@@ -215,7 +215,7 @@ def blame(tx: Transaction, delivery_id: int, reason: str) -> int:
     return 0 if row is None else int(row["crashes"])
 
 
-def bury(tx: Transaction, delivery_id: int, reason: str, traceback: str | None, now: float) -> None:
+def mark_dead(tx: Transaction, delivery_id: int, reason: str, traceback: str | None, now: float) -> None:
     """Put a delivery among the dead letters."""
     tx.execute(
         query("bury_delivery"),

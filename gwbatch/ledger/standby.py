@@ -40,7 +40,7 @@ class PilotJob:
 _COLUMNS = ", ".join(PilotJob.__dataclass_fields__)
 
 
-def ask_for(tx: Transaction, queue: str, directory: str, now: float) -> str:
+def request_pilot(tx: Transaction, queue: str, directory: str, now: float) -> str:
     """Write down that a pilot is asked for; returns its key.  `directory` is that of all pilots."""
     (number,) = tx.execute("SELECT count(*) + 1 FROM pilots WHERE queue = ?", (queue,)).fetchone()
     key = f"standby/{queue}/{number}"

@@ -57,7 +57,7 @@ def disarm(tx: Transaction, key: str) -> bool:
     return tx.execute("DELETE FROM timers WHERE key = ?", (key,)).rowcount == 1
 
 
-def fire(tx: Transaction, now: float) -> int:
+def fire_due(tx: Transaction, now: float) -> int:
     """Turn every due timer into a message; a repeating one that slept through several turns fires once."""
     rows = tx.execute("SELECT * FROM timers WHERE due <= ?", (now,)).fetchall()
     for row in rows:

@@ -26,9 +26,9 @@ from gwbatch.errors import TransientError
 from gwbatch.failpoints import hit
 from gwbatch.handlers.messages import OWN_TOPICS
 from gwbatch.handlers.registry import Registry
-from gwbatch.ledger import Ledger, Transaction, messages, positions
+from gwbatch.ledger import Ledger, Transaction, messages, offsets
 from gwbatch.ledger.messages import Incoming
-from gwbatch.ledger.positions import Position
+from gwbatch.ledger.offsets import Position
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class KafkaListener:
                 self._receive(tx, message, position.epoch, now)
                 moved[place] = Position(place[0], place[1], position.epoch, message.offset() + 1)
             for place, position in moved.items():
-                positions.put(tx, self._name, position, now, high_watermark=self._high(place))
+                offsets.put(tx, self._name, position, now, high_watermark=self._high(place))
             hit("listener.before_commit")
         self._next.update(moved)
         hit("listener.after_commit")
@@ -176,7 +176,7 @@ class KafkaListener:
         """Note the topics that do not exist yet: when they appear, all that is on them is new."""
         if missing - self._awaited:
             with self._ledger.transaction() as tx:
-                positions.await_topics(tx, self._name, missing - self._awaited, self._clock.now())
+                offsets.await_topics(tx, self._name, missing - self._awaited, self._clock.now())
             self._awaited |= missing
 
     def _assign(self) -> None:
@@ -190,8 +190,8 @@ class KafkaListener:
 
     def _begin(self, places: Sequence[_Place]) -> None:
         """Where to start; written down before the first message, so that `latest` is latest only once."""
-        stored = positions.positions(self._ledger.connection, self._name)
-        later = {topic for topic, _ in stored} | positions.awaited(self._ledger.connection, self._name)
+        stored = offsets.stored(self._ledger.connection, self._name)
+        later = {topic for topic, _ in stored} | offsets.awaited(self._ledger.connection, self._name)
         begun = []
         for place in places:
             if place[0] == HEARTBEAT:
@@ -201,8 +201,8 @@ class KafkaListener:
                 begun.append(self._start_of(place, stored.get(place), place[0] in later))
         with self._ledger.transaction() as tx:
             for position, gap, high in begun:
-                positions.put(tx, self._name, position, self._clock.now(), high_watermark=high, gap=gap)
-            positions.begin_topics(tx, self._name, {place[0] for place in places})
+                offsets.put(tx, self._name, position, self._clock.now(), high_watermark=high, gap=gap)
+            offsets.begin_topics(tx, self._name, {place[0] for place in places})
         self._next.update({(position.topic, position.partition): position for position, _, _ in begun})
 
     def _start_of(self, place: _Place, stored: Position | None, appeared: bool) -> tuple[Position, int, int]:
@@ -252,7 +252,7 @@ class KafkaListener:
         with self._ledger.transaction() as tx:
             for place, position in self._next.items():
                 if place[0] != HEARTBEAT and (high := self._high(place)) is not None:
-                    positions.put(tx, self._name, position, self._clock.now(), high_watermark=high)
+                    offsets.put(tx, self._name, position, self._clock.now(), high_watermark=high)
 
     def _is_heartbeat(self, message: Message) -> bool:
         if message.topic() != HEARTBEAT:

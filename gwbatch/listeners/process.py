@@ -12,7 +12,7 @@ from gwbatch.clock import Clock
 from gwbatch.config.profile import ListenerSettings
 from gwbatch.errors import LedgerBusy
 from gwbatch.handlers.registry import Registry
-from gwbatch.ledger import Ledger, positions
+from gwbatch.ledger import Ledger, offsets
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def run_listener(name: str, listener: Listener, ledger: Ledger, clock: Clock) ->
                 if clock.now() - last_beat >= BEAT:
                     last_beat = clock.now()
                     with ledger.transaction() as tx:
-                        positions.beat(
+                        offsets.beat(
                             tx, name, os.getpid(), started, last_beat,
                             connected=listener.connected, last_message=last_message, note=listener.note,
                         )  # fmt: skip

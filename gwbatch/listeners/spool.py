@@ -22,9 +22,9 @@ from gwbatch.errors import BadInput, ConfigError
 from gwbatch.failpoints import hit
 from gwbatch.handlers.recorded import read_message
 from gwbatch.handlers.registry import Registry
-from gwbatch.ledger import Ledger, Transaction, messages, positions
+from gwbatch.ledger import Ledger, Transaction, messages, offsets
 from gwbatch.ledger.messages import Incoming
-from gwbatch.ledger.positions import Position
+from gwbatch.ledger.offsets import Position
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class SpoolListener:
         """All messages of a file; a crash in between goes on where the ledger says."""
         with path.open("rb") as stream:
             place = f"file:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
-        stored = positions.positions(self._ledger.connection, self._name).get((place, 0))
+        stored = offsets.stored(self._ledger.connection, self._name).get((place, 0))
         begin = stored.next_offset if stored else 0
         refused = False
         count = 0
@@ -85,7 +85,7 @@ class SpoolListener:
                 for _number, (part, size) in batch:
                     refused |= not self._receive(tx, part, size, path)
                 position = Position(place, 0, 0, batch[-1][0] + 1)
-                positions.put(tx, self._name, position, self._clock.now())
+                offsets.put(tx, self._name, position, self._clock.now())
                 hit("listener.before_commit")
             hit("listener.after_commit")
             count += len(batch)

@@ -84,7 +84,7 @@ class Coincidence:
     announced: bool
 
 
-class Externals:
+class ExternalStore:
     """External triggers inside one transaction."""
 
     def __init__(self, tx: Transaction) -> None:
@@ -168,7 +168,7 @@ class Externals:
         """Note that the event is one that somebody else made in GraceDB."""
         self.tx.execute("UPDATE external_events SET graceid = ?, adopted = 1 WHERE key = ?", (graceid, key))
 
-    def overrule(self, key: str, not_grb: bool | None) -> None:
+    def set_not_grb(self, key: str, not_grb: bool | None) -> None:
         """Somebody set or took away NOT_GRB by hand; None forgets it."""
         self.tx.execute("UPDATE external_events SET by_hand = ? WHERE key = ?", (not_grb, key))
 

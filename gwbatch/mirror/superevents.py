@@ -19,7 +19,7 @@ SHAPE = ("t_start", "t_0", "t_end", "preferred")
 """What a superevent is, besides its members and labels."""
 
 
-class Mirror:
+class SupereventStore:
     """The mirror inside one transaction; it is the superevent manager's view."""
 
     def __init__(self, tx: Transaction) -> None:

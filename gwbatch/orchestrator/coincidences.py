@@ -14,7 +14,7 @@ from gwbatch.annotation.graph import COMBINED_MAP, FAR_FILE
 from gwbatch.config.policy import Policy
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import AddEvent, PreferExternal, RemoveEvent, Upload
-from gwbatch.external import Match, Partner, best_match, coincide, preferred_external, raven_alert
+from gwbatch.external import GWCandidate, Match, best_match, coincide, preferred_external, raven_alert
 from gwbatch.external.coincidence import EM_COINC, HIGH_PROFILE, RAVEN_ALERT
 from gwbatch.handlers.context import Context
 from gwbatch.keys import creation_of, is_external, pair_key
@@ -54,9 +54,9 @@ def judge(key: str, context: Context) -> Iterator[Effect]:
     after = _choose([match for _, match in candidates], before)
     context.externals.put_coincidences(key, after)
     old, new = _chosen(before), _chosen(after)
-    yield from _follow(event, old, new, context)
+    yield from _update_external(event, old, new, context)
     for superevent_key in dict.fromkeys(one.match.superevent for one in (old, new) if one is not None):
-        yield from _present(superevent_key, context)
+        yield from _update_superevent(superevent_key, context)
     if new is not None and not new.announced:
         yield from _announce(new.match, context)
 
@@ -73,13 +73,13 @@ def _candidates(event: External, context: Context) -> Iterator[tuple[Superevent,
             yield superevent, match
 
 
-def partner_of(superevent: Superevent, context: Context) -> Partner | None:
+def partner_of(superevent: Superevent, context: Context) -> GWCandidate | None:
     """A superevent as a coincidence sees it; None while its preferred event is not known."""
     preferred = context.mirror.event(superevent.preferred)
     if preferred is None or preferred.far is None:
         return None
     burst = _is_burst(preferred, context.policy)
-    return Partner(superevent.key, superevent.t_0, preferred.far, preferred.kind, burst, superevent.category)
+    return GWCandidate(superevent.key, superevent.t_0, preferred.far, preferred.kind, burst, superevent.category)
 
 
 def _is_burst(event: Event, policy: Policy) -> bool:
@@ -109,7 +109,9 @@ def _chosen(found: list[Coincidence]) -> Coincidence | None:
 # ---- the external event -----------------------------------------------------------------------------------
 
 
-def _follow(event: External, old: Coincidence | None, new: Coincidence | None, context: Context) -> Iterator[Effect]:
+def _update_external(
+    event: External, old: Coincidence | None, new: Coincidence | None, context: Context
+) -> Iterator[Effect]:
     """From one coincidence to the next: membership, label and files of the external event."""
     if old is not None and (new is None or new.match.superevent != old.match.superevent):
         context.record(
@@ -122,7 +124,7 @@ def _follow(event: External, old: Coincidence | None, new: Coincidence | None, c
         return
     match = new.match
     if old is None or old.match != match:
-        context.record(_decision("coincidence", match, _in_words(match)))
+        context.record(_decision("coincidence", match, _describe(match)))
     if old is None:
         yield _membership(match, context, join=True)
     text = _far_text(event, match, context)
@@ -143,7 +145,7 @@ def _membership(match: Match, context: Context, *, join: bool) -> Effect:
 # ---- the superevent ---------------------------------------------------------------------------------------
 
 
-def _present(key: str, context: Context) -> Iterator[Effect]:
+def _update_superevent(key: str, context: Context) -> Iterator[Effect]:
     """What a superevent shows of its coincidences: those of its preferred external event."""
     superevent = context.mirror.superevent(key)
     if superevent is None:
@@ -255,7 +257,7 @@ def _announce(match: Match, context: Context) -> Iterator[Effect]:
     reason = raven_alert(_with_fresh_overlap(match, superevent, context), partner, event.seen, context.policy)
     if reason is not None:
         return
-    yield from announce(match, f"{_in_words(match)}: may be announced", context)
+    yield from announce(match, f"{_describe(match)}: may be announced", context)
 
 
 def announce(match: Match, why: str, context: Context) -> Iterator[Effect]:
@@ -291,6 +293,6 @@ def _decision(action: str, match: Match, reason: str) -> Decision:
     return Decision(action, match.superevent, detail, reason)
 
 
-def _in_words(match: Match) -> str:
+def _describe(match: Match) -> str:
     low, high = match.window
     return f"{match.dt:+.2f} s lies in the window from {low:+g} to {high:+g} s"

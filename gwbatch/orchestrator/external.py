@@ -43,7 +43,7 @@ def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
     digest, is_new, trigger = _take(notice, context.topic, content, context)
     if is_new:
         yield from _write(before, notice, digest, trigger, context)
-    yield from _follow(notice.key, trigger, context, new=before is None)
+    yield from _apply_trigger(notice.key, trigger, context, new=before is None)
 
 
 @on(ExternalFound, name="gwbatch.external.handle_found")
@@ -70,17 +70,17 @@ def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
         context.externals.adopt(notice.key, graceid)
         context.externals.set_labels(notice.key, [*labels, *(before.labels if before else ())])
         if NOT_GRB in labels and trigger.grb:
-            context.externals.overrule(notice.key, True)
+            context.externals.set_not_grb(notice.key, True)
     if before is None:
         detail = {"external": notice.key, "search": notice.search, "graceid": graceid}
         context.record(Decision("external_adopt", None, detail, "somebody else made it in GraceDB"))
         yield AdoptExternal(graceid, notice.key)
-    yield from _follow(notice.key, trigger, context, new=False)
+    yield from _apply_trigger(notice.key, trigger, context, new=False)
 
 
 def _give_up(event: External, reason: str, context: Context) -> Iterator[Effect]:
     """An event that is not what it was: nothing more is announced for it."""
-    context.externals.overrule(event.key, True)
+    context.externals.set_not_grb(event.key, True)
     context.record(Decision("not_grb", None, {"external": event.key, "set": True}, reason))
     yield from judge(event.key, context)
 
@@ -91,7 +91,7 @@ def _is_ignored(notice: Notice, context: Context) -> bool:
         detail = {"external": notice.key, "notice": notice.kind}
         context.record(Decision("drop", None, detail, reason))
         return True
-    context.refuse_the_future(notice.time, f"trigger {notice.trigger_id} of {notice.observatory}")
+    context.reject_future_time(notice.time, f"trigger {notice.trigger_id} of {notice.observatory}")
     return False
 
 
@@ -106,11 +106,11 @@ def _take(
     assert trigger is not None  # this notice counts
     context.externals.put(notice.key, trigger, context.now)
     if before is not None and before.by_hand is False and set(trigger.reasons) - set(before.reasons):
-        context.externals.overrule(notice.key, None)  # whoever took NOT_GRB away did not know of this reason
+        context.externals.set_not_grb(notice.key, None)  # whoever took NOT_GRB away did not know of this reason
     return digest, is_new, trigger
 
 
-def _follow(key: str, trigger: Trigger, context: Context, *, new: bool) -> Iterator[Effect]:
+def _apply_trigger(key: str, trigger: Trigger, context: Context, *, new: bool) -> Iterator[Effect]:
     """What a changed trigger entails: its veto, its sky map, its coincidences."""
     yield from _set_not_grb(key, trigger, context, new=new)
     yield from plan_map(key, context)
@@ -146,7 +146,7 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     if added == (label in event.labels):
         return
     if label == NOT_GRB:
-        context.externals.overrule(event.key, added)
+        context.externals.set_not_grb(event.key, added)
         detail = {"external": event.key, "set": added}
         context.record(Decision("not_grb", None, detail, "set by hand" if added else "taken away by hand"))
         yield from judge(event.key, context)

@@ -69,7 +69,7 @@ def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
         event = parse_event(data)
         if alert.get("alert_type") == "label_added":
             event = replace(event, labels=event.labels | {added_label(alert)})
-        context.refuse_the_future(event.gpstime, f"Event {event.graceid}")
+        context.reject_future_time(event.gpstime, f"Event {event.graceid}")
         decisions = Manager(context.policy).decide(alert, event, context.mirror)
         if known is not None or decisions[0].action != "drop":
             context.mirror.put_event({**data, "labels": _labels(alert, known)}, context.now)

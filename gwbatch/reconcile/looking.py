@@ -11,8 +11,8 @@ from gwbatch.errors import ConfigError
 from gwbatch.executors.notices.recalling import stored_in_gracedb
 from gwbatch.gracedb import NOT_FOUND, GraceDB, GraceDBError, translate_errors
 from gwbatch.ledger import Ledger
-from gwbatch.mirror.externals import External, Externals
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.externals import External, ExternalStore
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.reconcile import externals, notices, superevents
 from gwbatch.reconcile.difference import Difference
 from gwbatch.superevents import Superevent
@@ -63,14 +63,14 @@ def lasting(ledger: Ledger, server: GraceDB, scope: Scope, wait: float, **option
 
 
 def _superevents(ledger: Ledger, scope: Scope) -> Iterator[Superevent]:
-    mirror = Mirror(ledger.connection)
+    mirror = SupereventStore(ledger.connection)
     for key in _wanted(mirror.created_since(scope.since), scope):
         if (one := mirror.superevent(key)) is not None:
             yield one
 
 
 def _externals(ledger: Ledger, scope: Scope) -> Iterator[External]:
-    known = Externals(ledger.connection)
+    known = ExternalStore(ledger.connection)
     for key in _wanted(known.created_since(scope.since), scope):
         if (one := known.get(key)) is not None:
             yield one

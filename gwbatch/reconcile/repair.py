@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gwbatch.executors.registry import retry_dead
 from gwbatch.handlers.registry import Registry
 from gwbatch.ledger import Transaction, effects, messages
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.reconcile.difference import Difference, LostAlert, Remedy
 
 SOURCE = "reconcile"
@@ -41,8 +41,8 @@ def _tell(tx: Transaction, alert: LostAlert, registry: Registry, now: float) -> 
     lanes = registry.lanes_for(topic)
     if not lanes:
         return False
-    superevent = Mirror(tx).superevent_named(str(alert.payload["uid"]))
+    superevent = SupereventStore(tx).superevent_named(str(alert.payload["uid"]))
     if superevent is not None:
-        Mirror(tx).expect(superevent.key, {})
+        SupereventStore(tx).expect(superevent.key, {})
     messages.send(tx, SOURCE, topic, dict(alert.payload), lanes, now)
     return True

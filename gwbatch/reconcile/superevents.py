@@ -9,7 +9,7 @@ from typing import Any
 from gwbatch.keys import creation_of
 from gwbatch.ledger import Ledger
 from gwbatch.ledger.effects import Write, newest_of
-from gwbatch.mirror.superevents import SHAPE, Mirror
+from gwbatch.mirror.superevents import SHAPE, SupereventStore
 from gwbatch.reconcile.difference import Difference, LostAlert, Remedy
 from gwbatch.superevents import Superevent
 
@@ -65,7 +65,7 @@ def _members(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Ite
             alert = _alert(ours, "event_removed", theirs, {"graceid": event})
             yield Difference(_id(ours), f"member {event}", "a member", "none", Remedy.TAKE_OVER, why, alert=alert)
     for event in sorted(set(members) - set(ours.events)):
-        if Mirror(ledger.connection).event_data(event) is None:
+        if SupereventStore(ledger.connection).event_data(event) is None:
             why = f"GraceDB is right, but no alert about {event} has ever come; gwbatch has nothing to judge it by"
             yield Difference(_id(ours), f"member {event}", "unknown", "a member", Remedy.LOOK, why)
         else:
@@ -84,7 +84,7 @@ def _labels(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Iter
 def _labels_of_preferred(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Iterator[Difference]:
     """Those of the event that notices are about; GraceDB describes it with the superevent."""
     described = theirs.get("preferred_event_data") or {}
-    known = Mirror(ledger.connection).event_data(ours.preferred)
+    known = SupereventStore(ledger.connection).event_data(ours.preferred)
     if known is None or described.get("graceid") != ours.preferred:
         return
     topic = f"{described.get('group')}_{described.get('pipeline')}".lower()

@@ -14,8 +14,8 @@ from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger, dead_letters
 from gwbatch.ledger.jobs import orders as possible_orders
 from gwbatch.mirror import public_notices
-from gwbatch.mirror.externals import Externals
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.externals import ExternalStore
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.model import JobState
 from gwbatch.reports import alerts, query
 from gwbatch.reports.milestones import courses
@@ -43,7 +43,7 @@ def superevent(
     now : float or None
         Unix time in s, for what has not ended; None takes the clock's.
     """
-    mirror = Mirror(ledger.connection)
+    mirror = SupereventStore(ledger.connection)
     found = mirror.superevent(name) or mirror.superevent_named(name)
     if found is None:
         return None
@@ -100,7 +100,7 @@ def _notices(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
             yield {name: value for name, value in shown.items() if name != "record"}
 
 
-def _member(mirror: Mirror, graceid: str, chosen: str, policy: Policy, gracedb: str) -> dict[str, Any]:
+def _member(mirror: SupereventStore, graceid: str, chosen: str, policy: Policy, gracedb: str) -> dict[str, Any]:
     event = mirror.event(graceid)
     if event is None:
         return {"graceid": graceid}
@@ -123,7 +123,7 @@ def _member(mirror: Mirror, graceid: str, chosen: str, policy: Policy, gracedb: 
 
 
 def _coincidences(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
-    externals = Externals(ledger.connection)
+    externals = ExternalStore(ledger.connection)
     for one in externals.coincidences(superevent=found.key):
         event = externals.get(one.match.external)
         if event is not None:
@@ -233,7 +233,7 @@ def _text(value: Any) -> Any:
 
 def picture(ledger: Ledger, subject: str, name: str) -> Path | None:
     """Where a picture lies that one of our jobs made; its place comes from the ledger, never from outside."""
-    product = Mirror(ledger.connection).product(subject, name)
+    product = SupereventStore(ledger.connection).product(subject, name)
     if product is None or product.path is None or not name.endswith(".png"):
         return None
     path = Path(product.path)

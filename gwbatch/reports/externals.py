@@ -6,8 +6,8 @@ from typing import Any
 
 from gwbatch.gpstime import gps_to_utc
 from gwbatch.ledger import Ledger
-from gwbatch.mirror.externals import Coincidence, External, Externals
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.externals import Coincidence, External, ExternalStore
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.superevents.candidate import finite
 
 
@@ -22,7 +22,7 @@ def external(ledger: Ledger, name: str) -> dict[str, Any] | None:
 
     Its ``superevent`` and ``far_time`` (Hz) are those of the coincidence that counts; ``coincidences`` has all.
     """
-    known = Externals(ledger.connection)
+    known = ExternalStore(ledger.connection)
     event = known.get(name) or known.named(name)
     if event is None:
         return None
@@ -50,7 +50,7 @@ def _described(event: External) -> dict[str, Any]:
 
 
 def _coincidence(ledger: Ledger, one: Coincidence) -> dict[str, Any]:
-    superevent = Mirror(ledger.connection).superevent(one.match.superevent)
+    superevent = SupereventStore(ledger.connection).superevent(one.match.superevent)
     return {
         "key": one.match.superevent,
         "superevent": one.match.superevent if superevent is None else superevent.superevent_id or superevent.key,

@@ -12,7 +12,7 @@ from gwbatch.gpstime import gps_to_utc
 from gwbatch.ledger import Ledger
 from gwbatch.mirror import public_notices
 from gwbatch.mirror.products import StoredProduct
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.reports.milestones import Course, courses
 from gwbatch.superevents import Superevent
 
@@ -23,7 +23,7 @@ LARGEST = 10_000  # bytes of a file of probabilities
 
 def cards(ledger: Ledger, since: float, limit: int = 24) -> list[dict[str, Any]]:
     """Return the newest superevents that were made since a Unix time (s), each with what fits on a card."""
-    mirror, found = Mirror(ledger.connection), []
+    mirror, found = SupereventStore(ledger.connection), []
     for course in courses(ledger, limit=limit):
         superevent = mirror.superevent(course.key)
         if superevent is not None and course.began >= since:
@@ -33,7 +33,7 @@ def cards(ledger: Ledger, since: float, limit: int = 24) -> list[dict[str, Any]]
 
 def summary(ledger: Ledger, superevent: Superevent) -> dict[str, Any]:
     """Return the numbers of a superevent, which are its preferred event's, and what astronomers ask first."""
-    mirror = Mirror(ledger.connection)
+    mirror = SupereventStore(ledger.connection)
     event, products = mirror.event(superevent.preferred), mirror.products(superevent.key)
     return {
         "key": superevent.key,

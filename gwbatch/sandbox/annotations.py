@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from gwbatch.sandbox import events, superevents
-from gwbatch.sandbox.store import USER, Refused, Store, utc_now
+from gwbatch.sandbox.store import USER, ApiError, Store, utc_now
 from gwbatch.sandbox.vocabulary import LABELS
 
 _REQUESTS = {"ADVREQ": "ADV", "H1OPS": "H1", "L1OPS": "L1", "V1OPS": "V1"}
@@ -15,7 +15,7 @@ PROTECTED = frozenset({"ADVOK", "ADVNO", "H1OK", "H1NO", "L1OK", "L1NO", "V1OK",
 
 
 @dataclass(frozen=True)
-class Annotated:
+class LoggedObject:
     """An event or superevent that is annotated."""
 
     store: Store
@@ -24,7 +24,7 @@ class Annotated:
     identifier: str
 
     @classmethod
-    def load(cls, store: Store, base: str, kind: str, identifier: str) -> Annotated:
+    def load(cls, store: Store, base: str, kind: str, identifier: str) -> LoggedObject:
         """The object, or a refusal with 404."""
         if kind == "superevent":
             identifier = superevents.load(store, identifier)["superevent_id"]
@@ -53,7 +53,7 @@ class Annotated:
         """One label."""
         found = next((label for label in self.labels() if label["name"] == name), None)
         if found is None:
-            raise Refused(404, f"No label {name} for {self.kind} {self.identifier}")
+            raise ApiError(404, f"No label {name} for {self.kind} {self.identifier}")
         return found
 
     def _signed(self) -> set[str]:
@@ -64,17 +64,17 @@ class Annotated:
     def add_label(self, name: str, *, by_signoff: bool = False) -> tuple[bool, dict[str, Any]]:
         """Set a label; an event takes one twice, a superevent refuses it."""
         if name not in LABELS:
-            raise Refused(400, f"Label {name} does not exist")
+            raise ApiError(400, f"Label {name} does not exist")
         if name in PROTECTED and not by_signoff:
-            raise Refused(400, f"Label {name} is protected: it follows from a signoff")
+            raise ApiError(400, f"Label {name} is protected: it follows from a signoff")
         if name in _REQUESTS and _REQUESTS[name] in self._signed():
             said = (
                 f"The '{name}' label cannot be applied to request a signoff because a related signoff already exists."
             )
-            raise Refused(400, said)
+            raise ApiError(400, said)
         new = self.store.add_label(self.identifier, name)
         if not new and self.kind == "superevent":
-            raise Refused(400, f"Label {name} already applied to superevent {self.identifier}")
+            raise ApiError(400, f"Label {name} already applied to superevent {self.identifier}")
         label = self.label(name)
         if new:
             self._autolog(f"Added label: {name}" if self.kind == "superevent" else f"Label: {name}")
@@ -106,7 +106,7 @@ class Annotated:
         if upload is not None:
             name = PurePosixPath(upload[0].replace("\\", "/")).name
             if "," in name or not name:
-                raise Refused(400, f"Bad file name {name!r}")
+                raise ApiError(400, f"Bad file name {name!r}")
             version = self.store.add_file(self.identifier, name, upload[1])
         entry = self._write(comment, list(dict.fromkeys(tags)), name, version)
         self.announce("log", entry)
@@ -114,14 +114,14 @@ class Annotated:
             for label in labels:
                 if label not in [known["name"] for known in self.labels()]:
                     self.add_label(label)
-        except Refused as refused:
-            raise Refused(refused.status, refused.message, keep=True) from refused  # the log stays, as in GraceDB
+        except ApiError as refused:
+            raise ApiError(refused.status, refused.message, keep=True) from refused  # the log stays, as in GraceDB
         return entry
 
     def _entry(self, number: int) -> dict[str, Any]:
         found = next((entry for entry in self.store.records(self.identifier, "log") if entry["N"] == number), None)
         if found is None:
-            raise Refused(404, f"No log message {number} for {self.kind} {self.identifier}")
+            raise ApiError(404, f"No log message {number} for {self.kind} {self.identifier}")
         return found
 
     def _write(self, comment: str, tags: list[str], name: str = "", version: int | None = None) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Annotated:
         """Tag a log message."""
         entry = self._entry(number)
         if name in entry["tag_names"]:
-            raise Refused(400, "Tag is already applied to this log message")
+            raise ApiError(400, "Tag is already applied to this log message")
         entry["tag_names"].append(name)
         self.store.put_record(self.identifier, "log", entry)
         self._autolog(f"Tagged message {number}: {name}")
@@ -160,7 +160,7 @@ class Annotated:
         """Untag a log message."""
         entry = self._entry(number)
         if name not in entry["tag_names"]:
-            raise Refused(404, f"No tag {name} on log message {number}")
+            raise ApiError(404, f"No tag {name} on log message {number}")
         entry["tag_names"].remove(name)
         self.store.put_record(self.identifier, "log", entry)
         self._autolog(f"Removed tag {name} from message {number}")
@@ -179,5 +179,5 @@ class Annotated:
         """Content of ``name`` (newest) or ``name,version``."""
         bare, comma, version = name.rpartition(",")
         if comma and not (version.isascii() and version.isdigit() and len(version) < 9):
-            raise Refused(404, f"File {name} not found")
+            raise ApiError(404, f"File {name} not found")
         return self.store.file(self.identifier, bare if comma else name, int(version) if comma else None)

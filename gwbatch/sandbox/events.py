@@ -6,8 +6,8 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-from gwbatch.sandbox.eventfile import read_event_file
-from gwbatch.sandbox.store import USER, Refused, Store, utc_now
+from gwbatch.sandbox.event_files import read_event_file
+from gwbatch.sandbox.store import USER, ApiError, Store, utc_now
 from gwbatch.sandbox.vocabulary import GROUPS, LABELS, PIPELINES, SEARCHES, event_topics
 
 _REPLAY_ID = re.compile(r"[A-Za-z0-9_.-]{1,30}")
@@ -25,7 +25,7 @@ def create(
         replay_id = None
     unknown = [label for label in labels if label not in LABELS]
     if unknown:
-        raise Refused(400, f"Unknown label(s): {', '.join(unknown)}")
+        raise ApiError(400, f"Unknown label(s): {', '.join(unknown)}")
     event = _new(store, fields, replay_id)
     for label in labels:
         store.add_label(event["graceid"], label)
@@ -47,7 +47,7 @@ def reserve(store: Store, base: str, fields: dict[str, Any]) -> dict[str, Any]:
     """Reserve an id for an upload to come."""
     replay_id = fields.get("replay_id") or None
     if replay_id is not None and not _REPLAY_ID.fullmatch(replay_id):
-        raise Refused(400, f"malformed replay_id {replay_id!r}")
+        raise ApiError(400, f"malformed replay_id {replay_id!r}")
     event = _new(store, fields, replay_id)
     event["processing_status"] = "reserved"
     store.put("event", event["graceid"], event)
@@ -60,10 +60,10 @@ def fill_reserved(
     """Upload the file of a reserved event."""
     event = store.get("event", graceid)
     if event["processing_status"] != "reserved":
-        raise Refused(400, f"Event {graceid} is not reserved")
+        raise ApiError(400, f"Event {graceid} is not reserved")
     unknown = [label for label in labels if label not in LABELS]
     if unknown:
-        raise Refused(400, f"Unknown label(s): {', '.join(unknown)}")
+        raise ApiError(400, f"Unknown label(s): {', '.join(unknown)}")
     event["processing_status"] = "uploaded"
     warnings: list[str] = []
     for label in labels:
@@ -158,7 +158,7 @@ def _read_into(store: Store, event: dict[str, Any], upload: tuple[str, bytes], w
     name, content = upload
     name = stored_name(event["pipeline"], name)
     if "," in name or not name:
-        raise Refused(400, f"Bad file name {name!r}")
+        raise ApiError(400, f"Bad file name {name!r}")
     version = store.add_file(event["graceid"], name, content)
     try:
         event |= {
@@ -190,5 +190,5 @@ def stored_name(pipeline: str, name: str) -> str:
 def _choice(what: str, value: Any, known: list[str]) -> str:
     found = next((word for word in known if isinstance(value, str) and word.lower() == value.lower()), None)
     if found is None:
-        raise Refused(400, f"Unknown {what} {value!r}. Known: {', '.join(known)}")
+        raise ApiError(400, f"Unknown {what} {value!r}. Known: {', '.join(known)}")
     return found

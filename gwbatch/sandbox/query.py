@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from gwbatch.sandbox.store import Refused
+from gwbatch.sandbox.store import ApiError
 from gwbatch.sandbox.vocabulary import CATEGORIES, GROUPS, LABELS, PIPELINES, SEARCHES
 
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
@@ -40,7 +40,7 @@ def search(kind: str, text: str, objects: list[Object]) -> list[Object]:
 
     Raises
     ------
-    Refused
+    ApiError
         400 when the query cannot be understood.
     """
     tests: dict[str, list[Test]] = defaultdict(list)
@@ -48,7 +48,7 @@ def search(kind: str, text: str, objects: list[Object]) -> list[Object]:
     while position < len(text.rstrip()):
         match = _TOKEN.match(text, position + len(text[position:]) - len(text[position:].lstrip()))
         if match is None:
-            raise Refused(400, "Invalid query")
+            raise ApiError(400, "Invalid query")
         position = match.end()
         key, test = _term(kind, match)
         if key not in tests and key == "keyword":
@@ -113,7 +113,7 @@ def _bare(kind: str, word: str) -> tuple[str, Test]:
             return _keyed(field, ":", word)
     if word in LABELS:
         return "label", lambda found: word in found["labels"]
-    raise Refused(400, "Invalid query")
+    raise ApiError(400, "Invalid query")
 
 
 def _leave_out_mock_data(kind: str, text: str, tests: dict[str, list[Test]]) -> None:
@@ -150,4 +150,4 @@ def _float(word: str) -> float:
     try:
         return float(word)
     except ValueError:
-        raise Refused(400, "Invalid query") from None
+        raise ApiError(400, "Invalid query") from None

@@ -14,12 +14,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from gwbatch.sandbox import events, superevents
-from gwbatch.sandbox.annotations import Annotated
+from gwbatch.sandbox.annotations import LoggedObject
 from gwbatch.sandbox.broker import Broker
 from gwbatch.sandbox.notice_schema import schema_error
 from gwbatch.sandbox.query import search
 from gwbatch.sandbox.root import root_document
-from gwbatch.sandbox.store import USER, Refused, Store
+from gwbatch.sandbox.store import USER, ApiError, Store
 from gwbatch.sandbox.vocabulary import VOEVENT_TYPES
 
 GONE = "This functionality has been deprecated and will not be re-implemented on GraceDB"
@@ -27,7 +27,7 @@ PAGE = 100
 MAX_UPLOAD = 200 * 2**20
 
 
-class Call:
+class ApiRequest:
     """One request: its path parameters, form and the store, in one transaction."""
 
     def __init__(self, request: Request, store: Store, form: FormData, base: str) -> None:
@@ -50,14 +50,14 @@ class Call:
         """A whole number of the query."""
         text = self.query.get(name, "")
         if text and not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise Refused(400, f"{name} must be a whole number")
+            raise ApiError(400, f"{name} must be a whole number")
         return int(text) if text else default
 
-    def annotated(self) -> Annotated:
+    def annotated(self) -> LoggedObject:
         """The event or superevent of the address."""
         if "superevent_id" in self.path:
-            return Annotated.load(self.store, self.base, "superevent", self.path["superevent_id"])
-        return Annotated.load(self.store, self.base, "event", self.path["graceid"])
+            return LoggedObject.load(self.store, self.base, "superevent", self.path["superevent_id"])
+        return LoggedObject.load(self.store, self.base, "event", self.path["graceid"])
 
     def uploaded(self, *names: str) -> tuple[str, bytes] | None:
         """The uploaded file, if any."""
@@ -71,11 +71,11 @@ class Call:
         """The uploaded file, or a refusal."""
         upload = self.uploaded(*names)
         if upload is None:
-            raise Refused(400, f"No file in the field {names[0]}")
+            raise ApiError(400, f"No file in the field {names[0]}")
         return upload
 
 
-Answer = Callable[[Call], Any]
+Answer = Callable[[ApiRequest], Any]
 
 
 def make_app(store: Store, broker: Broker | None) -> Starlette:
@@ -93,8 +93,8 @@ def make_app(store: Store, broker: Broker | None) -> Starlette:
             try:
                 form = await request.form(max_part_size=MAX_UPLOAD) if request.method != "GET" else FormData()
                 with store.transaction():
-                    reply = answer(Call(request, store, form, base))
-            except Refused as refused:
+                    reply = answer(ApiRequest(request, store, form, base))
+            except ApiError as refused:
                 return _error(refused.status, refused.message)
             if broker is not None:
                 broker.publish(store)
@@ -129,21 +129,21 @@ def _empty(_value: Any = None) -> Response:
     return Response(status_code=204)
 
 
-def _gone(_call: Call) -> Response:
+def _gone(_call: ApiRequest) -> Response:
     return _error(410, GONE)
 
 
 # ---- root ---------------------------------------------------------------------------------------------------
 
 
-def _user(_call: Call) -> Any:
+def _user(_call: ApiRequest) -> Any:
     return {"username": USER, "auth_type": "none", "groups": []}
 
 
 # ---- events -------------------------------------------------------------------------------------------------
 
 
-def _create_event(call: Call) -> Response:
+def _create_event(call: ApiRequest) -> Response:
     event = events.create(
         call.store, call.base, call.fields, call.many("labels", "label"), call.require_upload("eventFile")
     )
@@ -151,7 +151,7 @@ def _create_event(call: Call) -> Response:
 
 
 def _search(kind: str) -> Answer:
-    def answer(call: Call) -> Any:
+    def answer(call: ApiRequest) -> Any:
         describe = events.describe if kind == "event" else superevents.describe
         name = "graceid" if kind == "event" else "superevent_id"
         everything = [describe(call.store, call.base, data[name]) for data in call.store.all(kind)]
@@ -178,11 +178,11 @@ def _sorted(found: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
     return having + [one for one in found if one not in having]
 
 
-def _reserve(call: Call) -> Response:
+def _reserve(call: ApiRequest) -> Response:
     return _created(events.reserve(call.store, call.base, call.fields))
 
 
-def _fill_reserved(call: Call) -> Response:
+def _fill_reserved(call: ApiRequest) -> Response:
     return _created(
         events.fill_reserved(
             call.store, call.base, call.path["graceid"], call.many("labels"), call.require_upload("eventFile")
@@ -190,7 +190,7 @@ def _fill_reserved(call: Call) -> Response:
     )
 
 
-def _replace_event(call: Call) -> Response:
+def _replace_event(call: ApiRequest) -> Response:
     return JSONResponse(
         events.replace(call.store, call.base, call.path["graceid"], call.require_upload("eventFile")), 202
     )
@@ -199,12 +199,12 @@ def _replace_event(call: Call) -> Response:
 # ---- superevents --------------------------------------------------------------------------------------------
 
 
-def _create_superevent(call: Call) -> Response:
+def _create_superevent(call: ApiRequest) -> Response:
     made = superevents.create(call.store, call.base, call.fields, call.many("events"), call.many("labels"))
     return _created(made, made["links"]["self"])
 
 
-def _members(call: Call) -> Any:
+def _members(call: ApiRequest) -> Any:
     found = superevents.describe(call.store, call.base, call.path["superevent_id"])
     return {
         "events": [
@@ -213,23 +213,23 @@ def _members(call: Call) -> Any:
     }
 
 
-def _remove_event(call: Call) -> Response:
+def _remove_event(call: ApiRequest) -> Response:
     superevents.remove_event(call.store, call.base, call.path["superevent_id"], call.path["graceid"])
     return _empty()
 
 
-def _remove_pipeline_preferred(call: Call) -> Response:
+def _remove_pipeline_preferred(call: ApiRequest) -> Response:
     superevents.remove_pipeline_preferred(call.store, call.path["superevent_id"], call.path["graceid"])
     return _empty()
 
 
-def _permissions(call: Call) -> Any:
+def _permissions(call: ApiRequest) -> Any:
     public = superevents.load(call.store, call.path["superevent_id"])["public"]
     groups = [("public_users", "view"), ("lvem_observers", "view"), ("lvem_observers", "annotate")] if public else []
     return [{"group": group, "permission": f"{permission}_superevent"} for group, permission in groups]
 
 
-def _modify_permissions(call: Call) -> Any:
+def _modify_permissions(call: ApiRequest) -> Any:
     superevent = superevents.load(call.store, call.path["superevent_id"])
     superevent["public"] = call.fields.get("action") == "expose"
     call.store.put("superevent", superevent["superevent_id"], superevent)
@@ -241,15 +241,15 @@ def _modify_permissions(call: Call) -> Any:
 # ---- signoffs and notices -----------------------------------------------------------------------------------
 
 
-def _signoff(call: Call) -> dict[str, Any]:
+def _signoff(call: ApiRequest) -> dict[str, Any]:
     wanted = call.path["typeinst"]
     for record in call.store.records(call.annotated().identifier, "signoff"):
         if record["signoff_type"] + record["instrument"] == wanted:
             return record
-    raise Refused(404, f"No signoff {wanted}")
+    raise ApiError(404, f"No signoff {wanted}")
 
 
-def _create_signoff(call: Call) -> Response:
+def _create_signoff(call: ApiRequest) -> Response:
     target, fields = call.annotated(), call.fields
     kind, instrument, status = (
         fields.get("signoff_type", ""),
@@ -257,17 +257,17 @@ def _create_signoff(call: Call) -> Response:
         fields.get("status", ""),
     )
     if kind not in ("ADV", "OP") or status not in ("OK", "NO"):
-        raise Refused(400, "signoff_type must be ADV or OP, status OK or NO")
+        raise ApiError(400, "signoff_type must be ADV or OP, status OK or NO")
     stem = "ADV" if kind == "ADV" else instrument
     if any(
         known["signoff_type"] + known["instrument"] == kind + instrument
         for known in call.store.records(target.identifier, "signoff")
     ):
         who = "advocate" if kind == "ADV" else instrument
-        raise Refused(400, f"{kind} signoff for {who} already exists on superevent {target.identifier}")
+        raise ApiError(400, f"{kind} signoff for {who} already exists on superevent {target.identifier}")
     request = "ADVREQ" if kind == "ADV" else f"{instrument}OPS"
     if request not in [label["name"] for label in target.labels()]:
-        raise Refused(400, f"No signoff was requested: the label {request} is missing")
+        raise ApiError(400, f"No signoff was requested: the label {request} is missing")
     record = call.store.add_record(
         target.identifier,
         "signoff",
@@ -286,7 +286,7 @@ def _create_signoff(call: Call) -> Response:
     return _created({"self": f"{target.own}signoffs/{kind}{instrument}/", **record})
 
 
-def _update_signoff(call: Call) -> Any:
+def _update_signoff(call: ApiRequest) -> Any:
     target, record = call.annotated(), _signoff(call)
     stem = "ADV" if record["signoff_type"] == "ADV" else record["instrument"]
     before = record["status"]
@@ -299,7 +299,7 @@ def _update_signoff(call: Call) -> Any:
     return record
 
 
-def _delete_signoff(call: Call) -> Response:
+def _delete_signoff(call: ApiRequest) -> Response:
     target, record = call.annotated(), _signoff(call)
     stem = "ADV" if record["signoff_type"] == "ADV" else record["instrument"]
     call.store.remove_record(target.identifier, "signoff", record["N"])
@@ -309,7 +309,7 @@ def _delete_signoff(call: Call) -> Response:
     return _empty()
 
 
-def _create_notice(call: Call) -> Response:
+def _create_notice(call: ApiRequest) -> Response:
     target = call.annotated()
     name, content = call.require_upload("upload")
     try:
@@ -317,12 +317,12 @@ def _create_notice(call: Call) -> Response:
         alert_type = notice["alert_type"]
         code = next(code for code, long in VOEVENT_TYPES.items() if long == alert_type.lower())
     except (ValueError, KeyError, StopIteration, AttributeError, TypeError) as error:
-        raise Refused(400, f"{name} is not a valid notice") from error
+        raise ApiError(400, f"{name} is not a valid notice") from error
     wrong = schema_error(notice)
     if wrong is not None:
-        raise Refused(400, f"{name} is not a valid notice: {wrong}")
+        raise ApiError(400, f"{name} is not a valid notice: {wrong}")
     if notice.get("superevent_id") != target.identifier:
-        raise Refused(400, f"The notice is about {notice.get('superevent_id')}, not {target.identifier}")
+        raise ApiError(400, f"The notice is about {notice.get('superevent_id')}, not {target.identifier}")
     event = notice.get("event") or {}
     probabilities = {**(event.get("classification") or {}), **(event.get("properties") or {})}
     names = {
@@ -342,25 +342,25 @@ def _create_notice(call: Call) -> Response:
     return _created(call.store.add_record(target.identifier, "notice", record))
 
 
-def _notice(call: Call) -> Any:
+def _notice(call: ApiRequest) -> Any:
     records = call.store.records(call.annotated().identifier, "notice")
     if "N" not in call.path:
         return {"numRows": len(records), "notices": records}
     found = next((record for record in records if record["N"] == call.path["N"]), None)
     if found is None:
-        raise Refused(404, f"No notice {call.path['N']}")
+        raise ApiError(404, f"No notice {call.path['N']}")
     return found
 
 
 # ---- labels, logs, tags, files: alike for events and superevents ----------------------------------------------
 
 
-def _put_label(call: Call) -> Response:
+def _put_label(call: ApiRequest) -> Response:
     new, _ = call.annotated().add_label(call.path["label"])
     return JSONResponse({}, 201 if new else 200)
 
 
-def _add_log(call: Call) -> Response:
+def _add_log(call: ApiRequest) -> Response:
     comment = call.fields.get("comment", "")
     entry = call.annotated().add_log(
         comment, call.many("tagname"), call.uploaded("upload"), call.many("label", "labels")
@@ -368,19 +368,19 @@ def _add_log(call: Call) -> Response:
     return _created(entry, entry["self"])
 
 
-def _logs(call: Call) -> Any:
+def _logs(call: ApiRequest) -> Any:
     entries = call.annotated().logs()
     return {"start": 0, "numRows": len(entries), "links": {}, "log": entries, "logs": entries}
 
 
-def _tags(call: Call) -> Any:
+def _tags(call: ApiRequest) -> Any:
     entry = call.annotated().log(call.path["N"])
     return {
         "tags": [{"name": name, "displayName": name, "self": f"{entry['tags']}{name}"} for name in entry["tag_names"]]
     }
 
 
-def _file(call: Call) -> Response:
+def _file(call: ApiRequest) -> Response:
     return Response(call.annotated().file(call.path["filename"]), media_type="application/octet-stream")
 
 

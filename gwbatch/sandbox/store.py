@@ -29,7 +29,7 @@ def utc_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """A request that GraceDB would refuse: an HTTP status and what it says; with `keep` what it did so far stays."""
 
     def __init__(self, status: int, message: str, *, keep: bool = False) -> None:
@@ -57,7 +57,7 @@ class Store:
         try:
             yield
         except BaseException as error:
-            self._db.execute("COMMIT" if isinstance(error, Refused) and error.keep else "ROLLBACK")
+            self._db.execute("COMMIT" if isinstance(error, ApiError) and error.keep else "ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
@@ -86,7 +86,7 @@ class Store:
         """Read an object, or refuse with 404."""
         row = self._db.execute("SELECT data FROM objects WHERE id = ? AND kind = ?", (identifier, kind)).fetchone()
         if row is None:
-            raise Refused(404, f"{kind.capitalize()} {identifier} not found")
+            raise ApiError(404, f"{kind.capitalize()} {identifier} not found")
         return dict(json.loads(row["data"]))
 
     def all(self, kind: str) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ class Store:
             (identifier, name, version),
         ).fetchone()
         if row is None:
-            raise Refused(404, f"File {name} of {identifier} not found")
+            raise ApiError(404, f"File {name} of {identifier} not found")
         return bytes(row["content"])
 
     # ---- outbox ------------------------------------------------------------------------------------------

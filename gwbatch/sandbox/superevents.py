@@ -6,7 +6,7 @@ from typing import Any
 
 from gwbatch.gpstime import gps_to_utc
 from gwbatch.sandbox import events
-from gwbatch.sandbox.store import USER, Refused, Store, utc_now
+from gwbatch.sandbox.store import USER, ApiError, Store, utc_now
 from gwbatch.sandbox.vocabulary import CATEGORIES, LABELS, SUPEREVENT_TOPICS
 
 LARGEST_TIME = 1.0e11  # GPS s, the year 5000
@@ -17,14 +17,14 @@ def create(store: Store, base: str, fields: dict[str, Any], members: list[str], 
     """Create a superevent around its preferred event."""
     category = str(CATEGORIES.get(fields.get("category", "P"), fields.get("category")))
     if category not in CATEGORIES.values():
-        raise Refused(400, f"Unknown category {category!r}")
+        raise ApiError(400, f"Unknown category {category!r}")
     preferred = str(fields.get("preferred_event"))
     members = list(dict.fromkeys([preferred, *members]))
     for graceid in members:
         _require_free(store, graceid, category)
     unknown = [label for label in labels if label not in LABELS]
     if unknown:
-        raise Refused(400, f"Unknown label(s): {', '.join(unknown)}")
+        raise ApiError(400, f"Unknown label(s): {', '.join(unknown)}")
     t_0 = _number(fields, "t_0")
     identifier = _identifier(store, category, t_0, "S")
     superevent: dict[str, Any] = {
@@ -74,7 +74,7 @@ def update(store: Store, base: str, identifier: str, fields: dict[str, Any]) -> 
             _join(store, superevent, preferred)
         superevent["preferred_event"] = preferred
     if superevent == before:
-        raise Refused(400, "Request would not modify the superevent")
+        raise ApiError(400, "Request would not modify the superevent")
     store.put("superevent", superevent["superevent_id"], superevent)
     announce(store, base, superevent["superevent_id"], "update")
     if superevent["preferred_event"] != before["preferred_event"]:
@@ -99,9 +99,9 @@ def remove_event(store: Store, base: str, identifier: str, graceid: str) -> None
     """Take a member out; not the preferred event."""
     superevent = load(store, identifier)
     if graceid == superevent["preferred_event"]:
-        raise Refused(400, f"Event {graceid} is the preferred event and cannot be removed")
+        raise ApiError(400, f"Event {graceid} is the preferred event and cannot be removed")
     if graceid not in superevent["gw_events"] + superevent["em_events"]:
-        raise Refused(404, f"Event {graceid} is not part of superevent {superevent['superevent_id']}")
+        raise ApiError(404, f"Event {graceid} is not part of superevent {superevent['superevent_id']}")
     for members in ("gw_events", "em_events"):
         superevent[members] = [member for member in superevent[members] if member != graceid]
     superevent["pipeline_preferred"] = {p: g for p, g in superevent["pipeline_preferred"].items() if g != graceid}
@@ -117,7 +117,7 @@ def add_pipeline_preferred(store: Store, base: str, identifier: str, graceid: st
     superevent = load(store, identifier)
     event = store.get("event", graceid)
     if graceid not in superevent["gw_events"]:
-        raise Refused(400, f"Event {graceid} is not part of superevent {superevent['superevent_id']}")
+        raise ApiError(400, f"Event {graceid} is not part of superevent {superevent['superevent_id']}")
     superevent["pipeline_preferred"][event["pipeline"]] = graceid
     store.put("superevent", superevent["superevent_id"], superevent)
     return {"graceid": graceid, "pipeline": event["pipeline"]}
@@ -127,7 +127,7 @@ def remove_pipeline_preferred(store: Store, identifier: str, graceid: str) -> No
     """Take it back."""
     superevent = load(store, identifier)
     if graceid not in superevent["pipeline_preferred"].values():
-        raise Refused(404, f"Event {graceid} is no pipeline-preferred event")
+        raise ApiError(404, f"Event {graceid} is no pipeline-preferred event")
     superevent["pipeline_preferred"] = {p: g for p, g in superevent["pipeline_preferred"].items() if g != graceid}
     store.put("superevent", superevent["superevent_id"], superevent)
 
@@ -136,7 +136,7 @@ def confirm(store: Store, base: str, identifier: str, gw_id: str | None = None) 
     """Give a superevent its GW name."""
     superevent = load(store, identifier)
     if superevent["gw_id"]:
-        raise Refused(400, f"Superevent {superevent['superevent_id']} is already confirmed as a GW")
+        raise ApiError(400, f"Superevent {superevent['superevent_id']} is already confirmed as a GW")
     superevent["gw_id"] = gw_id or _identifier(store, superevent["category"], superevent["t_0"], "GW")
     store.put("superevent", superevent["superevent_id"], superevent)
     announce(store, base, superevent["superevent_id"], "confirmed_as_gw")
@@ -197,17 +197,17 @@ def _label(store: Store, base: str, identifier: str, name: str) -> dict[str, Any
 def _known(store: Store, graceid: str) -> dict[str, Any]:
     try:
         return store.get("event", graceid)
-    except Refused:
-        raise Refused(400, f"Event {graceid} does not exist") from None
+    except ApiError:
+        raise ApiError(400, f"Event {graceid} does not exist") from None
 
 
 def _require_free(store: Store, graceid: str, category: str) -> None:
     event = _known(store, graceid)
     if event["superevent"]:
-        raise Refused(400, f"Event {graceid} is already assigned to a superevent")
+        raise ApiError(400, f"Event {graceid} is already assigned to a superevent")
     own = "MDC" if event["search"] == "MDC" else "Test" if event["group"] == "Test" else "Production"
     if own != category:
-        raise Refused(400, f"Event {graceid} of category {own} cannot be part of a superevent of category {category}")
+        raise ApiError(400, f"Event {graceid} of category {own} cannot be part of a superevent of category {category}")
 
 
 def _join(store: Store, superevent: dict[str, Any], graceid: str) -> None:
@@ -234,5 +234,5 @@ def _number(fields: dict[str, Any], name: str) -> float:
     except (KeyError, TypeError, ValueError):
         value = float("nan")
     if not abs(value) < LARGEST_TIME:
-        raise Refused(400, f"{name} must be a number")
+        raise ApiError(400, f"{name} must be a number")
     return int(value) if value.is_integer() else value

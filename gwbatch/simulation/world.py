@@ -132,7 +132,7 @@ class World:
         is_busy = True
         while is_busy:
             with self.ledger.transaction() as tx:
-                timers.fire(tx, self._clock.now())
+                timers.fire_due(tx, self._clock.now())
             self._carry(server)
             steps = [lane.step() for lane in self._lanes]  # each of them, whatever the others do
             is_busy = any(steps)

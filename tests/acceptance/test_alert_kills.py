@@ -13,10 +13,10 @@ import pytest
 
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.demo.pipelines import Trigger, upload
-from gwbatch.demo.stage import Stage
+from gwbatch.demo.processes import DemoProcesses
 from gwbatch.gracedb import make_client
 from gwbatch.ledger import Ledger
-from tests.integration.alert_rig import read_topic
+from tests.integration.alert_harness import read_topic
 
 pytestmark = pytest.mark.acceptance
 
@@ -56,7 +56,7 @@ def play(folder: Path, environment: dict[str, str]) -> dict[str, Any]:
         'plugins=["tests.acceptance.fast_jobs", "tests.acceptance.quick_drafts"]',
         f'plugin_folders=["{ROOT}"]', "alerts.mode=all", *brokers
     ]  # fmt: skip
-    with Stage(folder, policies=[policy], settings=settings, environment=environment) as stage:
+    with DemoProcesses(folder, policies=[policy], settings=settings, environment=environment) as stage:
         client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
         upload(client, Trigger("gstlal", "bns_hlv", 1e-9))
         ledger = Ledger(stage.state / "ledger.sqlite")
@@ -76,7 +76,7 @@ def play(folder: Path, environment: dict[str, str]) -> dict[str, Any]:
         return state
 
 
-def wait_for(notices: int, stage: Stage, ledger: Ledger) -> None:
+def wait_for(notices: int, stage: DemoProcesses, ledger: Ledger) -> None:
     """Start the dispatcher again whenever it was killed, until so many notices are through."""
     deadline = time.monotonic() + 90
     done = "SELECT count(*) AS n FROM public_notices WHERE state = 'stored'"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gwbatch.ledger import Ledger
-from tests.acceptance.plays import compare, play
+from tests.acceptance.kill_scenarios import compare, play
 
 pytestmark = pytest.mark.acceptance
 

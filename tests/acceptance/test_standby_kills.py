@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from gwbatch.ledger import Ledger
-from tests.acceptance.plays import compare, play
+from tests.acceptance.kill_scenarios import compare, play
 
 UP = 5.0  # s after which a dispatcher listens, which the play waits for
 PILOTS = ['standby.openmp.kinds=["localize"]', "standby.openmp.orphaned_after=20"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.plays import compare, play
+from tests.acceptance.kill_scenarios import compare, play
 from tests.acceptance.torture import torture
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]

@@ -21,9 +21,9 @@ from typing import Any
 
 import psutil
 
-from gwbatch.demo.stage import Stage
+from gwbatch.demo.processes import DemoProcesses
 from tests.acceptance.kafka_proxy import KafkaProxy
-from tests.acceptance.plays import STARTING, compare, play
+from tests.acceptance.kill_scenarios import STARTING, compare, play
 
 PLUGINS = 'plugins=["tests.acceptance.fast_jobs", "tests.acceptance.set_clock"]'
 PATIENCE = 300.0  # s for a play: what GraceDB refuses is tried again after up to a minute
@@ -109,9 +109,9 @@ class Torture:
         """What the dispatcher's environment has to hold."""
         return {"GWBATCH_TEST_CLOCK": str(self.clock), "http_proxy": self.proxy.address, "no_proxy": ""}
 
-    def __call__(self, stage: Stage) -> None:
+    def __call__(self, stage: DemoProcesses) -> None:
         """Do it to the processes of a play."""
-        faults: dict[str, Callable[[Stage], bool]] = {
+        faults: dict[str, Callable[[DemoProcesses], bool]] = {
             "dispatcher killed": self._kill_dispatcher,
             "dispatcher stopped for a while": lambda stage: self._stop(stage.dispatcher.pid),
             "listener killed": lambda stage: _signal(self._child(stage, "listen"), signal.SIGKILL),
@@ -149,7 +149,7 @@ class Torture:
         self.clock.write_text(str(self._offset))
         return True
 
-    def _kill_dispatcher(self, stage: Stage) -> bool:
+    def _kill_dispatcher(self, stage: DemoProcesses) -> bool:
         """And set the clock right: whoever waits for the next one compares its times with the true time.
 
         One that has hardly begun is spared: a message that a third dispatcher dies over is rightly a dead letter.
@@ -161,7 +161,7 @@ class Torture:
         self.clock.write_text("0")
         return killed
 
-    def _kill_job(self, stage: Stage) -> bool:
+    def _kill_job(self, stage: DemoProcesses) -> bool:
         if self.done["job killed"] >= JOB_KILLS:
             return False
         return _signal(self._child(stage, "gwbatch.jobs.runner"), signal.SIGKILL)
@@ -172,7 +172,7 @@ class Torture:
         time.sleep(self._chance.uniform(0.2, 1.5))
         return _signal(pid, signal.SIGCONT)
 
-    def _child(self, stage: Stage, word: str) -> int:
+    def _child(self, stage: DemoProcesses, word: str) -> int:
         found = []
         with suppress(psutil.Error):
             for child in psutil.Process(stage.dispatcher.pid).children(recursive=True):

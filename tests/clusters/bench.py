@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from gwbatch.config.profile import Profile
-from gwbatch.dispatcher import byhand
+from gwbatch.dispatcher import run_once
 from gwbatch.jobs.directory import write_request
 from gwbatch.jobs.result import read_result
 from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers import Scheduler, make_scheduler
-from tests.clusters import naps  # noqa: F401
+from tests.clusters import sleep_jobs  # noqa: F401
 from tests.clusters.waiting import until
 
 ROOT = Path(__file__).parents[2]
-PLUGIN = [f'scheduler.environment.PYTHONPATH="{ROOT}"', 'plugins=["tests.clusters.naps"]']
+PLUGIN = [f'scheduler.environment.PYTHONPATH="{ROOT}"', 'plugins=["tests.clusters.sleep_jobs"]']
 
 
-class Bench:
+class SchedulerBench:
     """A scheduler, and jobs for it."""
 
     def __init__(self, folder: Path, profile: Profile) -> None:
@@ -30,13 +30,13 @@ class Bench:
     def nap(self, seconds: float = 0.0, kind: str = "nap", priority: int = 0) -> JobRequest:
         """A job that is not submitted yet."""
         directory = self.folder / "jobs" / uuid.uuid4().hex[:8]
-        request = byhand.prepare(kind, {}, "rest.txt", {"seconds": seconds}, self.profile, directory)
+        request = run_once.prepare_job(kind, {}, "rest.txt", {"seconds": seconds}, self.profile, directory)
         return replace(request, priority=priority)
 
     def waiting(self, key: str) -> JobRequest:
         """A job of this key, not submitted yet, that ends when there is a file ``end`` in its directory."""
         directory = self.folder / "jobs" / key.replace("/", "-")
-        request = byhand.prepare("wait", {}, "rest.txt", {}, self.profile, directory)
+        request = run_once.prepare_job("wait", {}, "rest.txt", {}, self.profile, directory)
         write_request(directory, key, "wait", (), "rest.txt", {}, self.profile)
         return replace(request, key=key)
 

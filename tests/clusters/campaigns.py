@@ -12,10 +12,10 @@ from typing import Any
 from gwbatch import children
 from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.table import counts, reading
-from gwbatch.config.resources import demo_event
+from gwbatch.config.resources import example_event
 from gwbatch.model import JobState
 from tests.campaign_products import results, sleepers, whole
-from tests.clusters.bench import Bench
+from tests.clusters.bench import SchedulerBench
 from tests.clusters.waiting import until
 
 INJECTIONS = Path(__file__).parents[1] / "data" / "injections-short.xml.gz"
@@ -43,7 +43,7 @@ class CampaignPlays:
 
     def test_workers_localize_real_events(self, tmp_path: Path, site: list[str]) -> None:
         folder = Folder(tmp_path / "c")
-        gwbatch("plan", INJECTIONS, demo_event("short"), "-o", folder.path, "--products", "map,stats")
+        gwbatch("plan", INJECTIONS, example_event("short"), "-o", folder.path, "--products", "map,stats")
         made = gwbatch("submit", folder.path, "--nodes", 2, *site)
         assert made["jobs"]
         assert gwbatch("submit", folder.path, "--nodes", 2, *site, code=4) is None
@@ -63,7 +63,7 @@ class CampaignPlays:
         assert results(folder) == whole(80)
 
     def test_an_alert_does_not_wait_for_a_campaign(
-        self, tmp_path: Path, site: list[str], alerts: Bench, queue: Callable[[Folder], Mapping[str, str]]
+        self, tmp_path: Path, site: list[str], alerts: SchedulerBench, queue: Callable[[Folder], Mapping[str, str]]
     ) -> None:
         """A campaign has every node; a localization starts all the same, and the campaign goes on after it."""
         folder = sleepers(tmp_path / "c", [0.5] * 160)

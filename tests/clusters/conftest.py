@@ -10,7 +10,7 @@ import pytest
 
 from gwbatch.config.profile import load_site
 from gwbatch.schedulers.htcondor.schedd import pool_release, release_of
-from tests.clusters.bench import PLUGIN, Bench
+from tests.clusters.bench import PLUGIN, SchedulerBench
 from tests.clusters.cell import Cell
 from tests.clusters.cluster import Cluster
 from tests.clusters.pool import Pool
@@ -74,10 +74,10 @@ def cell() -> Iterator[Cell]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, pool: Pool, request: pytest.FixtureRequest) -> Iterator[Bench]:
+def bench(tmp_path: Path, pool: Pool, request: pytest.FixtureRequest) -> Iterator[SchedulerBench]:
     """Parametrize it indirectly with further settings."""
     settings = [*PLUGIN, "scheduler.ask_every=3", *getattr(request, "param", [])]
-    made = Bench(tmp_path, load_site("htcondor-generic", settings).profile)
+    made = SchedulerBench(tmp_path, load_site("htcondor-generic", settings).profile)
     yield made
     made.scheduler.close()
     pool.clear()

@@ -19,7 +19,7 @@ from gwbatch.jobs.result import read_result
 from gwbatch.jobs.standby.layout import Beat
 from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers.standby import Crew, StandbyScheduler
-from tests.clusters.bench import Bench
+from tests.clusters.bench import SchedulerBench
 from tests.clusters.waiting import until
 
 STANDBY = ['standby.openmp.kinds=["nap"]', "standby.openmp.orphaned_after=600"]
@@ -27,7 +27,7 @@ STANDBY = ['standby.openmp.kinds=["nap"]', "standby.openmp.orphaned_after=600"]
 SMALL = ['standby.general.kinds=["small-nap"]', "standby.general.orphaned_after=600"]
 
 
-class StandbyBench(Bench):
+class StandbyBench(SchedulerBench):
     """Jobs, and pilots that take them.
 
     Attributes

@@ -14,8 +14,8 @@ import pytest
 from gwbatch.config.profile import load_site
 from gwbatch.ledger import Ledger
 from gwbatch.model import JobState
-from tests.acceptance.plays import compare, play
-from tests.clusters.bench import PLUGIN, ROOT, Bench
+from tests.acceptance.kill_scenarios import compare, play
+from tests.clusters.bench import PLUGIN, ROOT, SchedulerBench
 from tests.clusters.cell import Cell
 from tests.clusters.waiting import gwbatch
 from tests.clusters.worlds import RealWorld
@@ -31,8 +31,8 @@ FAST = [f'scheduler.environment.PYTHONPATH="{ROOT}"', *QUICK]
 
 
 @pytest.fixture
-def bench(tmp_path: Path, cell: Cell) -> Iterator[Bench]:
-    made = Bench(tmp_path, load_site(SITE, [*PLUGIN, *QUICK]).profile)
+def bench(tmp_path: Path, cell: Cell) -> Iterator[SchedulerBench]:
+    made = SchedulerBench(tmp_path, load_site(SITE, [*PLUGIN, *QUICK]).profile)
     yield made
     made.scheduler.close()
     cell.clear()
@@ -71,7 +71,7 @@ def test_site_check_localizes_on_a_whole_node(cell: Cell, tmp_path: Path) -> Non
     assert {row["check"]: row["found"] for row in rows}["OMP_NUM_THREADS"] == str(len(os.sched_getaffinity(0)))
 
 
-def test_a_whole_node_job_has_the_node_to_itself(bench: Bench) -> None:
+def test_a_whole_node_job_has_the_node_to_itself(bench: SchedulerBench) -> None:
     small = [bench.submit(3, kind="small-nap") for _ in range(2)]
     for request in small:
         bench.until(request, JobState.RUNNING)
@@ -84,7 +84,7 @@ def test_a_whole_node_job_has_the_node_to_itself(bench: Bench) -> None:
 
 def test_a_job_is_warned_before_its_time_limit(cell: Cell, tmp_path: Path) -> None:
     settings = [*PLUGIN, *QUICK, "queues.openmp.time_limit=60", "scheduler.warn_before=57"]
-    bench = Bench(tmp_path, load_site(SITE, settings).profile)
+    bench = SchedulerBench(tmp_path, load_site(SITE, settings).profile)
     request = bench.submit(120)
     bench.until(request, JobState.FAILED, seconds=60)
     told = json.loads((request.directory / "result.json").read_text())
@@ -94,15 +94,15 @@ def test_a_job_is_warned_before_its_time_limit(cell: Cell, tmp_path: Path) -> No
 
 
 def test_a_failure_tells_its_exit_code(cell: Cell, tmp_path: Path) -> None:
-    settings = [*QUICK, "scheduler.python=/nowhere/python", "plugins=['tests.clusters.naps']"]
-    bench = Bench(tmp_path, load_site(SITE, settings).profile)
+    settings = [*QUICK, "scheduler.python=/nowhere/python", "plugins=['tests.clusters.sleep_jobs']"]
+    bench = SchedulerBench(tmp_path, load_site(SITE, settings).profile)
     request = bench.submit()
     assert bench.until(request, JobState.FAILED).reason == "exit code 127"
     assert "there is no /nowhere/python" in (request.directory / "stderr").read_text()
     bench.scheduler.close()
 
 
-def test_a_job_whose_folder_has_gone_is_held_with_the_reason(bench: Bench) -> None:
+def test_a_job_whose_folder_has_gone_is_held_with_the_reason(bench: SchedulerBench) -> None:
     blocker = bench.submit(4)
     request = bench.submit()
     request.directory.rename(request.directory.with_name("gone"))
@@ -113,7 +113,7 @@ def test_a_job_whose_folder_has_gone_is_held_with_the_reason(bench: Bench) -> No
     bench.until(request, JobState.DONE)
 
 
-def test_a_qmaster_that_is_killed_keeps_the_jobs(bench: Bench, cell: Cell) -> None:
+def test_a_qmaster_that_is_killed_keeps_the_jobs(bench: SchedulerBench, cell: Cell) -> None:
     running, waiting = bench.submit(8), bench.submit(0)
     bench.until(running, JobState.RUNNING)
     cell.kill_qmaster()

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gwbatch.config.resources import demo_event
+from gwbatch.config.resources import example_event
 from gwbatch.ledger import Ledger
 from gwbatch.model import JobState, Remedy
-from tests.acceptance.plays import compare, play
-from tests.clusters.bench import ROOT, Bench
+from tests.acceptance.kill_scenarios import compare, play
+from tests.clusters.bench import ROOT, SchedulerBench
 from tests.clusters.pool import Pool
 from tests.clusters.residents import fetch, pid, states
 from tests.clusters.waiting import gwbatch, until
@@ -41,7 +41,7 @@ def test_site_check_localizes_on_a_whole_node(bindings: str, pool: Pool, tmp_pat
 
 
 @BINDINGS
-def test_a_whole_node_job_goes_there_and_comes_back(bench: Bench) -> None:
+def test_a_whole_node_job_goes_there_and_comes_back(bench: SchedulerBench) -> None:
     request = bench.submit()
     report = bench.until(request, JobState.DONE)
     assert (report.exit_code, report.cores) == (0, os.cpu_count())
@@ -51,7 +51,7 @@ def test_a_whole_node_job_goes_there_and_comes_back(bench: Bench) -> None:
 
 
 @BINDINGS
-def test_a_lost_reply_is_found_by_its_key(bench: Bench, pool: Pool) -> None:
+def test_a_lost_reply_is_found_by_its_key(bench: SchedulerBench, pool: Pool) -> None:
     request = bench.submit(30)
     for name in ("followed.json", "events.log"):
         (bench.folder / "state" / "htcondor" / name).unlink(missing_ok=True)
@@ -63,7 +63,7 @@ def test_a_lost_reply_is_found_by_its_key(bench: Bench, pool: Pool) -> None:
 
 
 @BINDINGS
-def test_held_released_and_removed(bench: Bench, pool: Pool) -> None:
+def test_held_released_and_removed(bench: SchedulerBench, pool: Pool) -> None:
     request = bench.submit(1)
     pool.command("condor_hold", "-constraint", f'GwbatchKey == "{request.key}"')
     held = bench.until(request, JobState.HELD)
@@ -77,7 +77,7 @@ def test_held_released_and_removed(bench: Bench, pool: Pool) -> None:
     assert "via condor_rm" in bench.until(other, JobState.FAILED).reason
 
 
-def test_an_input_that_cannot_be_transferred_is_held_with_its_code(bench: Bench) -> None:
+def test_an_input_that_cannot_be_transferred_is_held_with_its_code(bench: SchedulerBench) -> None:
     request = bench.nap()
     (request.directory / "job.json").chmod(0o000)
     (request.directory / "job.json").rename(request.directory / "gone")
@@ -92,14 +92,14 @@ def test_an_input_that_cannot_be_transferred_is_held_with_its_code(bench: Bench)
 
 
 @pytest.mark.parametrize("bench", [["scheduler.python=/nowhere/python"]], indirect=True)
-def test_an_interpreter_that_is_not_on_the_node_is_named(bench: Bench) -> None:
+def test_an_interpreter_that_is_not_on_the_node_is_named(bench: SchedulerBench) -> None:
     request = bench.submit()
     report = bench.until(request, JobState.FAILED)
     assert report.exit_code == 127
     assert "there is no /nowhere/python" in (request.directory / "stderr").read_text()
 
 
-def test_whole_node_jobs_run_one_at_a_time_the_urgent_first(bench: Bench) -> None:
+def test_whole_node_jobs_run_one_at_a_time_the_urgent_first(bench: SchedulerBench) -> None:
     first = bench.submit(3)
     bench.until(first, JobState.RUNNING)
     later, urgent = bench.submit(1, priority=0), bench.submit(1, priority=100)
@@ -110,7 +110,7 @@ def test_whole_node_jobs_run_one_at_a_time_the_urgent_first(bench: Bench) -> Non
     assert all(before["ended"] <= after["began"] for before, after in pairwise(times))
 
 
-def test_one_core_jobs_run_side_by_side(bench: Bench) -> None:
+def test_one_core_jobs_run_side_by_side(bench: SchedulerBench) -> None:
     requests = [bench.submit(4, kind="small-nap") for _ in range(2)]
     for request in requests:
         bench.until(request, JobState.DONE)
@@ -122,7 +122,7 @@ def test_one_core_jobs_run_side_by_side(bench: Bench) -> None:
 # ---- daemons that are killed ------------------------------------------------------------------------------
 
 
-def test_a_killed_starter_costs_time_only(bench: Bench, pool: Pool) -> None:
+def test_a_killed_starter_costs_time_only(bench: SchedulerBench, pool: Pool) -> None:
     request = bench.submit(3)
     bench.until(request, JobState.RUNNING)
     (starter,) = pool.processes(r"^condor_starter|/condor_starter")[:1]
@@ -131,7 +131,7 @@ def test_a_killed_starter_costs_time_only(bench: Bench, pool: Pool) -> None:
     assert pool.keys().count(request.key) == 1
 
 
-def test_a_killed_shadow_costs_time_only(bench: Bench, pool: Pool) -> None:
+def test_a_killed_shadow_costs_time_only(bench: SchedulerBench, pool: Pool) -> None:
     request = bench.submit(3)
     job = bench.until(request, JobState.RUNNING).native_id
     (shadow,) = pool.processes(rf"condor_shadow.* {job} ")
@@ -139,7 +139,7 @@ def test_a_killed_shadow_costs_time_only(bench: Bench, pool: Pool) -> None:
     assert bench.until(request, JobState.DONE).exit_code == 0
 
 
-def test_a_killed_schedd_keeps_its_jobs(bench: Bench, pool: Pool) -> None:
+def test_a_killed_schedd_keeps_its_jobs(bench: SchedulerBench, pool: Pool) -> None:
     request, waiting = bench.submit(5), bench.submit(0)
     bench.until(request, JobState.RUNNING)
     pool.kill(pool.daemon("schedd"))
@@ -148,7 +148,7 @@ def test_a_killed_schedd_keeps_its_jobs(bench: Bench, pool: Pool) -> None:
     assert pool.keys().count(request.key) == 1
 
 
-def test_a_killed_job_has_failed_with_its_signal(bench: Bench, pool: Pool) -> None:
+def test_a_killed_job_has_failed_with_its_signal(bench: SchedulerBench, pool: Pool) -> None:
     request = bench.submit(60)
     bench.until(request, JobState.RUNNING)
     (process,) = until(lambda: pool.processes(r"gwbatch\.jobs\.runner"))
@@ -168,7 +168,7 @@ READ = ["doubled", "garbage", "followed again"]  # the log itself still tells ev
     [(one, ["scheduler.ask_every=600"] if one in READ else []) for one in ("cut", "removed", "rotated", *READ)],
     indirect=["bench"],
 )
-def test_the_event_log_is_damaged_while_a_job_runs(damage: str, bench: Bench, pool: Pool) -> None:
+def test_the_event_log_is_damaged_while_a_job_runs(damage: str, bench: SchedulerBench, pool: Pool) -> None:
     log = bench.folder / "state" / "htcondor" / "events.log"
     request = bench.submit(3)
     bench.until(request, JobState.RUNNING)
@@ -256,7 +256,7 @@ def finished(dag: Path) -> dict[str, object]:
 
 
 def test_a_workflow_runs_to_its_end(pool: Pool, tmp_path: Path) -> None:
-    dag = write_dag(tmp_path / "flow", demo_event("short"), tmp_path)
+    dag = write_dag(tmp_path / "flow", example_event("short"), tmp_path)
     pool.command("condor_submit_dag", str(dag))
     assert finished(dag)["exitcode"] == 0
     summary = json.loads((dag.parent / "summary.json").read_text())
@@ -267,7 +267,7 @@ def test_a_workflow_runs_to_its_end(pool: Pool, tmp_path: Path) -> None:
 
 
 def test_a_node_that_fails_leaves_a_rescue_dag_that_can_be_used(pool: Pool, tmp_path: Path) -> None:
-    dag = write_dag(tmp_path / "flow", demo_event("short"), tmp_path)
+    dag = write_dag(tmp_path / "flow", example_event("short"), tmp_path)
     (given,) = (dag.parent / "inputs").glob("*/coinc.xml")
     given.write_text("<?xml version='1.0'?><nothing/>")
     pool.command("condor_submit_dag", str(dag))
@@ -277,7 +277,7 @@ def test_a_node_that_fails_leaves_a_rescue_dag_that_can_be_used(pool: Pool, tmp_
     assert "cannot be read as a LIGO_LW" in summary["nodes"][localize]["reason"]
     assert list(dag.parent.glob("workflow.dag.rescue*"))
     subject = localize.rpartition(".")[0]
-    shutil.copyfile(demo_event("short"), dag.parent / "inputs" / subject / "coinc.xml")
+    shutil.copyfile(example_event("short"), dag.parent / "inputs" / subject / "coinc.xml")
     dag.with_name("workflow.dag.metrics").unlink()
     pool.command("condor_submit_dag", str(dag))
     assert finished(dag)["exitcode"] == 0

@@ -10,7 +10,7 @@ import pytest
 from gwbatch.campaigns.folder import Folder
 from gwbatch.config.profile import load_site
 from gwbatch.schedulers import make_campaign_jobs
-from tests.clusters.bench import PLUGIN, Bench
+from tests.clusters.bench import PLUGIN, SchedulerBench
 from tests.clusters.campaigns import CampaignPlays
 from tests.clusters.pool import Pool
 
@@ -32,8 +32,8 @@ def queue(pool: Pool) -> Callable[[Folder], object]:
 
 
 @pytest.fixture
-def alerts(tmp_path: Path, pool: Pool) -> Iterator[Bench]:
-    made = Bench(tmp_path, load_site("htcondor-generic", [*PLUGIN, "scheduler.ask_every=3"]).profile)
+def alerts(tmp_path: Path, pool: Pool) -> Iterator[SchedulerBench]:
+    made = SchedulerBench(tmp_path, load_site("htcondor-generic", [*PLUGIN, "scheduler.ask_every=3"]).profile)
     yield made
     made.scheduler.close()
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from gwbatch.config.profile import load_site
-from gwbatch.config.resources import demo_event
+from gwbatch.config.resources import example_event
 from gwbatch.ledger import Ledger
 from gwbatch.model import JobState, Remedy
-from tests.acceptance.plays import compare, play
-from tests.clusters.bench import PLUGIN, ROOT, Bench
+from tests.acceptance.kill_scenarios import compare, play
+from tests.clusters.bench import PLUGIN, ROOT, SchedulerBench
 from tests.clusters.cluster import Cluster
 from tests.clusters.residents import fetch, pid, states
 from tests.clusters.waiting import gwbatch, until
@@ -39,11 +39,11 @@ BINDINGS = ["cli", "double", pytest.param("pyslurm", marks=pytest.mark.long)]
 @pytest.fixture(params=BINDINGS)
 def bench(
     tmp_path: Path, cluster: Cluster, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bench]:
+) -> Iterator[SchedulerBench]:
     if request.param != "cli":
         monkeypatch.syspath_prepend(folder_of(request.param))
     settings = [*PLUGIN, *QUICK, f"scheduler.bindings={'cli' if request.param == 'cli' else 'pyslurm'}"]
-    made = Bench(tmp_path, load_site("slurm-generic", settings).profile)
+    made = SchedulerBench(tmp_path, load_site("slurm-generic", settings).profile)
     yield made
     made.scheduler.close()
     cluster.clear()
@@ -114,7 +114,7 @@ def test_site_check_localizes_on_a_whole_node(cluster: Cluster, tmp_path: Path) 
     assert {row["check"]: row["found"] for row in rows}["OMP_NUM_THREADS"] == "2"
 
 
-def test_whole_node_jobs_run_on_two_of_four_nodes_at_once(bench: Bench, cluster: Cluster) -> None:
+def test_whole_node_jobs_run_on_two_of_four_nodes_at_once(bench: SchedulerBench, cluster: Cluster) -> None:
     requests = [bench.submit(6) for _ in range(2)]
     for request in requests:
         bench.until(request, JobState.RUNNING)
@@ -130,14 +130,14 @@ def test_whole_node_jobs_run_on_two_of_four_nodes_at_once(bench: Bench, cluster:
     assert second[0] < first[1]
 
 
-def test_one_core_jobs_share_a_node(bench: Bench) -> None:
+def test_one_core_jobs_share_a_node(bench: SchedulerBench) -> None:
     requests = [bench.submit(1, kind="small-nap") for _ in range(2)]
     for request in requests:
         bench.until(request, JobState.DONE)
         assert bench.facts(request)["threads"] == "1"
 
 
-def test_a_lost_reply_is_found_by_its_key(bench: Bench, cluster: Cluster) -> None:
+def test_a_lost_reply_is_found_by_its_key(bench: SchedulerBench, cluster: Cluster) -> None:
     request = bench.submit(30)
     (bench.folder / "state" / "slurm" / "jobs.json").unlink()
     bench.again()
@@ -148,7 +148,7 @@ def test_a_lost_reply_is_found_by_its_key(bench: Bench, cluster: Cluster) -> Non
     assert sum(comment.endswith(request.key) for comment in cluster.comments()) == 1
 
 
-def test_held_released_and_cancelled(bench: Bench, cluster: Cluster) -> None:
+def test_held_released_and_cancelled(bench: SchedulerBench, cluster: Cluster) -> None:
     request = bench.nap(1)
     blockers = [bench.submit(6) for _ in range(4)]
     job = bench.scheduler.submit(request)
@@ -165,7 +165,7 @@ def test_held_released_and_cancelled(bench: Bench, cluster: Cluster) -> None:
     bench.until(other, JobState.FAILED)
 
 
-def test_why_a_job_waits_is_told(bench: Bench) -> None:
+def test_why_a_job_waits_is_told(bench: SchedulerBench) -> None:
     blockers = [bench.submit(5) for _ in range(4)]
     waiting = bench.submit(0)
     until(lambda: bench.report(waiting).reason in ("Resources", "Priority"), 30, lambda: bench.report(waiting))
@@ -173,7 +173,7 @@ def test_why_a_job_waits_is_told(bench: Bench) -> None:
         bench.until(request, JobState.DONE)
 
 
-def test_urgent_jobs_go_first(bench: Bench) -> None:
+def test_urgent_jobs_go_first(bench: SchedulerBench) -> None:
     blockers = [bench.submit(4) for _ in range(4)]
     for blocker in blockers:
         bench.until(blocker, JobState.RUNNING)
@@ -187,7 +187,7 @@ def test_urgent_jobs_go_first(bench: Bench) -> None:
 
 def test_a_job_is_warned_before_its_time_limit(cluster: Cluster, tmp_path: Path) -> None:
     settings = [*PLUGIN, *QUICK, "queues.openmp.time_limit=60", "scheduler.warn_before=55"]
-    bench = Bench(tmp_path, load_site("slurm-generic", settings).profile)
+    bench = SchedulerBench(tmp_path, load_site("slurm-generic", settings).profile)
     request = bench.submit(120)
     bench.until(request, JobState.FAILED, seconds=150)
     told = json.loads((request.directory / "result.json").read_text())
@@ -198,7 +198,7 @@ def test_a_job_is_warned_before_its_time_limit(cluster: Cluster, tmp_path: Path)
 
 def test_a_time_limit_is_named_without_a_warning_too(cluster: Cluster, tmp_path: Path) -> None:
     settings = [*PLUGIN, *QUICK, "queues.openmp.time_limit=1", "scheduler.warn_before=0"]
-    bench = Bench(tmp_path, load_site("slurm-generic", settings).profile)
+    bench = SchedulerBench(tmp_path, load_site("slurm-generic", settings).profile)
     request = bench.submit(300)
     bench.until(request, JobState.FAILED, seconds=200)
     assert "its time limit" in json.loads((request.directory / "result.json").read_text())["error"]["message"]
@@ -206,8 +206,8 @@ def test_a_time_limit_is_named_without_a_warning_too(cluster: Cluster, tmp_path:
 
 
 def test_a_failure_tells_its_exit_code(cluster: Cluster, tmp_path: Path) -> None:
-    settings = [*QUICK, "scheduler.python=/nowhere/python", "plugins=['tests.clusters.naps']"]
-    bench = Bench(tmp_path, load_site("slurm-generic", settings).profile)
+    settings = [*QUICK, "scheduler.python=/nowhere/python", "plugins=['tests.clusters.sleep_jobs']"]
+    bench = SchedulerBench(tmp_path, load_site("slurm-generic", settings).profile)
     request = bench.submit()
     assert bench.until(request, JobState.FAILED).reason == "exit code 127"
     assert "there is no /nowhere/python" in (request.directory / "stderr").read_text()
@@ -221,7 +221,7 @@ def node_of(cluster: Cluster, job: str) -> str:
     return cluster.command("squeue", "-h", "-j", job, "-o", "%N").strip()
 
 
-def test_a_node_that_fails_ends_the_attempt(bench: Bench, cluster: Cluster) -> None:
+def test_a_node_that_fails_ends_the_attempt(bench: SchedulerBench, cluster: Cluster) -> None:
     request = bench.submit(300)
     job = bench.until(request, JobState.RUNNING).native_id
     node = until(lambda: node_of(cluster, job))
@@ -243,7 +243,7 @@ def _stepds(job: str) -> list[object]:
     return [one for one in psutil.process_iter(["cmdline"]) if f"[{job}." in " ".join(one.info["cmdline"] or [])]  # type: ignore[misc]
 
 
-def test_a_controller_that_is_restarted_keeps_the_jobs(bench: Bench, cluster: Cluster) -> None:
+def test_a_controller_that_is_restarted_keeps_the_jobs(bench: SchedulerBench, cluster: Cluster) -> None:
     running, waiting = bench.submit(8), bench.submit(0)
     bench.until(running, JobState.RUNNING)
     time.sleep(6)  # slurmctld saves its state every five seconds
@@ -258,7 +258,7 @@ def test_a_controller_that_is_restarted_keeps_the_jobs(bench: Bench, cluster: Cl
         assert sum(comment.endswith(request.key) for comment in cluster.comments()) == 1
 
 
-def test_a_job_that_the_controller_forgot_in_a_crash_is_found_missing(bench: Bench, cluster: Cluster) -> None:
+def test_a_job_that_the_controller_forgot_in_a_crash_is_found_missing(bench: SchedulerBench, cluster: Cluster) -> None:
     blockers = [bench.submit(8) for _ in range(4)]
     for blocker in blockers:
         bench.until(blocker, JobState.RUNNING)
@@ -277,7 +277,7 @@ def test_a_job_that_the_controller_forgot_in_a_crash_is_found_missing(bench: Ben
         bench.until(blocker, JobState.DONE)
 
 
-def test_a_drained_node_gets_nothing_new(bench: Bench, cluster: Cluster) -> None:
+def test_a_drained_node_gets_nothing_new(bench: SchedulerBench, cluster: Cluster) -> None:
     cluster.command("scontrol", "update", "nodename=n1,n2,n3", "state=drain", "reason=test")
     try:
         requests = [bench.submit(1) for _ in range(2)]
@@ -290,7 +290,7 @@ def test_a_drained_node_gets_nothing_new(bench: Bench, cluster: Cluster) -> None
         cluster.command("scontrol", "update", "nodename=n1,n2,n3", "state=resume")
 
 
-def test_a_job_that_cannot_avoid_a_node_takes_it_all_the_same(bench: Bench) -> None:
+def test_a_job_that_cannot_avoid_a_node_takes_it_all_the_same(bench: SchedulerBench) -> None:
     from dataclasses import replace
 
     request = replace(bench.nap(0), avoid=("n1", "n2", "n3", "n4"))
@@ -298,7 +298,7 @@ def test_a_job_that_cannot_avoid_a_node_takes_it_all_the_same(bench: Bench) -> N
     bench.until(request, JobState.DONE)
 
 
-def test_a_cluster_without_controller_is_busy_and_not_empty(bench: Bench, cluster: Cluster) -> None:
+def test_a_cluster_without_controller_is_busy_and_not_empty(bench: SchedulerBench, cluster: Cluster) -> None:
     from gwbatch.schedulers.base import SchedulerBusy
 
     request = bench.submit(1)
@@ -365,7 +365,7 @@ def summary_of(script: Path) -> dict[str, object]:
 
 
 def test_a_workflow_runs_to_its_end(cluster: Cluster, tmp_path: Path) -> None:
-    script = write_workflow(tmp_path / "flow", demo_event("short"), tmp_path)
+    script = write_workflow(tmp_path / "flow", example_event("short"), tmp_path)
     summary = summary_of(script)
     assert summary["failed"] == []
     for node in summary["nodes"].values():  # type: ignore[attr-defined]
@@ -374,13 +374,13 @@ def test_a_workflow_runs_to_its_end(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_a_workflow_whose_node_fails_can_be_run_again(cluster: Cluster, tmp_path: Path) -> None:
-    script = write_workflow(tmp_path / "flow", demo_event("short"), tmp_path)
+    script = write_workflow(tmp_path / "flow", example_event("short"), tmp_path)
     (given,) = (script.parent / "inputs").glob("*/coinc.xml")
     given.write_text("<?xml version='1.0'?><nothing/>")
     summary = summary_of(script)
     localize = next(node for node in summary["failed"] if node.endswith(".localize"))  # type: ignore[attr-defined]
     assert "cannot be read as a LIGO_LW" in summary["nodes"][localize]["reason"]  # type: ignore[index]
-    shutil.copyfile(demo_event("short"), script.parent / "inputs" / localize.rpartition(".")[0] / "coinc.xml")
+    shutil.copyfile(example_event("short"), script.parent / "inputs" / localize.rpartition(".")[0] / "coinc.xml")
     assert summary_of(script)["failed"] == []
 
 

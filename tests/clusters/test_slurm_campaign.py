@@ -12,7 +12,7 @@ from gwbatch.campaigns.folder import Folder
 from gwbatch.config.profile import load_site
 from gwbatch.schedulers import make_campaign_jobs
 from tests.campaign_products import results, sleepers, whole
-from tests.clusters.bench import PLUGIN, Bench
+from tests.clusters.bench import PLUGIN, SchedulerBench
 from tests.clusters.campaigns import CampaignPlays, done, gwbatch
 from tests.clusters.cluster import Cluster
 from tests.clusters.waiting import until
@@ -35,8 +35,8 @@ def queue() -> Callable[[Folder], object]:
 
 
 @pytest.fixture
-def alerts(tmp_path: Path, cluster: Cluster) -> Iterator[Bench]:
-    made = Bench(tmp_path, load_site("slurm-generic", [*PLUGIN, "scheduler.partition=main"]).profile)
+def alerts(tmp_path: Path, cluster: Cluster) -> Iterator[SchedulerBench]:
+    made = SchedulerBench(tmp_path, load_site("slurm-generic", [*PLUGIN, "scheduler.partition=main"]).profile)
     yield made
     made.scheduler.close()
 

@@ -13,7 +13,7 @@ import pytest
 from gwbatch.config.profile import Profile
 from gwbatch.model import JobRequest
 from gwbatch.schedulers import Scheduler, make_scheduler
-from tests.clusters.bench import Bench
+from tests.clusters.bench import SchedulerBench
 from tests.clusters.waiting import until
 from tests.contract.worlds import World
 
@@ -29,7 +29,7 @@ class RealWorld(World):
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, profile: Profile, submitter: str) -> None:
         super().__init__(folder, monkeypatch)
-        self.bench = Bench(folder, profile)
+        self.bench = SchedulerBench(folder, profile)
         self._submitter = submitter
         self._requests: dict[str, JobRequest] = {}
 

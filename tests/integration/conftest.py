@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.alert_rig import alert_rig, broker_processes  # noqa: F401  fixtures
-from tests.integration.rig import Rig, Server
+from tests.integration.alert_harness import alert_harness, broker_processes  # noqa: F401  fixtures
+from tests.integration.harness import Harness, Server
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, server: Server) -> Iterator[Rig]:
-    made = Rig(tmp_path / "state", server)
+def harness(tmp_path: Path, server: Server) -> Iterator[Harness]:
+    made = Harness(tmp_path / "state", server)
     yield made
     made.ledger.close()

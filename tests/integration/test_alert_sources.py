@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from gwbatch.config.resources import demo_event
+from gwbatch.config.resources import example_event
 from gwbatch.demo.pipelines import with_far
-from tests.integration.alert_rig import FITS, AlertRig
+from tests.integration.alert_harness import FITS, AlertHarness
 from tests.integration.test_event_products import CWB
 
-COINC = with_far(demo_event("bns_hlv").read_bytes(), 1e-10)
+COINC = with_far(example_event("bns_hlv").read_bytes(), 1e-10)
 P_ASTRO, EM_BRIGHT = {"BNS": 0.9, "Terrestrial": 0.1}, {"HasNS": 0.75, "HasRemnant": 0.5}
 SSM = {"HasSSM": 1.0, "HasNS": 1.0, "HasMassGap": 0.0}
 MLY = {"gpstime": 1029975254.5, "far": 1e-10, "ifos": ["H1", "L1"], "duration": 0.25, "central_freq": 300.0}
@@ -70,14 +70,14 @@ SOURCES = {
 }  # fmt: skip
 
 
-@pytest.fixture(name="rig")
-def _rig(alerting: AlertRig) -> AlertRig:
+@pytest.fixture(name="harness")
+def _rig(alerting: AlertHarness) -> AlertHarness:
     return alerting
 
 
-def bring(rig: AlertRig, source: Source, *leave_out: str) -> str:
+def bring(harness: AlertHarness, source: Source, *leave_out: str) -> str:
     """Be the pipeline of a source."""
-    client = rig.server.client
+    client = harness.server.client
     filename = "coinc.xml" if source.group == "CBC" else "trigger.txt"
     made = client.create_event(
         source.group, source.pipeline, filename, search=source.search, filecontents=source.content
@@ -90,105 +90,105 @@ def bring(rig: AlertRig, source: Source, *leave_out: str) -> str:
     return graceid
 
 
-def superevent(rig: AlertRig, source: Source) -> str:
-    (found,) = rig.server.client.superevents(f"category: {source.category}")
+def superevent(harness: AlertHarness, source: Source) -> str:
+    (found,) = harness.server.client.superevents(f"category: {source.category}")
     return str(found["superevent_id"])
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_preliminary_says_what_is_known_of_its_source(rig: AlertRig, name: str) -> None:
+def test_a_preliminary_says_what_is_known_of_its_source(harness: AlertHarness, name: str) -> None:
     source = SOURCES[name]
-    bring(rig, source)
-    rig.settle(8)
-    (json_form,), (avro,) = rig.received("gcn"), rig.received("scimma")
+    bring(harness, source)
+    harness.settle(8)
+    (json_form,), (avro,) = harness.received("gcn"), harness.received("scimma")
     assert json_form.what == avro.what == ("PRELIMINARY", True)
     for notice in (json_form.notice, avro.notice):
         assert {key: notice["event"][key] for key in source.says} == source.says
-        assert notice["superevent_id"] == superevent(rig, source)
+        assert notice["superevent_id"] == superevent(harness, source)
     assert avro.notice["event"]["skymap"] == FITS
-    assert not rig.dead()
+    assert not harness.dead()
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_an_initial_and_a_retraction_follow_whatever_the_source(rig: AlertRig, name: str) -> None:
+def test_an_initial_and_a_retraction_follow_whatever_the_source(harness: AlertHarness, name: str) -> None:
     source = SOURCES[name]
-    bring(rig, source)
-    rig.settle(5)
-    sid, client = superevent(rig, source), rig.server.client
+    bring(harness, source)
+    harness.settle(5)
+    sid, client = superevent(harness, source), harness.server.client
     client.create_signoff(sid, "ADV", "OK", "")
-    rig.settle(5)
+    harness.settle(5)
     client.update_signoff(sid, "ADV", status="NO", comment="")
-    rig.settle(5)
-    assert [kind for kind, _ in rig.kinds()] == ["PRELIMINARY", "INITIAL", "RETRACTION"]
-    initial = rig.received()[1].notice
+    harness.settle(5)
+    assert [kind for kind, _ in harness.kinds()] == ["PRELIMINARY", "INITIAL", "RETRACTION"]
+    initial = harness.received()[1].notice
     assert {key: initial["event"][key] for key in source.says} == source.says
 
 
 @pytest.mark.parametrize("name", ["BBH", "cWB"])
-def test_a_burst_without_its_map_is_announced_in_time(rig: AlertRig, name: str) -> None:
+def test_a_burst_without_its_map_is_announced_in_time(harness: AlertHarness, name: str) -> None:
     source = SOURCES[name]
-    graceid = bring(rig, source, ".multiorder.fits")
-    rig.server.client.write_label(graceid, "SKYMAP_READY")
-    rig.settle(70)
-    (one,) = rig.received()
+    graceid = bring(harness, source, ".multiorder.fits")
+    harness.server.client.write_label(graceid, "SKYMAP_READY")
+    harness.settle(70)
+    (one,) = harness.received()
     assert one.notice["event"]["skymap"] is None
     assert "skymap" not in one.notice["urls"]
-    late = rig.ledger.read("SELECT frozen - planned AS wait FROM public_notices")[0]["wait"]
+    late = harness.ledger.read("SELECT frozen - planned AS wait FROM public_notices")[0]["wait"]
     assert 60 <= late < 65
 
 
-def test_mdc_superevents_are_announced_where_only_they_are(rig: AlertRig) -> None:
-    rig.set_alerts(mode="mdc")
-    bring(rig, SOURCES["CBC"])
-    bring(rig, SOURCES["MDC"])
-    rig.settle(8)
-    (one,) = rig.received()
+def test_mdc_superevents_are_announced_where_only_they_are(harness: AlertHarness) -> None:
+    harness.set_alerts(mode="mdc")
+    bring(harness, SOURCES["CBC"])
+    bring(harness, SOURCES["MDC"])
+    harness.settle(8)
+    (one,) = harness.received()
     assert one.notice["superevent_id"].startswith("MS")
 
 
-def test_a_broker_gets_only_the_categories_that_it_is_for(rig: AlertRig) -> None:
+def test_a_broker_gets_only_the_categories_that_it_is_for(harness: AlertHarness) -> None:
     import msgspec
 
-    brokers = dict(rig.profile.alerts.brokers)
+    brokers = dict(harness.profile.alerts.brokers)
     brokers["gcn"] = msgspec.structs.replace(brokers["gcn"], categories=["mdc"])
-    rig.set_alerts(brokers=brokers)
-    bring(rig, SOURCES["CBC"])
-    bring(rig, SOURCES["MDC"])
-    rig.settle(8)
-    assert [one.notice["superevent_id"][0] for one in rig.received("gcn")] == ["M"]
-    assert sorted(one.notice["superevent_id"][0] for one in rig.received("scimma")) == ["M", "S"]
+    harness.set_alerts(brokers=brokers)
+    bring(harness, SOURCES["CBC"])
+    bring(harness, SOURCES["MDC"])
+    harness.settle(8)
+    assert [one.notice["superevent_id"][0] for one in harness.received("gcn")] == ["M"]
+    assert sorted(one.notice["superevent_id"][0] for one in harness.received("scimma")) == ["M", "S"]
 
 
-def test_test_superevents_reach_nobody(rig: AlertRig) -> None:
-    rig.server.client.create_event("Test", "gstlal", "coinc.xml", search="AllSky", filecontents=COINC)
-    rig.settle(3)
-    made = rig.server.client.create_superevent(1029975253.0, 1029975254.0, 1029975255.0, "T0001", category="T")
+def test_test_superevents_reach_nobody(harness: AlertHarness) -> None:
+    harness.server.client.create_event("Test", "gstlal", "coinc.xml", search="AllSky", filecontents=COINC)
+    harness.settle(3)
+    made = harness.server.client.create_superevent(1029975253.0, 1029975254.0, 1029975255.0, "T0001", category="T")
     sid = made.json()["superevent_id"]
-    rig.settle(1)
+    harness.settle(1)
     for label in ("LOW_SIGNIF_LOCKED", "SIGNIF_LOCKED", "EARLY_WARNING"):
-        rig.server.client.write_label(sid, label)
-    rig.settle(5)
-    assert rig.notices() == []
-    assert rig.kinds() == []
+        harness.server.client.write_label(sid, label)
+    harness.settle(5)
+    assert harness.notices() == []
+    assert harness.kinds() == []
 
 
 # ---- sizes --------------------------------------------------------------------------------------------------
 
 
-def test_a_notice_that_is_too_large_for_a_broker_goes_without_its_map(rig: AlertRig) -> None:
+def test_a_notice_that_is_too_large_for_a_broker_goes_without_its_map(harness: AlertHarness) -> None:
     import msgspec
 
-    brokers = dict(rig.profile.alerts.brokers)
+    brokers = dict(harness.profile.alerts.brokers)
     brokers["gcn"] = msgspec.structs.replace(brokers["gcn"], max_bytes=10_000)
-    rig.set_alerts(brokers=brokers)
+    harness.set_alerts(brokers=brokers)
     source = SOURCES["cWB"]
     files = {"cwb.multiorder.fits": FITS + b"\0" * 2880 * 10}
-    bring(rig, Source(source.group, source.pipeline, source.search, source.content, files, {}))
-    rig.settle(8)
-    (small,), (whole,) = rig.received("gcn"), rig.received("scimma")
+    bring(harness, Source(source.group, source.pipeline, source.search, source.content, files, {}))
+    harness.settle(8)
+    (small,), (whole,) = harness.received("gcn"), harness.received("scimma")
     assert small.notice["event"]["skymap"] is None
     assert small.notice["urls"]["skymap"].endswith("cwb.multiorder.fits,0")
     assert len(whole.notice["event"]["skymap"]) > 28_800
-    (stored,) = rig.server.client.notices(rig.sid).json()["notices"]
-    kept = json.loads(rig.server.client.files(rig.sid, stored["filename"]).read())
+    (stored,) = harness.server.client.notices(harness.sid).json()["notices"]
+    kept = json.loads(harness.server.client.files(harness.sid, stored["filename"]).read())
     assert kept["event"]["skymap"] is not None

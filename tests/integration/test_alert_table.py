@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from gwbatch.config.resources import demo_event
+from gwbatch.config.resources import example_event
 from gwbatch.demo.pipelines import with_far
 from gwbatch.handlers.messages import Prefer
 from gwbatch.ledger.messages import send_message
-from tests.integration.alert_rig import AlertRig
+from tests.integration.alert_harness import AlertHarness
 from tests.integration.brokers import BrokerProcess
 from tests.integration.test_alert_chain import LESS_SIGNIFICANT, _without_gracedb
 
@@ -48,26 +48,28 @@ TABLE = {
 }  # fmt: skip
 
 
-def upload(rig: AlertRig, start: str, em_bright: bool, far: float | None = None, pipeline: str = "gstlal") -> str:
+def upload(
+    harness: AlertHarness, start: str, em_bright: bool, far: float | None = None, pipeline: str = "gstlal"
+) -> str:
     """Be a search pipeline."""
-    content = with_far(demo_event("bns_hlv").read_bytes(), far or FAR[start])
+    content = with_far(example_event("bns_hlv").read_bytes(), far or FAR[start])
     search, marks = ("EarlyWarning", ["EARLY_WARNING"]) if start == WARNING else ("AllSky", [])
-    client = rig.server.client
+    client = harness.server.client
     made = client.create_event("CBC", pipeline, "coinc.xml", search=search, filecontents=content, labels=marks)
     graceid = str(made.json()["graceid"])
-    bring(rig, graceid, f"{pipeline}.p_astro.json", P_ASTRO)
+    bring(harness, graceid, f"{pipeline}.p_astro.json", P_ASTRO)
     if em_bright:
-        bring(rig, graceid, "em_bright.json", EM_BRIGHT)
+        bring(harness, graceid, "em_bright.json", EM_BRIGHT)
     return graceid
 
 
-def bring(rig: AlertRig, graceid: str, name: str, value: dict[str, float]) -> None:
-    rig.server.client.write_log(graceid, "of the pipeline", filename=name, filecontents=json.dumps(value))
+def bring(harness: AlertHarness, graceid: str, name: str, value: dict[str, float]) -> None:
+    harness.server.client.write_log(graceid, "of the pipeline", filename=name, filecontents=json.dumps(value))
 
 
 @contextmanager
 def circumstances(
-    condition: str, rig: AlertRig, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
+    condition: str, harness: AlertHarness, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """What is so from the start."""
     down = {"both brokers down": ["gcn", "scimma"], "one broker down": ["scimma"]}.get(condition, [])
@@ -76,8 +78,8 @@ def circumstances(
         def refuse(*args: Any, **kwargs: Any) -> Any:
             raise RuntimeError("This GraceDB server does not advertise notice endpoints")
 
-        rig.settle(0.5)
-        monkeypatch.setattr(rig.runtime.gracedb().client, "create_notice", refuse)
+        harness.settle(0.5)
+        monkeypatch.setattr(harness.runtime.gracedb().client, "create_notice", refuse)
     for name in down:
         brokers[name].do(b"!down")
     try:
@@ -87,94 +89,98 @@ def circumstances(
             brokers[name].do(b"!up")
 
 
-def begin(rig: AlertRig, start: str, condition: str) -> str:
+def begin(harness: AlertHarness, start: str, condition: str) -> str:
     """The upload, and what happens before the first notice could go out."""
     vetoed = condition.endswith("from the start")
-    graceid = upload(rig, start, em_bright=not (condition.startswith("em_bright") or vetoed))
+    graceid = upload(harness, start, em_bright=not (condition.startswith("em_bright") or vetoed))
     if condition == "em_bright comes late":
-        rig.server.client.write_label(graceid, "EMBRIGHT_READY")
-        rig.wait(4)
-        bring(rig, graceid, "em_bright.json", EM_BRIGHT)
+        harness.server.client.write_label(graceid, "EMBRIGHT_READY")
+        harness.wait(4)
+        bring(harness, graceid, "em_bright.json", EM_BRIGHT)
     elif condition == "em_bright never comes":
-        rig.server.client.write_label(graceid, "EMBRIGHT_READY")
+        harness.server.client.write_label(graceid, "EMBRIGHT_READY")
     elif vetoed:
-        rig.settle(2)
-        rig.server.client.write_label(rig.sid, condition.partition(" ")[0])
-        rig.settle(1)
-        bring(rig, graceid, "em_bright.json", EM_BRIGHT)
+        harness.settle(2)
+        harness.server.client.write_label(harness.sid, condition.partition(" ")[0])
+        harness.settle(1)
+        bring(harness, graceid, "em_bright.json", EM_BRIGHT)
     return graceid
 
 
-def between(rig: AlertRig, start: str, condition: str) -> None:
+def between(harness: AlertHarness, start: str, condition: str) -> None:
     """What happens a minute after the first notice."""
-    client = rig.server.client
+    client = harness.server.client
     for label in ("DQV", "INJ"):
         if condition in (f"{label} in between", f"{label}, taken away again", f"ADVNO, and {label}"):
-            client.write_label(rig.sid, label)
+            client.write_label(harness.sid, label)
     if condition.startswith(("ADVOK", "ADVNO")):
         if start == LESS:
-            client.write_label(rig.sid, "ADVREQ")  # GraceDB takes a signoff only where one is asked for
-        client.create_signoff(rig.sid, "ADV", "OK" if condition.startswith("ADVOK") else "NO", "")
+            client.write_label(harness.sid, "ADVREQ")  # GraceDB takes a signoff only where one is asked for
+        client.create_signoff(harness.sid, "ADV", "OK" if condition.startswith("ADVOK") else "NO", "")
     if condition == "another preferred event":
-        other = upload(rig, start, em_bright=True, far=FAR[start] * 1.5, pipeline="pycbc")
-        rig.settle(5)
-        with rig.ledger.transaction() as tx:
-            key = rig.ledger.read("SELECT key FROM superevents")[0]["key"]
-            send_message(tx, Prefer(key, other, by="me"), rig.clock.now())
+        other = upload(harness, start, em_bright=True, far=FAR[start] * 1.5, pipeline="pycbc")
+        harness.settle(5)
+        with harness.ledger.transaction() as tx:
+            key = harness.ledger.read("SELECT key FROM superevents")[0]["key"]
+            send_message(tx, Prefer(key, other, by="me"), harness.clock.now())
     if condition == "GraceDB down in between":
-        rig.profile = _without_gracedb(rig)
-        rig.restart()
+        harness.profile = _without_gracedb(harness)
+        harness.restart()
 
 
 @pytest.mark.parametrize("condition", TABLE)
 @pytest.mark.parametrize("start", STARTS)
 def test_the_table(
-    rig: AlertRig, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch, start: str, condition: str
+    harness: AlertHarness,
+    brokers: dict[str, BrokerProcess],
+    monkeypatch: pytest.MonkeyPatch,
+    start: str,
+    condition: str,
 ) -> None:
     wanted = TABLE[condition][STARTS.index(start)]
     pause = 4 if "broker" in condition else 60  # each try at a broker that is down takes a second of ours
-    with circumstances(condition, rig, brokers, monkeypatch):
-        begin(rig, start, condition)
-        rig.settle(pause)
+    with circumstances(condition, harness, brokers, monkeypatch):
+        begin(harness, start, condition)
+        harness.settle(pause)
         if condition == "one broker down":
-            assert words(rig, "gcn") == wanted.split(" ")[:1]
-        between(rig, start, condition)
-        rig.settle(pause)
+            assert words(harness, "gcn") == wanted.split(" ")[:1]
+        between(harness, start, condition)
+        harness.settle(pause)
         if condition == "DQV, taken away again":
-            rig.server.client.remove_label(rig.sid, "DQV")
-        rig.settle(pause)
-    rig.settle(360)
-    assert " ".join(words(rig, "gcn")) == " ".join(words(rig, "scimma")) == wanted
-    check_what_is_said(rig, start, condition, wanted)
+            harness.server.client.remove_label(harness.sid, "DQV")
+        harness.settle(pause)
+    harness.settle(360)
+    assert " ".join(words(harness, "gcn")) == " ".join(words(harness, "scimma")) == wanted
+    check_what_is_said(harness, start, condition, wanted)
 
 
-def words(rig: AlertRig, broker: str) -> list[str]:
-    return [WORDS[what] for what in rig.kinds(broker)]
+def words(harness: AlertHarness, broker: str) -> list[str]:
+    return [WORDS[what] for what in harness.kinds(broker)]
 
 
-def check_what_is_said(rig: AlertRig, start: str, condition: str, wanted: str) -> None:
+def check_what_is_said(harness: AlertHarness, start: str, condition: str, wanted: str) -> None:
     """Labels, stored notices and files follow what was sent, whatever happened."""
     if condition == "GraceDB down in between":
         return  # it has missed the rest, and is down
-    sid, notices = rig.sid, [one for one in wanted.replace("initial (less)", "initial").split(" ") if one]
-    labels = set(rig.superevent()["labels"])
+    sid, notices = harness.sid, [one for one in wanted.replace("initial (less)", "initial").split(" ") if one]
+    labels = set(harness.superevent()["labels"])
     assert labels & {"LOW_SIGNIF_PRELIM_SENT", "GCN_PRELIM_SENT"} == (SENT[start] if notices else set())
-    stored = [one["notice_type"] for one in rig.server.client.notices(sid).json()["notices"]]
+    stored = [one["notice_type"] for one in harness.server.client.notices(sid).json()["notices"]]
     names = {"less": "PR", "prelim": "PR", "ew": "EW", "initial": "IN", "retraction": "RE"}
     assert stored == ([] if condition == "no notices in GraceDB" else [names[one] for one in notices])
     types = {"less": "preliminary", "prelim": "preliminary", "ew": "earlywarning"}
-    ours = [name for name in rig.files(sid) if name.startswith(f"{sid}-") and name[len(sid) + 1].isalpha()]
+    ours = [name for name in harness.files(sid) if name.startswith(f"{sid}-") and name[len(sid) + 1].isalpha()]
     files = {name.rpartition(",")[0] for name in ours}
     assert files == {f"{sid}-{types.get(one, one)}.{form}" for one in notices for form in ("json", "avro")}
-    first = rig.received("gcn")[:1]
+    first = harness.received("gcn")[:1]
     if first:
         expected = {} if condition == "em_bright never comes" else EM_BRIGHT
         assert first[0].notice["event"]["properties"] == expected
     if len(notices) < len(TABLE["nothing else"][STARTS.index(start)].split(" ")):
         (label, *_) = condition.split(" ")
-        assert f"blocked by the label {label}" in rig.reasons()
+        assert f"blocked by the label {label}" in harness.reasons()
 
 
-@pytest.fixture(name="rig")
-def _rig(alerting: AlertRig) -> AlertRig:
+@pytest.fixture(name="harness")
+def _rig(alerting: AlertHarness) -> AlertHarness:
     return alerting

@@ -19,7 +19,7 @@ from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger, in_force, jobs, leases, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.mirror.products import StoredProduct
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.model import JobState, JobStatus
 from gwbatch.reports.finding import Level
 from gwbatch.reports.health import findings
@@ -132,7 +132,7 @@ def test_cbc_events_that_nobody_completes_are_critical(
     with ledger.transaction() as tx:
         in_force.note_not_made(tx, not_made(policy_from(values)), now)
         if brought:
-            Mirror(tx).put_product(StoredProduct("G1", "em_bright.json", "0", None, {}), now)
+            SupereventStore(tx).put_product(StoredProduct("G1", "em_bright.json", "0", None, {}), now)
     found = [one for one in findings(ledger, report(ledger, now + 1), Limits()) if one.key == "not made em_bright.json"]
     assert [(one.level, "no CBC event can complete" in one.text) for one in found] == [
         (Level.CRITICAL, True)

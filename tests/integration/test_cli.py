@@ -315,9 +315,9 @@ def test_a_profile_is_copied_with_its_comments(tmp_path: Path) -> None:
     "what", [["site", "check", "slurm-generic"], ["dag", "write", "EVENT", "--site", "htcondor-generic"]]
 )
 def test_what_would_be_submitted_comes_as_json_too(what: list[str]) -> None:
-    from gwbatch.config.resources import demo_event
+    from gwbatch.config.resources import example_event
 
-    words = [str(demo_event("short")) if word == "EVENT" else word for word in what]
+    words = [str(example_event("short")) if word == "EVENT" else word for word in what]
     command = [sys.executable, "-m", "gwbatch", *words, "--dry-run", "--json"]
     told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert "submit" in told or "workflow.dag" in told["files"]

@@ -13,7 +13,7 @@ from gwbatch.ledger import Ledger, clock_steps, leases, timers
 from gwbatch.model import JobState
 from gwbatch.runtime import Runtime
 from gwbatch.schedulers.simulated import Step
-from tests.integration.rig import Rig
+from tests.integration.harness import Harness
 
 HOUR = 3600.0
 
@@ -153,37 +153,37 @@ def test_after_a_reboot_nothing_can_be_known(ledger: Ledger, world: World, monke
 
 
 @pytest.fixture
-def guarded(rig: Rig, world: World) -> ClockKeeper:
-    """The rig by a machine's clock; its scripted batch system has one of its own."""
-    world.offset = rig.clock.now() - world.since_boot
+def guarded(harness: Harness, world: World) -> ClockKeeper:
+    """The harness by a machine's clock; its scripted batch system has one of its own."""
+    world.offset = harness.clock.now() - world.since_boot
     clock = world.clock()
-    rig.runtime = Runtime(
-        rig.ledger, rig.registry, rig.policy, rig.profile, rig.folder, clock, rig.lease, lambda: rig.scheduler,
-        rig.runtime.gracedb,
+    harness.runtime = Runtime(
+        harness.ledger, harness.registry, harness.policy, harness.profile, harness.folder, clock, harness.lease,
+        lambda: harness.scheduler, harness.runtime.gracedb,
     )  # fmt: skip
-    rig.watcher = JobWatcher(rig.runtime)
-    return ClockKeeper(rig.ledger, rig.lease, clock)
+    harness.watcher = JobWatcher(harness.runtime)
+    return ClockKeeper(harness.ledger, harness.lease, clock)
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR])
 def test_no_job_is_overdue_for_a_step_and_those_that_hang_are_found_in_time(
-    rig: Rig, world: World, guarded: ClockKeeper, step: float
+    harness: Harness, world: World, guarded: ClockKeeper, step: float
 ) -> None:
-    rig.scheduler.script = lambda request: (Step(0, JobState.QUEUED), Step(1e6, JobState.DONE))
-    graceid = rig.upload()
-    rig.settle(1.0)
+    harness.scheduler.script = lambda request: (Step(0, JobState.QUEUED), Step(1e6, JobState.DONE))
+    graceid = harness.upload()
+    harness.settle(1.0)
     world.offset += step
-    rig.watcher.step()  # before the step is noticed
+    harness.watcher.step()  # before the step is noticed
     guarded.step()
     for _ in range(10):
         world.since_boot += 5.0
-        rig.step()
-    submitted = [key for key in rig.scheduler.submissions if key.startswith(f"{graceid}/localize")]
+        harness.step()
+    submitted = [key for key in harness.scheduler.submissions if key.startswith(f"{graceid}/localize")]
     assert submitted == [f"{graceid}/localize/1"]
     for _ in range(30):  # the queue's deadline is 100 s
         world.since_boot += 5.0
-        rig.step()
-    submitted = [key for key in rig.scheduler.submissions if key.startswith(f"{graceid}/localize")]
+        harness.step()
+    submitted = [key for key in harness.scheduler.submissions if key.startswith(f"{graceid}/localize")]
     assert f"{graceid}/localize/2" in submitted
 
 

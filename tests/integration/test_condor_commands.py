@@ -21,7 +21,7 @@ from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
 from gwbatch.schedulers.htcondor.schedd import BoundSchedd, CommandSchedd, open_schedd, refusal
 from gwbatch.schedulers.htcondor.scheduler import HTCondorScheduler
 from tests.fakes.condor import FakeCondor
-from tests.integration.rig import Rig, Server, well
+from tests.integration.harness import Harness, Server, well
 
 KEY = "G1/localize/1"
 PATIENCE = 1.5  # s; the pretended commands take a tenth of it
@@ -309,8 +309,8 @@ def test_without_bindings_and_commands_the_remedy_is_named(monkeypatch: pytest.M
 
 
 @pytest.fixture
-def rig(tmp_path: Path, server: Server, make: Callable[..., HTCondorScheduler]) -> Iterator[Rig]:
-    made = Rig(tmp_path / "state", server)
+def harness(tmp_path: Path, server: Server, make: Callable[..., HTCondorScheduler]) -> Iterator[Harness]:
+    made = Harness(tmp_path / "state", server)
     made.scheduler = make()  # type: ignore[assignment]
     made.profile = msgspec.structs.replace(
         made.profile, scheduler=SchedulerSettings(hold_releases=2, hold_release_after=5.0)
@@ -320,70 +320,70 @@ def rig(tmp_path: Path, server: Server, make: Callable[..., HTCondorScheduler]) 
     made.ledger.close()
 
 
-def localize(rig: Rig) -> jobs.Job:
-    (row,) = rig.ledger.read("SELECT key FROM jobs WHERE kind = 'localize'")
-    job = jobs.get(rig.ledger.connection, row["key"])
+def localize(harness: Harness) -> jobs.Job:
+    (row,) = harness.ledger.read("SELECT key FROM jobs WHERE kind = 'localize'")
+    job = jobs.get(harness.ledger.connection, row["key"])
     assert job is not None
     return job
 
 
-def until(rig: Rig, done: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(harness: Harness, done: Callable[[], bool], seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < end, rig.ledger.read("SELECT key, state, reason FROM jobs")[0][:]
-        rig.step()
-        rig.clock.advance(0.2)
+        assert time.monotonic() < end, harness.ledger.read("SELECT key, state, reason FROM jobs")[0][:]
+        harness.step()
+        harness.clock.advance(0.2)
         time.sleep(0.02)
 
 
-def test_a_held_job_is_released_twice_then_tried_elsewhere(rig: Rig, pool: FakeCondor) -> None:
-    rig.upload()
-    until(rig, lambda: "1.0" in pool.jobs)
+def test_a_held_job_is_released_twice_then_tried_elsewhere(harness: Harness, pool: FakeCondor) -> None:
+    harness.upload()
+    until(harness, lambda: "1.0" in pool.jobs)
     for releases in (1, 2):
         pool.start("1.0", "badnode")
         pool.hold("1.0", 13, "Transfer output files failure")
-        until(rig, lambda releases=releases: localize(rig).releases == releases)  # type: ignore[misc]
-        until(rig, lambda: pool.jobs["1.0"]["JobStatus"] == 1)
+        until(harness, lambda releases=releases: localize(harness).releases == releases)  # type: ignore[misc]
+        until(harness, lambda: pool.jobs["1.0"]["JobStatus"] == 1)
     pool.start("1.0", "badnode")
     pool.hold("1.0", 13, "Transfer output files failure")
-    until(rig, lambda: localize(rig).attempt == 2 and localize(rig).state is JobState.QUEUED)
+    until(harness, lambda: localize(harness).attempt == 2 and localize(harness).state is JobState.QUEUED)
     assert list(pool.jobs) == ["2.0"]
-    assert localize(rig).avoid == ("badnode",)
+    assert localize(harness).avoid == ("badnode",)
 
 
-def test_a_job_that_a_person_holds_waits_for_that_person_until_its_deadline(rig: Rig, pool: FakeCondor) -> None:
-    rig.upload()
-    until(rig, lambda: "1.0" in pool.jobs)
+def test_a_job_that_a_person_holds_waits_for_that_person_until_its_deadline(harness: Harness, pool: FakeCondor) -> None:
+    harness.upload()
+    until(harness, lambda: "1.0" in pool.jobs)
     pool.hold("1.0", 1, "via condor_hold (by user x)")
-    until(rig, lambda: localize(rig).state is JobState.HELD)
-    since = rig.clock.now()
-    until(rig, lambda: localize(rig).attempt == 2)
-    assert rig.clock.now() - since >= 19.0  # the rig's held_deadline is 20 s
+    until(harness, lambda: localize(harness).state is JobState.HELD)
+    since = harness.clock.now()
+    until(harness, lambda: localize(harness).attempt == 2)
+    assert harness.clock.now() - since >= 19.0  # the harness's held_deadline is 20 s
     assert pool.calls("condor_release") == 0
 
 
-def test_an_event_becomes_products_through_the_commands(rig: Rig, pool: FakeCondor) -> None:
-    graceid = rig.upload()
+def test_an_event_becomes_products_through_the_commands(harness: Harness, pool: FakeCondor) -> None:
+    graceid = harness.upload()
 
     def run_what_is_queued() -> bool:
         for job, ad in list(pool.jobs.items()):
-            if ad["JobStatus"] == 1 and (row := rig.ledger.read(
+            if ad["JobStatus"] == 1 and (row := harness.ledger.read(
                 "SELECT key, attempt, kind, directory FROM jobs WHERE native_id = ?", (job,)
             )):  # fmt: skip
                 pool.start(job)
                 output = next(
-                    iter(jobs.get(rig.ledger.connection, row[0]["key"]).request["outputs"])  # type: ignore[union-attr]
+                    iter(jobs.get(harness.ledger.connection, row[0]["key"]).request["outputs"])  # type: ignore[union-attr]
                 )
                 key, directory = f"{row[0]['key']}/{row[0]['attempt']}", Path(row[0]["directory"])
                 well(JobRequest(key, row[0]["kind"], "general", directory, (), (output, "result.json")))
                 pool.end(job)
-        states = set(rig.states("jobs").values())
-        return states == {"DONE"} and len(rig.states("jobs")) >= 6
+        states = set(harness.states("jobs").values())
+        return states == {"DONE"} and len(harness.states("jobs")) >= 6
 
-    until(rig, run_what_is_queued, 60.0)
-    rig.settle(5.0)
-    assert "bayestar.multiorder.fits,0" in rig.files(graceid)
-    assert rig.dead() == []
+    until(harness, run_what_is_queued, 60.0)
+    harness.settle(5.0)
+    assert "bayestar.multiorder.fits,0" in harness.files(graceid)
+    assert harness.dead() == []
 
 
 @pytest.mark.parametrize(("release", "way"), [("23.9.6", CommandSchedd), ("own", BoundSchedd), ("", BoundSchedd)])

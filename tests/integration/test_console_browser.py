@@ -18,12 +18,12 @@ from gwbatch.campaigns.live import Live
 from gwbatch.config.policy import load_policy
 from gwbatch.effects.kinds import Label
 from gwbatch.external import combine, parse_notice
-from gwbatch.ledger import Ledger, alert_switch, effects, jobs, leases, messages, positions
+from gwbatch.ledger import Ledger, alert_switch, effects, jobs, leases, messages, offsets
 from gwbatch.ledger.messages import Incoming
 from gwbatch.mirror import public_notices
-from gwbatch.mirror.externals import Coincidence, Externals
+from gwbatch.mirror.externals import Coincidence, ExternalStore
 from gwbatch.mirror.products import StoredProduct
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.model import Decision, JobState, JobStatus
 from tests import alerts
 from tests.campaign_products import sleepers
@@ -57,7 +57,7 @@ def fill(state: Path) -> None:
     picture.write_bytes(PNG)
     with ledger.transaction() as tx:
         leases.acquire(tx, "dispatcher", now)
-        mirror, externals = Mirror(tx), Externals(tx)
+        mirror, externals = SupereventStore(tx), ExternalStore(tx)
         alert = Incoming("igwn-alert", EVIL, 0, 1, EVIL.encode(), now - 2)
         number = messages.receive(tx, alert, ["general", "superevent"], now - 1)
         data = alerts.event("G1", pipeline=EVIL, search=EVIL, labels=[EVIL])
@@ -72,7 +72,7 @@ def fill(state: Path) -> None:
         )
         mirror.put_product(StoredProduct("S@G1", "bayestar.png", "0", str(picture), {}), now)
         mirror.put_product(StoredProduct("S@G1", "../../etc/passwd.png", "0", "/etc/passwd", {}), now)
-        effects.ask_for(tx, Label("S@G1", EVIL), now)
+        effects.request(tx, Label("S@G1", EVIL), now)
         evil = (EVIL, json.dumps({"target": EVIL}), EVIL, now)
         tx.execute("UPDATE effects SET state = 'dead', kind = ?, args = ?, error = ?, finished = ?", evil)
         jobs.plan(tx, "G1/localize", "localize", "openmp", "G1", {"inputs": {}, "evil": EVIL}, 1, now)
@@ -81,8 +81,8 @@ def fill(state: Path) -> None:
         jobs.submitted(tx, job, "local", EVIL, str(state / "job"), now)
         jobs.report(tx, job, JobStatus("G1/localize/1", JobState.HELD, reason=EVIL, host=EVIL), None, now)
         for delivery in messages.due(tx, "general", now):
-            messages.bury(tx, delivery.id, EVIL, EVIL, now)
-        positions.beat(tx, "gcn", 1, now, now, connected=False, last_message=None, note=EVIL)
+            messages.mark_dead(tx, delivery.id, EVIL, EVIL, now)
+        offsets.beat(tx, "gcn", 1, now, now, connected=False, last_message=None, note=EVIL)
         notice = parse_notice(FERMI, fermi())
         trigger = combine([("0", notice)], load_policy().external)
         assert trigger is not None

@@ -15,7 +15,7 @@ from gwbatch.console.access import OWN_TOKEN, access_of
 from gwbatch.console.app import make_app
 from gwbatch.console.orders import ORDERS
 from gwbatch.ledger import Ledger, alert_switch, in_force
-from tests.integration.alert_rig import FITS, AlertRig
+from tests.integration.alert_harness import FITS, AlertHarness
 from tests.integration.consoles import running_console
 from tests.integration.test_console_browser import browser, chromium, fill  # noqa: F401  fixtures
 
@@ -147,7 +147,7 @@ def test_a_preview_needs_a_token_too(tmp_path: Path, ledger: Ledger) -> None:
     assert (answer.status_code, answer.json()["error"][:19]) == (503, "There is no superev")
 
 
-def test_an_update_is_previewed_and_ordered(alerting: AlertRig) -> None:
+def test_an_update_is_previewed_and_ordered(alerting: AlertHarness) -> None:
     """All the way: what the preview shows is what goes out."""
     with alerting.ledger.transaction() as tx:
         in_force.record(tx, alerting.policy, alerting.profile, alerting.clock.now())

@@ -11,7 +11,7 @@ import pytest
 
 from gwbatch.jobs import result
 from gwbatch.jobs.workflow import BAD_INPUT, SKIP, collect, post, pre
-from tests.integration.rig import Rig
+from tests.integration.harness import Harness
 
 SITE = ["--site", "htcondor-generic", "--set", "gracedb.auth=none", "--json"]
 
@@ -23,16 +23,18 @@ def write(*arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def superevent(rig: Rig) -> str:
-    rig.upload()
-    rig.settle(3.0)
-    (found,) = rig.superevents()
+def superevent(harness: Harness) -> str:
+    harness.upload()
+    harness.settle(3.0)
+    (found,) = harness.superevents()
     return str(found["superevent_id"])
 
 
-def test_a_superevent_becomes_a_workflow_of_its_preferred_event(rig: Rig, superevent: str, tmp_path: Path) -> None:
+def test_a_superevent_becomes_a_workflow_of_its_preferred_event(
+    harness: Harness, superevent: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "flow"
-    where = ["--set", f"gracedb.url={rig.server.url}"]
+    where = ["--set", f"gracedb.url={harness.server.url}"]
     code, told, errors = write(superevent, "-o", str(folder), *SITE, *where)
     assert code == 0, errors
     nodes = json.loads(told)["nodes"]
@@ -41,13 +43,13 @@ def test_a_superevent_becomes_a_workflow_of_its_preferred_event(rig: Rig, supere
         "localize", "em-bright", "mchirp-source", "fits-header", "plot-allsky", "flatten", "plot-volume",
         "plot-coherence", "plot-em-bright",
     }  # fmt: skip
-    preferred = rig.superevents()[0]["preferred_event"]
-    content = rig.server.client.files(preferred, "coinc.xml").read()
+    preferred = harness.superevents()[0]["preferred_event"]
+    content = harness.server.client.files(preferred, "coinc.xml").read()
     assert (folder / "inputs" / superevent / "coinc.xml").read_bytes() == content
 
 
-def test_a_superevent_that_gracedb_does_not_have_is_one_plain_sentence(rig: Rig, tmp_path: Path) -> None:
-    where = ["--set", f"gracedb.url={rig.server.url}"]
+def test_a_superevent_that_gracedb_does_not_have_is_one_plain_sentence(harness: Harness, tmp_path: Path) -> None:
+    where = ["--set", f"gracedb.url={harness.server.url}"]
     code, _, errors = write("S240422ed", "-o", str(tmp_path / "flow"), *SITE, *where)
     assert code != 0
     assert "Traceback" not in errors

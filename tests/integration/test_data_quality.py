@@ -16,9 +16,9 @@ import pytest
 
 from gwbatch import circulars
 from gwbatch.executors.notices.producer import forget_publishers
-from tests.integration.alert_rig import AlertRig, draft_quickly
+from tests.integration.alert_harness import AlertHarness, draft_quickly
 from tests.integration.brokers import BrokerProcess
-from tests.integration.rig import Server
+from tests.integration.harness import Server
 
 GPS = 1029975254  # the simulated events' second
 GOOD, BAD, INJECTED = 0b11111100011, 0b11111100010, 0b11110100011
@@ -26,12 +26,12 @@ PRELIMINARY = ("PRELIMINARY", True)
 STATE = {"H1": "H1:GDS-CALIB_STATE_VECTOR", "L1": "L1:GDS-CALIB_STATE_VECTOR", "V1": "V1:DQ_ANALYSIS_STATE_VECTOR"}
 
 
-@pytest.fixture(name="rig")
+@pytest.fixture(name="harness")
 def _rig(
     tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[AlertRig]:
+) -> Iterator[AlertHarness]:
     monkeypatch.setattr(circulars, "draft", draft_quickly)
-    made = AlertRig(tmp_path / "state", server, brokers)
+    made = AlertHarness(tmp_path / "state", server, brokers)
     made.set_alerts(frames={detector: f"{tmp_path}/frames/{detector}/*.gwf" for detector in STATE})
     yield made
     made.ledger.close()
@@ -61,74 +61,74 @@ def frames(folder: Path, *leave_out: str, fap: float = 0.9, **states: int) -> No
             )
 
 
-def labels(rig: AlertRig) -> set[str]:
-    return set(rig.superevent()["labels"])
+def labels(harness: AlertHarness) -> set[str]:
+    return set(harness.superevent()["labels"])
 
 
-def test_good_data_are_labelled_and_announced(rig: AlertRig, tmp_path: Path) -> None:
+def test_good_data_are_labelled_and_announced(harness: AlertHarness, tmp_path: Path) -> None:
     frames(tmp_path)
-    rig.upload()
-    rig.settle(5)
-    assert rig.kinds() == [PRELIMINARY]
-    assert "DQOK" in labels(rig)
-    assert not {"DQV", "INJ"} & labels(rig)
-    said = "\n".join(map(str, rig.logs(rig.sid)))
+    harness.upload()
+    harness.settle(5)
+    assert harness.kinds() == [PRELIMINARY]
+    assert "DQOK" in labels(harness)
+    assert not {"DQV", "INJ"} & labels(harness)
+    said = "\n".join(map(str, harness.logs(harness.sid)))
     assert "Data quality is good." in said
     assert "No hardware injection found." in said
     assert "<td>H1:GDS-CALIB_STATE_VECTOR</td><td>HOFT_OK</td><td>pass</td>" in said
-    found = json.loads(rig.server.client.files(rig.sid, "gwbatch-detchar.json").read())
+    found = json.loads(harness.server.client.files(harness.sid, "gwbatch-detchar.json").read())
     assert found["state"] == "pass"
 
 
 @pytest.mark.parametrize(("state", "label"), [(BAD, "DQV"), (INJECTED, "INJ")])
-def test_bad_data_and_injections_stop_the_notice(rig: AlertRig, tmp_path: Path, state: int, label: str) -> None:
+def test_bad_data_and_injections_stop_the_notice(harness: AlertHarness, tmp_path: Path, state: int, label: str) -> None:
     frames(tmp_path, L1=state)
-    rig.upload()
-    rig.settle(5)
-    assert rig.kinds() == []
-    assert rig.reasons() == [f"blocked by the label {label}"]
-    assert label in labels(rig)
-    assert not {"DQV", "DQOK"} <= labels(rig)
+    harness.upload()
+    harness.settle(5)
+    assert harness.kinds() == []
+    assert harness.reasons() == [f"blocked by the label {label}"]
+    assert label in labels(harness)
+    assert not {"DQV", "DQOK"} <= labels(harness)
 
 
-def test_a_person_who_clears_the_data_has_the_notice_sent(rig: AlertRig, tmp_path: Path) -> None:
+def test_a_person_who_clears_the_data_has_the_notice_sent(harness: AlertHarness, tmp_path: Path) -> None:
     frames(tmp_path, H1=BAD)
-    rig.upload()
-    rig.settle(5)
-    assert rig.kinds() == []
-    rig.server.client.remove_label(rig.sid, "DQV")
-    rig.settle(5)
-    assert rig.kinds() == [PRELIMINARY]
+    harness.upload()
+    harness.settle(5)
+    assert harness.kinds() == []
+    harness.server.client.remove_label(harness.sid, "DQV")
+    harness.settle(5)
+    assert harness.kinds() == [PRELIMINARY]
 
 
-def test_frames_that_never_come_delay_the_notice_for_a_bounded_time(rig: AlertRig, tmp_path: Path) -> None:
+def test_frames_that_never_come_delay_the_notice_for_a_bounded_time(harness: AlertHarness, tmp_path: Path) -> None:
     frames(tmp_path, "L1")
-    rig.upload()
-    rig.wait(15)
-    assert rig.notices() == [("preliminary", "planned")]
-    rig.wait(20)
-    assert rig.kinds() == [PRELIMINARY]
-    assert not {"DQV", "DQOK", "INJ"} & labels(rig)
-    assert any("Data quality is unknown." in str(comment) for comment in rig.logs(rig.sid))
+    harness.upload()
+    harness.wait(15)
+    assert harness.notices() == [("preliminary", "planned")]
+    harness.wait(20)
+    assert harness.kinds() == [PRELIMINARY]
+    assert not {"DQV", "DQOK", "INJ"} & labels(harness)
+    assert any("Data quality is unknown." in str(comment) for comment in harness.logs(harness.sid))
 
 
-def test_frames_that_come_late_are_waited_for(rig: AlertRig, tmp_path: Path) -> None:
-    rig.upload()
-    rig.wait(5)
-    assert rig.kinds() == []
+def test_frames_that_come_late_are_waited_for(harness: AlertHarness, tmp_path: Path) -> None:
+    harness.upload()
+    harness.wait(5)
+    assert harness.kinds() == []
     frames(tmp_path)
-    rig.wait(4)
-    assert rig.kinds() == [PRELIMINARY]
-    assert "DQOK" in labels(rig)
+    harness.wait(4)
+    assert harness.kinds() == [PRELIMINARY]
+    assert "DQOK" in labels(harness)
 
 
-def test_a_dry_run_looks_and_writes_nothing(rig: AlertRig, tmp_path: Path) -> None:
+def test_a_dry_run_looks_and_writes_nothing(harness: AlertHarness, tmp_path: Path) -> None:
     frames(tmp_path, H1=BAD)
-    rig.set_alerts(dry_run=True, frames=rig.profile.alerts.frames)
-    rig.upload()
-    rig.settle(5)
-    assert rig.reasons() == ["blocked by the label DQV"]
-    assert "DQV" not in labels(rig)
+    harness.set_alerts(dry_run=True, frames=harness.profile.alerts.frames)
+    harness.upload()
+    harness.settle(5)
+    assert harness.reasons() == ["blocked by the label DQV"]
+    assert "DQV" not in labels(harness)
 
 
 # ---- an archive --------------------------------------------------------------------------------------------
@@ -160,25 +160,27 @@ def _archive(tmp_path: Path) -> Iterator[Any]:
     server.shutdown()
 
 
-def test_data_that_have_left_the_folders_are_found_in_the_archive(rig: AlertRig, tmp_path: Path, archive: Any) -> None:
+def test_data_that_have_left_the_folders_are_found_in_the_archive(
+    harness: AlertHarness, tmp_path: Path, archive: Any
+) -> None:
     frames(tmp_path, "V1", H1=BAD)
     (tmp_path / "archive").mkdir()
     for path in sorted(tmp_path.glob("frames/*/*.gwf")):
         detector = path.parent.name
         path.rename(tmp_path / "archive" / path.name.replace(f"{detector}_llhoft", f"{detector}_HOFT_C00"))
-    rig.set_alerts(frame_server=f"http://127.0.0.1:{archive.server_port}")
-    rig.upload()
-    rig.settle(30)
-    assert "DQV" in labels(rig)
-    assert rig.kinds() == []
+    harness.set_alerts(frame_server=f"http://127.0.0.1:{archive.server_port}")
+    harness.upload()
+    harness.settle(30)
+    assert "DQV" in labels(harness)
+    assert harness.kinds() == []
     assert any("/gwf/H/H1_HOFT_C00/" in path for path in archive.asked)
-    assert not rig.dead()
+    assert not harness.dead()
 
 
-def test_a_server_that_is_away_leaves_the_state_unknown(rig: AlertRig) -> None:
-    rig.set_alerts(frame_server="http://127.0.0.1:9")
-    rig.upload()
-    rig.settle(40)
-    assert rig.kinds() == [PRELIMINARY]
-    assert not {"DQV", "DQOK"} & labels(rig)
-    assert not rig.dead()
+def test_a_server_that_is_away_leaves_the_state_unknown(harness: AlertHarness) -> None:
+    harness.set_alerts(frame_server="http://127.0.0.1:9")
+    harness.upload()
+    harness.settle(40)
+    assert harness.kinds() == [PRELIMINARY]
+    assert not {"DQV", "DQOK"} & labels(harness)
+    assert not harness.dead()

@@ -32,7 +32,7 @@ from gwbatch.reports.finding import Finding, Level
 from gwbatch.reports.health import findings
 from gwbatch.reports.status import report
 from tests.integration.brokers import BrokerProcess
-from tests.integration.rig import Rig, Server
+from tests.integration.harness import Harness, Server
 
 NOWHERE = "http://127.0.0.1:9/api/"
 PACKAGE = Path(__file__).parents[2] / "gwbatch"
@@ -289,39 +289,39 @@ def one_check(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Finding]]:
     CHECKS.update(known)
 
 
-def wrong(rig: Rig) -> dict[str, str]:
-    listed = findings(rig.ledger, report(rig.ledger, rig.clock.now()), Limits())
+def wrong(harness: Harness) -> dict[str, str]:
+    listed = findings(harness.ledger, report(harness.ledger, harness.clock.now()), Limits())
     return {one.key: one.remedy for one in listed if one.key == "seeing"}
 
 
 def test_the_dispatcher_looks_when_it_is_time_and_everybody_sees_what_it_found(
-    rig: Rig, one_check: list[Finding]
+    harness: Harness, one_check: list[Finding]
 ) -> None:
-    examiner = Examiner(rig.runtime)
+    examiner = Examiner(harness.runtime)
     one_check.append(Finding(Level.CRITICAL, "seeing", "clouds", "wait"))
     assert not examiner.step()
-    rig.clock.advance(6.0)
+    harness.clock.advance(6.0)
     assert examiner.step()
     assert not examiner.step()
-    assert wrong(rig) == {"seeing": "wait"}
+    assert wrong(harness) == {"seeing": "wait"}
     one_check[:] = [Finding(Level.OK, "seeing", "stars")]
-    rig.clock.advance(59.0)
+    harness.clock.advance(59.0)
     assert not examiner.step()
-    rig.clock.advance(2.0)
+    harness.clock.advance(2.0)
     assert examiner.step()
-    assert wrong(rig) == {}
+    assert wrong(harness) == {}
 
 
-def test_what_an_earlier_dispatcher_found_counts_no_more(rig: Rig, one_check: list[Finding]) -> None:
+def test_what_an_earlier_dispatcher_found_counts_no_more(harness: Harness, one_check: list[Finding]) -> None:
     one_check.append(Finding(Level.CRITICAL, "seeing", "clouds"))
-    examiner = Examiner(rig.runtime)
-    rig.clock.advance(6.0)
+    examiner = Examiner(harness.runtime)
+    harness.clock.advance(6.0)
     examiner.step()
-    rig.clock.advance(6.0)
-    with rig.ledger.transaction() as tx:
-        leases.release(tx, rig.lease)
-    rig.restart()
-    assert wrong(rig) == {}
+    harness.clock.advance(6.0)
+    with harness.ledger.transaction() as tx:
+        leases.release(tx, harness.lease)
+    harness.restart()
+    assert wrong(harness) == {}
 
 
 def test_a_check_that_fails_is_a_finding(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,8 +17,8 @@ from gwbatch.annotation import not_made
 from gwbatch.cli import cli
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import load_site
-from gwbatch.config.resources import demo_event
-from gwbatch.dispatcher import byhand
+from gwbatch.config.resources import example_event
+from gwbatch.dispatcher import run_once
 from gwbatch.errors import BadInput, ConfigError
 from gwbatch.jobs import em_bright_classifier as classifier
 from gwbatch.jobs.catalogue import Work, computation
@@ -72,7 +72,7 @@ def test_a_site_prepares_it_and_tries_a_known_case(prepared: tuple[Path, Path, d
 
 def test_the_right_sides(environment: Path, tmp_path: Path) -> None:
     job = computation("em-bright-classifier").function
-    facts = job(work(tmp_path, {"coinc.xml": demo_event("bns_hlv")}))
+    facts = job(work(tmp_path, {"coinc.xml": example_event("bns_hlv")}))
     found = json.loads((tmp_path / "em_bright.json").read_text())
     assert list(found) == ["HasNS", "HasRemnant", "HasMassGap"]
     assert min(found["HasNS"], found["HasRemnant"]) > 0.5
@@ -109,7 +109,7 @@ def test_a_resident_process_answers_a_pilots_children(environment: Path, tmp_pat
     outcomes = []
     for number in range(3):
         directory = tmp_path / "jobs" / str(number)
-        request = byhand.prepare(
+        request = run_once.prepare_job(
             "em-bright-classifier", {}, "em_bright.json", dict(KNOWN_CASE), stage.profile, directory
         )
         stage.scheduler.submit(request)

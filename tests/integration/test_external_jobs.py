@@ -20,7 +20,7 @@ from ligo.skymap.moc import rasterize
 from gwbatch.config.policy import load_policy
 from gwbatch.demo.verdict import total_probability
 from gwbatch.errors import BadInput
-from gwbatch.external import ExternalEvent, Partner
+from gwbatch.external import ExternalEvent, GWCandidate
 from gwbatch.external.coincidence import YEAR, joint_far
 from gwbatch.jobs.catalogue import Work, computation
 from gwbatch.jobs.combine_skymaps import combine
@@ -165,7 +165,7 @@ def test_overlaps_are_those_of_ligo_raven(ra: float, dec: float, error: float, a
 @given(far=st.floats(1e-13, 1e-4), far_ext=st.floats(1e-9, 1e-3))
 def test_rates_are_those_of_ligo_raven(far: float, far_ext: float) -> None:
     policy = load_policy()
-    rules, partner = policy.external, Partner("S1", 0.0, far, "cbc.allsky", burst=False)
+    rules, partner = policy.external, GWCandidate("S1", 0.0, far, "cbc.allsky", burst=False)
     threshold = policy.less_significant[partner.kind]
     for observatory, window in (("Fermi", (-11, 1)), ("Swift", (-20, 10))):
         for search in ("GRB", "SubGRB"):

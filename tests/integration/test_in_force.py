@@ -18,7 +18,7 @@ from gwbatch.config.profile import ConsoleSettings, GraceDBSettings, Profile
 from gwbatch.console.access import access_of
 from gwbatch.console.app import make_app
 from gwbatch.ledger import Ledger, in_force
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.model import Decision
 from tests import alerts
 
@@ -30,7 +30,7 @@ def state(tmp_path: Path) -> Path:
     """A ledger with one superevent, whose dispatcher finds nothing significant."""
     ledger = Ledger(tmp_path / "ledger.sqlite", create=True)
     with ledger.transaction() as tx:
-        mirror = Mirror(tx)
+        mirror = SupereventStore(tx)
         mirror.put_event(alerts.event("G1", 1e9, 1e-9, labels=alerts.COMPLETE), time.time())
         detail = {"event": "G1", "category": "production", "t_start": 1e9 - 1, "t_0": 1e9, "t_end": 1e9 + 1}
         mirror.apply(Decision("create", "S@G1", {**detail, "preferred": "G1"}), time.time())

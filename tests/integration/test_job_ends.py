@@ -11,52 +11,52 @@ from gwbatch.executors.registry import retry_dead
 from gwbatch.ledger import jobs
 from gwbatch.model import JobRequest, JobState
 from gwbatch.schedulers.base import SchedulerError
-from tests.integration.rig import Rig, well, write_result
+from tests.integration.harness import Harness, well, write_result
 
 
-def localize(rig: Rig) -> jobs.Job:
-    found = jobs.get(rig.ledger.connection, "G0001/localize")
+def localize(harness: Harness) -> jobs.Job:
+    found = jobs.get(harness.ledger.connection, "G0001/localize")
     assert found is not None
     return found
 
 
-def refuse_submissions(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def refuse_submissions(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Have the batch system refuse localizations until the list is emptied."""
-    reasons, submit = ["no such account"], rig.scheduler.submit
+    reasons, submit = ["no such account"], harness.scheduler.submit
 
     def refuse(request: JobRequest) -> str:
         if reasons and request.kind == "localize":
             raise SchedulerError(reasons[0])
         return submit(request)
 
-    monkeypatch.setattr(rig.scheduler, "submit", refuse)
+    monkeypatch.setattr(harness.scheduler, "submit", refuse)
     return reasons
 
 
-def test_the_second_end_of_one_attempt_is_handled_too(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_end_of_one_attempt_is_handled_too(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Submission refused, retried, refused again: two ends of attempt 1, and each is told in GraceDB."""
-    reasons = refuse_submissions(rig, monkeypatch)
-    graceid = rig.upload()
-    rig.settle()
-    assert localize(rig).state is JobState.FAILED
-    with rig.ledger.transaction() as tx:
+    reasons = refuse_submissions(harness, monkeypatch)
+    graceid = harness.upload()
+    harness.settle()
+    assert localize(harness).state is JobState.FAILED
+    with harness.ledger.transaction() as tx:
         assert retry_dead(tx) == 1
-    rig.settle()
-    ends = rig.ledger.read("SELECT count(*) AS n FROM messages WHERE topic = 'job.ended'")[0]["n"]
-    decided = rig.ledger.read(
+    harness.settle()
+    ends = harness.ledger.read("SELECT count(*) AS n FROM messages WHERE topic = 'job.ended'")[0]["n"]
+    decided = harness.ledger.read(
         "SELECT count(*) AS n FROM handled WHERE digest IN (SELECT digest FROM messages WHERE topic = 'job.ended')"
     )[0]["n"]
     assert ends == 2
     assert decided == 4  # two handlers see each
     reasons.clear()
-    with rig.ledger.transaction() as tx:
+    with harness.ledger.transaction() as tx:
         assert retry_dead(tx) == 1
-    rig.settle()
-    assert localize(rig).state is JobState.DONE
-    assert "bayestar.multiorder.fits,0" in rig.files(graceid)  # the third end, a good one
+    harness.settle()
+    assert localize(harness).state is JobState.DONE
+    assert "bayestar.multiorder.fits,0" in harness.files(graceid)  # the third end, a good one
 
 
-def test_a_retried_job_that_fails_in_the_same_way_is_tried_again(rig: Rig) -> None:
+def test_a_retried_job_that_fails_in_the_same_way_is_tried_again(harness: Harness) -> None:
     """The second failure looks like the first: it must not be taken for it."""
     failing = {"localize": 4}
 
@@ -67,48 +67,50 @@ def test_a_retried_job_that_fails_in_the_same_way_is_tried_again(rig: Rig) -> No
         else:
             well(request)
 
-    rig.scheduler.work = work
-    graceid = rig.upload()
-    rig.settle(60)
-    assert localize(rig).state is JobState.FAILED
-    assert localize(rig).attempt == 3
-    with rig.ledger.transaction() as tx:
-        jobs.try_again(tx, localize(rig), time.time())
-    rig.settle(60)
-    with rig.ledger.transaction() as tx:
-        jobs.try_again(tx, localize(rig), time.time())
-    rig.settle(60)
-    assert localize(rig).state is JobState.DONE
-    assert "bayestar.multiorder.fits,0" in rig.files(graceid)
+    harness.scheduler.work = work
+    graceid = harness.upload()
+    harness.settle(60)
+    assert localize(harness).state is JobState.FAILED
+    assert localize(harness).attempt == 3
+    with harness.ledger.transaction() as tx:
+        jobs.try_again(tx, localize(harness), time.time())
+    harness.settle(60)
+    with harness.ledger.transaction() as tx:
+        jobs.try_again(tx, localize(harness), time.time())
+    harness.settle(60)
+    assert localize(harness).state is JobState.DONE
+    assert "bayestar.multiorder.fits,0" in harness.files(graceid)
 
 
-def test_a_dead_submission_of_an_earlier_attempt_revives_no_job(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    reasons = refuse_submissions(rig, monkeypatch)
-    rig.upload()
-    rig.settle()
-    job = localize(rig)
+def test_a_dead_submission_of_an_earlier_attempt_revives_no_job(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons = refuse_submissions(harness, monkeypatch)
+    harness.upload()
+    harness.settle()
+    job = localize(harness)
     assert (job.state, job.attempt) == (JobState.FAILED, 1)
-    with rig.ledger.transaction() as tx:
+    with harness.ledger.transaction() as tx:
         jobs.try_again(tx, job, time.time())  # gwbatch jobs retry
-    rig.settle()
-    assert (localize(rig).state, localize(rig).attempt) == (JobState.FAILED, 2)
-    first = rig.ledger.read("SELECT key FROM effects WHERE key LIKE '%/submit/1'")[0]["key"]
-    with rig.ledger.transaction() as tx:
+    harness.settle()
+    assert (localize(harness).state, localize(harness).attempt) == (JobState.FAILED, 2)
+    first = harness.ledger.read("SELECT key FROM effects WHERE key LIKE '%/submit/1'")[0]["key"]
+    with harness.ledger.transaction() as tx:
         retry_dead(tx, first)  # gwbatch deadletter retry, of the wrong one
-    rig.settle()
-    assert localize(rig).state is JobState.FAILED  # and not WAITING for ever
+    harness.settle()
+    assert localize(harness).state is JobState.FAILED  # and not WAITING for ever
     reasons.clear()
-    with rig.ledger.transaction() as tx:
+    with harness.ledger.transaction() as tx:
         retry_dead(tx)
-    rig.settle()
-    assert localize(rig).state is JobState.DONE
+    harness.settle()
+    assert localize(harness).state is JobState.DONE
 
 
-def test_a_reader_of_maps_that_fails_oddly_ends_no_worker(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_of_maps_that_fails_oddly_ends_no_worker(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*_: object) -> None:
         raise BadInput("odd")
 
     monkeypatch.setattr("gwbatch.gracedb.GraceDB.download", explode)
-    rig.upload()
-    rig.settle()
-    assert localize(rig).state is JobState.FAILED
+    harness.upload()
+    harness.settle()
+    assert localize(harness).state is JobState.FAILED

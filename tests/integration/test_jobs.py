@@ -173,17 +173,17 @@ def test_a_result_of_another_attempt_or_a_torn_one_is_none(tmp_path: Path) -> No
 
 def test_one_full_map_holds_the_true_position(tmp_path: Path) -> None:
     """The simulated binary neutron star in full: its true position lies inside the 90 % region."""
-    from gwbatch.config.resources import demo_event
+    from gwbatch.config.resources import example_event
     from gwbatch.jobs.science import offline_astropy
 
-    code, _, errors = run(tmp_path, "localize", str(demo_event("bns_hlv")), "-o", "map.fits", "--graceid", "G1")
+    code, _, errors = run(tmp_path, "localize", str(example_event("bns_hlv")), "-o", "map.fits", "--graceid", "G1")
     assert code == 0, errors
     offline_astropy()
     from astropy.coordinates import SkyCoord
     from ligo.skymap.io import read_sky_map
     from ligo.skymap.postprocess import crossmatch
 
-    truth = json.loads((demo_event("bns_hlv").parent / "truth.json").read_text())
+    truth = json.loads((example_event("bns_hlv").parent / "truth.json").read_text())
     table = read_sky_map(str(tmp_path / "map.fits"), moc=True)
     assert table.meta["objid"] == "G1"
     position = SkyCoord(truth["ra_deg"], truth["dec_deg"], unit="deg")

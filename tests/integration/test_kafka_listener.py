@@ -18,7 +18,7 @@ from gwbatch.errors import LedgerBusy, TransientError
 from gwbatch.handlers import igwn_alert
 from gwbatch.handlers.decoding import decode
 from gwbatch.handlers.registry import Registry
-from gwbatch.ledger import Ledger, positions
+from gwbatch.ledger import Ledger, offsets
 from gwbatch.listeners.kafka import KafkaListener
 from tests.declared import current, declaring
 from tests.integration.brokers import BrokerProcess
@@ -59,7 +59,7 @@ def test_messages_get_to_their_lanes_with_their_offsets(ledger: Ledger, registry
         assert listener.connected
     rows = ledger.read("SELECT lane, count(*) AS n FROM deliveries GROUP BY lane ORDER BY lane")
     assert [tuple(row) for row in rows] == [("general", 2), ("superevent", 3)]
-    stored = positions.positions(ledger.connection, "igwn-alert")
+    stored = offsets.stored(ledger.connection, "igwn-alert")
     assert stored["gracedb.cbc_gstlal", 0].next_offset == 3
     assert ledger.read("SELECT published FROM messages")[0]["published"] == pytest.approx(time.time(), abs=60)
 
@@ -69,7 +69,7 @@ def test_what_was_published_while_down_is_not_lost(ledger: Ledger, registry: Reg
     with BrokerProcess("cbc_gstlal") as broker:
         broker.send("cbc_gstlal", b"before %d", 4)
         listener = listen(ledger, broker.bootstrap, "latest")
-        step_until(listener, lambda: positions.positions(ledger.connection, "igwn-alert"))
+        step_until(listener, lambda: offsets.stored(ledger.connection, "igwn-alert"))
         listener.close()
         assert received(ledger) == 0
         broker.send("cbc_gstlal", b"down %d", 5)
@@ -84,14 +84,14 @@ def test_a_topic_that_appears_later_is_read_from_its_beginning(
     monkeypatch.setattr("gwbatch.listeners.kafka.REFRESH", 0.2)
     with BrokerProcess("cbc_gstlal") as broker:
         listener = listen(ledger, broker.bootstrap, "latest")
-        step_until(listener, lambda: positions.positions(ledger.connection, "igwn-alert"))
+        step_until(listener, lambda: offsets.stored(ledger.connection, "igwn-alert"))
         broker.send("cbc_pycbc", b"first %d", 2)
         step_until(listener, lambda: received(ledger) == 2)
         listener.close()
 
 
 def listened_to(ledger: Ledger) -> set[str]:
-    return {topic for topic, _ in positions.positions(ledger.connection, "igwn-alert")}
+    return {topic for topic, _ in offsets.stored(ledger.connection, "igwn-alert")}
 
 
 def many(registry: Registry, *names: str) -> None:
@@ -126,7 +126,7 @@ def test_a_topic_that_is_switched_on_later_begins_at_its_end(ledger: Ledger, reg
     with BrokerProcess("cbc_gstlal", "cbc_late") as broker:
         broker.send("cbc_late", b"old %d", 4)
         listener = listen(ledger, broker.bootstrap, "latest")
-        step_until(listener, lambda: positions.positions(ledger.connection, "igwn-alert"))
+        step_until(listener, lambda: offsets.stored(ledger.connection, "igwn-alert"))
         listener.close()
         many(registry, "cbc_late")
         listener = listen(ledger, broker.bootstrap, "latest")
@@ -142,12 +142,12 @@ def test_a_topic_that_was_awaited_is_read_from_its_beginning_after_a_restart(
 ) -> None:
     with BrokerProcess("cbc_gstlal") as broker:
         listener = listen(ledger, broker.bootstrap, "latest")
-        step_until(listener, lambda: positions.awaited(ledger.connection, "igwn-alert"))
+        step_until(listener, lambda: offsets.awaited(ledger.connection, "igwn-alert"))
         listener.close()
         broker.send("cbc_pycbc", b"first %d", 2)
         listener = listen(ledger, broker.bootstrap, "latest")
         step_until(listener, lambda: received(ledger) == 2)
-        assert positions.awaited(ledger.connection, "igwn-alert") == set()
+        assert offsets.awaited(ledger.connection, "igwn-alert") == set()
         listener.close()
 
 
@@ -261,7 +261,7 @@ def test_partitions_that_are_added_are_read(ledger: Ledger, registry: Registry) 
         listener = listen(ledger, broker.bootstrap)
         step_until(listener, lambda: received(ledger) == 6)
         listener.close()
-    assert len(positions.positions(ledger.connection, "igwn-alert")) == 3
+    assert len(offsets.stored(ledger.connection, "igwn-alert")) == 3
 
 
 def test_a_topic_that_was_made_again_and_grew_longer_is_known_by_its_content(
@@ -373,7 +373,7 @@ def test_a_ledger_that_is_busy_makes_the_listener_read_again(
         failures = []
 
         def busy() -> object:
-            if len(failures) < 3 and positions.positions(ledger.connection, "igwn-alert"):
+            if len(failures) < 3 and offsets.stored(ledger.connection, "igwn-alert"):
                 failures.append(1)
                 raise LedgerBusy("locked")
             return real()

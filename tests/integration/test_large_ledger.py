@@ -16,14 +16,14 @@ from gwbatch.metrics.exposition import exposition
 from gwbatch.reports.health import findings
 from gwbatch.reports.listings import LISTINGS, Wanted, jobs
 from gwbatch.reports.status import report
-from tests.integration.rig import Rig
+from tests.integration.harness import Harness
 
 
 def gwbatch(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
 
 
-def test_nothing_that_is_asked_often_reads_a_whole_table(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_that_is_asked_often_reads_a_whole_table(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """A million messages must not be looked through: every query has its index, or stops early."""
     asked: list[tuple[str, Any]] = []
     real = Ledger.read
@@ -33,17 +33,17 @@ def test_nothing_that_is_asked_often_reads_a_whole_table(rig: Rig, monkeypatch: 
         return real(self, sql, parameters)
 
     monkeypatch.setattr(Ledger, "read", read)
-    report(rig.ledger, time.time())
-    exposition(rig.ledger, time.time())
+    report(harness.ledger, time.time())
+    exposition(harness.ledger, time.time())
     for look in LISTINGS.values():
-        look(rig.ledger, Wanted())
-        look(rig.ledger, Wanted(words="G1", before="5"))
-    jobs(rig.ledger, Wanted(state="FAILED"))
-    jobs(rig.ledger, Wanted(kind="localize"))
-    findings(rig.ledger, report(rig.ledger, time.time()), Limits())
+        look(harness.ledger, Wanted())
+        look(harness.ledger, Wanted(words="G1", before="5"))
+    jobs(harness.ledger, Wanted(state="FAILED"))
+    jobs(harness.ledger, Wanted(kind="localize"))
+    findings(harness.ledger, report(harness.ledger, time.time()), Limits())
     large = {"messages", "m", "deliveries", "d", "effects", "e", "jobs", "superevents", "s", "events", "decisions"}
     for sql, parameters in asked:
-        for row in rig.ledger.connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters):
+        for row in harness.ledger.connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters):
             words = row["detail"].split()
             if words[0] == "SCAN" and words[1] in large and "USING" not in words:
                 assert "LIMIT" in sql or "max(id)" in sql, (sql, row["detail"])

@@ -18,7 +18,7 @@ from gwbatch.errors import BadInput, NotThereYet, TransientError
 from gwbatch.executors import inputs
 from gwbatch.executors.inputs import Patience, decode_map, fetch_map
 from gwbatch.reports.status import report
-from tests.integration.rig import Rig, Server
+from tests.integration.harness import Harness, Server
 from tests.notices import GUANO, fermi, guano
 
 LIMIT = 1000
@@ -142,47 +142,47 @@ def test_an_address_with_http_is_asked_with_https(site: Site) -> None:
     assert site.asked == []
 
 
-def patient_rig(tmp_path: Path, server: Server, site: Site) -> Rig:
+def patient_harness(tmp_path: Path, server: Server, site: Site) -> Harness:
     policy = load_policy()
     external = msgspec.structs.replace(policy.external, map_sources=[site.url], map_wait=600.0)
-    return Rig(tmp_path / "state", server, msgspec.structs.replace(policy, external=external))
+    return Harness(tmp_path / "state", server, msgspec.structs.replace(policy, external=external))
 
 
-def linked(rig: Rig, url: str) -> None:
-    rig.notice(json.dumps(guano(ra=10.0, dec=20.0, ra_dec_error=5.0, healpix_url=url)).encode(), GUANO)
+def linked(harness: Harness, url: str) -> None:
+    harness.notice(json.dumps(guano(ra=10.0, dec=20.0, ra_dec_error=5.0, healpix_url=url)).encode(), GUANO)
 
 
 def test_the_model_serves_until_the_observatorys_own_map_comes(tmp_path: Path, server: Server, site: Site) -> None:
-    rig = patient_rig(tmp_path, server, site)
-    linked(rig, f"{site.url}map.fits")
-    rig.settle()
-    (row,) = rig.ledger.read("SELECT version FROM products WHERE name = 'external.multiorder.fits'")
+    harness = patient_harness(tmp_path, server, site)
+    linked(harness, f"{site.url}map.fits")
+    harness.settle()
+    (row,) = harness.ledger.read("SELECT version FROM products WHERE name = 'external.multiorder.fits'")
     assert not row["version"].endswith(".given")
     site.pages["/map.fits"] = (200, b"a map", {})
-    rig.settle(120)
-    (row,) = rig.ledger.read("SELECT version FROM products WHERE name = 'external.multiorder.fits'")
+    harness.settle(120)
+    (row,) = harness.ledger.read("SELECT version FROM products WHERE name = 'external.multiorder.fits'")
     assert row["version"].endswith(".given")
-    (event,) = rig.externals()
-    assert "external.multiorder.fits,1" in rig.files(event["graceid"])
-    assert rig.dead() == []
-    rig.ledger.close()
+    (event,) = harness.externals()
+    assert "external.multiorder.fits,1" in harness.files(event["graceid"])
+    assert harness.dead() == []
+    harness.ledger.close()
 
 
 def test_a_map_that_never_comes_is_said_so_and_the_model_stays(tmp_path: Path, server: Server, site: Site) -> None:
-    rig = patient_rig(tmp_path, server, site)
-    linked(rig, f"{site.url}map.fits")
-    rig.settle(1200)
-    (event,) = rig.externals()
-    assert any("Gave up after" in comment for comment in rig.logs(event["graceid"]))
+    harness = patient_harness(tmp_path, server, site)
+    linked(harness, f"{site.url}map.fits")
+    harness.settle(1200)
+    (event,) = harness.externals()
+    assert any("Gave up after" in comment for comment in harness.logs(event["graceid"]))
     assert "EXT_SKYMAP_READY" in event["labels"]
-    rig.ledger.close()
+    harness.ledger.close()
 
 
-def test_a_map_inside_the_notice_goes_to_the_job(rig: Rig) -> None:
+def test_a_map_inside_the_notice_goes_to_the_job(harness: Harness) -> None:
     inside = base64.b64encode(b"SIMPLE").decode()
-    rig.notice(json.dumps(guano(ra=None, dec=None, healpix_file=inside)).encode(), GUANO)
-    rig.settle()
-    (job,) = rig.ledger.read("SELECT directory FROM jobs WHERE kind = 'external-skymap'")
+    harness.notice(json.dumps(guano(ra=None, dec=None, healpix_file=inside)).encode(), GUANO)
+    harness.settle()
+    (job,) = harness.ledger.read("SELECT directory FROM jobs WHERE kind = 'external-skymap'")
     assert (Path(job["directory"]) / "given.fits").read_bytes() == b"SIMPLE"
 
 
@@ -194,40 +194,40 @@ def final_position(site: Site) -> bytes:
     return fermi(115, LightCurve_URL=f"{site.url}{FOLDER}/quicklook/glg_lc_bn260301500.gif")
 
 
-def map_version(rig: Rig) -> str:
-    (row,) = rig.ledger.read("SELECT version FROM products WHERE name = 'external.multiorder.fits'")
+def map_version(harness: Harness) -> str:
+    (row,) = harness.ledger.read("SELECT version FROM products WHERE name = 'external.multiorder.fits'")
     return str(row["version"])
 
 
 def test_fermis_own_map_replaces_the_position_when_it_appears(tmp_path: Path, server: Server, site: Site) -> None:
-    rig = patient_rig(tmp_path, server, site)
-    rig.notice(final_position(site))
-    rig.settle(590)
+    harness = patient_harness(tmp_path, server, site)
+    harness.notice(final_position(site))
+    harness.settle(590)
     assert site.asked == []  # Fermi needs some ten minutes
-    assert "." not in map_version(rig)
-    found = report(rig.ledger, rig.clock.now())
+    assert "." not in map_version(harness)
+    found = report(harness.ledger, harness.clock.now())
     assert not [line for line in found["wrong"] if "has waited" in line]  # waiting for it is no trouble
-    rig.settle(60)
+    harness.settle(60)
     assert site.asked
-    assert "." not in map_version(rig)
+    assert "." not in map_version(harness)
     site.pages[OFFICIAL] = (200, b"a map", {})
-    rig.settle(120)
-    assert map_version(rig).endswith(".official")
-    (event,) = rig.externals()
-    assert "external.multiorder.fits,1" in rig.files(event["graceid"])
-    assert rig.dead() == []
-    rig.ledger.close()
+    harness.settle(120)
+    assert map_version(harness).endswith(".official")
+    (event,) = harness.externals()
+    assert "external.multiorder.fits,1" in harness.files(event["graceid"])
+    assert harness.dead() == []
+    harness.ledger.close()
 
 
 def test_without_fermis_own_map_the_position_stays_and_one_line_says_so(
     tmp_path: Path, server: Server, site: Site
 ) -> None:
-    rig = patient_rig(tmp_path, server, site)
-    rig.notice(final_position(site))
-    rig.settle(1800)
+    harness = patient_harness(tmp_path, server, site)
+    harness.notice(final_position(site))
+    harness.settle(1800)
     assert 5 < len(site.asked) < 25
-    (event,) = rig.externals()
-    assert len([line for line in rig.logs(event["graceid"]) if "Gave up after" in line]) == 1
+    (event,) = harness.externals()
+    assert len([line for line in harness.logs(event["graceid"]) if "Gave up after" in line]) == 1
     assert "EXT_SKYMAP_READY" in event["labels"]
-    assert "." not in map_version(rig)
-    rig.ledger.close()
+    assert "." not in map_version(harness)
+    harness.ledger.close()

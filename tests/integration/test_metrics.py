@@ -18,7 +18,7 @@ from gwbatch.metrics.exposition import exposition
 from gwbatch.metrics.grafana import dashboard
 from tests.declared import undone
 from tests.integration.consoles import get, running_console
-from tests.integration.rig import Rig
+from tests.integration.harness import Harness
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,16 +35,16 @@ def gwbatch(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
 
 
-def test_every_metric_of_the_schema_is_there_after_an_event(rig: Rig) -> None:
-    rig.upload()
-    rig.settle()
-    with rig.ledger.transaction() as tx:
+def test_every_metric_of_the_schema_is_there_after_an_event(harness: Harness) -> None:
+    harness.upload()
+    harness.settle()
+    with harness.ledger.transaction() as tx:
         standby.note_wanted(tx, "openmp", 2, "the policy always wants them", time.time())
-        standby.heartbeat(tx, standby.ask_for(tx, "openmp", "/jobs", time.time()), time.time(), 60.0, 7.0, 1)
-    found = samples(exposition(rig.ledger, time.time()))
+        standby.heartbeat(tx, standby.request_pilot(tx, "openmp", "/jobs", time.time()), time.time(), 60.0, 7.0, 1)
+    found = samples(exposition(harness.ledger, time.time()))
     for one in METRICS.values():
         name = f"{one.name}_count" if one.kind == "histogram" else one.name
-        if not one.name.startswith(("gwbatch_listener", "gwbatch_notices_undelivered")):  # the rig has none of them
+        if not one.name.startswith(("gwbatch_listener", "gwbatch_notices_undelivered")):  # the harness has none of them
             assert name in found, name
     assert found["gwbatch_jobs"][("DONE",)] == 9
     assert found["gwbatch_pilots"] == {("openmp", "wanted"): 2.0, ("openmp", "ready"): 1.0}
@@ -56,13 +56,13 @@ def test_every_metric_of_the_schema_is_there_after_an_event(rig: Rig) -> None:
     assert whole[("idle",)] + whole[("computing",)] == 1.0  # the localization, 1 s
 
 
-def test_latencies_stay_counted_when_their_rows_go(rig: Rig) -> None:
-    rig.upload()
-    rig.settle()
-    before = samples(exposition(rig.ledger, time.time()))["gwbatch_stage_seconds_count"]
-    with rig.ledger.transaction() as tx:
-        messages.prune(tx, rig.clock.now() + 1)
-    assert samples(exposition(rig.ledger, time.time()))["gwbatch_stage_seconds_count"] == before
+def test_latencies_stay_counted_when_their_rows_go(harness: Harness) -> None:
+    harness.upload()
+    harness.settle()
+    before = samples(exposition(harness.ledger, time.time()))["gwbatch_stage_seconds_count"]
+    with harness.ledger.transaction() as tx:
+        messages.prune(tx, harness.clock.now() + 1)
+    assert samples(exposition(harness.ledger, time.time()))["gwbatch_stage_seconds_count"] == before
 
 
 def test_histograms_are_cumulative(ledger: Ledger) -> None:
@@ -104,12 +104,12 @@ def test_the_console_serves_them(tmp_path: Path) -> None:
 
 
 def test_a_plug_in_adds_a_metric_in_one_place_and_a_broken_one_takes_no_other_with_it(
-    rig: Rig,
+    harness: Harness,
 ) -> None:
     with undone():
         metric("site_superevents", "gauge", "Superevents of this site.", row="Site")(lambda look: 3.0)
         metric("site_broken", "gauge", "Never comes.", row="Site")(lambda look: look.report["nonsense"])
-        found = samples(exposition(rig.ledger, time.time()))
+        found = samples(exposition(harness.ledger, time.time()))
         assert found["site_superevents"] == {(): 3.0}
         assert "site_broken" not in found
         assert "gwbatch_dispatcher_up" in found

@@ -16,7 +16,7 @@ from gwbatch.handlers.context import Context
 from gwbatch.ledger import Ledger
 from gwbatch.orchestrator import superevents as lane
 from tests import alerts
-from tests.integration.rig import Rig
+from tests.integration.harness import Harness
 
 
 def superevent(sid: str = "S1", preferred: str = "G0", **more: Any) -> dict[str, Any]:
@@ -95,30 +95,30 @@ def test_labels_taken_away_by_others_are_gone_and_an_old_snapshot_takes_none() -
     assert one["labels"] == ["EM_READY", "ADVREQ", "SIGNIF_LOCKED"]
 
 
-def test_a_label_that_was_taken_away_can_be_set_again(rig: Rig) -> None:
-    rig.upload()
-    rig.settle()
-    sid = rig.superevents()[0]["superevent_id"]
-    rig.server.client.remove_label(sid, "EM_READY")
-    rig.settle()
-    assert "EM_READY" not in rig.superevents()[0]["labels"]
-    rig.upload("pycbc", far=2e-9)
-    rig.settle()
-    assert "EM_READY" in rig.superevents()[0]["labels"]
+def test_a_label_that_was_taken_away_can_be_set_again(harness: Harness) -> None:
+    harness.upload()
+    harness.settle()
+    sid = harness.superevents()[0]["superevent_id"]
+    harness.server.client.remove_label(sid, "EM_READY")
+    harness.settle()
+    assert "EM_READY" not in harness.superevents()[0]["labels"]
+    harness.upload("pycbc", far=2e-9)
+    harness.settle()
+    assert "EM_READY" in harness.superevents()[0]["labels"]
 
 
-def test_members_added_and_removed_by_others_are_followed(rig: Rig) -> None:
-    first, second = rig.upload(nature=False), rig.upload("pycbc", nature=False)
-    rig.settle()
-    sid = rig.superevents()[0]["superevent_id"]
-    rig.server.client.remove_event_from_superevent(sid, second)
-    rig.settle()
-    assert [row["graceid"] for row in rig.ledger.read("SELECT graceid FROM events WHERE superevent IS NOT NULL")] == [
-        first
-    ]
-    rig.server.client.add_event_to_superevent(sid, second)
-    rig.settle()
-    assert len(rig.ledger.read("SELECT graceid FROM events WHERE superevent IS NOT NULL")) == 2
+def test_members_added_and_removed_by_others_are_followed(harness: Harness) -> None:
+    first, second = harness.upload(nature=False), harness.upload("pycbc", nature=False)
+    harness.settle()
+    sid = harness.superevents()[0]["superevent_id"]
+    harness.server.client.remove_event_from_superevent(sid, second)
+    harness.settle()
+    assert [
+        row["graceid"] for row in harness.ledger.read("SELECT graceid FROM events WHERE superevent IS NOT NULL")
+    ] == [first]
+    harness.server.client.add_event_to_superevent(sid, second)
+    harness.settle()
+    assert len(harness.ledger.read("SELECT graceid FROM events WHERE superevent IS NOT NULL")) == 2
 
 
 def test_a_superevent_of_another_server_is_refused(ledger: Ledger) -> None:

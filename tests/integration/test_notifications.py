@@ -19,7 +19,7 @@ from gwbatch.config.profile import NotifySettings
 from gwbatch.dispatcher.notifier import Notifier
 from gwbatch.ledger import messages
 from gwbatch.ledger.messages import Incoming
-from tests.integration.rig import Rig
+from tests.integration.harness import Harness
 
 
 class Hook(HTTPServer):
@@ -91,121 +91,123 @@ def mails() -> Iterator[tuple[str, list[str]]]:
     running.server_close()
 
 
-def notifier(rig: Rig, tmp_path: Path, hook: Hook | None = None, **settings: Any) -> Notifier:
+def notifier(harness: Harness, tmp_path: Path, hook: Hook | None = None, **settings: Any) -> Notifier:
     if hook is not None:
         (tmp_path / "webhook").write_text(f"http://127.0.0.1:{hook.server_port}/hooks/secret\n")
         settings["webhook_file"] = str(tmp_path / "webhook")
     notify = NotifySettings(**{"select": ["dead letters"], "after": 5.0, **settings})
-    rig.profile = msgspec.structs.replace(rig.profile, notify=notify)
-    rig.restart()
-    return Notifier(rig.runtime)
+    harness.profile = msgspec.structs.replace(harness.profile, notify=notify)
+    harness.restart()
+    return Notifier(harness.runtime)
 
 
-def look(rig: Rig, watch: Notifier, seconds: float = 30.0) -> None:
+def look(harness: Harness, watch: Notifier, seconds: float = 30.0) -> None:
     """Let time pass, with looks and effects."""
-    end = rig.clock.now() + seconds
-    while rig.clock.now() < end:
+    end = harness.clock.now() + seconds
+    while harness.clock.now() < end:
         watch.step()
-        while rig.worker.step():
+        while harness.worker.step():
             pass
-        rig.clock.advance(2.0)
+        harness.clock.advance(2.0)
 
 
-def bury_one(rig: Rig) -> None:
-    with rig.ledger.transaction() as tx:
+def bury_one(harness: Harness) -> None:
+    with harness.ledger.transaction() as tx:
         messages.receive(tx, Incoming("x", "y", 0, 1, b"", None), ["general"], time.time(), refused="it is bad")
 
 
-def test_a_trouble_is_told_once_and_so_is_its_end(rig: Rig, tmp_path: Path, hook: Hook) -> None:
-    watch = notifier(rig, tmp_path, hook)
-    look(rig, watch)
+def test_a_trouble_is_told_once_and_so_is_its_end(harness: Harness, tmp_path: Path, hook: Hook) -> None:
+    watch = notifier(harness, tmp_path, hook)
+    look(harness, watch)
     assert hook.texts == []
-    bury_one(rig)
-    look(rig, watch, 60)
+    bury_one(harness)
+    look(harness, watch, 60)
     (said,) = hook.texts
     assert said["username"] == "gwbatch"
     assert "WARNING: 1 dead letters" in said["text"]
     assert "it is bad" in said["text"]
-    with rig.ledger.transaction() as tx:
+    with harness.ledger.transaction() as tx:
         tx.execute("DELETE FROM deliveries")
-    look(rig, watch)
+    look(harness, watch)
     assert [("over: " in one["text"]) for one in hook.texts] == [False, True]
 
 
-def test_what_passes_at_once_is_not_told(rig: Rig, tmp_path: Path, hook: Hook) -> None:
-    watch = notifier(rig, tmp_path, hook, after=60.0)
-    bury_one(rig)
-    look(rig, watch, 20)
-    with rig.ledger.transaction() as tx:
+def test_what_passes_at_once_is_not_told(harness: Harness, tmp_path: Path, hook: Hook) -> None:
+    watch = notifier(harness, tmp_path, hook, after=60.0)
+    bury_one(harness)
+    look(harness, watch, 20)
+    with harness.ledger.transaction() as tx:
         tx.execute("DELETE FROM deliveries")
-    look(rig, watch, 120)
+    look(harness, watch, 120)
     assert hook.texts == []
 
 
-def test_only_what_the_site_selects_is_told(rig: Rig, tmp_path: Path, hook: Hook) -> None:
-    watch = notifier(rig, tmp_path, hook, select=["listener"])
-    bury_one(rig)
-    look(rig, watch, 60)
+def test_only_what_the_site_selects_is_told(harness: Harness, tmp_path: Path, hook: Hook) -> None:
+    watch = notifier(harness, tmp_path, hook, select=["listener"])
+    bury_one(harness)
+    look(harness, watch, 60)
     assert hook.texts == []
 
 
-def test_a_webhook_that_is_down_gets_it_later_and_once(rig: Rig, tmp_path: Path, hook: Hook) -> None:
+def test_a_webhook_that_is_down_gets_it_later_and_once(harness: Harness, tmp_path: Path, hook: Hook) -> None:
     hook.statuses = [503, 500, 429]
-    watch = notifier(rig, tmp_path, hook)
-    bury_one(rig)
-    look(rig, watch, 200)
+    watch = notifier(harness, tmp_path, hook)
+    bury_one(harness)
+    look(harness, watch, 200)
     assert len(hook.texts) == 1
 
 
-def test_a_webhook_that_refuses_is_a_dead_letter_without_its_secret(rig: Rig, tmp_path: Path, hook: Hook) -> None:
+def test_a_webhook_that_refuses_is_a_dead_letter_without_its_secret(
+    harness: Harness, tmp_path: Path, hook: Hook
+) -> None:
     hook.statuses = [404]
-    watch = notifier(rig, tmp_path, hook)
-    bury_one(rig)
-    look(rig, watch, 60)
-    (error,) = [one for one in rig.dead() if "webhook" in one]
+    watch = notifier(harness, tmp_path, hook)
+    bury_one(harness)
+    look(harness, watch, 60)
+    (error,) = [one for one in harness.dead() if "webhook" in one]
     assert "404" in error
     assert "secret" not in error
 
 
-def test_a_webhook_that_sends_us_elsewhere_has_not_taken_it(rig: Rig, tmp_path: Path, hook: Hook) -> None:
+def test_a_webhook_that_sends_us_elsewhere_has_not_taken_it(harness: Harness, tmp_path: Path, hook: Hook) -> None:
     hook.statuses = [302]
-    watch = notifier(rig, tmp_path, hook)
-    bury_one(rig)
-    look(rig, watch, 60)
-    assert any("302" in one for one in rig.dead())
+    watch = notifier(harness, tmp_path, hook)
+    bury_one(harness)
+    look(harness, watch, 60)
+    assert any("302" in one for one in harness.dead())
 
 
-def test_another_dead_letter_is_told_too(rig: Rig, tmp_path: Path, hook: Hook) -> None:
-    watch = notifier(rig, tmp_path, hook)
-    bury_one(rig)
-    look(rig, watch, 60)
-    with rig.ledger.transaction() as tx:
+def test_another_dead_letter_is_told_too(harness: Harness, tmp_path: Path, hook: Hook) -> None:
+    watch = notifier(harness, tmp_path, hook)
+    bury_one(harness)
+    look(harness, watch, 60)
+    with harness.ledger.transaction() as tx:
         messages.receive(tx, Incoming("x", "y", 0, 2, b"", None), ["general"], time.time(), refused="worse")
-    look(rig, watch, 60)
+    look(harness, watch, 60)
     assert ["worse" in one["text"] for one in hook.texts] == [False, True]
 
 
-def test_a_dispatcher_that_dies_in_between_tells_nothing_twice(rig: Rig, tmp_path: Path, hook: Hook) -> None:
-    watch = notifier(rig, tmp_path, hook)
-    bury_one(rig)
-    look(rig, watch, 40)
+def test_a_dispatcher_that_dies_in_between_tells_nothing_twice(harness: Harness, tmp_path: Path, hook: Hook) -> None:
+    watch = notifier(harness, tmp_path, hook)
+    bury_one(harness)
+    look(harness, watch, 40)
     for _ in range(3):
-        watch = notifier(rig, tmp_path, hook)
-        look(rig, watch, 40)
+        watch = notifier(harness, tmp_path, hook)
+        look(harness, watch, 40)
     assert len(hook.texts) == 1
 
 
-def test_a_restart_is_told(rig: Rig, tmp_path: Path, hook: Hook) -> None:
-    watch = notifier(rig, tmp_path, hook, select=["dispatcher"])
-    look(rig, watch)
+def test_a_restart_is_told(harness: Harness, tmp_path: Path, hook: Hook) -> None:
+    watch = notifier(harness, tmp_path, hook, select=["dispatcher"])
+    look(harness, watch)
     assert ["started again" in one["text"] for one in hook.texts] == [True]
 
 
-def test_mail(rig: Rig, tmp_path: Path, mails: tuple[str, list[str]]) -> None:
+def test_mail(harness: Harness, tmp_path: Path, mails: tuple[str, list[str]]) -> None:
     smtp, sent = mails
-    watch = notifier(rig, tmp_path, email_to=["night@example.org"], smtp=smtp)
-    bury_one(rig)
-    look(rig, watch, 60)
+    watch = notifier(harness, tmp_path, email_to=["night@example.org"], smtp=smtp)
+    bury_one(harness)
+    look(harness, watch, 60)
     (mail,) = sent
     read = message_from_string(mail)
     assert read["To"] == "night@example.org"
@@ -213,9 +215,9 @@ def test_mail(rig: Rig, tmp_path: Path, mails: tuple[str, list[str]]) -> None:
     assert "1 dead letters" in str(read.get_payload())
 
 
-def test_nobody_is_told_unless_the_site_says_whom(rig: Rig, tmp_path: Path) -> None:
-    watch = notifier(rig, tmp_path)
-    bury_one(rig)
-    look(rig, watch, 60)
+def test_nobody_is_told_unless_the_site_says_whom(harness: Harness, tmp_path: Path) -> None:
+    watch = notifier(harness, tmp_path)
+    bury_one(harness)
+    look(harness, watch, 60)
     assert not watch.wanted
-    assert rig.states("effects") == {}
+    assert harness.states("effects") == {}

@@ -20,7 +20,7 @@ from gwbatch.jobs.catalogue import Work
 from gwbatch.orchestrator import load_handlers
 from tests import alerts
 from tests.declared import undone
-from tests.integration.rig import Rig
+from tests.integration.harness import Harness
 from tests.notices import voevent
 
 KONUS = Mission("Konus", ("konus-wind",), "konus", kinds=(NoticeKind("KONUS_LC", 59, 1),))
@@ -46,16 +46,16 @@ def test_a_mission_is_one_declaration(policy: Policy) -> None:
     assert end["external"][0]["superevent"] == "S@G1"
 
 
-def test_a_plot_is_a_function_and_its_row(rig: Rig) -> None:
+def test_a_plot_is_a_function_and_its_row(harness: Harness) -> None:
     @job(queue="general", name="plot-mine")
     def plot_mine(work: Work) -> None:
         work.output.write_bytes(b"")
 
     annotation.declare(PLOT)
-    rig.upload()
-    rig.settle()
-    (superevent,) = rig.server.client.superevents()
-    listed = rig.server.client.files(superevent["superevent_id"]).json()["files"]
+    harness.upload()
+    harness.settle()
+    (superevent,) = harness.server.client.superevents()
+    listed = harness.server.client.files(superevent["superevent_id"]).json()["files"]
     assert "bayestar.mine.png" in [one["filename"] for one in listed]
 
 

@@ -17,7 +17,7 @@ from gwbatch.executors.registry import Claim, EffectResult, retry_dead
 from gwbatch.ledger import Transaction
 from gwbatch.runtime import Runtime
 from tests.declared import declaring
-from tests.integration.rig import Rig
+from tests.integration.harness import Harness
 
 calls: list[int] = []
 problems: list[BaseException] = []
@@ -60,30 +60,30 @@ def write(claim: Claim[Note], runtime: Runtime) -> EffectResult:
 
 
 @pytest.fixture
-def noting(rig: Rig, tmp_path: Path) -> Iterator[Path]:
+def noting(harness: Harness, tmp_path: Path) -> Iterator[Path]:
     for found in (calls, problems, hooks):
         found.clear()
 
     def note(alert: dict[str, Any]) -> Note:
         return Note(str(tmp_path / "notes.txt"), alert["line"])
 
-    with declaring(rig.registry):
+    with declaring(harness.registry):
         igwn_alert.handler("cbc_noted")(note)
         yield tmp_path / "notes.txt"
 
 
-def test_one_file_adds_an_effect(rig: Rig, noting: Path) -> None:
-    rig.deliver("cbc_noted", b'{"line": "one"}', 0.0)
-    rig.settle()
+def test_one_file_adds_an_effect(harness: Harness, noting: Path) -> None:
+    harness.deliver("cbc_noted", b'{"line": "one"}', 0.0)
+    harness.settle()
     assert noting.read_text() == "one\n"
-    (row,) = rig.ledger.read("SELECT * FROM effects WHERE kind = 'test.note'")
+    (row,) = harness.ledger.read("SELECT * FROM effects WHERE kind = 'test.note'")
     assert (row["key"], row["state"], row["result"]) == ("note/one", "done", '{"lines": 1}')
     assert hooks == ["committed"]
 
 
 @pytest.mark.parametrize("point", ["effect.claimed", "effect.before_done", "effect.after_done"])
 def test_it_happens_once_wherever_the_dispatcher_dies(
-    rig: Rig, noting: Path, monkeypatch: pytest.MonkeyPatch, point: str
+    harness: Harness, noting: Path, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     class Killed(BaseException):
         pass
@@ -92,53 +92,53 @@ def test_it_happens_once_wherever_the_dispatcher_dies(
         if reached == point:
             raise Killed
 
-    rig.deliver("cbc_noted", b'{"line": "one"}', 0.0)
+    harness.deliver("cbc_noted", b'{"line": "one"}', 0.0)
     monkeypatch.setattr(workers, "hit", hit)
     with pytest.raises(Killed):
-        rig.settle()
+        harness.settle()
     monkeypatch.undo()
-    rig.restart()
-    rig.settle()
+    harness.restart()
+    harness.settle()
     assert noting.read_text() == "one\n"
-    assert rig.states("effects") == {"note/one": "done"}
+    assert harness.states("effects") == {"note/one": "done"}
 
 
-def test_its_hooks_run_when_it_dies_and_when_it_is_retried(rig: Rig, noting: Path) -> None:
+def test_its_hooks_run_when_it_dies_and_when_it_is_retried(harness: Harness, noting: Path) -> None:
     problems.append(BadInput("no such disk"))
-    rig.deliver("cbc_noted", b'{"line": "one"}', 0.0)
-    rig.settle()
+    harness.deliver("cbc_noted", b'{"line": "one"}', 0.0)
+    harness.settle()
     assert hooks == ["dead one: no such disk"]
-    with rig.ledger.transaction() as tx:
+    with harness.ledger.transaction() as tx:
         assert retry_dead(tx) == 1
-    rig.settle()
+    harness.settle()
     assert hooks == ["dead one: no such disk", "retried one", "committed"]
     assert noting.read_text() == "one\n"
 
 
-def test_a_broken_hook_ends_no_dispatcher(rig: Rig, noting: Path) -> None:
+def test_a_broken_hook_ends_no_dispatcher(harness: Harness, noting: Path) -> None:
     problems.append(BadInput("no such disk"))
-    rig.deliver("cbc_noted", b'{"line": "broken"}', 0.0)
-    rig.settle()
-    assert rig.dead() == ["no such disk; after that on_dead failed: KeyError: 'hook'"]
-    assert rig.ledger.read("SELECT priority FROM effects")[0]["priority"] == 0, "what the hook wrote is undone"
+    harness.deliver("cbc_noted", b'{"line": "broken"}', 0.0)
+    harness.settle()
+    assert harness.dead() == ["no such disk; after that on_dead failed: KeyError: 'hook'"]
+    assert harness.ledger.read("SELECT priority FROM effects")[0]["priority"] == 0, "what the hook wrote is undone"
 
 
-def test_an_executor_that_exits_ends_no_dispatcher(rig: Rig, noting: Path) -> None:
+def test_an_executor_that_exits_ends_no_dispatcher(harness: Harness, noting: Path) -> None:
     problems.append(SystemExit(2))
-    rig.deliver("cbc_noted", b'{"line": "one"}', 0.0)
-    rig.settle()
-    assert rig.dead() == ["SystemExit: 2"]
+    harness.deliver("cbc_noted", b'{"line": "one"}', 0.0)
+    harness.settle()
+    assert harness.dead() == ["SystemExit: 2"]
 
 
-def test_a_transient_error_is_retried(rig: Rig, noting: Path) -> None:
+def test_a_transient_error_is_retried(harness: Harness, noting: Path) -> None:
     problems.append(TransientError("busy"))
-    rig.deliver("cbc_noted", b'{"line": "one"}', 0.0)
-    rig.settle(10.0)
+    harness.deliver("cbc_noted", b'{"line": "one"}', 0.0)
+    harness.settle(10.0)
     assert noting.read_text() == "one\n"
     assert calls == [2]
 
 
-def test_mistakes_are_reported_at_once(rig: Rig) -> None:
+def test_mistakes_are_reported_at_once(harness: Harness) -> None:
     with pytest.raises(ConfigError, match=r"has the kind 'test\.note'"):
 
         class Other(Effect, frozen=True):
@@ -148,7 +148,7 @@ def test_mistakes_are_reported_at_once(rig: Rig) -> None:
         executor(Label)(lambda claim, runtime: EffectResult())
 
 
-def test_an_effect_without_an_executor_is_dead_with_a_remedy(rig: Rig) -> None:
+def test_an_effect_without_an_executor_is_dead_with_a_remedy(harness: Harness) -> None:
     class Lonely(Effect, frozen=True):
         kind = "test.lonely"
         name: str
@@ -157,8 +157,8 @@ def test_an_effect_without_an_executor_is_dead_with_a_remedy(rig: Rig) -> None:
         def key(self) -> str:
             return self.name
 
-    with declaring(rig.registry):
+    with declaring(harness.registry):
         igwn_alert.handler("cbc_lonely")(lambda alert: Lonely("alone"))
-        rig.deliver("cbc_lonely", b"{}", 0.0)
-        rig.settle()
-    assert any("@executor(Lonely)" in reason for reason in rig.dead())
+        harness.deliver("cbc_lonely", b"{}", 0.0)
+        harness.settle()
+    assert any("@executor(Lonely)" in reason for reason in harness.dead())

@@ -28,7 +28,7 @@ from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger
 from gwbatch.private import private_folder
 from tests.integration.consoles import free_port
-from tests.integration.rig import Rig
+from tests.integration.harness import Harness
 
 
 def open_to_others(folder: Path) -> list[str]:
@@ -59,10 +59,10 @@ def test_a_dispatcher_keeps_its_state_private_whatever_the_umask(tmp_path: Path,
     process.communicate(timeout=60)
 
 
-def test_job_folders_are_private(rig: Rig, careless: None) -> None:
-    rig.upload()
-    rig.settle(3)
-    folders = [path for path in (rig.folder / "jobs").rglob("*") if (path / "job.json").exists()]
+def test_job_folders_are_private(harness: Harness, careless: None) -> None:
+    harness.upload()
+    harness.settle(3)
+    folders = [path for path in (harness.folder / "jobs").rglob("*") if (path / "job.json").exists()]
     assert folders
     for folder in folders:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700

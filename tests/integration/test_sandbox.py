@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 from ligo.gracedb.exceptions import HTTPError
 
 from gwbatch.config.profile import GraceDBSettings
-from gwbatch.config.resources import demo_event
+from gwbatch.config.resources import example_event
 from gwbatch.gracedb import make_client
 
 # They contradict test_deprecated.py of the same suite: no server passes both.
@@ -68,7 +68,7 @@ def sandbox(tmp_path: Path) -> Iterator[Running]:
 
 
 def upload(sandbox: Running, pipeline: str = "gstlal") -> str:
-    content = demo_event("nsbh_hl").read_bytes()
+    content = example_event("nsbh_hl").read_bytes()
     made = sandbox.client.create_event("CBC", pipeline, "coinc.xml", search="AllSky", filecontents=content)
     return str(made.json()["graceid"])
 
@@ -126,7 +126,7 @@ def test_alerts_go_out_as_gracedb_sends_them(sandbox: Running) -> None:
 def test_alerts_name_the_server_alike_however_a_client_calls_it(sandbox: Running) -> None:
     other = sandbox.addresses["gracedb"].replace("127.0.0.1", "localhost")
     client = make_client(GraceDBSettings(other, "none"))
-    made = client.create_event("CBC", "gstlal", "coinc.xml", filecontents=demo_event("nsbh_hl").read_bytes()).json()
+    made = client.create_event("CBC", "gstlal", "coinc.xml", filecontents=example_event("nsbh_hl").read_bytes()).json()
     assert made["links"]["self"].startswith(other)
     ((_, alert),) = sandbox.alerts("cbc_gstlal", 1)
     assert alert["object"]["links"]["self"].startswith(sandbox.addresses["gracedb"])
@@ -141,7 +141,7 @@ def test_killed_and_started_again_it_knows_everything_and_its_alerts_keep_their_
     sandbox.kill()
     again = Running(tmp_path / "sandbox")
     assert again.client.event(graceid).json()["labels"] == ["DQV"]
-    assert again.client.files(graceid, "coinc.xml").read() == demo_event("nsbh_hl").read_bytes()
+    assert again.client.files(graceid, "coinc.xml").read() == example_event("nsbh_hl").read_bytes()
     assert again.alerts("cbc_gstlal", 2) == before
     assert upload(again, "pycbc") == "G0002"
     again.kill(signal.SIGTERM)

@@ -22,8 +22,8 @@ from matplotlib.image import imread
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import load_site
-from gwbatch.config.resources import demo_event
-from gwbatch.dispatcher import byhand
+from gwbatch.config.resources import example_event
+from gwbatch.dispatcher import run_once
 from gwbatch.jobs.standby.channel import FolderChannel
 from gwbatch.jobs.standby.layout import Beat, Task, is_task, pilot_name, task_name
 from gwbatch.model import JobRequest, JobState
@@ -71,12 +71,12 @@ def test_a_pilot_makes_the_same_products(workshop: StandbyBench) -> None:
     assert psutil.Process(pilot.pid).num_threads() == 1
     made = {}
     for kind, output in (("em-bright", "em_bright.json"), ("fits-header", "map.html"), ("plot-volume", "volume.png")):
-        inputs = {"coinc.xml": demo_event("short")} if kind == "em-bright" else {MAP: simulated("nsbh_hl")}
+        inputs = {"coinc.xml": example_event("short")} if kind == "em-bright" else {MAP: simulated("nsbh_hl")}
         parameters = load_policy().annotation.parameters.get(kind, {})
         outcomes = []
         for start in (workshop.scheduler.submit, _cold(workshop)):
             directory = workshop.folder / "jobs" / f"{kind}-{len(outcomes)}"
-            request = byhand.prepare(kind, inputs, output, parameters, workshop.profile, directory)
+            request = run_once.prepare_job(kind, inputs, output, parameters, workshop.profile, directory)
             start(request)
             workshop.until(request, JobState.DONE)
             outcomes.append(_content(directory / output))
@@ -94,7 +94,7 @@ def test_a_pilot_localizes_with_all_cores(tmp_path: Path, fast_coinc: Path) -> N
     outcomes = []
     for start in (made.scheduler.submit, _cold(made)):
         directory = made.folder / "jobs" / str(len(outcomes))
-        request = byhand.prepare("localize", {"coinc.xml": fast_coinc}, MAP, {}, made.profile, directory)
+        request = run_once.prepare_job("localize", {"coinc.xml": fast_coinc}, MAP, {}, made.profile, directory)
         start(request)
         if not outcomes:
             child, threads = child_of(pilot), 0
@@ -214,8 +214,8 @@ def test_a_queue_of_this_machine_does_not_wait_for_the_batch_system(tmp_path: Pa
     local = LocalScheduler(tmp_path / "local", 1)
     routed = RoutedScheduler(batch, local, ["general"])
     profile = load_site("local", [*PLUGIN]).profile
-    small = byhand.prepare("small-nap", {}, "rest.txt", {"seconds": 0}, profile, tmp_path / "small")
-    large = byhand.prepare("nap", {}, "rest.txt", {"seconds": 0}, profile, tmp_path / "large")
+    small = run_once.prepare_job("small-nap", {}, "rest.txt", {"seconds": 0}, profile, tmp_path / "small")
+    large = run_once.prepare_job("nap", {}, "rest.txt", {"seconds": 0}, profile, tmp_path / "large")
     keys = [large.key, small.key]
     for request in (large, small):
         routed.submit(request)
@@ -251,7 +251,7 @@ def test_jobs_of_this_machine_keep_to_its_memory(tmp_path: Path) -> None:
     profile = load_site("local", [*PLUGIN, "queues.general.memory_mb=600"]).profile
     local = LocalScheduler(tmp_path / "local", 4, environment={"PYTHONPATH": str(ROOT)}, memory_mb=1000)
     requests = [
-        byhand.prepare("small-nap", {}, "rest.txt", {"seconds": 0.5}, profile, tmp_path / str(number))
+        run_once.prepare_job("small-nap", {}, "rest.txt", {"seconds": 0.5}, profile, tmp_path / str(number))
         for number in range(2)
     ]
     for request in requests:

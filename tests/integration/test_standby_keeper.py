@@ -1,4 +1,4 @@
-"""The number of pilots follows the policy, orders and trouble; on the rig, with a scripted batch system."""
+"""The number of pilots follows the policy, orders and trouble; on the harness, with a scripted batch system."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gwbatch.reports.status import report
 from gwbatch.schedulers.local import LocalScheduler
 from gwbatch.schedulers.simulated import SimulatedScheduler, Step
 from gwbatch.schedulers.standby import Crew, StandbyFolder, StandbyScheduler
-from tests.integration.rig import Rig
+from tests.integration.harness import Harness
 
 ENDLESS = (Step(0, JobState.QUEUED), Step(5, JobState.RUNNING))
 BROKEN = (Step(0, JobState.QUEUED), Step(5, JobState.FAILED, "exit code 2"))
@@ -33,17 +33,17 @@ BROKEN = (Step(0, JobState.QUEUED), Step(5, JobState.FAILED, "exit code 2"))
 class Yard:
     """A keeper whose pilots are jobs of a scripted batch system, and say what a test has them say."""
 
-    def __init__(self, rig: Rig, folder: Path) -> None:
-        self.rig = rig
-        self.batch = SimulatedScheduler(rig.clock, lambda request: ENDLESS)
-        self.folder = StandbyFolder(folder / "desk", lambda: rig.clock.now())
+    def __init__(self, harness: Harness, folder: Path) -> None:
+        self.harness = harness
+        self.batch = SimulatedScheduler(harness.clock, lambda request: ENDLESS)
+        self.folder = StandbyFolder(folder / "desk", lambda: harness.clock.now())
         crew = Crew("openmp", self.folder, "folder", None, frozenset(["localize"]), 0.05, 5.0, self.batch)
         self.scheduler = StandbyScheduler(self.batch, [crew])
         profile = load_site("local", ['standby.openmp.kinds=["localize"]', "standby.openmp.lifetime=3600"]).profile
-        self.runtime = replace(rig.runtime, profile=profile)
+        self.runtime = replace(harness.runtime, profile=profile)
         self.keep(StandbyPolicy())
-        with rig.ledger.transaction() as tx:
-            in_force.record(tx, self.runtime.policy, profile, rig.clock.now())
+        with harness.ledger.transaction() as tx:
+            in_force.record(tx, self.runtime.policy, profile, harness.clock.now())
 
     def keep(self, policy: StandbyPolicy) -> None:
         """From now on by this policy; the keeper is a new one, as after a restart."""
@@ -52,14 +52,14 @@ class Yard:
         self.keeper = StandbyKeeper(self.runtime, self.scheduler)
 
     def step(self, seconds: float = 1.0) -> None:
-        self.rig.clock.advance(seconds)
+        self.harness.clock.advance(seconds)
         self.keeper._next = float("-inf")
         self.scheduler._looked = float("-inf")
         self.keeper.step()
 
     def beat(self, key: str, idle: float = 1.0, room: int = 1) -> str:
         """Have a pilot say that it lives."""
-        now = self.rig.clock.now()
+        now = self.harness.clock.now()
         name = pilot_name(key, 1.7e9)
         beat = Beat(name, key, int(now * 1000), {}, room, False, "n1", 1, 4, now, idle, 0.0, 0)
         (self.folder.path / "pilots" / f"{name}.json").write_bytes(msgspec.json.encode(beat))
@@ -74,12 +74,12 @@ class Yard:
         return int(json.loads((self.folder.path / "orders.json").read_text())["beat"])
 
     def pilots(self) -> list[str]:
-        return [one.key for one in standby.open_pilots(self.rig.ledger.connection)]
+        return [one.key for one in standby.open_pilots(self.harness.ledger.connection)]
 
 
 @pytest.fixture
-def yard(rig: Rig, tmp_path: Path) -> Yard:
-    return Yard(rig, tmp_path)
+def yard(harness: Harness, tmp_path: Path) -> Yard:
+    return Yard(harness, tmp_path)
 
 
 def test_nothing_is_held_unless_asked(yard: Yard) -> None:
@@ -96,7 +96,7 @@ def test_as_many_as_the_policy_wants(yard: Yard) -> None:
     for key in yard.pilots():
         yard.beat(key)
     yard.step(10)
-    found = standby.overview(yard.rig.ledger.connection, yard.rig.clock.now())["openmp"]
+    found = standby.overview(yard.harness.ledger.connection, yard.harness.clock.now())["openmp"]
     assert (found["wanted"], found["pilots"], found["ready"]) == (2, 2, 2)
     yard.keep(StandbyPolicy(pilots=1))
     yard.step()
@@ -105,8 +105,8 @@ def test_as_many_as_the_policy_wants(yard: Yard) -> None:
 
 def test_a_dispatcher_killed_between_plan_and_submission_asks_for_one(yard: Yard) -> None:
     yard.keep(StandbyPolicy(pilots=1))
-    with yard.rig.ledger.transaction() as tx:
-        standby.ask_for(tx, "openmp", str(yard.rig.folder / "jobs"), yard.rig.clock.now())
+    with yard.harness.ledger.transaction() as tx:
+        standby.request_pilot(tx, "openmp", str(yard.harness.folder / "jobs"), yard.harness.clock.now())
     yard.step()
     yard.step()
     assert yard.batch.submissions == ["standby/openmp/1"]
@@ -118,13 +118,13 @@ def test_a_lost_reply_asks_for_no_second_one(yard: Yard) -> None:
     for _ in range(4):
         yard.step()
     assert yard.batch.submissions == ["standby/openmp/1"]
-    (pilot,) = standby.open_pilots(yard.rig.ledger.connection)
+    (pilot,) = standby.open_pilots(yard.harness.ledger.connection)
     assert pilot.native_id
 
 
 def test_an_order_counts_until_its_time_is_over(yard: Yard) -> None:
-    with yard.rig.ledger.transaction() as tx:
-        standby.order(tx, "openmp", 1, yard.rig.clock.now() + 60, "someone", yard.rig.clock.now())
+    with yard.harness.ledger.transaction() as tx:
+        standby.order(tx, "openmp", 1, yard.harness.clock.now() + 60, "someone", yard.harness.clock.now())
     yard.step()
     assert yard.pilots() == ["standby/openmp/1"]
     yard.beat("standby/openmp/1")
@@ -180,12 +180,12 @@ def test_a_job_goes_cold_while_all_pilots_are_busy(yard: Yard, tmp_path: Path) -
 
 def test_pilots_here_and_pilots_on_the_cluster_are_not_mistaken_for_each_other(yard: Yard, tmp_path: Path) -> None:
     here = LocalScheduler(tmp_path / "here", 1, waiters=True)
-    folder = StandbyFolder(tmp_path / "light", lambda: yard.rig.clock.now())
+    folder = StandbyFolder(tmp_path / "light", lambda: yard.harness.clock.now())
     light = Crew("general", folder, "folder", None, frozenset(["em-bright"]), 0.05, 5.0, here)
     scheduler = StandbyScheduler(yard.batch, [yard.scheduler.crews["openmp"], light])
     request = JobRequest("standby/openmp/1", "standby", "openmp", tmp_path)
     yard.batch.submit(request)
-    yard.rig.clock.advance(6)
+    yard.harness.clock.advance(6)
     reports = scheduler.poll_pilots(["standby/openmp/1", "standby/general/1"])
     assert reports["standby/openmp/1"].state is JobState.RUNNING
     assert reports["standby/general/1"].state is JobState.LOST  # this machine never had it
@@ -210,7 +210,7 @@ def test_a_pilot_that_waits_or_hangs_is_cancelled_and_one_that_nobody_counts_lea
     yard.keep(StandbyPolicy(pilots=1))
     yard.step()
     assert yard.pilots() == ["standby/openmp/1"]
-    assert standby.failures_in_a_row(yard.rig.ledger.connection, "openmp") == (0, 0.0)
+    assert standby.failures_in_a_row(yard.harness.ledger.connection, "openmp") == (0, 0.0)
 
 
 def test_a_pilot_is_not_cancelled_because_the_batch_system_is_silent(yard: Yard) -> None:
@@ -221,7 +221,7 @@ def test_a_pilot_is_not_cancelled_because_the_batch_system_is_silent(yard: Yard)
     yard.beat("standby/openmp/1")
     yard.step()
     yard.step(10)
-    (pilot,) = standby.open_pilots(yard.rig.ledger.connection)
+    (pilot,) = standby.open_pilots(yard.harness.ledger.connection)
     assert pilot.state == JobState.UNKNOWN
     yard.beat(pilot.key)
     yard.keep(StandbyPolicy())
@@ -269,7 +269,7 @@ def test_people_order_and_look(yard: Yard) -> None:
     yard.step()
     assert "0 of 1 pilots ready (the policy always wants them)" in run(yard, "list")
     assert "2 pilots are ordered for openmp jobs until" in run(yard, "set", "2", "--for", "3h")
-    order = standby.ordered(yard.rig.ledger.connection, "openmp", 0.0)
+    order = standby.ordered(yard.harness.ledger.connection, "openmp", 0.0)
     assert order is not None
     assert order["pilots"] == 2
     found = json.loads(run(yard, "list", "--json"))
@@ -296,13 +296,13 @@ def test_orders_that_cannot_be_meant_are_refused(yard: Yard, arguments: list[str
 
 
 def wrong(yard: Yard) -> list[Any]:
-    now = yard.rig.clock.now()
-    return findings(yard.rig.ledger, report(yard.rig.ledger, now), Limits())
+    now = yard.harness.clock.now()
+    return findings(yard.harness.ledger, report(yard.harness.ledger, now), Limits())
 
 
 def state(yard: Yard) -> Path:
-    assert yard.rig.ledger.path is not None
-    return yard.rig.ledger.path.parent
+    assert yard.harness.ledger.path is not None
+    return yard.harness.ledger.path.parent
 
 
 def run(yard: Yard, *arguments: str) -> str:

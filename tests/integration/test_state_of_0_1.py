@@ -18,14 +18,14 @@ import pytest
 from gwbatch.effects import KINDS, decode, encode
 from gwbatch.errors import BadInput
 from gwbatch.executors.registry import EXECUTORS, retry_dead
-from tests.integration.rig import Rig, Server
+from tests.integration.harness import Harness, Server
 
 DATA = Path(__file__).parents[1] / "data" / "state-0.1"
 ROWS: list[dict[str, Any]] = json.loads((DATA / "effects.json").read_text())
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
+def harness(tmp_path: Path) -> Iterator[Harness]:
     import sqlite3
 
     def read(name: str) -> str:
@@ -43,32 +43,32 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     for name, content in json.loads(read("files.json.gz"))["files"].items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(base64.b64decode(content))
-    yield Rig(tmp_path / "state", server)
+    yield Harness(tmp_path / "state", server)
     server.stop()
 
 
-def test_what_0_1_left_half_done_is_finished_and_nothing_is_done_twice(rig: Rig) -> None:
-    before = rig.ledger.read("SELECT digest, handler, at FROM handled ORDER BY 1, 2")
-    assert {row["state"] for row in rig.ledger.read("SELECT state FROM effects")} >= {"dead", "done", "ready"}
-    ours = {handler.name for handler in rig.registry.handlers()}
+def test_what_0_1_left_half_done_is_finished_and_nothing_is_done_twice(harness: Harness) -> None:
+    before = harness.ledger.read("SELECT digest, handler, at FROM handled ORDER BY 1, 2")
+    assert {row["state"] for row in harness.ledger.read("SELECT state FROM effects")} >= {"dead", "done", "ready"}
+    ours = {handler.name for handler in harness.registry.handlers()}
     assert {row["handler"] for row in before} <= ours, "content would be handled again"
-    ticks = [row["topic"] for row in rig.ledger.read("SELECT topic FROM messages WHERE source = 'timer'")]
+    ticks = [row["topic"] for row in harness.ledger.read("SELECT topic FROM messages WHERE source = 'timer'")]
     assert ticks
-    assert all(rig.registry.for_topic(topic) for topic in ticks), "a pending tick would be nobody's"
-    rig.settle(60.0)
-    after = {(row["digest"], row["handler"]): row["at"] for row in rig.ledger.read("SELECT * FROM handled")}
+    assert all(harness.registry.for_topic(topic) for topic in ticks), "a pending tick would be nobody's"
+    harness.settle(60.0)
+    after = {(row["digest"], row["handler"]): row["at"] for row in harness.ledger.read("SELECT * FROM handled")}
     for row in before:
         assert after[row["digest"], row["handler"]] == row["at"], "handled once more"
-    assert rig.dead() == ["refused"]
-    assert set(rig.states("effects").values()) == {"done", "dead"}
-    assert set(rig.states("jobs").values()) == {"DONE"}
-    (superevent,), (event,) = rig.superevents(), rig.externals()
+    assert harness.dead() == ["refused"]
+    assert set(harness.states("effects").values()) == {"done", "dead"}
+    assert set(harness.states("jobs").values()) == {"DONE"}
+    (superevent,), (event,) = harness.superevents(), harness.externals()
     assert {"ADVREQ", "EM_READY", "SIGNIF_LOCKED", "EM_COINC", "RAVEN_ALERT"} <= set(superevent["labels"])
     assert set(event["labels"]) == {"EXT_SKYMAP_READY", "EM_COINC", "COMBINEDSKYMAP_READY", "RAVEN_ALERT"}
     assert superevent["em_type"] == event["graceid"]
     for name in (event["graceid"], *superevent["gw_events"]):
         contents = [
-            (file.partition(",")[0], rig.server.store.file(name, *_versioned(file))) for file in rig.files(name)
+            (file.partition(",")[0], harness.server.store.file(name, *_versioned(file))) for file in harness.files(name)
         ]
         assert len(contents) == len(set(contents)), "the same content twice"
 
@@ -78,13 +78,13 @@ def _versioned(file: str) -> tuple[str, int]:
     return name, int(version)
 
 
-def test_a_dead_effect_of_0_1_is_retried(rig: Rig) -> None:
-    rig.settle(60.0)
-    with rig.ledger.transaction() as tx:
+def test_a_dead_effect_of_0_1_is_retried(harness: Harness) -> None:
+    harness.settle(60.0)
+    with harness.ledger.transaction() as tx:
         tx.execute("UPDATE effects SET args = json_set(args, '$.target', 'G0001') WHERE state = 'dead'")
         assert retry_dead(tx) == 1
-    rig.settle()
-    assert set(rig.states("effects").values()) == {"done"}
+    harness.settle()
+    assert set(harness.states("effects").values()) == {"done"}
 
 
 def test_the_golden_rows_cover_every_kind_of_ours() -> None:

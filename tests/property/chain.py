@@ -104,7 +104,7 @@ class Chain:
     def _settle(self) -> None:
         for _ in range(200):
             with self.ledger.transaction() as tx:
-                timers.fire(tx, self.clock.now())
+                timers.fire_due(tx, self.clock.now())
             busy = [lane.step() for lane in self.lanes]
             if not any([*busy, self.worker.step()]):
                 return

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gwbatch.config.policy import load_policy
-from gwbatch.external import ExternalEvent, Match, Partner, best_match, coincide, preferred_external, raven_alert
+from gwbatch.external import ExternalEvent, GWCandidate, Match, best_match, coincide, preferred_external, raven_alert
 from gwbatch.external.coincidence import YEAR, is_looked_at, joint_far
 
 POLICY = load_policy()
 RULES = POLICY.external
 
 
-def superevent(t_0: float = 1000.0, far: float = 1e-9, kind: str = "cbc.allsky", **changes: Any) -> Partner:
-    return Partner("S1", t_0, far, kind, burst=kind.startswith("burst"), **changes)
+def superevent(t_0: float = 1000.0, far: float = 1e-9, kind: str = "cbc.allsky", **changes: Any) -> GWCandidate:
+    return GWCandidate("S1", t_0, far, kind, burst=kind.startswith("burst"), **changes)
 
 
 def external(time: float = 1000.0, search: str = "GRB", observatory: str = "Fermi", **changes: Any) -> ExternalEvent:

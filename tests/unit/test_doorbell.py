@@ -7,7 +7,7 @@ import resource
 import threading
 from pathlib import Path
 
-from gwbatch.dispatcher.pulse import Pulse
+from gwbatch.dispatcher.wake_up import WakeUp
 from gwbatch.ledger import Ledger
 from gwbatch.ledger.doorbell import Doorbell
 
@@ -38,13 +38,13 @@ def test_a_full_pipe_is_no_trouble(tmp_path: Path) -> None:
 
 def test_a_commit_of_anybody_wakes_the_dispatcher(ledger: Ledger) -> None:
     assert ledger.path is not None
-    other, pulse, stop = Ledger(ledger.path), Pulse(ledger), threading.Event()
-    thread = threading.Thread(target=pulse.run, args=(stop,))
+    other, wake_up, stop = Ledger(ledger.path), WakeUp(ledger), threading.Event()
+    thread = threading.Thread(target=wake_up.run, args=(stop,))
     thread.start()
-    seen = pulse.wait(pulse.generation, 5)
+    seen = wake_up.wait(wake_up.generation, 5)
     with other.transaction() as tx:
         tx.execute("INSERT INTO handled VALUES ('a', 'b', 1)")
-    assert pulse.wait(seen, 5) != seen
+    assert wake_up.wait(seen, 5) != seen
     stop.set()
     thread.join()
 

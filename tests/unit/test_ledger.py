@@ -12,9 +12,9 @@ from rich.console import Console
 from gwbatch.cli.status import render
 from gwbatch.effects import Effect
 from gwbatch.errors import ConfigError, LedgerBusy, NetworkFileSystem
-from gwbatch.ledger import Ledger, effects, filesystem, jobs, messages, migrations, positions, timers
+from gwbatch.ledger import Ledger, effects, filesystem, jobs, messages, migrations, offsets, timers
 from gwbatch.ledger.messages import Incoming
-from gwbatch.ledger.positions import Position
+from gwbatch.ledger.offsets import Position
 from gwbatch.reports.status import report
 
 
@@ -138,7 +138,7 @@ class Thing(Effect, frozen=True):
 
 
 def ask(tx: sqlite3.Connection, key: str, subject: str = "s", after: str | None = None, priority: int = 0) -> bool:
-    return effects.ask_for(tx, Thing(key, subject, priority, after=after), 1.0)
+    return effects.request(tx, Thing(key, subject, priority, after=after), 1.0)
 
 
 def test_an_effect_asked_for_twice_is_one(ledger: Ledger) -> None:
@@ -177,7 +177,7 @@ def test_an_effect_waits_for_the_one_it_comes_after(ledger: Ledger) -> None:
         upload = effects.claim(tx, 1, 2.0)
         assert upload is not None
         assert effects.claim(tx, 1, 2.0) is None
-        effects.bury(tx, upload, "refused", 3.0)
+        effects.mark_dead(tx, upload, "refused", 3.0)
         assert effects.claim(tx, 1, 4.0) is None, "what depends on a dead effect stays undone"
         assert [kind for kind, _ in effects.retry_dead(tx, "upload")] == ["test.thing"]
 
@@ -196,7 +196,7 @@ def test_after_a_crash_running_effects_are_claimed_again_as_repeats(ledger: Ledg
         ask(tx, "a")
         effects.claim(tx, 1, 2.0)
     with ledger.transaction() as tx:
-        assert effects.release_running(tx) == 1
+        assert effects.requeue_running(tx) == 1
         claimed = effects.claim(tx, 2, 3.0)
         assert claimed is not None
         assert claimed.attempts == 2
@@ -206,9 +206,9 @@ def test_a_timer_fires_once_and_survives(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         assert timers.arm(tx, "S1/second-preliminary", "t", "general", {"x": 1}, 270.0)
         assert not timers.arm(tx, "S1/second-preliminary", "t", "general", {"x": 2}, 999.0)
-        assert timers.fire(tx, 269.9) == 0
-        assert timers.fire(tx, 270.0) == 1
-        assert timers.fire(tx, 9e9) == 0
+        assert timers.fire_due(tx, 269.9) == 0
+        assert timers.fire_due(tx, 270.0) == 1
+        assert timers.fire_due(tx, 9e9) == 0
         (delivery,) = messages.due(tx, "general", 270.0)
         assert delivery.topic == "t"
 
@@ -218,7 +218,7 @@ def test_a_repeating_timer_that_slept_fires_once_and_keeps_its_phase(ledger: Led
         timers.repeat(tx, "tick", "tick", "general", 60.0, 0.0)
         timers.repeat(tx, "tick", "tick", "general", 60.0, 30.0)  # a restart does not put it off
         assert timers.next_due(tx) == 60.0
-        assert timers.fire(tx, 250.0) == 1
+        assert timers.fire_due(tx, 250.0) == 1
         assert timers.next_due(tx) == 300.0
 
 
@@ -226,8 +226,8 @@ def test_pruning_keeps_dead_letters_and_what_is_open(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         ids = [messages.receive(tx, Incoming("k", "t", 0, n, b"%d" % n), ["general"], 1.0) for n in range(3)]
         first, second, _third = messages.due(tx, "general", 1.0, 3)
-        messages.settle(tx, first.id, 1.0)
-        messages.bury(tx, second.id, "bad", None, 1.0)
+        messages.mark_done(tx, first.id, 1.0)
+        messages.mark_dead(tx, second.id, "bad", None, 1.0)
         assert messages.prune(tx, 100.0) == 1
         assert [row["id"] for row in tx.execute("SELECT id FROM messages")] == ids[1:]
         assert messages.retry_dead(tx) == 1
@@ -235,9 +235,9 @@ def test_pruning_keeps_dead_letters_and_what_is_open(ledger: Ledger) -> None:
 
 def test_positions_and_gaps_add_up(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
-        positions.put(tx, "k", Position("t", 0, 0, 10), 1.0, gap=3)
-        positions.put(tx, "k", Position("t", 0, 0, 12), 2.0, gap=2)
-        assert positions.positions(tx, "k") == {("t", 0): Position("t", 0, 0, 12)}
+        offsets.put(tx, "k", Position("t", 0, 0, 10), 1.0, gap=3)
+        offsets.put(tx, "k", Position("t", 0, 0, 12), 2.0, gap=2)
+        assert offsets.stored(tx, "k") == {("t", 0): Position("t", 0, 0, 12)}
         assert tx.execute("SELECT gap FROM offsets").fetchone()["gap"] == 5
 
 
@@ -251,15 +251,15 @@ def test_a_batch_takes_bounded_memory(ledger: Ledger, monkeypatch: pytest.Monkey
 
 def test_a_listener_that_is_gone_is_not_shown_as_connected(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
-        positions.beat(tx, "k", 1, 0.0, 100.0, connected=True)
+        offsets.beat(tx, "k", 1, 0.0, 100.0, connected=True)
     assert report(ledger, 101.0)["listeners"][0]["connected"]
     assert not report(ledger, 130.0)["listeners"][0]["connected"]
 
 
 def test_a_gap_is_shown_in_words(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
-        positions.beat(tx, "k", 1, 0.0, 100.0, connected=True)
-        positions.put(tx, "k", Position("t", 0, 0, 10), 100.0, high_watermark=12, gap=3)
+        offsets.beat(tx, "k", 1, 0.0, 100.0, connected=True)
+        offsets.put(tx, "k", Position("t", 0, 0, 10), 100.0, high_watermark=12, gap=3)
     found = report(ledger, 101.0)
     assert (found["listeners"][0]["gap"], found["listeners"][0]["lag"]) == (3, 2)
     console = Console(width=200)

@@ -111,9 +111,9 @@ def test_a_scheduled_message_comes_once_at_its_time(context: Context) -> None:
     assert context.schedule(Noted("G1"), now + 270.0, "S1/second")
     assert not context.schedule(Noted("G2"), now + 10.0, "S1/second"), "it is armed already, and stays as it is"
     assert context.schedule(SupereventChanged("S@G1"), now + 300.0, "S1/second"), "another class, another timer"
-    assert timers.fire(context.tx, now + 269.0) == 0
-    assert timers.fire(context.tx, now + 280.0) == 1
-    assert timers.fire(context.tx, now + 290.0) == 0
+    assert timers.fire_due(context.tx, now + 269.0) == 0
+    assert timers.fire_due(context.tx, now + 280.0) == 1
+    assert timers.fire_due(context.tx, now + 290.0) == 0
     assert sent(context) == [("lane.test_noted", "superevent"), ("lane.test_noted", "general")]
     (row,) = context.tx.execute("SELECT payload FROM messages").fetchall()
     assert Noted.read(json.loads(row["payload"])) == Noted("G1")
@@ -123,7 +123,7 @@ def test_an_unscheduled_message_does_not_come(context: Context) -> None:
     context.schedule(Noted("G1"), context.now + 1.0, "key")
     assert context.unschedule(Noted, "key")
     assert not context.unschedule(Noted, "key")
-    assert timers.fire(context.tx, context.now + 2.0) == 0
+    assert timers.fire_due(context.tx, context.now + 2.0) == 0
 
 
 def test_topics_may_depend_on_policy_and_profile(policy: Policy) -> None:

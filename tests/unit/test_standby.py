@@ -115,7 +115,7 @@ def test_orders_end_by_themselves_or_are_taken_back(ledger: Ledger) -> None:
 
 def test_node_seconds_are_those_of_the_batch_system(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
-        first, second = (standby.ask_for(tx, "openmp", "/jobs", NOON) for _ in range(2))
+        first, second = (standby.request_pilot(tx, "openmp", "/jobs", NOON) for _ in range(2))
         assert (first, second) == ("standby/openmp/1", "standby/openmp/2")
         standby.submitted(tx, first, "17")
         standby.report(tx, first, JobStatus(first, JobState.RUNNING, started=NOON + 20.0, host="n1"), NOON + 21)
@@ -134,7 +134,7 @@ def test_node_seconds_are_those_of_the_batch_system(ledger: Ledger) -> None:
 def test_pilots_that_never_were_ready_are_counted(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         for number in range(3):
-            key = standby.ask_for(tx, "openmp", "/jobs", NOON)
+            key = standby.request_pilot(tx, "openmp", "/jobs", NOON)
             if number == 0:
                 standby.heartbeat(tx, key, NOON, 1.0, 0.0, 0)
             standby.report(tx, key, JobStatus(key, JobState.FAILED, reason="exit code 2"), NOON + number)

@@ -20,7 +20,7 @@ from gwbatch.annotation import workflow
 from gwbatch.annotation.workflow import Node
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import Profile, load_site
-from gwbatch.config.resources import demo_event
+from gwbatch.config.resources import example_event
 from gwbatch.errors import ConfigError
 from gwbatch.model import JobRequest
 from gwbatch.schedulers import make_workflow_writer
@@ -79,7 +79,7 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(folder: Path, nodes: Sequence[Node], profile: Profile) -> Path:
     write = make_workflow_writer(profile)
-    return write(prepare_workflow(folder, nodes, {"bns": {"coinc.xml": demo_event("short")}}, profile, 3)).path
+    return write(prepare_workflow(folder, nodes, {"bns": {"coinc.xml": example_event("short")}}, profile, 3)).path
 
 
 @pytest.mark.parametrize("queue", ["openmp", "general"])

@@ -17,7 +17,7 @@ from gwbatch.effects.notices import CheckData
 from gwbatch.errors import NotThereYet
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.ledger import Transaction, effects
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.runtime import Runtime
 from gwbatch.superevents import Event, Superevent
 
@@ -28,7 +28,7 @@ TAGS = ("data_quality",)
 @executor(CheckData)
 def check(claim: Claim[CheckData], runtime: Runtime) -> EffectResult:
     """Judge the data around a superevent; what is missing after a while is unknown."""
-    mirror = Mirror(runtime.ledger.connection)
+    mirror = SupereventStore(runtime.ledger.connection)
     superevent = mirror.superevent(claim.effect.superevent)
     event = None if superevent is None else mirror.event(superevent.preferred)
     if superevent is None or event is None:
@@ -75,7 +75,7 @@ def _judge(event: Event, files: dict[str, Any], start: float, end: float, settin
 
 def _write_down(tx: Transaction, seen: Superevent, report: Report, occasion: str, runtime: Runtime) -> None:
     """Labels count at once, for the notice that waits; GraceDB gets them, and what was found."""
-    mirror, now, key = Mirror(tx), runtime.clock.now(), seen.key
+    mirror, now, key = SupereventStore(tx), runtime.clock.now(), seen.key
     superevent = mirror.superevent(key) or seen
     gone, come = report.remove & set(superevent.labels), sorted(report.add - set(superevent.labels))
     labels = tuple(label for label in superevent.labels if label not in gone)
@@ -84,11 +84,11 @@ def _write_down(tx: Transaction, seen: Superevent, report: Report, occasion: str
     if runtime.profile.alerts.dry_run:
         return
     for label in sorted(gone):
-        effects.ask_for(tx, Unlabel(key, label, occasion), now)
+        effects.request(tx, Unlabel(key, label, occasion), now)
     for label in come:
-        effects.ask_for(tx, Label(key, label, occasion, in_order=False), now)
+        effects.request(tx, Label(key, label, occasion, in_order=False), now)
     for name, text in (("glitches", report.glitches), ("injections", report.injections), ("table", _long(report))):
-        effects.ask_for(tx, Log(key, text, TAGS, f"data-quality/{occasion}/{name}"), now)
+        effects.request(tx, Log(key, text, TAGS, f"data-quality/{occasion}/{name}"), now)
     content = {
         "state": "fail" if "DQV" in report.add else "pass" if "DQOK" in report.add else "error",
         "summary": report.quality,
@@ -98,7 +98,7 @@ def _write_down(tx: Transaction, seen: Superevent, report: Report, occasion: str
     upload = Upload(
         key, filename, text=json.dumps(content, indent=1), comment=report.quality, tags=TAGS, version=occasion
     )  # fmt: skip
-    effects.ask_for(tx, upload, now)
+    effects.request(tx, upload, now)
 
 
 def _long(report: Report) -> str:

@@ -15,7 +15,7 @@ from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.ledger import Transaction
 from gwbatch.mirror import public_notices
 from gwbatch.mirror.public_notices import PublicNotice
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.runtime import Runtime
 from gwbatch.superevents.ranking import RAVEN_ALERT, is_significant
 
@@ -61,7 +61,7 @@ def _request(notice: PublicNotice, target: str, circular: str, runtime: Runtime)
 def _is_subthreshold(notice: PublicNotice, runtime: Runtime) -> bool:
     """Whether the preferred event owes its significance to the external trigger."""
     preferred = (notice.decision or {}).get("preferred", "")
-    event = Mirror(runtime.ledger.connection).event(preferred)
+    event = SupereventStore(runtime.ledger.connection).event(preferred)
     if event is None:
         return False
     return not is_significant(replace(event, labels=event.labels - {RAVEN_ALERT}), runtime.policy)

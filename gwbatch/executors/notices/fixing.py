@@ -16,7 +16,7 @@ from gwbatch.handlers.messages import SecondNotice
 from gwbatch.ledger import Transaction, effects, timers
 from gwbatch.mirror import public_notices
 from gwbatch.mirror.public_notices import PublicNotice
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.runtime import Runtime
 
 HIGH_PROFILE = "HIGH_PROFILE"
@@ -82,11 +82,11 @@ def fix(
         _call_people(tx, notice, seen, collected, written.area, runtime)
     for product in collected.used:
         if "file" in seen.products[product]:
-            effects.ask_for(tx, TagFile(notice.superevent, seen.products[product]["file"], "public"), now)
+            effects.request(tx, TagFile(notice.superevent, seen.products[product]["file"], "public"), now)
     if collected.missing or collected.unusable:
         lacking = "; ".join(f"{what}: {why}" for what, why in {**collected.missing, **collected.unusable}.items())
         text = f"The {notice.name} notice goes without: {lacking}"
-        effects.ask_for(tx, Log(notice.superevent, text, TAG, f"notice/{notice.name}/lacks"), now)
+        effects.request(tx, Log(notice.superevent, text, TAG, f"notice/{notice.name}/lacks"), now)
 
 
 def _address(tx: Transaction, notice: PublicNotice, broker: str, body: Body, runtime: Runtime) -> None:
@@ -100,7 +100,7 @@ def _address(tx: Transaction, notice: PublicNotice, broker: str, body: Body, run
         tx, notice.id, broker, settings.topic, settings.format, body.variant, body.left_out, withheld
     )  # fmt: skip
     if not alerts.dry_run:
-        effects.ask_for(tx, PublishNotice(notice.superevent, notice.id, notice.name, broker), runtime.clock.now())
+        effects.request(tx, PublishNotice(notice.superevent, notice.id, notice.name, broker), runtime.clock.now())
 
 
 def refuse(tx: Transaction, notice: PublicNotice, reason: str, runtime: Runtime) -> None:
@@ -109,7 +109,7 @@ def refuse(tx: Transaction, notice: PublicNotice, reason: str, runtime: Runtime)
     if not runtime.profile.alerts.dry_run:
         text = f"No {notice.name} notice is sent: {reason}"
         occasion = f"notice/{notice.name}/refused/{notice.planned:.3f}"
-        effects.ask_for(tx, Log(notice.superevent, text, TAG, occasion), runtime.clock.now())
+        effects.request(tx, Log(notice.superevent, text, TAG, occasion), runtime.clock.now())
 
 
 def _call_people(
@@ -118,7 +118,7 @@ def _call_people(
     """Set HIGH_PROFILE where the first preliminary notice deserves it; with a combined map that is judged elsewhere."""
     if HIGH_PROFILE in seen.labels or seen.external is not None or seen.event is None:
         return
-    mirror, contents = Mirror(tx), collected.contents
+    mirror, contents = SupereventStore(tx), collected.contents
     members = [event for graceid in seen.superevent.events if (event := mirror.event(graceid)) is not None]
     reason = high_profile(
         members, seen.event, contents.classification or {}, contents.properties or {}, area,
@@ -127,8 +127,8 @@ def _call_people(
     if reason is not None:
         now = runtime.clock.now()
         log = Log(notice.superevent, f"High profile: {reason}", TAG, "high-profile")
-        effects.ask_for(tx, log, now)
-        effects.ask_for(tx, Label(notice.superevent, HIGH_PROFILE, after=log.key), now)
+        effects.request(tx, log, now)
+        effects.request(tx, Label(notice.superevent, HIGH_PROFILE, after=log.key), now)
 
 
 def schedule_second(tx: Transaction, notice: PublicNotice, now: float, runtime: Runtime) -> None:

@@ -11,10 +11,10 @@ from gwbatch.annotation.graph import COMBINED_MAP, FAR_FILE, MAP, UPLOADED
 from gwbatch.external.coincidence import RAVEN_ALERT
 from gwbatch.keys import pair_key
 from gwbatch.ledger import Transaction
-from gwbatch.mirror.externals import Externals
+from gwbatch.mirror.externals import ExternalStore
 from gwbatch.mirror.products import StoredProduct
 from gwbatch.mirror.public_notices import PublicNotice
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.superevents import Superevent, parse_event
 
 Place = dict[str, Any]
@@ -29,7 +29,7 @@ def look(tx: Transaction, superevent: str, notice: PublicNotice | None = None) -
     notice : PublicNotice or None
         A notice whose files somebody has chosen: these take the place of the preferred event's.
     """
-    mirror = Mirror(tx)
+    mirror = SupereventStore(tx)
     found = mirror.superevent(superevent)
     if found is None:
         return None
@@ -43,7 +43,7 @@ def look(tx: Transaction, superevent: str, notice: PublicNotice | None = None) -
     return Seen(found, None if data is None else parse_event(data), data or {}, products, _external(tx, mirror, found))
 
 
-def _place(mirror: Mirror, superevent: Superevent, name: str, by_people: bool) -> Place | None:
+def _place(mirror: SupereventStore, superevent: Superevent, name: str, by_people: bool) -> Place | None:
     """Where a product is: the preferred event's own, or a newer one that people gave the superevent."""
     of_event, shown = mirror.product(superevent.preferred, name), mirror.product(superevent.key, name)
     own = None if of_event is None else _place_of(of_event, shown)
@@ -66,11 +66,11 @@ def _place_of(of_event: StoredProduct, shown: StoredProduct | None) -> Place:
     return place
 
 
-def _external(tx: Transaction, mirror: Mirror, superevent: Superevent) -> SeenExternal | None:
+def _external(tx: Transaction, mirror: SupereventStore, superevent: Superevent) -> SeenExternal | None:
     """The external event of a superevent that is announced with one."""
     if RAVEN_ALERT not in superevent.labels:
         return None
-    externals = Externals(tx)
+    externals = ExternalStore(tx)
     found = [one for one in externals.coincidences(superevent=superevent.key) if one.chosen]
     shown = mirror.product(superevent.key, FAR_FILE)
     preferred = shown.facts.get("external") if shown is not None else None
@@ -89,7 +89,7 @@ def _external(tx: Transaction, mirror: Mirror, superevent: Superevent) -> SeenEx
     )  # fmt: skip
 
 
-def _combined(mirror: Mirror, pair: str, shown: StoredProduct | None) -> tuple[str, str] | None:
+def _combined(mirror: SupereventStore, pair: str, shown: StoredProduct | None) -> tuple[str, str] | None:
     made = mirror.product(pair, COMBINED_MAP)
     if made is None or made.path is None or made.facts.get("disjoint"):
         return None

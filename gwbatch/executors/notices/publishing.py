@@ -139,9 +139,9 @@ def _follow_up(tx: Transaction, notice: PublicNotice, now: float, runtime: Runti
     """What follows once the first broker has a notice."""
     key, kind = notice.superevent, kind_named(notice.kind)
     store = StoreNotice(key, notice.id, notice.name)
-    effects.ask_for(tx, store, now)
+    effects.request(tx, store, now)
     if kind.sent_label is not None:
-        effects.ask_for(tx, LabelSent(key, notice.id, notice.name, kind.sent_label, after=store.key), now)
+        effects.request(tx, LabelSent(key, notice.id, notice.name, kind.sent_label, after=store.key), now)
     for form in dict.fromkeys(["json", *(send.form for send in public_notices.sends(tx, notice.id))]):
-        effects.ask_for(tx, UploadNotice(key, notice.id, notice.name, form), now)
+        effects.request(tx, UploadNotice(key, notice.id, notice.name, form), now)
     schedule_second(tx, notice, now, runtime)

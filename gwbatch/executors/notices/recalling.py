@@ -18,7 +18,7 @@ from gwbatch.gracedb import GraceDB, GraceDBError, translate_errors
 from gwbatch.ledger import Transaction, effects
 from gwbatch.mirror import public_notices
 from gwbatch.mirror.public_notices import PublicNotice
-from gwbatch.mirror.superevents import Mirror
+from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.runtime import Runtime
 
 
@@ -38,7 +38,7 @@ def recall(claim: Claim[RecallNotices], runtime: Runtime) -> EffectResult:
     found = stored_in_gracedb(runtime.graceid(key), runtime.gracedb())
 
     def commit(tx: Transaction) -> None:
-        superevent, now = Mirror(tx).superevent(key), runtime.clock.now()
+        superevent, now = SupereventStore(tx).superevent(key), runtime.clock.now()
         if superevent is None:
             return
         ours = {notice.time_created for notice in public_notices.about(tx, superevent.key)}

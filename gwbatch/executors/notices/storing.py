@@ -43,7 +43,7 @@ def store(claim: Claim[StoreNotice], runtime: Runtime) -> EffectResult:
         now = runtime.clock.now()
         public_notices.stored(tx, notice.id, now)
         if number is not None and kind_named(notice.kind).circular is not None:
-            effects.ask_for(tx, DraftCircular(claim.effect.superevent, notice.id, notice.name), now)
+            effects.request(tx, DraftCircular(claim.effect.superevent, notice.id, notice.name), now)
 
     return EffectResult({"N": number} if number is not None else {"skipped": "the server keeps no notices"}, commit)
 

@@ -176,7 +176,7 @@ class Pilot:
                 if not ended:
                     continue
                 code = os.waitstatus_to_exitcode(status)
-                child.ended = _ended(child.task, _in_words(code), code)
+                child.ended = _ended(child.task, _describe(code), code)
                 hit("pilot.child_ended")
             self._channel.deliver(name, child.ended, self.name)  # tried again until it is home
             hit("pilot.delivered")
@@ -294,7 +294,7 @@ def _ended(task: Task, how: str, code: int | None = None) -> Task:
     return msgspec.structs.replace(task, ended=how, exit_code=code)
 
 
-def _in_words(code: int) -> str:
+def _describe(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -281,7 +281,7 @@ class LocalScheduler:
         if entry.exit_code == 0:
             return JobStatus(entry.key, JobState.DONE, exit_code=0, **report)
         return JobStatus(
-            entry.key, JobState.FAILED, exit_code=entry.exit_code, reason=_in_words(entry.exit_code), **report
+            entry.key, JobState.FAILED, exit_code=entry.exit_code, reason=_describe(entry.exit_code), **report
         )
 
     def _forget_ended_except(self, keys: Sequence[str]) -> None:
@@ -337,7 +337,7 @@ def _kill_group(entry: _Entry) -> None:
         pass
 
 
-def _in_words(code: int) -> str:
+def _describe(code: int) -> str:
     if code == CANNOT_START:
         return "could not be started: its folder or program is missing"
     number = code - 128 if code > 128 else -code if code < 0 else 0

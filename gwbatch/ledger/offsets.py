@@ -18,7 +18,7 @@ class Position:
     next_offset: int
 
 
-def positions(tx: Transaction, listener: str) -> dict[tuple[str, int], Position]:
+def stored(tx: Transaction, listener: str) -> dict[tuple[str, int], Position]:
     """All positions of a listener, by topic and partition."""
     rows = tx.execute("SELECT topic, partition, epoch, next_offset FROM offsets WHERE listener = ?", (listener,))
     return {(row["topic"], row["partition"]): Position(**dict(row)) for row in rows.fetchall()}

@@ -27,14 +27,14 @@ from gwbatch.ledger import Ledger, effects, timers
 from gwbatch.model import JobRequest, JobState
 from gwbatch.schedulers.simulated import Step
 from tests.declared import declaring
-from tests.integration.rig import MAP, Rig, well
+from tests.integration.harness import MAP, Harness, well
 
 
 def test_a_ledger_that_is_busy_when_an_effect_is_done_does_not_forget_it(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     busy = iter([False, True, True, False] * 200)
-    real = rig.ledger.transaction
+    real = harness.ledger.transaction
 
     @contextmanager
     def sometimes_busy() -> Any:
@@ -43,18 +43,18 @@ def test_a_ledger_that_is_busy_when_an_effect_is_done_does_not_forget_it(
         with real() as tx:
             yield tx
 
-    rig.upload()
-    rig.carry()
-    for lane in rig.lanes:
+    harness.upload()
+    harness.carry()
+    for lane in harness.lanes:
         lane.step()
-    monkeypatch.setattr(rig.worker._ledger, "transaction", sometimes_busy)
+    monkeypatch.setattr(harness.worker._ledger, "transaction", sometimes_busy)
     for _ in range(20):
         try:
-            rig.worker.step()
+            harness.worker.step()
         except LedgerBusy:
             continue
-    assert "running" not in rig.states("effects").values()
-    assert len(rig.superevents()) == 1
+    assert "running" not in harness.states("effects").values()
+    assert len(harness.superevents()) == 1
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_ledger_that_is_busy_when_an_effect_is_done_does_not_forget_it(
         lambda value: value.update(facts=None),
     ],
 )
-def test_a_strange_result_never_stops_the_watcher(rig: Rig, spoil: Any) -> None:
+def test_a_strange_result_never_stops_the_watcher(harness: Harness, spoil: Any) -> None:
     def work(request: JobRequest) -> None:
         well(request)
         if request.key == "G0001/localize/1":
@@ -78,16 +78,16 @@ def test_a_strange_result_never_stops_the_watcher(rig: Rig, spoil: Any) -> None:
             spoil(value)
             path.write_text(json.dumps(value))
 
-    rig.scheduler.work = work
-    rig.upload()
-    rig.upload("pycbc", far=3e-9)
-    rig.settle(60.0)
-    states = rig.states("jobs")
+    harness.scheduler.work = work
+    harness.upload()
+    harness.upload("pycbc", far=3e-9)
+    harness.settle(60.0)
+    states = harness.states("jobs")
     assert states["G0002/localize"] == "DONE"
     assert states["G0001/localize"] in ("DONE", "FAILED")
 
 
-def test_a_download_that_is_cut_is_tried_again(rig: Rig) -> None:
+def test_a_download_that_is_cut_is_tried_again(harness: Harness) -> None:
     """The body ends before its length says: no error of requests, and not the end of the sky map."""
     listening = socket.create_server(("127.0.0.1", 0))
     base = f"http://127.0.0.1:{listening.getsockname()[1]}/api/"
@@ -111,10 +111,10 @@ def test_a_download_that_is_cut_is_tried_again(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 503])
-def test_an_expired_token_is_waited_for(rig: Rig, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    rig.settle(1.0)
-    graceid = rig.upload(nature=False)
-    client = rig.runtime.gracedb().client
+def test_an_expired_token_is_waited_for(harness: Harness, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    harness.settle(1.0)
+    graceid = harness.upload(nature=False)
+    client = harness.runtime.gracedb().client
     real = client.request
 
     def refused(*args: Any, **kwargs: Any) -> Any:
@@ -125,61 +125,61 @@ def test_an_expired_token_is_waited_for(rig: Rig, monkeypatch: pytest.MonkeyPatc
         raise requests.HTTPError("refused", response=response)
 
     monkeypatch.setattr(client, "request", refused)
-    rig.settle(100.0)
-    assert rig.dead() == []
+    harness.settle(100.0)
+    assert harness.dead() == []
     monkeypatch.setattr(client, "request", real)
-    rig.settle(200.0)
-    assert rig.superevents()[0]["gw_events"] == [graceid]
+    harness.settle(200.0)
+    assert harness.superevents()[0]["gw_events"] == [graceid]
 
 
-def test_a_submission_that_was_given_up_can_be_retried(rig: Rig) -> None:
-    graceid = rig.upload(nature=False)
-    content = rig.server.store.file(graceid, "coinc.xml", 0)
-    rig.server.store._db.execute("DELETE FROM files")
-    rig.settle()
-    assert rig.states("jobs")[f"{graceid}/localize"] == "FAILED"
-    rig.server.store._db.execute("INSERT INTO files VALUES (?, 'coinc.xml', 0, ?)", (graceid, content))
-    with rig.ledger.transaction() as tx:
+def test_a_submission_that_was_given_up_can_be_retried(harness: Harness) -> None:
+    graceid = harness.upload(nature=False)
+    content = harness.server.store.file(graceid, "coinc.xml", 0)
+    harness.server.store._db.execute("DELETE FROM files")
+    harness.settle()
+    assert harness.states("jobs")[f"{graceid}/localize"] == "FAILED"
+    harness.server.store._db.execute("INSERT INTO files VALUES (?, 'coinc.xml', 0, ?)", (graceid, content))
+    with harness.ledger.transaction() as tx:
         assert retry_dead(tx) == 1
-    rig.settle()
-    assert rig.states("jobs")[f"{graceid}/localize"] == "DONE"
+    harness.settle()
+    assert harness.states("jobs")[f"{graceid}/localize"] == "DONE"
 
 
-def test_a_late_update_does_not_take_gracedb_back_in_time(rig: Rig) -> None:
-    first, second = rig.upload(), rig.upload("pycbc", far=3e-9)
-    rig.settle()
-    (row,) = rig.ledger.read("SELECT key, graceid FROM superevents")
-    rig.server.client.update_superevent(row["graceid"], preferred_event=second)
-    rig.settle()
+def test_a_late_update_does_not_take_gracedb_back_in_time(harness: Harness) -> None:
+    first, second = harness.upload(), harness.upload("pycbc", far=3e-9)
+    harness.settle()
+    (row,) = harness.ledger.read("SELECT key, graceid FROM superevents")
+    harness.server.client.update_superevent(row["graceid"], preferred_event=second)
+    harness.settle()
     late = UpdateSuperevent(row["key"], {"preferred": first}, occasion="late")
-    with rig.ledger.transaction() as tx:
-        effects.ask_for(tx, late, 0.0)
-    rig.settle()
-    assert rig.superevents()[0]["preferred_event"] == second
+    with harness.ledger.transaction() as tx:
+        effects.request(tx, late, 0.0)
+    harness.settle()
+    assert harness.superevents()[0]["preferred_event"] == second
 
 
-def test_products_follow_a_preferred_event_that_changes_there_and_back(rig: Rig) -> None:
-    first, second = rig.upload(), rig.upload("pycbc", far=3e-9)
-    rig.settle()
-    sid = rig.superevents()[0]["superevent_id"]
+def test_products_follow_a_preferred_event_that_changes_there_and_back(harness: Harness) -> None:
+    first, second = harness.upload(), harness.upload("pycbc", far=3e-9)
+    harness.settle()
+    sid = harness.superevents()[0]["superevent_id"]
     for preferred in (second, first):
-        rig.server.client.update_superevent(sid, preferred_event=preferred)
-        rig.settle()
-        assert rig.server.client.files(sid, MAP).read().decode() == f"localize of {preferred}/localize/1"
-    assert [name for name in rig.files(sid) if name.startswith(MAP)] == [f"{MAP},{n}" for n in range(3)]
+        harness.server.client.update_superevent(sid, preferred_event=preferred)
+        harness.settle()
+        assert harness.server.client.files(sid, MAP).read().decode() == f"localize of {preferred}/localize/1"
+    assert [name for name in harness.files(sid) if name.startswith(MAP)] == [f"{MAP},{n}" for n in range(3)]
 
 
-def test_silence_does_not_put_a_deadline_off(rig: Rig) -> None:
-    rig.scheduler.script = lambda request: (Step(0, JobState.RUNNING),)
-    rig.with_annotation(max_attempts=1)
-    rig.upload()
-    rig.settle(1.0)
+def test_silence_does_not_put_a_deadline_off(harness: Harness) -> None:
+    harness.scheduler.script = lambda request: (Step(0, JobState.RUNNING),)
+    harness.with_annotation(max_attempts=1)
+    harness.upload()
+    harness.settle(1.0)
     for _ in range(8):
-        rig.scheduler.reachable = False
-        rig.settle(5.0)
-        rig.scheduler.reachable = True
-        rig.settle(5.0)
-    assert rig.states("jobs")["G0001/localize"] == "FAILED"
+        harness.scheduler.reachable = False
+        harness.settle(5.0)
+        harness.scheduler.reachable = True
+        harness.settle(5.0)
+    assert harness.states("jobs")["G0001/localize"] == "FAILED"
 
 
 def test_timers_of_handlers_that_are_gone_are_forgotten(ledger: Ledger) -> None:

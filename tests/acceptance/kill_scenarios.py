@@ -19,8 +19,8 @@ from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.demo import observatories
 from gwbatch.demo.pipelines import Trigger, upload
-from gwbatch.demo.stage import Stage
-from gwbatch.demo.verdict import left_to_do, unfinished
+from gwbatch.demo.processes import DemoProcesses
+from gwbatch.demo.verdict import pending_work, unfinished
 from gwbatch.gracedb import make_client
 from gwbatch.ledger import Ledger
 
@@ -33,7 +33,7 @@ STARTING = threading.Lock()  # held while a dispatcher is started: nobody distur
 TRIGGERS = (Trigger("pycbc", "bns_hlv", 2.7e-4), Trigger("gstlal", "bns_hlv", 1e-9), Trigger("MBTA", "bbh_hlv", 2e-6))
 
 
-class Behind(Stage):
+class Behind(DemoProcesses):
     """A stage whose broker has somebody standing before it, if anybody does."""
 
     stand_before: Callable[[str], str] | None = None
@@ -53,7 +53,7 @@ def play(
     policy: str = "",
     before: Callable[[Ledger], object] = lambda _: None,
     lost_after: int | None = None,
-    during: Callable[[Stage], None] = lambda _: None,
+    during: Callable[[DemoProcesses], None] = lambda _: None,
     stand_before: Callable[[str], str] | None = None,
 ) -> dict[str, Any]:
     """Upload everything, start the dispatcher again whenever it was killed, and describe what GraceDB holds.
@@ -98,14 +98,14 @@ def play(
         return state
 
 
-def back_up(stage: Stage, ledger: Ledger, effects: int) -> None:
+def back_up(stage: DemoProcesses, ledger: Ledger, effects: int) -> None:
     while ledger.read("SELECT count(*) AS n FROM effects WHERE state = 'done'")[0]["n"] < effects:
         time.sleep(0.02)
     command = children.python("gwbatch", "backup", str(stage.folder / "copy.sqlite"), "--state", str(stage.state))
     subprocess.run(command, check=True, capture_output=True)
 
 
-def lose_and_restore(stage: Stage) -> Ledger:
+def lose_and_restore(stage: DemoProcesses) -> Ledger:
     """The machine is gone with all that it held; another one begins from the copy."""
     dispatcher = psutil.Process(stage.dispatcher.pid)
     dispatcher.suspend()
@@ -122,7 +122,7 @@ def lose_and_restore(stage: Stage) -> Ledger:
     return Ledger(stage.state / "ledger.sqlite")
 
 
-def settle(stage: Stage, ledger: Ledger, patience: float, disturber: threading.Thread | None = None) -> int:
+def settle(stage: DemoProcesses, ledger: Ledger, patience: float, disturber: threading.Thread | None = None) -> int:
     """Wait for the end, of who disturbs as well; returns how often the dispatcher was killed."""
     killed, quiet_since, deadline = 0, None, time.monotonic() + patience
     while time.monotonic() < deadline:
@@ -132,7 +132,7 @@ def settle(stage: Stage, ledger: Ledger, patience: float, disturber: threading.T
             with STARTING:
                 stage.start_dispatcher()
         heard = ledger.read("SELECT 1 FROM events UNION ALL SELECT 1 FROM external_events")
-        if len(heard) < len(TRIGGERS) + 1 or left_to_do(stage, ledger, POLICY):
+        if len(heard) < len(TRIGGERS) + 1 or pending_work(stage, ledger, POLICY):
             quiet_since = None
         elif quiet_since is None:
             quiet_since = time.monotonic()

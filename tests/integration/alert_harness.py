@@ -1,4 +1,4 @@
-"""The rig with public alerts: two brokers with a real Kafka protocol, and an astronomer who reads both topics."""
+"""The harness with public alerts: two brokers with a real Kafka protocol, and an astronomer who reads both topics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gwbatch.ledger import timers
 from gwbatch.model import JobRequest
 from gwbatch.orchestrator import load_handlers
 from tests.integration.brokers import BrokerProcess
-from tests.integration.rig import FACTS, Rig, Server, write_result
+from tests.integration.harness import FACTS, Harness, Server, write_result
 
 _numbers = count(1)
 FITS = (Path(__file__).parents[1] / "data" / "tiny.multiorder.fits").read_bytes()
@@ -103,8 +103,8 @@ def write_again(request: JobRequest, output: str) -> None:
     result.write_json(request.directory / result.NAME, value)
 
 
-class AlertRig(Rig):
-    """A rig that sends notices to ``scimma`` (Avro) and ``gcn`` (JSON)."""
+class AlertHarness(Harness):
+    """A harness that sends notices to ``scimma`` (Avro) and ``gcn`` (JSON)."""
 
     def __init__(
         self, folder: Path, server: Server, brokers: dict[str, BrokerProcess], policy: Policy | None = None
@@ -150,7 +150,7 @@ class AlertRig(Rig):
         fired = 0
         if self.ledger.read("SELECT 1 FROM timers WHERE due <= ?", (self.clock.now(),)):
             with self.ledger.transaction() as tx:
-                fired = timers.fire(tx, self.clock.now())
+                fired = timers.fire_due(tx, self.clock.now())
         return super().step() or bool(fired)
 
     def wait(self, seconds: float) -> None:
@@ -193,7 +193,7 @@ def draft_quickly(request: circulars.Request) -> str:
 
 @pytest.fixture(name="brokers", scope="module")
 def broker_processes() -> Iterator[dict[str, BrokerProcess]]:
-    """Both brokers; each rig has a topic of its own there, with four partitions."""
+    """Both brokers; each harness has a topic of its own there, with four partitions."""
     brokers = {name: BrokerProcess(group="") for name in ("scimma", "gcn")}
     yield brokers
     for broker in brokers.values():
@@ -201,12 +201,12 @@ def broker_processes() -> Iterator[dict[str, BrokerProcess]]:
 
 
 @pytest.fixture(name="alerting")
-def alert_rig(
+def alert_harness(
     tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[AlertRig]:
-    """A rig that sends notices, and whose circulars are drafted quickly."""
+) -> Iterator[AlertHarness]:
+    """A harness that sends notices, and whose circulars are drafted quickly."""
     monkeypatch.setattr(circulars, "draft", draft_quickly)
-    made = AlertRig(tmp_path / "state", server, brokers)
+    made = AlertHarness(tmp_path / "state", server, brokers)
     yield made
     made.ledger.close()
-    forget_publishers()  # each rig has a topic, and so a connection, of its own
+    forget_publishers()  # each harness has a topic, and so a connection, of its own

@@ -51,7 +51,7 @@ def well(request: JobRequest) -> None:
     write_result(request, FACTS.get(request.kind))
 
 
-class Rig:
+class Harness:
     """Everything between the listener and the batch system, stepped by the test."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Rig:
         """What a dispatcher does after a crash."""
         with self.ledger.transaction() as tx:
             self.lease = leases.acquire(tx, "dispatcher", self.clock.now())
-            effects.release_running(tx)
+            effects.requeue_running(tx)
         gracedb = Once(lambda: GraceDB(make_client(self.profile.gracedb)))
         self.runtime = Runtime(
             self.ledger, self.registry, self.policy, self.profile, self.folder, self.clock, self.lease,
@@ -112,10 +112,10 @@ class Rig:
         self, graceid_of: str = "gstlal", *, nature: bool = True, content: bytes | None = None, far: float = 1e-9
     ) -> str:
         """Be a search pipeline."""
-        from gwbatch.config.resources import demo_event
+        from gwbatch.config.resources import example_event
         from gwbatch.demo.pipelines import CLASSIFICATION, with_far
 
-        content = content or with_far(demo_event("bns_hlv").read_bytes(), far)
+        content = content or with_far(example_event("bns_hlv").read_bytes(), far)
         made = self.server.client.create_event("CBC", graceid_of, "coinc.xml", search="AllSky", filecontents=content)
         graceid = str(made.json()["graceid"])
         of_its_nature = {"p_astro.json": CLASSIFICATION["bns_hlv"], "em_bright.json": {"HasNS": 1.0, "HasRemnant": 1.0}}

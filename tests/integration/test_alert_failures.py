@@ -14,24 +14,26 @@ from gwbatch import gracedb
 from gwbatch.errors import TransientError
 from gwbatch.executors.notices.producer import Publisher
 from gwbatch.failpoints import hit
-from tests.integration.alert_rig import AlertRig
+from tests.integration.alert_harness import AlertHarness
 from tests.integration.brokers import BrokerProcess
 
 PRELIMINARY, INITIAL, RETRACTION = ("PRELIMINARY", True), ("INITIAL", True), ("RETRACTION", None)
 
 
-@pytest.fixture(name="rig")
-def _rig(alerting: AlertRig) -> AlertRig:
+@pytest.fixture(name="harness")
+def _rig(alerting: AlertHarness) -> AlertHarness:
     return alerting
 
 
-def once_per_identity(rig: AlertRig) -> None:
+def once_per_identity(harness: AlertHarness) -> None:
     for broker in ("gcn", "scimma"):
-        counts = Counter(one.headers["_id"] for one in rig.received(broker))
+        counts = Counter(one.headers["_id"] for one in harness.received(broker))
         assert set(counts.values()) == {1}, broker
 
 
-def test_a_broker_whose_answer_is_lost_is_asked_what_it_has(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_whose_answer_is_lost_is_asked_what_it_has(
+    harness: AlertHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, lost = Publisher.send, []
 
     def send(self: Publisher, key: str, body: bytes, headers: dict[str, bytes], partition: int) -> Any:
@@ -42,16 +44,16 @@ def test_a_broker_whose_answer_is_lost_is_asked_what_it_has(rig: AlertRig, monke
         return place
 
     monkeypatch.setattr(Publisher, "send", send)
-    rig.upload()
-    rig.settle(300)
+    harness.upload()
+    harness.settle(300)
     assert len(lost) == 4
-    assert rig.kinds() == rig.kinds("scimma") == [PRELIMINARY, PRELIMINARY]
-    once_per_identity(rig)
-    rows = rig.ledger.read("SELECT result FROM effects WHERE kind = 'notice.publish'")
+    assert harness.kinds() == harness.kinds("scimma") == [PRELIMINARY, PRELIMINARY]
+    once_per_identity(harness)
+    rows = harness.ledger.read("SELECT result FROM effects WHERE kind = 'notice.publish'")
     assert all(json.loads(row["result"])["found"] for row in rows)
 
 
-def test_every_answer_of_gracedb_is_lost_once(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_answer_of_gracedb_is_lost_once(harness: AlertHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     real, lost = gracedb._TimeoutAdapter.send, set()
 
     def send(self: Any, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
@@ -62,156 +64,158 @@ def test_every_answer_of_gracedb_is_lost_once(rig: AlertRig, monkeypatch: pytest
             raise requests.ConnectionError("the answer is lost")
         return response
 
-    graceid = rig.upload()
+    graceid = harness.upload()
     monkeypatch.setattr(gracedb._TimeoutAdapter, "send", send)
-    rig.settle(20)
+    harness.settle(20)
     monkeypatch.setattr(gracedb._TimeoutAdapter, "send", real)
-    rig.server.client.create_signoff(rig.sid, "ADV", "NO", "")
+    harness.server.client.create_signoff(harness.sid, "ADV", "NO", "")
     monkeypatch.setattr(gracedb._TimeoutAdapter, "send", send)
-    rig.settle(30)
+    harness.settle(30)
     monkeypatch.setattr(gracedb._TimeoutAdapter, "send", real)
     assert len(lost) > 8
-    assert rig.kinds() == rig.kinds("scimma") == [PRELIMINARY, RETRACTION]
-    once_per_identity(rig)
-    stored = [one["notice_type"] for one in rig.server.client.notices(rig.sid).json()["notices"]]
+    assert harness.kinds() == harness.kinds("scimma") == [PRELIMINARY, RETRACTION]
+    once_per_identity(harness)
+    stored = [one["notice_type"] for one in harness.server.client.notices(harness.sid).json()["notices"]]
     assert stored == ["PR", "RE"]
-    files = rig.files(rig.sid)
-    assert [name for name in files if name.startswith((rig.sid, "preliminary-circular"))] == [
-        f"{rig.sid}-1-preliminary.json,0",
-        f"{rig.sid}-2-retraction.json,0",
-        f"{rig.sid}-preliminary.avro,0",
-        f"{rig.sid}-preliminary.json,0",
-        f"{rig.sid}-retraction.avro,0",
-        f"{rig.sid}-retraction.json,0",
+    files = harness.files(harness.sid)
+    assert [name for name in files if name.startswith((harness.sid, "preliminary-circular"))] == [
+        f"{harness.sid}-1-preliminary.json,0",
+        f"{harness.sid}-2-retraction.json,0",
+        f"{harness.sid}-preliminary.avro,0",
+        f"{harness.sid}-preliminary.json,0",
+        f"{harness.sid}-retraction.avro,0",
+        f"{harness.sid}-retraction.json,0",
         "preliminary-circular.txt,0",
     ]
-    assert graceid in rig.superevent()["gw_events"]
+    assert graceid in harness.superevent()["gw_events"]
 
 
-def test_a_server_that_keeps_no_notices_has_its_files(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    rig.settle(0.5)
-    client = rig.runtime.gracedb().client
+def test_a_server_that_keeps_no_notices_has_its_files(harness: AlertHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.settle(0.5)
+    client = harness.runtime.gracedb().client
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("This GraceDB server does not advertise notice endpoints")
 
     monkeypatch.setattr(client, "create_notice", refuse)
-    rig.upload()
-    rig.settle(5)
-    assert rig.notices() == [("preliminary", "stored")]
-    assert "GCN_PRELIM_SENT" in rig.superevent()["labels"]
-    assert f"{rig.sid}-preliminary.json,0" in rig.files(rig.sid)
-    assert not rig.dead()
+    harness.upload()
+    harness.settle(5)
+    assert harness.notices() == [("preliminary", "stored")]
+    assert "GCN_PRELIM_SENT" in harness.superevent()["labels"]
+    assert f"{harness.sid}-preliminary.json,0" in harness.files(harness.sid)
+    assert not harness.dead()
 
 
-def test_a_retraction_follows_a_preliminary_that_still_waits(rig: AlertRig) -> None:
+def test_a_retraction_follows_a_preliminary_that_still_waits(harness: AlertHarness) -> None:
     """ADVNO in between: what is not frozen yet is not sent any more, and the retraction does not wait for it."""
-    graceid = rig.upload(nature=False)
+    graceid = harness.upload(nature=False)
     for label in ("PASTRO_READY", "EMBRIGHT_READY"):
-        rig.server.client.write_label(graceid, label)
-    rig.wait(5)
-    assert rig.notices() == [("preliminary", "planned")]
-    rig.server.client.create_signoff(rig.sid, "ADV", "NO", "")
-    rig.wait(3)
-    assert rig.notices() == [("preliminary", "refused"), ("retraction", "stored")]
-    assert rig.kinds() == [RETRACTION]
+        harness.server.client.write_label(graceid, label)
+    harness.wait(5)
+    assert harness.notices() == [("preliminary", "planned")]
+    harness.server.client.create_signoff(harness.sid, "ADV", "NO", "")
+    harness.wait(3)
+    assert harness.notices() == [("preliminary", "refused"), ("retraction", "stored")]
+    assert harness.kinds() == [RETRACTION]
 
 
-def test_a_retraction_follows_a_preliminary_that_is_frozen(rig: AlertRig, brokers: dict[str, BrokerProcess]) -> None:
+def test_a_retraction_follows_a_preliminary_that_is_frozen(
+    harness: AlertHarness, brokers: dict[str, BrokerProcess]
+) -> None:
     brokers["gcn"].do(b"!down")
     try:
-        rig.upload()
-        rig.settle(3)
-        rig.server.client.create_signoff(rig.sid, "ADV", "NO", "")
-        rig.settle(3)
-        assert rig.kinds("scimma") == [PRELIMINARY, RETRACTION]
+        harness.upload()
+        harness.settle(3)
+        harness.server.client.create_signoff(harness.sid, "ADV", "NO", "")
+        harness.settle(3)
+        assert harness.kinds("scimma") == [PRELIMINARY, RETRACTION]
     finally:
         brokers["gcn"].do(b"!up")
-    rig.settle(60)
-    assert rig.kinds("gcn") == [PRELIMINARY, RETRACTION]
-    once_per_identity(rig)
+    harness.settle(60)
+    assert harness.kinds("gcn") == [PRELIMINARY, RETRACTION]
+    once_per_identity(harness)
 
 
 def test_a_preferred_event_that_changes_while_a_notice_is_written_starts_it_over(
-    rig: AlertRig, monkeypatch: pytest.MonkeyPatch
+    harness: AlertHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gwbatch.executors.notices import freezing
 
     def change(point: str) -> None:
         if point == "notice.before_freeze" and not changed:
             changed.append(point)
-            with rig.ledger.transaction() as tx:
+            with harness.ledger.transaction() as tx:
                 tx.execute("UPDATE superevents SET t_0 = t_0 + 1")
         hit(point)
 
     changed: list[str] = []
     monkeypatch.setattr(freezing, "hit", change)
-    rig.upload()
-    rig.settle(5)
-    (one,) = rig.received()
+    harness.upload()
+    harness.settle(5)
+    (one,) = harness.received()
     assert changed
     assert one.notice["event"]["time"] == "2012-08-26T00:13:59.485Z"  # with the new t_0
-    assert rig.ledger.read("SELECT attempts FROM effects WHERE kind = 'notice.freeze'")[0]["attempts"] > 1
+    assert harness.ledger.read("SELECT attempts FROM effects WHERE kind = 'notice.freeze'")[0]["attempts"] > 1
 
 
-def test_an_automatic_notice_that_comes_hours_late_waits_for_a_person(rig: AlertRig) -> None:
-    graceid = rig.upload(nature=False)
-    rig.wait(3)
-    rig.set_policy(oldest=30.0, wait={"em_bright.json": 1e6, "p_astro.json": 1e6})
+def test_an_automatic_notice_that_comes_hours_late_waits_for_a_person(harness: AlertHarness) -> None:
+    graceid = harness.upload(nature=False)
+    harness.wait(3)
+    harness.set_policy(oldest=30.0, wait={"em_bright.json": 1e6, "p_astro.json": 1e6})
     for label in ("PASTRO_READY", "EMBRIGHT_READY"):
-        rig.server.client.write_label(graceid, label)
-    rig.wait(20)
-    assert rig.notices() == [("preliminary", "planned")]
-    rig.wait(20)
-    assert rig.notices() == [("preliminary", "refused")]
-    assert "order it: gwbatch alerts send" in rig.reasons()[0]
+        harness.server.client.write_label(graceid, label)
+    harness.wait(20)
+    assert harness.notices() == [("preliminary", "planned")]
+    harness.wait(20)
+    assert harness.notices() == [("preliminary", "refused")]
+    assert "order it: gwbatch alerts send" in harness.reasons()[0]
 
 
-def test_a_plugins_alert_kind_is_one_declaration(rig: AlertRig) -> None:
+def test_a_plugins_alert_kind_is_one_declaration(harness: AlertHarness) -> None:
     from gwbatch.alerts import KINDS, AlertKind, declare
 
     declare(AlertKind("pe-update", "UPDATE", label="PE_READY"))
     try:
-        rig.upload()
-        rig.settle(3)
-        rig.server.client.write_label(rig.sid, "PE_READY")
-        rig.settle(3)
-        assert rig.kinds() == [PRELIMINARY, ("UPDATE", True)]
-        assert rig.notices()[-1] == ("pe-update", "stored")
+        harness.upload()
+        harness.settle(3)
+        harness.server.client.write_label(harness.sid, "PE_READY")
+        harness.settle(3)
+        assert harness.kinds() == [PRELIMINARY, ("UPDATE", True)]
+        assert harness.notices()[-1] == ("pe-update", "stored")
     finally:
         del KINDS["pe-update"]
 
 
-def test_a_repeated_alert_asks_for_nothing_twice(rig: AlertRig) -> None:
-    rig.upload()
-    rig.settle(3)
-    for seq, topic, payload in rig.server.store.alerts_after(0):
+def test_a_repeated_alert_asks_for_nothing_twice(harness: AlertHarness) -> None:
+    harness.upload()
+    harness.settle(3)
+    for seq, topic, payload in harness.server.store.alerts_after(0):
         value = json.loads(payload)
         if value["alert_type"] == "label_added":
-            rig.deliver(topic, json.dumps({**value, "again": seq}).encode(), rig.clock.now())
-    rig.settle(5)
-    assert rig.kinds() == [PRELIMINARY]
+            harness.deliver(topic, json.dumps({**value, "again": seq}).encode(), harness.clock.now())
+    harness.settle(5)
+    assert harness.kinds() == [PRELIMINARY]
 
 
 def test_a_broker_that_gives_no_answer_holds_up_one_worker_only(
-    rig: AlertRig, brokers: dict[str, BrokerProcess]
+    harness: AlertHarness, brokers: dict[str, BrokerProcess]
 ) -> None:
     """One notice waits for its answer; the others are put off at once, and all arrive when it is back."""
     from gwbatch.executors.notices.producer import publisher
 
     brokers["gcn"].do(b"!down")
     try:
-        rig.upload()
-        rig.settle(3)
-        broker = publisher("gcn", rig.profile.alerts.brokers["gcn"])
+        harness.upload()
+        harness.settle(3)
+        broker = publisher("gcn", harness.profile.alerts.brokers["gcn"])
         with suppress(TransientError), broker.turn():
             said = _refused(broker)
             raise TransientError("no answer")
         assert said.endswith("another notice waits for one already. (1 s)")
     finally:
         brokers["gcn"].do(b"!up")
-    rig.settle(60)
-    assert rig.kinds("gcn") == [PRELIMINARY]
+    harness.settle(60)
+    assert harness.kinds("gcn") == [PRELIMINARY]
 
 
 def _refused(broker: Publisher) -> str:
@@ -223,23 +227,23 @@ def _refused(broker: Publisher) -> str:
         return f"{error} ({error.retry_after:g} s)"
 
 
-def test_a_notice_that_another_instance_has_sent_is_not_sent_again(rig: AlertRig) -> None:
+def test_a_notice_that_another_instance_has_sent_is_not_sent_again(harness: AlertHarness) -> None:
     """The ledger was lost, or somebody else runs beside us: the label of the first one tells."""
-    graceid = rig.upload(nature=False)
-    rig.settle(2)
-    rig.server.client.write_label(rig.sid, "GCN_PRELIM_SENT")
-    rig.settle(1)
+    graceid = harness.upload(nature=False)
+    harness.settle(2)
+    harness.server.client.write_label(harness.sid, "GCN_PRELIM_SENT")
+    harness.settle(1)
     for name, value in (("gstlal.p_astro.json", "{}"), ("em_bright.json", "{}")):
-        rig.server.client.write_log(graceid, name, filename=name, filecontents=value)
-    rig.settle(5)
-    assert "SIGNIF_LOCKED" in rig.superevent()["labels"]
-    assert rig.kinds() == []
-    rows = rig.ledger.read("SELECT reason FROM decisions WHERE action = 'no_notice' ORDER BY id")
+        harness.server.client.write_log(graceid, name, filename=name, filecontents=value)
+    harness.settle(5)
+    assert "SIGNIF_LOCKED" in harness.superevent()["labels"]
+    assert harness.kinds() == []
+    rows = harness.ledger.read("SELECT reason FROM decisions WHERE action = 'no_notice' ORDER BY id")
     assert rows[0]["reason"] == "not planned: the superevent bears GCN_PRELIM_SENT"
 
 
 def test_a_veto_that_goes_while_a_refusal_is_written_down_refuses_nothing(
-    rig: AlertRig, monkeypatch: pytest.MonkeyPatch
+    harness: AlertHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
 
@@ -255,14 +259,14 @@ def test_a_veto_that_goes_while_a_refusal_is_written_down_refuses_nothing(
         return replace(seen, superevent=replace(seen.superevent, labels=("DQV",)))
 
     monkeypatch.setattr(freezing, "look", look)
-    rig.upload()
-    rig.settle(5)
+    harness.upload()
+    harness.settle(5)
     assert stale
-    assert rig.kinds() == [PRELIMINARY]
+    assert harness.kinds() == [PRELIMINARY]
 
 
 def test_a_stop_while_a_notice_is_in_doubt_does_not_hide_that_it_was_sent(
-    rig: AlertRig, monkeypatch: pytest.MonkeyPatch
+    harness: AlertHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gwbatch.ledger import alert_switch
 
@@ -270,39 +274,39 @@ def test_a_stop_while_a_notice_is_in_doubt_does_not_hide_that_it_was_sent(
 
     def send(self: Publisher, *args: Any) -> Any:
         real(self, *args)
-        with rig.ledger.transaction() as tx:
-            alert_switch.stop(tx, "me", "", rig.clock.now())
+        with harness.ledger.transaction() as tx:
+            alert_switch.stop(tx, "me", "", harness.clock.now())
         raise TransientError("the answer is lost")
 
     monkeypatch.setattr(Publisher, "send", send)
-    rig.upload()
-    rig.settle(5)
-    states = {row["broker"]: row["state"] for row in rig.ledger.read("SELECT broker, state FROM public_sends")}
+    harness.upload()
+    harness.settle(5)
+    states = {row["broker"]: row["state"] for row in harness.ledger.read("SELECT broker, state FROM public_sends")}
     assert sorted(states.values()) == ["delivered", "withheld"]  # the first was in doubt, the second never begun
-    assert len(rig.kinds()) + len(rig.kinds("scimma")) == 1
+    assert len(harness.kinds()) + len(harness.kinds("scimma")) == 1
 
 
 # ---- a lost ledger -----------------------------------------------------------------------------------------
 
 
-def lose_the_ledger(rig: AlertRig) -> AlertRig:
+def lose_the_ledger(harness: AlertHarness) -> AlertHarness:
     """A dispatcher begins with nothing but what GraceDB and the topics of the alerts hold, from their beginning."""
-    rig.ledger.close()
-    again = AlertRig(rig.folder.with_name("again"), rig.server, rig.brokers)
-    again.topic = rig.topic
+    harness.ledger.close()
+    again = AlertHarness(harness.folder.with_name("again"), harness.server, harness.brokers)
+    again.topic = harness.topic
     again.set_alerts()
-    again.clock.advance(rig.clock.now() - again.clock.now())
+    again.clock.advance(harness.clock.now() - again.clock.now())
     return again
 
 
-def test_after_a_lost_ledger_nothing_is_sent_again(rig: AlertRig) -> None:
-    rig.upload()
-    rig.settle(300)
-    rig.server.client.create_signoff(rig.sid, "ADV", "OK", "")
-    rig.settle(5)
+def test_after_a_lost_ledger_nothing_is_sent_again(harness: AlertHarness) -> None:
+    harness.upload()
+    harness.settle(300)
+    harness.server.client.create_signoff(harness.sid, "ADV", "OK", "")
+    harness.settle(5)
     sent = [PRELIMINARY, PRELIMINARY, INITIAL]
-    assert rig.kinds() == sent
-    again = lose_the_ledger(rig)
+    assert harness.kinds() == sent
+    again = lose_the_ledger(harness)
     again.settle(400)
     assert again.kinds() == again.kinds("scimma") == sent
     known = ["preliminary", "second-preliminary", "initial-2"]
@@ -318,32 +322,34 @@ def test_after_a_lost_ledger_nothing_is_sent_again(rig: AlertRig) -> None:
     again.ledger.close()
 
 
-def test_a_ledger_lost_between_the_two_notices_still_brings_the_second(rig: AlertRig) -> None:
-    rig.upload()
-    rig.settle(20)
-    assert rig.kinds() == [PRELIMINARY]
-    again = lose_the_ledger(rig)
+def test_a_ledger_lost_between_the_two_notices_still_brings_the_second(harness: AlertHarness) -> None:
+    harness.upload()
+    harness.settle(20)
+    assert harness.kinds() == [PRELIMINARY]
+    again = lose_the_ledger(harness)
     again.settle(400)
     assert again.kinds() == again.kinds("scimma") == [PRELIMINARY, PRELIMINARY]
     assert ("second-preliminary", "stored") in again.notices()
     again.ledger.close()
 
 
-def test_a_server_that_cannot_say_what_was_sent_stops_no_notice(rig: AlertRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_cannot_say_what_was_sent_stops_no_notice(
+    harness: AlertHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A superevent that somebody else made, and notices that GraceDB does not tell us: after a while ours goes out."""
-    rig.settle(0.5)
-    client = rig.runtime.gracedb().client
+    harness.settle(0.5)
+    client = harness.runtime.gracedb().client
 
     def away(*args: Any, **kwargs: Any) -> Any:
         raise requests.ConnectionError("nobody answers")
 
     monkeypatch.setattr(client, "notices", away)
-    graceid = rig.upload()
-    event = rig.server.client.event(graceid).json()
+    graceid = harness.upload()
+    event = harness.server.client.event(graceid).json()
     time = event["gpstime"]
-    rig.server.client.create_superevent(time - 1, time, time + 1, graceid)
-    rig.settle(30)
-    assert rig.kinds() == [PRELIMINARY]
+    harness.server.client.create_superevent(time - 1, time, time + 1, graceid)
+    harness.settle(30)
+    assert harness.kinds() == [PRELIMINARY]
 
 
 # ---- what nobody expects -----------------------------------------------------------------------------------
@@ -351,7 +357,7 @@ def test_a_server_that_cannot_say_what_was_sent_stops_no_notice(rig: AlertRig, m
 
 @pytest.mark.parametrize("step", ["freezing.collect", "publishing.publisher"])
 def test_an_error_that_nobody_expects_loses_no_notice(
-    rig: AlertRig, monkeypatch: pytest.MonkeyPatch, step: str
+    harness: AlertHarness, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     from importlib import import_module
 
@@ -366,11 +372,11 @@ def test_an_error_that_nobody_expects_loses_no_notice(
         return real(*args, **kwargs)
 
     monkeypatch.setattr(place, name, strange)
-    rig.upload()
-    rig.settle(60)
-    assert rig.kinds() == rig.kinds("scimma") == [PRELIMINARY]
-    once_per_identity(rig)
-    assert not rig.dead()
+    harness.upload()
+    harness.settle(60)
+    assert harness.kinds() == harness.kinds("scimma") == [PRELIMINARY]
+    once_per_identity(harness)
+    assert not harness.dead()
 
 
 def test_threads_that_ask_a_broker_first_at_the_same_time_do_not_trip() -> None:

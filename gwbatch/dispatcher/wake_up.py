@@ -9,7 +9,7 @@ from gwbatch.ledger import Ledger
 INTERVAL = 0.1  # s after which it looks although nobody rang
 
 
-class Pulse:
+class WakeUp:
     """Notices commits and wakes whoever waits.
 
     The ledger's doorbell tells of them at once; SQLite's ``data_version`` of those whose ring was lost.

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "gwbatch"
 
 # From the top down; a room imports rooms below it, and itself.
-ROOMS = [
+PACKAGES = [
     "cli", "console", "metrics", "simulation", "demo", "sandbox", "dispatcher", "listeners", "orchestrator", "checks",
     "reconcile", "executors", "runtime", "reports", "handlers", "mirror", "files", "circulars", "mdc", "gracedb",
     "brokers", "campaigns", "schedulers", "ledger", "alerts", "detchar", "annotation", "superevents", "external",
@@ -44,12 +44,12 @@ def named(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", [path for path in files(".") if path.parent != PACKAGE], ids=named)
-def test_rooms_import_only_downwards(path: Path) -> None:
+def test_packages_import_only_downwards(path: Path) -> None:
     own = path.relative_to(PACKAGE).parts[0]
     for module in imports(path):
         other = room(module)
-        if other and other != own and other in ROOMS:
-            assert ROOMS.index(other) > ROOMS.index(own), f"{own} imports {module}"
+        if other and other != own and other in PACKAGES:
+            assert PACKAGES.index(other) > PACKAGES.index(own), f"{own} imports {module}"
 
 
 def test_batch_systems_are_named_in_their_own_room_only() -> None:

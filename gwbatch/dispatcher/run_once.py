@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Ran:
+class RunOutcome:
     """How a computation went.
 
     Attributes
@@ -42,7 +42,7 @@ class Ran:
     returned: float
 
 
-def prepare(
+def prepare_job(
     kind: str,
     inputs: Mapping[str, Path],
     output: str,
@@ -67,7 +67,7 @@ def run(
     timeout: float,
     watch: Callable[[JobStatus], None] = lambda report: None,
     clock: Clock | None = None,
-) -> Ran:
+) -> RunOutcome:
     """Submit the job and wait for its end; `watch` is told whenever something changed.
 
     Interrupted, or after `timeout` seconds, the job is taken back.
@@ -106,4 +106,4 @@ def run(
     wrong = fault(request.directory, result)
     if wrong is not None:
         raise GwbatchError(f"The job failed: {wrong}. See {request.directory}/stderr.")
-    return Ran(report, result, request.directory, result["started"] - decided, ended - result["finished"])
+    return RunOutcome(report, result, request.directory, result["started"] - decided, ended - result["finished"])

@@ -18,7 +18,7 @@ PATIENCE = 60.0  # s for a process to come up
 KAFKA = "@KAFKA@"  # in a setting: the address of the sandbox's broker
 
 
-class Stage:
+class DemoProcesses:
     """The processes of one demonstration, all of whose state lies under one folder.
 
     Parameters
@@ -53,7 +53,7 @@ class Stage:
         self.addresses: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> DemoProcesses:
         try:
             self.start_sandbox()
             self.start_dispatcher()
