@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import uvicorn
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.gracedb import make_client
 from gwbatch.sandbox.routes import make_app
-from gwbatch.sandbox.server import HOST, register_versions
+from gwbatch.sandbox.server import HOST, listen, register_versions
 from gwbatch.sandbox.store import Store
 
 
@@ -21,7 +20,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         register_versions()
         self.store = Store(folder / "sandbox.sqlite")
-        listening = socket.create_server((HOST, 0))
+        listening = listen(0)
         self.url = f"http://{HOST}:{listening.getsockname()[1]}/api/"
         config = uvicorn.Config(make_app(self.store, None), log_level="error", lifespan="off")
         self._server = uvicorn.Server(config)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from ligo.gracedb.exceptions import HTTPError
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.config.resources import example_event
 from gwbatch.gracedb import make_client
+from gwbatch.simulation.server import Server
 
 # They contradict test_deprecated.py of the same suite: no server passes both.
 IMPOSSIBLE = {
@@ -153,6 +155,14 @@ def test_an_upload_that_is_no_event_warns_and_alerts_nobody(sandbox: Running) ->
     assert made["warnings"][0].startswith("Problem scanning data. No alert issued")
     upload(sandbox)
     assert [alert["uid"] for _, alert in sandbox.alerts("cbc_gstlal", 1)] == ["G0002"]
+
+
+def test_no_answer_waits_for_a_delayed_acknowledgement(server: Server) -> None:
+    """Headers and content are two writes: Nagle's algorithm would keep the second back for 40 ms."""
+    server.client.ping()
+    sockets = [one.transport.get_extra_info("socket") for one in server._server.server_state.connections]  # type: ignore[union-attr]
+    assert sockets
+    assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets)
 
 
 def test_errors_are_the_bytes_that_clients_compare(sandbox: Running) -> None:
