@@ -97,7 +97,7 @@ class GuardedClock:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move."""
+    """A clock that moves only when a test or a simulation moves it."""
 
     def __init__(self, start: float = 0.0) -> None:
         self._now = start

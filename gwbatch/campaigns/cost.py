@@ -39,5 +39,5 @@ def samples(locations: Sequence[Sequence[float]], snrs: Sequence[float], sample_
 
 
 def predict(count: int) -> float:
-    """Return the CPU seconds of a localization over so many SNR samples."""
+    """Return the CPU seconds of a localization over a number of SNR samples."""
     return FIXED + PER_SAMPLE * count

@@ -111,7 +111,7 @@ class Dealer:
         return bool(self.left and not self.in_hand and joined) and all(node.is_at_fault for node in joined)
 
     def join(self, node: str, size: int) -> None:
-        """A node with so many processes takes part."""
+        """Add a node with its number of processes."""
         self._nodes.setdefault(node, _Node(NodeFacts())).size = size
 
     def take(self, node: str) -> Task | None:

@@ -53,7 +53,7 @@ def submit(folder: Folder, wanted: Submission) -> Submission:
         If jobs of it run or wait.
     """
     batch = wanted.batch_system()
-    batch.description(wanted.wish(folder))  # whatever is wrong with it is told before anything is touched
+    batch.description(wanted.wish(folder))  # raises if it is invalid, before anything is changed
     there = batch.in_queue(folder.path)
     if there:
         raise AlreadyRunning(

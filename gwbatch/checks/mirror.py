@@ -10,7 +10,7 @@ from gwbatch.gracedb import GraceDB, make_client
 from gwbatch.reports.finding import Finding, Level
 
 DAY = 86400.0
-SETTLE = 10.0  # s for what is under way
+SETTLE = 10.0  # s for writes in progress to arrive
 
 
 @check("mirror", every=3600.0, after=600.0)

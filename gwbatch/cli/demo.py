@@ -158,7 +158,7 @@ def _play(stage: DemoProcesses, console: Console, began: float, timeout: float, 
 
 
 def _wait_for(notices: int, received: Path, stage: DemoProcesses, began: float, timeout: float) -> None:
-    """Wait until the astronomer has so many notices from each topic."""
+    """Wait until the astronomer has this number of notices from each topic."""
     while len(list(received.glob("[0-9]*.json"))) < notices * len(TOPICS):
         stage.check_alive()
         if time.monotonic() - began > timeout:

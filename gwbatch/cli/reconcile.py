@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gwbatch.reconcile import Difference
 
 DAY = 86400.0
-SETTLE = 2.0  # s for what is under way
+SETTLE = 2.0  # s for writes in progress to arrive
 
 
 @click.command("reconcile")

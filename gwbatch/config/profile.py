@@ -250,7 +250,7 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who is told what.
+    """Who gets which notifications.
 
     Attributes
     ----------

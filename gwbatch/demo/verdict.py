@@ -225,7 +225,7 @@ def total_probability(path: Path) -> float:
 
 
 def pending_work(stage: DemoProcesses, ledger: Ledger, policy: Policy) -> list[str]:
-    """What is still under way, from alerts on their way to us to effects on their way to GraceDB."""
+    """List the work that is still pending, from alerts not yet received to effects not yet carried out."""
     (counts,) = ledger.read(query("counts"))
     coming = stage.alerts_published([*policy.topics, *SUPEREVENT_TOPICS, *alert_topics()]) - counts["alerts"]
     return [*([f"{coming} alerts not received"] if coming else []), *unfinished(ledger)]

@@ -68,7 +68,7 @@ def run(
     watch: Callable[[JobStatus], None] = lambda report: None,
     clock: Clock | None = None,
 ) -> RunOutcome:
-    """Submit the job and wait for its end; `watch` is told whenever something changed.
+    """Submit the job and wait for its end; call `watch` whenever something changed.
 
     Interrupted, or after `timeout` seconds, the job is taken back.
 

@@ -121,7 +121,7 @@ class Dispatcher:
             if text:
                 log.warning("%s", text)
         if unfinished:
-            log.info("%d effects were under way when the last dispatcher ended; asking how they went", unfinished)
+            log.info("the previous dispatcher left %d effects in progress; checking their outcome", unfinished)
         # Only the holder of the lease may touch the scheduler's own state.
         self.scheduler = scheduler()
         gracedb = Once(lambda: GraceDB(make_client(profile.gracedb)))
@@ -195,7 +195,7 @@ class Dispatcher:
         self._asked = True
 
     def stop(self) -> None:
-        """Take nothing new; what is under way is finished and written down."""
+        """Begin nothing new; finish and record the work in progress."""
         self._stop.set()
         self.wake_up.wake()
 

@@ -69,7 +69,7 @@ lvalert = igwn_alert
 
 
 def every(seconds: float | Interval, *, queue: str = "general", name: str = "") -> Callable[[Function], Function]:
-    """Call the function every so many seconds, by a timer that survives restarts.
+    """Call the function at an interval (s), by a timer that survives restarts.
 
     Parameters
     ----------

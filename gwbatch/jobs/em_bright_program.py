@@ -163,7 +163,7 @@ def classify(em_bright: Any, asked: dict[str, Any]) -> dict[str, float]:
 
 
 def answer(em_bright: Any, line: str) -> dict[str, Any]:
-    """Answer one question; what cannot be answered is told, not raised."""
+    """Answer one question; return an error instead of raising it."""
     try:
         return {"properties": classify(em_bright, json.loads(line)), "version": version()}
     except Refused as error:

@@ -18,7 +18,7 @@ from gwbatch.jobs.waveforms import has_rom_data
 
 @job(queue="openmp")
 def site_check(work: Work) -> dict[str, Any]:
-    """Look around and localize a small event (``coinc.xml``); what cannot be done is told, not raised."""
+    """Look around and localize a small event (``coinc.xml``); report what fails instead of raising it."""
     facts: dict[str, Any] = {
         "python": platform.python_version(),
         "executable": sys.executable,

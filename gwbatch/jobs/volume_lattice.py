@@ -17,7 +17,7 @@ from gwbatch.jobs.volume_faces import Cube, Moments
 
 POINTS = 100  # at most, on each line of sight
 FINEST = 8  # HEALPix order of the cells at most: a table of 786,432 pixels
-DEEP = 0.8  # points are at most so many standard deviations of the distance apart
+DEEP = 0.8  # largest spacing of points along a line of sight, in standard deviations of the distance
 ACROSS = 1.0  # elements that a cell seems wide, at least
 REACH = 4.5  # standard deviations of the distance that are drawn
 

@@ -12,7 +12,7 @@ WAITING = ("timers", "effects", "deliveries", "jobs", "notices", "heartbeats", "
 
 
 def move(tx: Transaction, step: float) -> None:
-    """Move what is due, and what durations are counted from, by so many seconds."""
+    """Move due times, and the times that durations count from, by `step` seconds."""
     for what in WAITING:
         tx.execute(query(f"move_{what}"), {"step": step})
 

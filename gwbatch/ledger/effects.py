@@ -85,7 +85,7 @@ def wake(tx: Transaction, subject: str) -> None:
 
 
 def requeue_running(tx: Transaction) -> int:
-    """After a crash: what was under way has an unknown outcome and is claimed again, asking first."""
+    """Queue again what a crash interrupted: its outcome is unknown, so the next worker asks first."""
     return tx.execute("UPDATE effects SET state = 'ready' WHERE state = 'running'").rowcount
 
 

@@ -244,7 +244,7 @@ def was_handled(tx: Transaction, content: str, handler: str) -> bool:
 
 
 def prune(tx: Transaction, before: float, limit: int = 20_000) -> int:
-    """Forget settled messages received before `before`, so many at a time, and the memory of their content."""
+    """Delete settled messages received before `before`, a batch at a time, and the memory of their content."""
     gone = tx.execute(query("prune_messages"), {"before": before, "limit": limit}).rowcount
     tx.execute("DELETE FROM handled WHERE at < ?", (before,))
     return gone

@@ -37,7 +37,7 @@ class External:
     reasons : tuple of str
         Why its notices say that it is no burst.
     by_hand : bool or None
-        Whether somebody set NOT_GRB in GraceDB (True) or took it away (False): that counts above the notices.
+        Whether somebody set NOT_GRB in GraceDB (True) or took it away (False): that takes precedence over the notices.
     expected : tuple of str
         Our own label changes (``+LABEL``, ``-LABEL``) that no alert has shown yet.
     adopted : bool
@@ -125,7 +125,7 @@ class ExternalStore:
         return self._one("SELECT * FROM external_events WHERE graceid = ?", graceid)
 
     def near(self, gps: float, within: float) -> list[External]:
-        """Those within so many seconds of a GPS time."""
+        """Return those whose times differ from a GPS time by at most `within` (s)."""
         rows = self.tx.execute(
             "SELECT * FROM external_events WHERE time BETWEEN ? AND ? ORDER BY key", (gps - within, gps + within)
         )

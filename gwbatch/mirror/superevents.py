@@ -46,7 +46,7 @@ class SupereventStore:
         )
 
     def superevents_near(self, category: str, t_0: float, within: float) -> list[Superevent]:
-        """Of a category, with t_0 (GPS s) within so many seconds, in order of creation."""
+        """Return those of a category whose t_0 differs from `t_0` (GPS s) by at most `within` (s), oldest first."""
         rows = self.tx.execute(
             query("superevents_near"), {"category": category, "low": t_0 - within, "high": t_0 + within}
         )

@@ -85,7 +85,7 @@ def _followed(alert: Mapping[str, Any], context: Context) -> Superevent | None:
 
 
 def _occasion(kind: AlertKind, alert: Mapping[str, Any], context: Context) -> str:
-    """An automatic notice goes out once; a signoff is told from the next by the alert about its label."""
+    """An automatic notice goes out once; the alert about its label tells one signoff from the next."""
     if kind.is_automatic:
         return ""
     data = alert.get("data")

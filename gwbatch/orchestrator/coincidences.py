@@ -83,7 +83,7 @@ def partner_of(superevent: Superevent, context: Context) -> GWCandidate | None:
 
 
 def _is_burst(event: Event, policy: Policy) -> bool:
-    """Whether an event is judged by the windows of bursts; tests are told by their pipeline."""
+    """Whether the windows of bursts apply to an event; of a test its pipeline decides."""
     if event.kind in policy.external.cbc_like:
         return False
     return event.group == "burst" or (event.group == "test" and f"burst_{event.pipeline}" in policy.topics)

@@ -14,7 +14,7 @@ class Remedy(StrEnum):
     """What makes them agree."""
 
     WAIT = "wait"
-    """Our write is under way."""
+    """Our write is in progress."""
     WRITE = "write"
     """Our write failed: have it done again."""
     TAKE_OVER = "take over"

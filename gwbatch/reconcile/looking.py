@@ -32,7 +32,7 @@ class Scope:
 def differences(
     ledger: Ledger, server: GraceDB, scope: Scope, watch: Callable[[int, int], None] = lambda done, of: None
 ) -> list[Difference]:
-    """Return all differences; `watch` is told how many objects were compared, and of how many.
+    """Return all differences; call `watch` with the number of objects compared, and of all.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def differences(
 
 
 def lasting(ledger: Ledger, server: GraceDB, scope: Scope, wait: float, **options: Any) -> list[Difference]:
-    """Return the differences that are still there after so many seconds: others were only on their way."""
+    """Return the differences that persist for `wait` seconds; the others were writes in progress."""
     first = differences(ledger, server, scope, **options)
     if not first:
         return []

@@ -122,7 +122,7 @@ def _ours_first(ours: Superevent, what: str, own: str, other: str, write: Write 
 def _judged(subject: str, what: str, own: str, other: str, write: Write) -> Difference:
     if write.open:
         reason = f" ({write.error})" if write.error else ""
-        why = f"gwbatch is right: its write is under way{reason}"
+        why = f"gwbatch is right: its write is in progress{reason}"
         return Difference(subject, what, own, other, Remedy.WAIT, why, write.key)
     why = f"gwbatch is right: its write failed ({write.error})"
     return Difference(subject, what, own, other, Remedy.WRITE, why, write.key)

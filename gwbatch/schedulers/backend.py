@@ -42,7 +42,7 @@ class Channel:
     name : str
         ``folder`` (the pilot sees the standby folder) or ``chirp``.
     bell : Bell or None
-        How a pilot that sleeps is told; None when it looks by itself.
+        Announces a task to a pilot that sleeps; None if it polls its inbox.
     hedge : float
         Seconds after which a task that no pilot has claimed is submitted cold, unless the profile says otherwise.
     silence : float

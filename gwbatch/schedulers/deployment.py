@@ -57,7 +57,7 @@ class Deployment(Protocol):
         ...
 
     def remove(self) -> None:
-        """Stop the processes for good; they finish what is under way."""
+        """Stop the processes permanently; they finish the work in progress."""
         ...
 
 

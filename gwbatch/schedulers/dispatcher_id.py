@@ -17,7 +17,7 @@ def dispatcher_id(folder: Path) -> str:
     Raises
     ------
     GwbatchError
-        When it is damaged: with another one, jobs under way would not be found again and would be repeated.
+        When it is corrupt: with a new one, running jobs would not be found again and would be repeated.
     """
     path = folder / "identity.json"
     if not path.exists():

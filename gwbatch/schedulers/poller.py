@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from gwbatch.clock import Clock
 from gwbatch.schedulers.base import SchedulerBusy
 
-SHARE = 0.05  # of the time is spent with a question under way: whoever answers slowly is asked more seldom
+SHARE = 0.05  # largest share of the time spent waiting for answers: a slow batch system is asked less often
 
 log = logging.getLogger(__name__)
 

@@ -90,7 +90,7 @@ class JobRecords:
     changed : bool
         Whether there is something to save.
     doubled : bool
-        Whether a second job was seen with the key of one that is under way.
+        Whether a second job was seen with the key of one that is still in the queue.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -113,7 +113,7 @@ class JobRecords:
         return self._by_id.get(native_id)
 
     def begin(self, record: JobRecord) -> None:
-        """A job has turned up; one with a key whose job is under way does not take its place."""
+        """Add a job; a second one with the same key does not replace the first while that is unfinished."""
         under_way = self.current(record.key)
         if under_way is None or under_way.state.final:
             self.choose(record)

@@ -126,7 +126,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed : int
         The same seed gives the same events, and the same pool as far as it is asked the same.
     effect : Seconds
-        How long a request to GraceDB takes, so many at once as the site profile has workers.
+        How long a request to GraceDB takes; as many run at once as the site profile has workers.
     streams : dict of str to Stream
         By names of your own.
     """

@@ -34,7 +34,7 @@ class View(Protocol):
         ...
 
     def superevents_near(self, category: str, t_0: float, within: float) -> Sequence[Superevent]:
-        """Superevents of a category with t_0 within so many seconds of `t_0` (GPS s)."""
+        """Return superevents of a category whose t_0 differs from `t_0` (GPS s) by at most `within` (s)."""
         ...
 
     def event(self, graceid: str) -> Event | None:

@@ -81,7 +81,7 @@ class Beat(msgspec.Struct, frozen=True):
     host, pid : str, int
         Where it runs, and as which process.
     socket : str
-        Unix socket on its node at which it is told of a task; empty: it looks into the inbox itself.
+        Unix socket on its node that announces a task; empty if the pilot polls its inbox.
     batch_id : str
         The batch system's own name of its job, where the node knows it.
     ready : float
@@ -124,7 +124,7 @@ class PilotSettings(msgspec.Struct, frozen=True):
     folder : str
         The standby folder, as the dispatcher sees it.
     channel : str
-        ``folder``: the node sees it, too, and the pilot is told of tasks at a Unix socket.  ``chirp``: HTCondor
+        ``folder``: the node sees it, too, and a Unix socket announces tasks to the pilot.  ``chirp``: HTCondor
         carries files, and the pilot looks into the inbox.
     kinds : list of str
         Computations whose modules are imported before any task.

@@ -17,7 +17,7 @@ from gwbatch.schedulers.records import JobRecord, JobRecords, restored
 
 CHUNK = 2**20  # bytes read at once
 GARBAGE = 2**16  # bytes without an end of event, after which they are taken for damage
-ROTATE = 64 * 2**20  # bytes after which the log is begun anew, once no job is under way
+ROTATE = 64 * 2**20  # bytes after which a new log begins, as soon as no job is unfinished
 SAVE_EVERY = 1.0  # s between two savings of the position
 
 log = logging.getLogger(__name__)
@@ -59,9 +59,9 @@ class EventLog:
             self.save()
 
     def begin_anew_if_long(self) -> None:
-        """Begin another log when this one is long, and no job is under way; nobody may be writing to it."""
+        """Begin another log when this one is long and no job is unfinished; nobody may be writing to it."""
         if self._offset > ROTATE and all(record.state.final for record in self.records):
-            log.info("the event log %s has %d bytes and no job under way: it begins anew", self._path, self._offset)
+            log.info("the event log %s has %d bytes and no unfinished job: it begins anew", self._path, self._offset)
             self._path.replace(self._path.with_suffix(".old"))
 
     def save(self) -> None:

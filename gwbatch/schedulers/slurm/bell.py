@@ -1,4 +1,4 @@
-"""How a pilot inside a Slurm allocation is told of a task."""
+"""Announcing a task to a pilot inside a Slurm allocation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a pilot that does not look into the inbox is told of a task."""
+"""Announcing a task to a pilot that does not poll its inbox."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Crew:
     channel : str
         ``folder`` or ``chirp``: how a pilot reaches the folder.
     bell : Bell or None
-        How it is told of a task; None when it looks itself.
+        Announces a task to it; None if it polls its inbox.
     kinds : frozenset of str
         Computations whose jobs go to pilots.
     hedge : float
