@@ -27,12 +27,12 @@ def utc_to_gps(moment: datetime) -> float:
 
 
 def gps_of(text: str) -> float:
-    """GPS seconds of a UTC time in ISO 8601, with or without ``Z``.
+    """Return the GPS seconds of a UTC time in ISO 8601, with or without ``Z``.
 
     Raises
     ------
     BadInput
-        When it is none.
+        When the text is not such a time.
     """
     try:
         return utc_to_gps(datetime.fromisoformat(text.replace(" ", "T", 1)))
@@ -56,12 +56,12 @@ def gps_to_utc(gps: float) -> datetime:
 
 
 def unix_of(text: str) -> float:
-    """Unix time (s) of a UTC time in ISO 8601, with or without ``Z``.
+    """Return the Unix time (s) of a UTC time in ISO 8601, with or without ``Z``.
 
     Raises
     ------
     BadInput
-        When it is none.
+        When the text is not such a time.
     """
     return gps_to_utc(gps_of(text)).timestamp()
 

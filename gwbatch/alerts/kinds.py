@@ -109,7 +109,7 @@ def kind_named(name: str) -> AlertKind:
     Raises
     ------
     ConfigError
-        If there is none.
+        When no kind has this name.
     """
     if name not in KINDS:
         raise ConfigError(f"There is no alert kind {name!r}. Known: {', '.join(sorted(KINDS))}.")

@@ -25,7 +25,7 @@ def folder_of(path: Path) -> Folder:
     Raises
     ------
     BadInput
-        If it is none.
+        When `path` is not the folder of a campaign.
     """
     from gwbatch.campaigns.folder import Folder
 

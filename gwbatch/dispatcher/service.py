@@ -27,6 +27,7 @@ from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.errors import LedgerBusy
 from gwbatch.executors.gracedb import warm_up
+from gwbatch.executors.notices.publishing import connect
 from gwbatch.failpoints import hit
 from gwbatch.gracedb import GraceDB, make_client
 from gwbatch.handlers.declarations import SERIAL_LANES
@@ -50,6 +51,7 @@ HANDLER_LIMIT = 300.0  # s after which a handler hangs
 EXIT_HANGING = 70
 HEARTBEAT = 5.0  # s between two heartbeats of the lease
 DISPATCHER = "dispatcher"
+MAY_BE_CUT_OFF = ("warm-up-gracedb", "warm-up-brokers", "cleaning", "checks")  # threads that the end does not wait for
 DAY = 86400.0
 
 
@@ -149,7 +151,9 @@ class Dispatcher:
         threads += [(f"lane-general-{n}", stepping(self.lanes["general"].step)) for n in range(profile.general_workers)]
         worker = EffectWorker(self.runtime)
         threads += [(f"effects-{n}", stepping(worker.step)) for n in range(profile.effect_workers)]
-        threads += [("jobs", self._watch), ("warm-up", partial(warm_up, self.runtime))]
+        threads += [("jobs", self._watch), ("warm-up-gracedb", partial(warm_up, self.runtime))]
+        if profile.alerts.mode != "off":
+            threads.append(("warm-up-brokers", partial(connect, profile)))
         threads.append(("cleaning", lambda: self._cleaner.run(self._stop)))
         threads.append(("checks", stepping(Examiner(self.runtime).step)))
         if isinstance(self.scheduler, StandbyScheduler):
@@ -179,7 +183,7 @@ class Dispatcher:
             self.stop()
             self.supervisor.stop()
             for thread in threads:
-                if thread.name not in ("warm-up", "cleaning", "checks"):  # those may take their time, and be cut off
+                if thread.name not in MAY_BE_CUT_OFF:
                     thread.join(timeout=60.0)
             self.scheduler.close()
             try:

@@ -107,7 +107,7 @@ def decode_map(text: str, largest: int) -> bytes:
     Raises
     ------
     BadInput
-        When it is none, or larger than `largest` bytes.
+        When the text is not base64, or the map is larger than `largest` bytes.
     """
     try:
         content = base64.b64decode(text, validate=False)

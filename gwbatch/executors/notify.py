@@ -28,12 +28,12 @@ def webhook(claim: Claim[Webhook], runtime: Runtime) -> EffectResult:
     try:
         url = path.read_text().strip()
     except OSError as error:
-        raise ConfigError(f"The webhook's address cannot be read from {path}: {error.strerror}.") from error
+        raise ConfigError(f"Cannot read the webhook's address from {path}: {error.strerror}.") from error
     message = {"username": "gwbatch", "text": _text(claim.effect.text)}
     try:
         reply = requests.post(url, json=message, timeout=PATIENCE, allow_redirects=False)
     except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
-        raise BadInput(f"The address in {path} is none that can be posted to.") from None
+        raise BadInput(f"Cannot post to the address in {path}: it is not a valid URL. Correct it there.") from None
     except requests.RequestException as error:
         # The address is a secret, and the error holds it.
         raise TransientError(f"The webhook did not answer ({type(error).__name__}).") from None

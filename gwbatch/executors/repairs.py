@@ -60,7 +60,7 @@ def retry_dead_letter(ledger: Ledger, name: str, why: str, now: float) -> str:
     Raises
     ------
     ConfigError
-        If there is none.
+        When no dead letter has this name.
     """
     kind, number = dead_letters.parse(name)
     in_force.import_recorded_plugins(ledger)  # what follows from a retry is up to their executors, too

@@ -124,12 +124,12 @@ class VOEvent:
         return next((value for name in names if (value := _number(self.param(name))) is not None), None)
 
     def integer(self, name: str) -> int | None:
-        """A parameter as the number of a kind.
+        """Return a parameter as the number of a kind.
 
         Raises
         ------
         BadInput
-            When it is none.
+            When the parameter is not an integer.
         """
         value = self.number(name)
         if value is not None and abs(value) > 1e9:

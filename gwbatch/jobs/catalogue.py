@@ -115,7 +115,7 @@ def computation(name: str) -> Computation:
     Raises
     ------
     ConfigError
-        When there is none; the message lists all.
+        When the name is unknown; the message lists all jobs.
     """
     _load(name)
     if name not in _CATALOGUE:

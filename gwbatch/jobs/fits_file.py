@@ -104,7 +104,7 @@ def read_table(stream: IO[bytes], unit: Unit) -> dict[str, Any]:
     Raises
     ------
     BadInput
-        When it is none, or is cut off.
+        When the stream holds no binary table, or a truncated one.
     Unsupported
         When only a whole FITS library can read it.
     """

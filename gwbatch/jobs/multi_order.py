@@ -25,7 +25,7 @@ def area_within(content: bytes, level: float) -> float:
     Raises
     ------
     BadInput
-        If it is none.
+        When the content is not a multi-order map.
     """
     _, uniq, density = _read(content)
     return credible_area(density, pixel_area(split_uniq(uniq)[0]), level)

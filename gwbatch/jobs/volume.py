@@ -37,7 +37,7 @@ def usable(skymap: SkyMap) -> SkyMap:
     Raises
     ------
     BadInput
-        When there is none.
+        When no cell has a distance.
     """
     import numpy as np
 

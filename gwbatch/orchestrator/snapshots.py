@@ -25,7 +25,7 @@ MICROSECOND = 1e-6  # s: what GraceDB keeps of a time
 
 
 def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent | None:
-    """The superevent after an alert about it; None when it is none of ours to follow.
+    """Return the superevent after an alert about it; None when gwbatch does not follow it.
 
     Raises
     ------

@@ -46,7 +46,7 @@ class Queue(Protocol):
         ...
 
     def details(self, record: JobRecord) -> JobRecord | None:
-        """What a slower source says of one job; None when it knows nothing, or there is none."""
+        """Return what a slower source says of one job; None if it knows nothing or does not exist."""
         ...
 
     def cancel(self, native_id: str) -> None:

@@ -20,6 +20,7 @@ from gwbatch import circulars
 from gwbatch.config.alerts import AlertSettings, BrokerSettings
 from gwbatch.config.policy import Policy
 from gwbatch.executors.notices.producer import forget_publishers
+from gwbatch.executors.notices.publishing import connect
 from gwbatch.ledger import timers
 from gwbatch.model import JobRequest
 from gwbatch.orchestrator import load_handlers
@@ -135,6 +136,8 @@ class AlertHarness(Harness):
         )
         self.registry = load_handlers(self.policy, self.profile)
         self.restart()
+        if changes.get("mode") != "off":
+            connect(self.profile)
 
     def set_policy(self, **changes: Any) -> None:
         """Other values of the policy's ``[alerts]`` table."""

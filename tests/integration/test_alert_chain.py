@@ -19,7 +19,7 @@ LESS_SIGNIFICANT = 2e-6  # Hz
 
 
 @pytest.fixture(name="harness")
-def _rig(alerting: AlertHarness) -> AlertHarness:
+def _harness(alerting: AlertHarness) -> AlertHarness:
     return alerting
 
 

@@ -25,7 +25,7 @@ PRELIMINARY, UPDATE = ("PRELIMINARY", True), ("UPDATE", True)
 
 
 @pytest.fixture(name="harness")
-def _rig(
+def _harness(
     tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[AlertHarness]:
     monkeypatch.setattr(circulars, "draft", draft_quickly)

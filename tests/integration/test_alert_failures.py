@@ -12,7 +12,9 @@ import requests
 
 from gwbatch import gracedb
 from gwbatch.errors import TransientError
-from gwbatch.executors.notices.producer import Publisher
+from gwbatch.executors.notices import producer
+from gwbatch.executors.notices.producer import Publisher, forget_publishers, publisher
+from gwbatch.executors.notices.publishing import connect
 from gwbatch.failpoints import hit
 from tests.integration.alert_harness import AlertHarness
 from tests.integration.brokers import BrokerProcess
@@ -21,7 +23,7 @@ PRELIMINARY, INITIAL, RETRACTION = ("PRELIMINARY", True), ("INITIAL", True), ("R
 
 
 @pytest.fixture(name="harness")
-def _rig(alerting: AlertHarness) -> AlertHarness:
+def _harness(alerting: AlertHarness) -> AlertHarness:
     return alerting
 
 
@@ -377,6 +379,22 @@ def test_an_error_that_nobody_expects_loses_no_notice(
     assert harness.kinds() == harness.kinds("scimma") == [PRELIMINARY]
     once_per_identity(harness)
     assert not harness.dead()
+
+
+def test_the_dispatcher_connects_before_the_first_notice_and_a_broker_that_is_down_stops_nothing(
+    harness: AlertHarness, brokers: dict[str, BrokerProcess]
+) -> None:
+    forget_publishers()
+    brokers["gcn"].do(b"!down")
+    try:
+        connect(harness.profile)
+    finally:
+        brokers["gcn"].do(b"!up")
+    assert {name for name, _ in producer._publishers} == {"scimma", "gcn"}
+    assert publisher("scimma", harness.profile.alerts.brokers["scimma"])._partitions == 4, "it was asked"
+    harness.upload()
+    harness.settle(300)
+    assert harness.kinds() == harness.kinds("scimma") == [PRELIMINARY, PRELIMINARY]
 
 
 def test_threads_that_ask_a_broker_first_at_the_same_time_do_not_trip() -> None:

@@ -19,7 +19,7 @@ PRELIMINARY, INITIAL, RETRACTION = ("PRELIMINARY", True), ("INITIAL", True), ("R
 
 
 @pytest.fixture(name="harness")
-def _rig(alerting: AlertHarness) -> AlertHarness:
+def _harness(alerting: AlertHarness) -> AlertHarness:
     return alerting
 
 

@@ -71,7 +71,7 @@ SOURCES = {
 
 
 @pytest.fixture(name="harness")
-def _rig(alerting: AlertHarness) -> AlertHarness:
+def _harness(alerting: AlertHarness) -> AlertHarness:
     return alerting
 
 

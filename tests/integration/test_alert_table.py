@@ -182,5 +182,5 @@ def check_what_is_said(harness: AlertHarness, start: str, condition: str, wanted
 
 
 @pytest.fixture(name="harness")
-def _rig(alerting: AlertHarness) -> AlertHarness:
+def _harness(alerting: AlertHarness) -> AlertHarness:
     return alerting

@@ -27,7 +27,7 @@ STATE = {"H1": "H1:GDS-CALIB_STATE_VECTOR", "L1": "L1:GDS-CALIB_STATE_VECTOR", "
 
 
 @pytest.fixture(name="harness")
-def _rig(
+def _harness(
     tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[AlertHarness]:
     monkeypatch.setattr(circulars, "draft", draft_quickly)

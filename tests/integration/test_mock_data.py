@@ -26,7 +26,7 @@ from tests.integration.harness import Server
 
 
 @pytest.fixture(name="harness")
-def _rig(
+def _harness(
     tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[AlertHarness]:
     monkeypatch.setattr(circulars, "draft", draft_quickly)

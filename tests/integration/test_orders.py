@@ -26,7 +26,7 @@ PRELIMINARY, INITIAL = ("PRELIMINARY", True), ("INITIAL", True)
 
 
 @pytest.fixture(name="harness")
-def _rig(alerting: AlertHarness) -> AlertHarness:
+def _harness(alerting: AlertHarness) -> AlertHarness:
     with alerting.ledger.transaction() as tx:
         in_force.record(tx, alerting.policy, alerting.profile, alerting.clock.now())
     return alerting

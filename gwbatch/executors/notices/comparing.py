@@ -135,7 +135,7 @@ def _partition(consumer: Consumer, topic: str, partition: int, since: float) -> 
 
 
 def read_notice(content: bytes) -> Notice | None:
-    """Return a notice in either form, its maps as their sizes in bytes; None if it is none."""
+    """Return a notice in either form, with maps replaced by their sizes in bytes; None if it is no notice."""
     try:
         if content.startswith(b"Obj\x01"):
             return with_maps(decode_avro(content), len)
