@@ -1,4 +1,4 @@
-"""The nouns that several rooms share: job states and requests, files, resources."""
+"""The types that several packages share: job states and requests, decisions."""
 
 from __future__ import annotations
 

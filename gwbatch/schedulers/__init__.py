@@ -1,7 +1,7 @@
 """Batch systems behind one interface (`base.Scheduler`), each a `backend.Backend` that a site profile names.
 
 `htcondor`, `slurm` and `local` come with gwbatch, others with plug-ins; `simulated` is for tests.  Nothing above this
-room may assume that a job is a process of its own, or that it starts late.
+package may assume that a job is a process of its own, or that it starts late.
 """
 
 from __future__ import annotations

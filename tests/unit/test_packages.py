@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "gwbatch"
 
-# From the top down; a room imports rooms below it, and itself.
+# From the top down; a package imports packages below it, and itself.
 PACKAGES = [
     "cli", "console", "metrics", "simulation", "demo", "sandbox", "dispatcher", "listeners", "orchestrator", "checks",
     "reconcile", "executors", "runtime", "reports", "handlers", "mirror", "files", "circulars", "mdc", "gracedb",
@@ -30,13 +30,13 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
     parts = module.split(".")
     return parts[1] if len(parts) > 1 and parts[0] == "gwbatch" else ""
 
 
-def files(*rooms: str) -> list[Path]:
-    return [path for name in rooms for path in sorted((PACKAGE / name).rglob("*.py"))]
+def files(*packages: str) -> list[Path]:
+    return [path for name in packages for path in sorted((PACKAGE / name).rglob("*.py"))]
 
 
 def named(path: Path) -> str:
@@ -47,12 +47,12 @@ def named(path: Path) -> str:
 def test_packages_import_only_downwards(path: Path) -> None:
     own = path.relative_to(PACKAGE).parts[0]
     for module in imports(path):
-        other = room(module)
+        other = package(module)
         if other and other != own and other in PACKAGES:
             assert PACKAGES.index(other) > PACKAGES.index(own), f"{own} imports {module}"
 
 
-def test_batch_systems_are_named_in_their_own_room_only() -> None:
+def test_batch_systems_are_named_in_their_own_package_only() -> None:
     """Everything else asks the backend that the site profile names; `errors` says which extra brings a module."""
     names = {"htcondor", "slurm"}
     for path in files("."):
@@ -78,7 +78,7 @@ def test_decisions_are_pure(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files("jobs"), ids=lambda p: p.name)
 def test_jobs_never_open_the_ledger_nor_speak_to_gracedb(path: Path) -> None:
-    assert not {"ledger", "gracedb", "dispatcher", "handlers"} & {room(module) for module in imports(path)}
+    assert not {"ledger", "gracedb", "dispatcher", "handlers"} & {package(module) for module in imports(path)}
 
 
 def test_no_pickles_anywhere() -> None:
@@ -91,7 +91,7 @@ def test_no_pickles_anywhere() -> None:
 def test_only_handlers_return_effects_and_only_executors_call_out() -> None:
     """A handler never calls GraceDB or a scheduler itself."""
     for path in files("handlers", "orchestrator"):
-        assert not {"gracedb", "schedulers", "executors"} & {room(module) for module in imports(path)}, path
+        assert not {"gracedb", "schedulers", "executors"} & {package(module) for module in imports(path)}, path
 
 
 OWN_DATABASES = ("sandbox/store.py", "campaigns/")  # their tables are not the ledger's
