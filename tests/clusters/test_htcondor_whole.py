@@ -1,4 +1,4 @@
-"""The demo on a real HTCondor pool; beside the other files that have a pool of their own, for it takes seven minutes."""
+"""The demo on a real HTCondor pool, apart from the longest lane of tests: it takes seven minutes."""
 
 from __future__ import annotations
 
