@@ -115,6 +115,7 @@ def test_site_check_localizes_on_a_whole_node(cluster: Cluster, tmp_path: Path) 
 
 
 def test_whole_node_jobs_run_on_two_of_four_nodes_at_once(bench: SchedulerBench, cluster: Cluster) -> None:
+    until(lambda: not cluster.command("squeue", "-h").strip())  # Slurm may still be cleaning a node after another test
     requests = [bench.submit(6) for _ in range(2)]
     for request in requests:
         bench.until(request, JobState.RUNNING)
