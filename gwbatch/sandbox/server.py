@@ -84,8 +84,8 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
 def listen(port: int) -> socket.socket:
     """Return a listening socket of loopback; port 0 takes a free one.
 
-    The protocol is named because asyncio switches Nagle's algorithm off only where it reads TCP. With it every answer
-    waits 40 ms for a delayed acknowledgement.
+    asyncio disables Nagle's algorithm only for sockets whose protocol is explicitly TCP. With the algorithm on, each
+    answer waits 40 ms for a delayed acknowledgement.
     """
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -24,7 +24,7 @@ from gwbatch.runtime import Runtime
 
 
 def connect(profile: Profile) -> None:
-    """Connect to the brokers before the first notice: a producer that repeats nothing takes half a second to begin."""
+    """Connect to the brokers early: an idempotent producer may need half a second before its first message."""
     for name, settings in profile.alerts.brokers.items():
         with suppress(GwbatchError):  # the first notice will report it
             publisher(name, settings).partition_of("")
