@@ -29,7 +29,7 @@ class Connection(Protocol):
 
 
 def connection_properties(settings: Connection, mode: Literal["consumer", "producer"] = "consumer") -> dict[str, Any]:
-    """librdkafka properties that say how to reach the broker, and as whom.
+    """Return the librdkafka properties that say how to reach the broker, and as whom.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def connection_properties(settings: Connection, mode: Literal["consumer", "produ
 
 
 def _scram(settings: Connection) -> dict[str, str]:
-    """SCiMMA: the entry for this broker in hop's ``auth.toml``."""
+    """Read the entry for this broker in hop's ``auth.toml`` (SCiMMA)."""
     config_home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     path = Path(settings.credentials) if settings.credentials else config_home / "hop" / "auth.toml"
     entries = _read(path, "Make one with 'hop auth add'").get("auth", [])
@@ -64,7 +64,7 @@ def _scram(settings: Connection) -> dict[str, str]:
 
 
 def _oidc(settings: Connection, mode: str) -> dict[str, Any]:
-    """GCN: client id and secret from a file (``client_id``, ``client_secret``) or the environment."""
+    """Read client id and secret from a file (``client_id``, ``client_secret``) or the environment (GCN)."""
     from gcn_kafka.core import get_config
 
     if settings.credentials:

@@ -19,11 +19,11 @@ class Clock(Protocol):
     """Anything that tells the time."""
 
     def now(self) -> float:
-        """Unix time in seconds."""
+        """Return the Unix time in seconds."""
         ...
 
     def steady(self) -> float:
-        """Seconds since some moment, for durations that nobody writes down: it never jumps."""
+        """Return seconds since some moment, for durations that nobody writes down: it never jumps."""
         ...
 
     def sleep(self, seconds: float) -> None:

@@ -99,7 +99,7 @@ def missing_package(error: ModuleNotFoundError) -> GwbatchError:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same call may succeed later without anybody changing it."""
+    """Return whether the same call may succeed later without anybody changing it."""
     if isinstance(error, GwbatchError):
         return error.transient
     return isinstance(error, OSError) and error.errno in _PASSING

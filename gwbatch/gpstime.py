@@ -19,7 +19,7 @@ _LEAP_DAYS = tuple(
 
 
 def utc_to_gps(moment: datetime) -> float:
-    """GPS seconds of a UTC moment (naive datetimes are taken as UTC)."""
+    """Convert a UTC moment to GPS seconds (naive datetimes are taken as UTC)."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     leaps = sum(moment >= day for day in _LEAP_DAYS)
@@ -44,7 +44,7 @@ _LEAP_GPS = tuple(utc_to_gps(day) for day in _LEAP_DAYS)
 
 
 def gps_to_utc(gps: float) -> datetime:
-    """UTC moment of a GPS time in seconds; within a leap second, the second before it is repeated.
+    """Convert a GPS time in seconds to UTC; within a leap second, the second before it is repeated.
 
     Raises
     ------
@@ -67,10 +67,10 @@ def unix_of(text: str) -> float:
 
 
 def unix_to_utc(seconds: float) -> datetime:
-    """UTC moment of a Unix time in seconds."""
+    """Convert a Unix time in seconds to UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def iso_text(moment: datetime, precision: str = "seconds") -> str:
-    """A UTC moment in ISO 8601 with ``Z``, to whole ``seconds`` or to ``milliseconds``."""
+    """Format a UTC moment in ISO 8601 with ``Z``, to whole ``seconds`` or to ``milliseconds``."""
     return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")

@@ -90,7 +90,7 @@ def translate_errors(doing: str) -> Iterator[None]:
 
 
 def message_of(body: bytes) -> str:
-    """What an error body says, whichever of GraceDB's shapes it has."""
+    """Return what an error body says, whichever of GraceDB's shapes it has."""
     try:
         value = json.loads(body)
     except ValueError:
@@ -137,7 +137,7 @@ class GraceDB:
                 stream.release_conn()
 
     def has_file(self, target: str, filename: str, content: bytes) -> bool:
-        """Whether the newest version of a file has this content."""
+        """Return whether the newest version of a file has this content."""
         try:
             existing = self.download(target, filename)
         except GraceDBError as error:

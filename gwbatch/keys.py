@@ -35,17 +35,17 @@ def split_pair(key: str) -> tuple[str, str]:
 
 
 def is_our_superevent(key: str) -> bool:
-    """Whether `key` names a superevent that we created."""
+    """Return whether `key` names a superevent that we created."""
     return key.startswith(_SUPEREVENT)
 
 
 def is_external(key: str) -> bool:
-    """Whether `key` names an external event, or a pair."""
+    """Return whether `key` names an external event, or a pair."""
     return key.startswith(_EXTERNAL)
 
 
 def is_local(name: str) -> bool:
-    """Whether `name` is a key whose object gets its GraceDB ID only when an effect has created it."""
+    """Return whether `name` is a key whose object gets its GraceDB ID only when an effect has created it."""
     return name.startswith((_SUPEREVENT, _EXTERNAL))
 
 

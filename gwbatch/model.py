@@ -123,5 +123,5 @@ class Decision:
     reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """One JSON-ready mapping."""
+        """Return one JSON-ready mapping."""
         return {"superevent": self.superevent, "action": self.action, **self.detail, "reason": self.reason}

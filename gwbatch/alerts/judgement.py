@@ -90,7 +90,7 @@ def refusal_at_start(kind: AlertKind, labels: frozenset[str]) -> str | None:
 
 
 def is_announced_as_significant(kind: AlertKind, seen: Seen, policy: Policy) -> bool:
-    """Whether ``event.significant`` is true in a notice."""
+    """Return whether ``event.significant`` is true in a notice."""
     if kind.significant is not None:
         return kind.significant
     if seen.labels & {SIGNIF_LOCKED, EARLY_WARNING}:

@@ -98,7 +98,7 @@ def _external(external: SeenExternal, t_0: float, contents: Contents) -> dict[st
 
 
 def _notice_id(trigger_id: str) -> int | str:
-    """A small decimal is a number, anything else (``sb27030405``) the text that it is."""
+    """Return a small decimal as a number, anything else (``sb27030405``) as the text that it is."""
     plain = trigger_id.isascii() and trigger_id.isdigit() and not (len(trigger_id) > 1 and trigger_id[0] == "0")
     return int(trigger_id) if plain and int(trigger_id[:11]) <= LARGEST_INTEGER else trigger_id
 

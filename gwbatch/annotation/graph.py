@@ -353,7 +353,7 @@ def declare(product: Product) -> Product:
 
 
 def products_of(*scopes: Scope) -> Iterator[Product]:
-    """Every product of some scopes, in the order of the graph."""
+    """Yield every product of some scopes, in the order of the graph."""
     return (product for product in PRODUCTS if product.scope in scopes)
 
 

@@ -39,7 +39,7 @@ def makeable(
 
 
 def made_for(product: Product, event: Event, settings: Annotation) -> bool:
-    """Whether the policy has a product made for an event."""
+    """Return whether the policy has a product made for an event."""
     group, pipeline, search = event.group, event.pipeline, event.search
     kinds = {group, f"{group}.{search}", f"{group}.{pipeline}", f"{group}.{pipeline}.{search}"}
     wanted = settings.made_for.get(product.name)
@@ -47,7 +47,7 @@ def made_for(product: Product, event: Event, settings: Annotation) -> bool:
 
 
 def is_for_pipelines(product: Product, settings: Annotation) -> bool:
-    """Whether the policy has a product made for events of certain pipelines only."""
+    """Return whether the policy has a product made for events of certain pipelines only."""
     wanted = settings.made_for.get(product.name)
     return bool(wanted) and all(kind.count(".") == 2 for kind in wanted or ())
 
@@ -100,5 +100,5 @@ def as_chosen(product: Product, settings: Annotation) -> Product:
 
 
 def job_priority(product: Product, significant: bool) -> int:
-    """Sky maps ahead of plots, whosever they are; among maps and among plots significant events ahead of others."""
+    """Rank sky maps ahead of plots, and among each of them significant events ahead of others."""
     return product.urgency + (SIGNIFICANT_BONUS if significant else 0)

@@ -37,7 +37,7 @@ class Node:
 
 
 def workflow(subject: str, files: Collection[str], settings: Annotation) -> Iterator[Node]:
-    """The nodes for one subject, parents first.
+    """Yield the nodes for one subject, parents first.
 
     Parameters
     ----------

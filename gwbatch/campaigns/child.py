@@ -107,7 +107,7 @@ def work_at(task: Task, folder: Folder, setup: Setup) -> Outcome:
 
 
 def _die_first() -> None:
-    """When the node runs out of memory the kernel shall take this process, not the one that all depends on."""
+    """Have the kernel kill this process first when the node runs out of memory, not the one that all depends on."""
     try:
         Path("/proc/self/oom_score_adj").write_text("1000")
     except OSError:

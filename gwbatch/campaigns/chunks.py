@@ -43,7 +43,7 @@ Beating: TypeAlias = Callable[[], None]
 
 
 def no_beat() -> None:
-    """Nobody has to be told that we live."""
+    """Do nothing: nobody waits for a sign of life."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -149,7 +149,7 @@ class Chunks:
 
     @staticmethod
     def _drop_torn(path: Path) -> None:
-        """A file that is no chunk helps nobody; its events come back once no other chunk is left."""
+        """Remove a file that is no chunk; its events come back once no other chunk is left."""
         if _is_torn(path, Chunk):
             path.unlink(missing_ok=True)
 
@@ -242,7 +242,7 @@ class Chunks:
         return {name: files for name in folders if (files := sorted(_names(self.taken / name)))}
 
     def is_gone(self, worker: str) -> bool | None:
-        """Whether a worker is gone; None as long as that cannot be told: look again later."""
+        """Return whether a worker is gone; None as long as that cannot be told: look again later."""
         beat = _read(self.workers / f"{worker}.json", Beat)
         if beat is None:
             return True
@@ -393,7 +393,7 @@ def _read(path: Path, kind: type[T]) -> T | None:
 
 
 def _is_torn(path: Path, kind: type[Chunk] | type[Report]) -> bool:
-    """Whether a file can be read, and is not what it should be."""
+    """Return whether a file can be read and is damaged."""
     try:
         msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError:

@@ -138,7 +138,7 @@ class Crew:
             self._hand(number, task)
 
     def _place_for(self, task: Task) -> int | None:
-        """A process that is free, or could be started; for a task that runs alone, once all are free."""
+        """Return a process that is free or could be started; for a task that runs alone, once all are free."""
         free = [number for number, child in enumerate(self._children) if child is None or child.task is None]
         if task.alone:
             return free[0] if len(free) == self.size else None
@@ -210,7 +210,7 @@ class Crew:
 
     @staticmethod
     def _read(child: _Child) -> list[Outcome]:
-        """The answers that are there whole."""
+        """Read the answers that are complete."""
         try:
             child.read += child.answers.read() or b""
         except BlockingIOError:

@@ -127,7 +127,7 @@ class Dealer:
         return entry.task
 
     def _spare(self) -> int:
-        """Near the end an event that waits on one node could run on another."""
+        """Return an event that waits on one node and could run on another, near the end."""
         processes = sum(node.size for node in self._nodes.values() if not node.is_at_fault)
         return SPARE if len(self._order) + len(self._next) > SPARE * processes else 0
 
@@ -193,7 +193,7 @@ class Dealer:
         )
 
     def _blame(self, node: str, known: _Node, reason: str) -> None:
-        """It was the node and not the events: none of these failures counts."""
+        """Blame the node and not the events: none of these failures counts."""
         known.facts = known.facts._replace(
             at_fault=f"{len(known.failed)} events failed in a row, while other nodes did well; the last: {reason}"
         )
@@ -215,7 +215,7 @@ class Dealer:
             self._write(entry, again, WAITING, node)
 
     def lost(self, node: str) -> None:
-        """A node is gone, with all that it had."""
+        """Take a node that is gone, and all that it had, out of the deal."""
         known = self._nodes[node]
         for entry in known.has.values():
             entry.interruptions += 1

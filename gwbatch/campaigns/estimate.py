@@ -28,18 +28,18 @@ class Estimate:
             self._set(detectors).left += predicted
 
     def measured(self, detectors: str, predicted: float, wall: float) -> None:
-        """An event is done: it took `wall` seconds."""
+        """Note that an event took `wall` seconds."""
         found = self._set(detectors)
         found.left -= predicted
         found.predicted += predicted
         found.taken += wall
 
     def given_up(self, detectors: str, predicted: float) -> None:
-        """An event will not be tried again."""
+        """Note that an event will not be tried again."""
         self._set(detectors).left -= predicted
 
     def taken_up_again(self, detectors: str, predicted: float) -> None:
-        """It will be, after all."""
+        """Note that an event will be tried again after all."""
         self._set(detectors).left += predicted
 
     def seconds(self, processes: int) -> float | None:

@@ -77,11 +77,11 @@ class Folder:
         return self.path / "submission.json"
 
     def file(self, product: str, event: int, suffix: str) -> Path:
-        """Where a product of an event belongs."""
+        """Return where a product of an event belongs."""
         return self.shard(product, event // PER_FOLDER) / f"{event}{suffix}"
 
     def shard(self, product: str, number: int) -> Path:
-        """The folder of a thousand events."""
+        """Return the folder of a thousand events."""
         return self.path / "files" / product / f"{number:03d}"
 
     def settings(self) -> CampaignSettings:

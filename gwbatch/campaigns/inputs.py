@@ -152,7 +152,7 @@ def _described(
 
 
 def _figures(document: Any) -> dict[int, tuple[float | None, float | None]]:
-    """SNR and FAR (Hz) by coinc_event_id."""
+    """Read SNR and FAR (Hz) by coinc_event_id."""
     from igwn_ligolw.lsctables import CoincInspiralTable
 
     if not _has(document, CoincInspiralTable):
@@ -167,7 +167,7 @@ def _finite(row: Any, name: str) -> float | None:
 
 
 def _truths(document: Any) -> dict[int, dict[str, float]]:
-    """Where injections truly were, by the coinc_event_id of the event that found them."""
+    """Read where injections truly were, by the coinc_event_id of the event that found them."""
     from igwn_ligolw.lsctables import CoincMapTable, SimInspiralTable
 
     if not _has(document, SimInspiralTable):

@@ -89,7 +89,7 @@ def read(path: Path) -> Owner | None:
 
 
 def is_alive(owner: Owner | None) -> bool | None:
-    """Whether an owner works; None when that cannot be told from here."""
+    """Return whether an owner works; None when that cannot be told from here."""
     if owner is None or not owner.pid:
         return False
     if owner.host != socket.gethostname():
@@ -161,7 +161,7 @@ def _with_number(path: Path, number: int, patience: float | None) -> Owner:
 
 
 def _beats(path: Path, owner: Owner, patience: float) -> bool:
-    """Whether an owner shows a sign of life, other than to let the campaign go."""
+    """Return whether an owner shows a sign of life, other than to let the campaign go."""
     return _changes(path, owner, patience) and is_alive(read(path)) is not False
 
 

@@ -72,7 +72,7 @@ class Watch:
             self._report(on_progress, ended=False)
 
     def close(self, on_progress: Callable[[Live], None]) -> None:
-        """Report for the last time."""
+        """Report one last time."""
         self._report(on_progress, ended=True)
 
     def _report(self, on_progress: Callable[[Live], None], *, ended: bool) -> None:

@@ -74,6 +74,6 @@ def overview(folder: Folder) -> dict[str, Any]:
 
 
 def _kind_of(reason: str | None) -> str:
-    """A reason without what is this event's alone."""
+    """Strip from a reason what is specific to its event."""
     text = (reason or "no reason was given").partition("; last printed")[0]
     return re.sub(r"\d+(\.\d+)?", "N", re.sub(r"/\S+/", "", text))

@@ -36,7 +36,7 @@ class Place(Protocol):
         ...
 
     def poll(self) -> list[Outcome]:
-        """What has ended since."""
+        """Return what has ended since the last call."""
         ...
 
     def take_back(self) -> list[Task]:
@@ -72,11 +72,11 @@ class Stopping:
         return self.wanted
 
     def interrupted(self, _number: int, _frame: FrameType | None) -> None:
-        """Ctrl-C: what is being worked at ends first; a second one does not wait for it."""
+        """Finish the events in hand after Ctrl-C; a second one does not wait for them."""
         self.at_once, self.wanted = self.wanted, True
 
     def terminated(self, _number: int, _frame: FrameType | None) -> None:
-        """The batch system gives seconds."""
+        """Stop within the seconds that the batch system gives."""
         self.at_once = self.wanted = True
 
     @contextmanager
@@ -99,7 +99,7 @@ def own(
     stopping: Stopping,
     on_progress: Callable[[Live], None] = lambda _: None,
 ) -> Ending:
-    """Work until there is nothing left to do; returns how it ended.
+    """Work until there is nothing left to do, and return how it ended.
 
     Raises
     ------

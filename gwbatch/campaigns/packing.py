@@ -89,7 +89,7 @@ def faults(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _
 
 
 def _finished(folder: Folder) -> Iterator[int]:
-    """Thousands of events of which nothing is to be done any more."""
+    """Yield the thousands of events of which nothing is left to do."""
     with reading(folder.table) as connection:
         for row in connection.execute(
             "SELECT id / ? AS shard FROM events GROUP BY shard HAVING min(state IN (?, ?)) = 1",
@@ -114,7 +114,7 @@ def _archive(folder: Folder, number: int) -> Path:
 
 
 def _holds(archive: Path, expected: Mapping[str, str]) -> bool:
-    """Whether a ZIP is there with all of these maps."""
+    """Return whether a ZIP is there with all of these maps."""
     try:
         with zipfile.ZipFile(archive) as opened:
             return all(hashlib.sha256(opened.read(name)).hexdigest() == digest for name, digest in expected.items())

@@ -138,7 +138,7 @@ def _meaning(outcome: Outcome) -> _File | str:
 
 
 def _rejected(described: Mapping[Path, _File | str]) -> dict[str, str]:
-    """What cannot be used, and why: files, and single events of others."""
+    """Return what cannot be used, and why: files, and single events of others."""
     rejected = {}
     for path, found in described.items():
         if isinstance(found, str):
@@ -161,6 +161,6 @@ def _rows(good: Mapping[Path, _File], anew: bool) -> Iterator[EventRow]:
 
 
 def _name(path: Path) -> str:
-    """What people call the event of a file: the file's name, or its folder's where that says more."""
+    """Return what people call the event of a file: the file's name, or its folder's where that says more."""
     stem = path.parent.name if path.name.startswith("coinc.xml") else path.name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]", "-", stem) or "event"

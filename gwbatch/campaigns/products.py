@@ -42,13 +42,13 @@ class Work:
         return event_of(Path(self.task.path), self.task.sha256, self.task.coinc)
 
     def file(self, product: str, suffix: str) -> Path:
-        """Where a product of this event belongs; its folder is there."""
+        """Return where a product of this event belongs, and make its folder."""
         path = self.folder.file(product, self.task.id, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def draft(self, product: str, suffix: str) -> Path:
-        """Where to write a product before it is whole: what is left there by a process that was killed is removed."""
+        """Return where to write a product before it is complete, and remove what a killed process left there."""
         self.unfinished.mkdir(parents=True, exist_ok=True)
         return self.unfinished / f"{os.getpid()}-{product}-{self.task.id}{suffix}"
 

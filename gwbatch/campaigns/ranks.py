@@ -134,7 +134,7 @@ class Rank:
         self._post.send(self._rank, Deal(task))
 
     def poll(self) -> list[Outcome]:
-        """What it has sent since."""
+        """Return what the rank has sent since the last call."""
         outcomes = []
         while (message := self._post.receive(self._rank)) is not None:
             if isinstance(message, Answer):
@@ -206,7 +206,7 @@ def check_size(size: int, environment: Mapping[str, str]) -> None:
 
 
 def others(post: Post) -> list[Rank]:
-    """On rank 0: all others."""
+    """Return all other ranks (on rank 0)."""
     return [Rank(post, number) for number in range(1, post.size)] if not post.rank else []
 
 
@@ -217,7 +217,7 @@ def gather(
     crew: Callable[[Share], Crew],
     waiting: Callable[[], bool],
 ) -> list[Place]:
-    """On rank 0: wait until every rank has said what it has, and share the nodes out.  Returns all places.
+    """Wait on rank 0 until every rank has said what it has, share the nodes out, and return all places.
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ def gather(
 
 
 def farewell(post: Post, ranks: list[Rank]) -> None:
-    """On rank 0: wait, by polling, until all other ranks have ended, so that nobody waits for them inside MPI."""
+    """Wait on rank 0, by polling, until all other ranks have ended, so that nobody waits for them inside MPI."""
     end = time.monotonic() + ENDING
     for rank in ranks:
         rank.close()
@@ -257,7 +257,7 @@ def farewell(post: Post, ranks: list[Rank]) -> None:
 
 
 def serve(post: Post, folder: Folder, settings: CampaignSettings, products: list[str]) -> None:
-    """On any other rank: work at what rank 0 deals, until it says that this is the end.
+    """Work on any other rank at what rank 0 deals, until rank 0 says that this is the end.
 
     A rank that cannot go on ends the whole program: rank 0 would wait for it indefinitely.
     """

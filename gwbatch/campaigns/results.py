@@ -54,7 +54,7 @@ def rows(folder: Folder) -> list[dict[str, Any]]:
 
 
 def has_injections(found: Sequence[dict[str, Any]]) -> bool:
-    """Whether it is known where any event truly was."""
+    """Return whether the true place of any event is known."""
     return any(row["truth"] for row in found)
 
 

@@ -23,7 +23,7 @@ FROM_THE_MAP = ("runtime", "distmean", "diststd", "log_bci", "log_bsn")
 
 @product("describe", preload=["igwn_ligolw.lsctables", "ligo.skymap.io.events", "lalsimulation"])
 def describe_file(work: Work) -> Mapping[str, Any]:
-    """What is in an event file: what ``plan`` asks for."""
+    """Describe the contents of an event file, as ``plan`` needs them."""
     path = Path(work.task.path)
     found, unusable = describe(path)
     return {"sha256": sha256(path), "events": msgspec.to_builtins(found), "unusable": unusable}
@@ -49,19 +49,19 @@ def make_map(work: Work) -> Mapping[str, Any]:
 
 @product("stats", needs=["map"], preload=CROSSMATCH)
 def make_statistics(work: Work) -> Mapping[str, Any]:
-    """Credible areas, and of an injection the searched area and the offset."""
+    """Compute credible areas, and for an injection the searched area and the offset."""
     return _statistics(work, volumes=False)
 
 
 @product("volume-stats", needs=["map"], preload=CROSSMATCH, memory=1600.0)
 def make_volume_statistics(work: Work) -> Mapping[str, Any]:
-    """The same and credible volumes and distances, which takes 3 to 5 s and 1.4 GB."""
+    """Compute the same and credible volumes and distances, which takes 3 to 5 s and 1.4 GB."""
     return _statistics(work, volumes=True)
 
 
 @product("allsky-plot", needs=["map"], preload=["ligo.skymap.plot"], suffix=".png")
 def make_allsky_plot(work: Work) -> Mapping[str, Any]:
-    """The map as an all-sky picture."""
+    """Draw the map as an all-sky picture."""
     from gwbatch.jobs.catalogue import Work as JobWork
     from gwbatch.jobs.catalogue import computation
 
@@ -107,7 +107,7 @@ def _number(value: Any) -> float | None:
 
 
 def _finished(draft: Path, path: Path) -> dict[str, Any]:
-    """A file is on the disk before it has its name, and before anybody says that it is there.
+    """Return the facts of a file that is on the disk before it has its name.
 
     One that is there already stays: the same content but for dates, and the table may know it.
     """

@@ -29,12 +29,12 @@ class Submission(msgspec.Struct, frozen=True):
     jobs: list[str] = []
 
     def wish(self, folder: Folder) -> Wish:
-        """What this asks of the batch system."""
+        """Return what this asks of the batch system."""
         words = ["--site", self.site] + [word for setting in self.settings for word in ("--set", setting)]
         return Wish(folder.path, self.nodes, self.mpi, words)
 
     def batch_system(self) -> CampaignJobs:
-        """The batch system of the site.
+        """Return the batch system of the site.
 
         Raises
         ------

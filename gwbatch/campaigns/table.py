@@ -75,7 +75,7 @@ def judged(outcome: Outcome, attempts: int) -> tuple[str, int]:
 
 
 def is_dangerous(attempts: int, interruptions: int) -> bool:
-    """Whether an event must run alone on its node."""
+    """Return whether an event must run alone on its node."""
     return attempts >= ATTEMPTS - 1 or interruptions >= INTERRUPTIONS
 
 
@@ -115,7 +115,7 @@ class Table:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction of the owner.
+        """Open one transaction of the owner.
 
         Raises
         ------
@@ -244,7 +244,7 @@ class Table:
         return events
 
     def take_back_chunks(self) -> None:
-        """Events of chunks that nobody has any more wait again."""
+        """Put events of chunks that nobody has any more back among those that wait."""
         with self._writing():
             self.connection.execute("UPDATE events SET state = ?, holder = NULL WHERE state = ?", (WAITING, DEALT))
 

@@ -65,7 +65,7 @@ class Worker:
         self.refused = ""  # why it could do nothing for all
 
     def work(self) -> int:
-        """Work until there is nothing left for this worker; returns how many events it has done."""
+        """Work until there is nothing left for this worker, and return how many events it has done."""
         with Stopping(self._folder.stop).listening() as stopping:
             try:
                 while True:
@@ -124,13 +124,13 @@ class Worker:
                     del self._open[file]
 
     def _is_at_fault(self) -> bool:
-        """Whether it is this node that makes events fail: many in a row do, and others do well."""
+        """Return whether this node makes events fail: many in a row do, and others do well."""
         if len(self._failed) < FAILURES_IN_A_ROW:
             return False
         return any(beat.done for worker, beat in self._chunks.beats().items() if worker != self.name)
 
     def _take_blame(self) -> None:
-        """Failures that are this node's do not count, as far as they have not been handed in."""
+        """Discount failures that are this node's, as far as they have not been handed in."""
         excused = [Outcome(event, "stopped") for event in self._failed]
         for opened in self._open.values():
             own = {task.id for task in opened.chunk.tasks}
@@ -160,7 +160,7 @@ class Worker:
     # ---- for all --------------------------------------------------------------------------------------------------
 
     def _look_around(self) -> bool:
-        """With nothing to claim: see after the others.  Returns whether there may be something to do later."""
+        """Check on the others when there is nothing to claim, and return whether there may be something to do later."""
         self._next_claim = 0.0
         if self._tend(TAKE_OVER_AFTER):
             self._refused_since = 0.0

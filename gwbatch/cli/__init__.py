@@ -62,9 +62,9 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="gwbatch")
 def cli() -> None:
-    """Gravitational-wave alerts to superevents to sky maps computed as whole-node batch jobs.
+    """Turn gravitational-wave alerts into superevents, and superevents into sky maps by whole-node batch jobs.
 
-    \b
+    
     Examples:
       gwbatch demo                 everything at once, on simulated events
       gwbatch run --site local     run the dispatcher
@@ -73,7 +73,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: errors as one plain sentence, and exit codes that mean something.
+    """Run the command line: errors as one plain sentence, and exit codes that mean something.
 
     0 all well, 1 failed, 2 wrong usage or configuration, 3 bad input, 4 already running, 130 interrupted.
     """

@@ -38,11 +38,11 @@ FILES = {
 
 @click.group("alerts")
 def command() -> None:
-    """Public alerts: what went out, what waits, and who said so.
+    """Show and send public alerts: what went out, what waits, and who said so.
 
     NOTICE is a number or SUPEREVENT/NAME; SUPEREVENT is GraceDB's ID or the local key.
 
-    \b
+    
     Examples:
       gwbatch alerts list
       gwbatch alerts show S240601a/preliminary
@@ -73,7 +73,7 @@ def list_all(limit: int, state: Path | None, as_json: bool) -> None:
 
 
 def notice_line(one: dict[str, Any]) -> str:
-    """One notice in one line."""
+    """Describe one notice in one line."""
     brokers = " ".join(f"{send['broker']}:{send['state']}" for send in one["brokers"])
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one["planned"]))
     name = f"{one['superevent_id'] or one['superevent']}/{one['name']}"
@@ -81,7 +81,7 @@ def notice_line(one: dict[str, Any]) -> str:
 
 
 def switch_lines(found: dict[str, Any]) -> list[str]:
-    """Whether alerts go out, in words."""
+    """Say whether alerts go out."""
     if found["mode"] == "off":
         return ["Alerts are off (alerts.mode in the site profile)."]
     if found["stopped"] is not None:
@@ -201,7 +201,7 @@ def circular(about: str, changed: tuple[str, ...], state: Path | None) -> None:
     gracedb = profile_in_force(ledger_path(state), None, ()).gracedb
     if not gracedb.url:
         raise ConfigError("Cannot draft a circular: the dispatcher's site profile names no GraceDB server.")
-    if ExternalStore(ledger.connection).named(about) is not None:
+    if ExternalStore(ledger.connection).by_graceid(about) is not None:
         if changed:
             raise ConfigError(f"Cannot draft the circular about {about}: --update is about a superevent.")
         target, what = about, "medium-latency"
@@ -370,7 +370,7 @@ def _key(ledger: Ledger, superevent: str) -> str:
 
 
 def _chosen(files: dict[str, str | None]) -> dict[str, str]:
-    """Product to ``NAME,VERSION``, of the files that were named."""
+    """Return product to ``NAME,VERSION``, of the files that were named."""
     from gwbatch.errors import ConfigError
 
     chosen = {}

@@ -32,9 +32,9 @@ site_option = click.option(
 
 @click.group("campaign")
 def command() -> None:
-    """Campaigns: localize thousands of events, on this machine or over many nodes.
+    """Localize thousands of events, on this machine or over many nodes.
 
-    \b
+    
     Examples:
       gwbatch campaign plan coincs/*.xml.gz -o my-campaign
       gwbatch campaign run my-campaign
@@ -278,7 +278,7 @@ for _command in campaign_results.COMMANDS:
 
 
 def _folder(path: Path) -> Folder:
-    """A campaign that is there."""
+    """Open a campaign that is there."""
     return campaign_results.folder_of(path)
 
 

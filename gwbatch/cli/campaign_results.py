@@ -63,7 +63,7 @@ def status(campaign: Path, watch: bool, as_json: bool) -> None:
 
 
 def describe(live: Live) -> str:
-    """What goes on, in one line."""
+    """Say in one line what goes on."""
     return ", ".join(
         word
         for word in (
@@ -77,7 +77,7 @@ def describe(live: Live) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time for people."""
+    """Format a length of time for people."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
@@ -161,7 +161,7 @@ def stats(campaign: Path, volumes: bool, output: Path | None, settings: tuple[st
 
 
 def lacking(folder: Folder, kinds: list[str]) -> list[int]:
-    """The events that are done and have none of these products."""
+    """Return the events that are done and have none of these products."""
     from gwbatch.campaigns.table import done_without, reading
 
     with reading(folder.table) as connection:

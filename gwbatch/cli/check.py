@@ -80,5 +80,5 @@ def _performance(report: dict[str, Any] | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line, without the character that begins performance data."""
+    """Return one line without the character that begins performance data."""
     return " ".join(text.split()).replace("|", "/")

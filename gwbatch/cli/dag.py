@@ -21,9 +21,9 @@ _GRACEID = re.compile(r"(MS|TS|S|G|M|T|E)\d+[A-Za-z]*")
 
 @click.group("dag")
 def command() -> None:
-    """Workflows: sky map, plots and conversions of an event as a DAG, without a dispatcher.
+    """Compute sky map, plots and conversions of an event as a DAG, without a dispatcher.
 
-    \b
+    
     Examples:
       gwbatch dag write coinc.xml -o my-event --site my-site.toml
       condor_submit_dag my-event/workflow.dag
@@ -99,7 +99,7 @@ def write(
 
 
 def _inputs(what: tuple[str, ...], profile: Profile, scratch: Path) -> dict[str, dict[str, Path]]:
-    """For each subject its files, by the names of the annotation graph."""
+    """Return the files of each subject, by the names of the annotation graph."""
     from gwbatch.errors import BadInput
 
     found: dict[str, dict[str, Path]] = {}
@@ -117,7 +117,7 @@ def _inputs(what: tuple[str, ...], profile: Profile, scratch: Path) -> dict[str,
 
 
 def _beginning(path: Path) -> bytes:
-    """Enough of a file to know its kind, unpacked where need be."""
+    """Read enough of a file to know its kind, unpacked where need be."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         try:
             return stream.read(4096)
@@ -126,7 +126,7 @@ def _beginning(path: Path) -> bytes:
 
 
 def _named(path: Path) -> str:
-    """The subject of a file: its name, or its folder's where that says more."""
+    """Name the subject of a file: its name, or its folder's where that says more."""
     stem = path.parent.name if path.name == "coinc.xml" and path.absolute().parent.name else path.name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]", "-", stem) or "event"
 

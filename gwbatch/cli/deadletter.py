@@ -16,9 +16,9 @@ from gwbatch.errors import ConfigError
 
 @click.group("deadletter")
 def command() -> None:
-    """Messages and effects that could not be processed, with their reasons.
+    """List and retry messages and effects that could not be processed, with their reasons.
 
-    \b
+    
     Examples:
       gwbatch deadletter list
       gwbatch deadletter show m17

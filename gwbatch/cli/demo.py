@@ -101,7 +101,7 @@ def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | Non
 
 
 def _alert_settings() -> list[str]:
-    """Alerts to the sandbox's broker: Avro as for SCiMMA, JSON as for GCN."""
+    """Send alerts to the sandbox's broker: Avro as for SCiMMA, JSON as for GCN."""
     brokers = [
         f'alerts.brokers.{form}={{bootstrap="@KAFKA@", topic="{topic}", format="{form}", categories=["production"], '
         'kafka={"fetch.wait.max.ms"=10}}'
@@ -263,7 +263,7 @@ def _print_summary(ledger: Any, console: Console) -> None:
 
 
 def _print_received(found: list[dict[str, Any]], ledger: Any, console: Console) -> None:
-    """What the astronomer received, and where the time of the first notice went."""
+    """Print what the astronomer received, and where the time of the first notice went."""
     from rich.table import Table
 
     from gwbatch.demo.verdict import describe

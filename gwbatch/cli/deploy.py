@@ -163,7 +163,9 @@ def rm(state: Path | None, timeout: float) -> None:
 
 
 def _deployed(directory: Path) -> Deployment:
-    """What was deployed on a state directory, with the scheduler settings of that time: its profile may be broken."""
+    """Return what was deployed on a state directory, with the scheduler settings of that time: its profile may be
+    broken.
+    """
     from msgspec import convert
 
     from gwbatch.config.profile import Profile, SchedulerSettings
@@ -182,7 +184,7 @@ def _deployed(directory: Path) -> Deployment:
 
 
 def _refuse_unseen_credentials(profile: Profile) -> None:
-    """A job's environment can be read by everybody, so it carries no secrets: they have to be in files."""
+    """Refuse secrets that are not in files: everybody can read a job's environment, so it carries none."""
     from gwbatch.errors import ConfigError
 
     for name, listener in profile.listeners.items():
@@ -195,7 +197,7 @@ def _refuse_unseen_credentials(profile: Profile) -> None:
 
 
 def _refuse_second(deployment: Deployment, directory: Path) -> None:
-    """Nothing is submitted while something is there, or while nobody knows whether something is."""
+    """Refuse to submit while something is there, or while it is not known whether something is."""
     from gwbatch.errors import AlreadyRunning
     from gwbatch.ledger import Ledger
     from gwbatch.reports.status import report
@@ -218,7 +220,7 @@ def _refuse_second(deployment: Deployment, directory: Path) -> None:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Two people who deploy at the same moment take turns."""
+    """Let two people who deploy at the same moment take turns."""
     (directory / "deploy").mkdir(parents=True, exist_ok=True)
     with (directory / "deploy" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

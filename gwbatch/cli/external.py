@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @click.group("external")
 def command() -> None:
-    """External events: gamma-ray bursts, neutrinos and the like, and the superevents they coincide with.
+    """Show external events (gamma-ray bursts, neutrinos and the like) and the superevents they coincide with.
 
     EXTERNAL is GraceDB's ID or the local key, as 'gwbatch external list' prints it.
 
-    \b
+    
     Examples:
       gwbatch external list
       gwbatch external show E123

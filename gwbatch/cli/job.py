@@ -100,7 +100,7 @@ def command(context: click.Context, policies: tuple[Path, ...]) -> None:
 @_OUT
 @json_option
 def external_skymap(notice: Path, topic: str, given: Path | None, output: Path, as_json: bool) -> None:
-    """The sky map of an external trigger, from its NOTICE (a VOEvent, or JSON with --topic)."""
+    """Make the sky map of an external trigger from its NOTICE (a VOEvent, or JSON with --topic)."""
     from gwbatch.external import parse_notice
     from gwbatch.external.skymap import headers, model
     from gwbatch.jobs.external_skymap import GIVEN

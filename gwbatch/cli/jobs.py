@@ -16,9 +16,9 @@ from gwbatch.cli.options import json_option, ledger_path, state_option
 
 @click.group("jobs")
 def command() -> None:
-    """Jobs: list and show them, release, cancel or retry one.
+    """List and show jobs; release, cancel or retry one.
 
-    \b
+    
     Examples:
       gwbatch jobs list --state-is HELD
       gwbatch jobs list --name S240601a

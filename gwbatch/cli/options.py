@@ -18,7 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def state_option(command: Command) -> Command:
-    """``--state DIR``."""
+    """Add ``--state DIR``."""
     return click.option(
         "--state",
         type=click.Path(file_okay=False, path_type=Path),
@@ -28,7 +28,7 @@ def state_option(command: Command) -> Command:
 
 
 def site_options(command: Command) -> Command:
-    """``--site NAME --set NAME=VALUE --policy FILE``."""
+    """Add ``--site NAME --set NAME=VALUE --policy FILE``."""
     command = click.option(
         "--policy",
         "policies",
@@ -47,7 +47,7 @@ def site_options(command: Command) -> Command:
 
 
 def profile_options(command: Command) -> Command:
-    """``--set NAME=VALUE``."""
+    """Add ``--set NAME=VALUE``."""
     return click.option(
         "--set",
         "settings",
@@ -58,7 +58,7 @@ def profile_options(command: Command) -> Command:
 
 
 def policy_option(command: Command) -> Command:
-    """``--policy FILE`` of commands on a ledger, which go by the dispatcher's own policy without it."""
+    """Add ``--policy FILE`` to a command on a ledger, which uses the dispatcher's own policy without it."""
     return click.option(
         "--policy",
         "policies",
@@ -96,12 +96,12 @@ def profile_in_force(path: Path, site: str | None, settings: tuple[str, ...]) ->
 
 
 def json_option(command: Command) -> Command:
-    """``--json``."""
+    """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def state_directory(state: Path | None) -> Path:
-    """The state directory in force."""
+    """Return the state directory in force."""
     if state is not None:
         return state.absolute()
     from gwbatch.config.profile import default_state_directory
@@ -110,5 +110,5 @@ def state_directory(state: Path | None) -> Path:
 
 
 def ledger_path(state: Path | None) -> Path:
-    """The ledger of the state directory in force."""
+    """Return the ledger of the state directory in force."""
     return state_directory(state) / "ledger.sqlite"

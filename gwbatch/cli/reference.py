@@ -10,7 +10,7 @@ from gwbatch.cli import cli
 
 
 def reference() -> str:
-    """Every command's help, as one Markdown page."""
+    """Return every command's help as one Markdown page."""
     pages = [f"## `{path}`\n\n```text\n{text.rstrip()}\n```\n" for path, text in _helps(cli, "gwbatch", None)]
     return "# Commands\n\nMade by `python -m gwbatch.cli.reference > docs/cli.md`.\n\n" + "\n".join(pages)
 

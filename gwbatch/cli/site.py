@@ -15,9 +15,9 @@ from gwbatch.cli.options import json_option, profile_options
 
 @click.group("site")
 def command() -> None:
-    """Site profiles: where things are on one cluster, as data.
+    """Show and check site profiles, which say where things are on one cluster.
 
-    \b
+    
     Examples:
       gwbatch site list
       gwbatch site show local --origin

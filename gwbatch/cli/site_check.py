@@ -83,7 +83,7 @@ def _tell(report: JobStatus) -> None:
 
 
 def _judge(ran: RunOutcome, asked: Resources) -> list[dict[str, Any]]:
-    """What was found, line by line, and whether it is as it should be."""
+    """Judge what was found, line by line."""
     from gwbatch.jobs.result import sha256
     from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA
 

@@ -35,9 +35,9 @@ queue_option = click.option("--queue", default="openmp", show_default=True, help
 
 @click.group("standby")
 def command() -> None:
-    """Pilots: jobs that have everything imported and wait for work, so that it starts at once.
+    """Show and order pilots: jobs that have everything imported and wait for work, so that it starts at once.
 
-    \b
+    
     Examples:
       gwbatch standby list
       gwbatch standby set 2 --for 3h
@@ -70,7 +70,7 @@ def list_all(state: Path | None, as_json: bool) -> None:
 
 
 def pilot_line(pilot: dict[str, Any]) -> str:
-    """One pilot in one line."""
+    """Describe one pilot in one line."""
     state = "ready" if pilot["ready"] is not None else pilot["state"].lower()
     where = f" on {pilot['host']}" if pilot["host"] else ""
     spent = f", {pilot['tasks']} tasks, busy {pilot['busy']:.0f} s, idle {pilot['idle']:.0f} s"

@@ -56,7 +56,7 @@ def command(state: Path | None, as_json: bool, watch: bool) -> None:
 
 
 def render(found: dict[str, Any]) -> RenderableType:
-    """The report for people."""
+    """Render the report for people."""
     from rich.console import Group
     from rich.text import Text
 
@@ -84,7 +84,7 @@ def _headline(found: dict[str, Any]) -> RenderableType:
 
 
 def _trouble(found: dict[str, Any]) -> list[RenderableType]:
-    """What is wrong, in words, before anything else."""
+    """Say what is wrong, before anything else."""
     from rich.text import Text
 
     lines: list[RenderableType] = []
@@ -124,7 +124,7 @@ def _with_method(product: str, method: str | None) -> str:
 
 
 def _externals(found: dict[str, Any]) -> list[RenderableType]:
-    """External events, where there are any."""
+    """Render external events, where there are any."""
     from rich.table import Table
 
     if not found["external_events"]:
@@ -143,7 +143,7 @@ def _externals(found: dict[str, Any]) -> list[RenderableType]:
 
 
 def _notices(found: dict[str, Any]) -> list[RenderableType]:
-    """Public notices, where alerts are on or were."""
+    """Render public notices, where alerts are on or were."""
     from rich.table import Table
 
     alerts = found["alerts"]
@@ -171,7 +171,7 @@ def _arrival(row: dict[str, Any], send: dict[str, Any]) -> str:
 
 
 def coincidence_lines(externals: list[dict[str, Any]]) -> Iterator[str]:
-    """Coincidences in words."""
+    """Describe coincidences, a line each."""
     for row in externals:
         match = row["coincidence"]
         if match is not None:
@@ -220,7 +220,7 @@ def _work(found: dict[str, Any]) -> RenderableType:
 
 
 def latency_table(latencies: dict[str, dict[str, Any]]) -> RenderableType:
-    """Median and 95th percentile of each stage."""
+    """Tabulate median and 95th percentile of each stage."""
     from rich.table import Table
 
     table = Table("stage", "count", "p50 s", "p95 s", title="Where time goes", title_justify="left")

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @click.group("superevent")
 def command() -> None:
-    """Superevents: what they are, why, and what was done for them.
+    """Show superevents: what they are, why, and what was done for them.
 
     SUPEREVENT is GraceDB's id or the local key (S@G123).
 
-    \b
+    
     Examples:
       gwbatch superevent list
       gwbatch superevent list --name S2406

@@ -61,7 +61,7 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.wait.get(f"{kind}:{product}", self.wait.get(product, 0.0))
 
     def goes_without(self, kind: str, product: str) -> bool:
-        """Whether a notice goes with an empty field if a product is still missing after its wait."""
+        """Return whether a notice goes with an empty field if a product is still missing after its wait."""
         return not {product, f"{kind}:{product}"} & set(self.not_without)
 
 
@@ -167,7 +167,7 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return bool(self.frames or self.frame_server)
 
     def covers(self, category: str) -> bool:
-        """Whether superevents of a category get notices at all."""
+        """Return whether superevents of a category get notices at all."""
         return category == "mdc" if self.mode == "mdc" else self.mode == "all" and category in ("production", "mdc")
 
     def brokers_for(self, category: str) -> dict[str, BrokerSettings]:

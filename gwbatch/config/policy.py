@@ -92,7 +92,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
 
 
 def load_policy(*overrides: Path) -> Policy:
-    """The documented defaults, with the values of `overrides` laid over them.
+    """Load the documented defaults, with the values of `overrides` laid over them.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def load_policy(*overrides: Path) -> Policy:
 
 
 def policy_from(values: dict[str, Any]) -> Policy:
-    """A checked policy from a mapping of the shape of ``policy.toml``."""
+    """Check a mapping of the shape of ``policy.toml`` and return it as a policy."""
     try:
         policy = _case_folded(msgspec.convert(values, Policy))
     except msgspec.ValidationError as error:
@@ -122,7 +122,7 @@ def policy_from(values: dict[str, Any]) -> Policy:
 
 
 def _case_folded(policy: Policy) -> Policy:
-    """Kinds, searches and pipelines in lower case, as events have them; instruments in upper case."""
+    """Put kinds, searches and pipelines into lower case, as events have them, and instruments into upper case."""
 
     def keys(table: dict[str, Any]) -> dict[str, Any]:
         return {name.lower(): value for name, value in table.items()}
@@ -155,12 +155,12 @@ def _case_folded(policy: Policy) -> Policy:
 
 
 def default_policy() -> dict[str, Any]:
-    """The packaged ``policy.toml``."""
+    """Read the packaged ``policy.toml``."""
     return tomllib.loads(files("gwbatch.config").joinpath("policy.toml").read_text())
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file, with errors that name it."""
+    """Read a TOML file, with errors that name it."""
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:

@@ -362,11 +362,11 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Limits.of(self.limits)
 
     def resources(self, queue: str) -> Resources:
-        """What the jobs of a queue ask for."""
+        """Return what the jobs of a queue ask for."""
         return self.queues.get(queue) or Resources(cores=0 if queue == "openmp" else 1)
 
     def job_folder(self, state: Path) -> Path:
-        """Where jobs have their folders."""
+        """Return where jobs have their folders."""
         return Path(self.scheduler.job_directory) if self.scheduler.job_directory else state / "jobs"
 
     @property
@@ -416,12 +416,12 @@ class Site:
 
 
 def site_names() -> list[str]:
-    """Names of the profiles that gwbatch brings."""
+    """Return the names of the profiles that gwbatch brings."""
     return sorted(path.stem for path in resource_directory("site-configs").glob("*.toml"))
 
 
 def load_site(name: str, settings: Iterable[str] = ()) -> Site:
-    """The profile `name` (of a packaged profile, or a TOML file's path), with ``a.b=value`` settings laid over it.
+    """Load the profile `name` (of a packaged profile, or a TOML file's path), with ``a.b=value`` settings laid over it.
 
     Raises
     ------
@@ -456,12 +456,12 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
 
 
 def packaged_profile(name: str) -> Path:
-    """The file of a profile that gwbatch brings."""
+    """Return the file of a profile that gwbatch brings."""
     return resource_directory("site-configs") / f"{name}.toml"
 
 
 def _setting(text: str) -> dict[str, Any]:
-    """``NAME=VALUE`` as TOML would read it; a value that is no TOML is taken as it stands."""
+    """Read ``NAME=VALUE`` as TOML would; a value that is no TOML is taken as it stands."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set {text!r}: write NAME=VALUE, e.g. --set gracedb.timeout=10.")
@@ -478,7 +478,7 @@ def _setting(text: str) -> dict[str, Any]:
 
 
 def default_state_directory() -> Path:
-    """Where state lives unless a command says otherwise: ``$GWBATCH_STATE``, else ``~/.local/state/gwbatch``."""
+    """Return where state lives unless a command says otherwise: ``$GWBATCH_STATE``, else ``~/.local/state/gwbatch``."""
     configured = os.environ.get("GWBATCH_STATE")
     if configured:
         return Path(configured)

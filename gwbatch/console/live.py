@@ -33,7 +33,7 @@ def overview(ledger: Ledger, now: float, campaigns: Sequence[dict[str, Any]] = (
 
 
 def _series(ledger: Ledger) -> list[dict[str, float | None]]:
-    """When superevents came, and how many seconds each took to its milestones, oldest first."""
+    """Return when superevents came, and how many seconds each took to its milestones, oldest first."""
     return [
         {"at": one.began, **{name: one.reached.get(name) for name in ("decided", "finished", "delivered")}}
         for one in reversed(courses(ledger, limit=COURSES))
@@ -78,7 +78,7 @@ class Live:
         return self._newest
 
     def _state(self) -> tuple[int, ...]:
-        """Something that is different after every commit."""
+        """Return something that is different after every commit."""
         state: list[int] = []
         for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
             try:
@@ -104,7 +104,7 @@ class Live:
 
 
 def plain(value: Any) -> Any:
-    """A value without the numbers that JSON does not have."""
+    """Return a value without the numbers that JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

@@ -190,7 +190,7 @@ def _credentials(ledger: Ledger, report: Report) -> Iterator[Tile]:
 
 
 def _of_check(ledger: Ledger, report: Report, check: str, name: str, concerns: tuple[str, ...]) -> Iterator[Tile]:
-    """A tile about what the dispatcher looks at from time to time."""
+    """Yield a tile about what the dispatcher looks at from time to time."""
     known, who = checked.newest(ledger).get(check), report["dispatcher"]
     if not who["running"]:
         yield Tile(name, "unknown", "no dispatcher looks", concerns, is_off=True)

@@ -15,7 +15,7 @@ PLACE = (278.2, 26.1)  # deg: near the simulated binary neutron star, some degre
 
 
 def burst(merger: float) -> bytes:
-    """The notice of a burst that follows a merger at the GPS time `merger` (s)."""
+    """Write the notice of a burst that follows a merger at the GPS time `merger` (s)."""
     return fermi_notice(merger + AFTER_MERGER, TRIGGER_ID, *PLACE)
 
 

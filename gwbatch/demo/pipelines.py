@@ -63,7 +63,7 @@ def upload(client: GraceDb, trigger: Trigger, content: bytes | None = None) -> s
 
 
 def with_far(coinc: bytes, far: float) -> bytes:
-    """The coincidence with another ``combined_far`` (Hz): the second column of its ``coinc_inspiral`` table."""
+    """Write the coincidence with another ``combined_far`` (Hz): the second column of its ``coinc_inspiral`` table."""
     pattern = rb'(Name="coinc_inspiral:table" Delimiter="," Type="Local">\s*\d+,)([^,]+)(,)'
     changed, count = re.subn(pattern, lambda match: match[1] + repr(far).encode() + match[3], coinc)
     if count != 1:

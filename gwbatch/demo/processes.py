@@ -126,7 +126,7 @@ class DemoProcesses:
         self._logs.clear()
 
     def alerts_published(self, topics: Iterable[str]) -> int:
-        """How many alerts the sandbox has put on these topics."""
+        """Count the alerts that the sandbox has put on these topics."""
         return alerts_published(self.folder / "sandbox" / "sandbox.sqlite", topics)
 
     def check_alive(self) -> None:

@@ -43,7 +43,7 @@ def find_problems(
     *,
     volume: bool,
 ) -> Iterator[str]:
-    """Everything that is not as it should be.
+    """Yield everything that is not as it should be.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def find_problems(
 
 
 def find_coincidence_problems(client: GraceDb, member: str, trigger_id: str, dt: float, folder: Path) -> Iterator[str]:
-    """What is not as it should be about the coincidence of a member's superevent with an external trigger.
+    """Yield what is not as it should be about the coincidence of a member's superevent with an external trigger.
 
     Parameters
     ----------
@@ -133,12 +133,12 @@ def _superevent(
 
 
 def received(folder: Path) -> list[dict[str, Any]]:
-    """What the astronomer has received so far, in order."""
+    """Return what the astronomer has received so far, in order."""
     return [json.loads(path.read_text()) for path in sorted(folder.glob("[0-9]*.json"))]
 
 
 def find_alert_problems(found: Sequence[dict[str, Any]], expected: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Everything that is wrong with what the astronomer received.
+    """Yield everything that is wrong with what the astronomer received.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def products(ledger: Ledger) -> Iterator[Made]:
 
 
 def _files(client: GraceDb, name: str) -> dict[str, int]:
-    """Files of an event or superevent and how many versions each has."""
+    """Return the files of an event or superevent and how many versions each has."""
     listed = [entry["filename"] for entry in client.files(name).json()["files"]]
     return {bare: sum(entry.startswith(f"{bare},") for entry in listed) for bare in listed if "," not in bare}
 
@@ -211,7 +211,7 @@ def _map(path: Path, name: str) -> Iterator[str]:
 
 
 def total_probability(path: Path) -> float:
-    """Integral of a multi-order map's probability density over the sphere."""
+    """Integrate a multi-order map's probability density over the sphere."""
     from gwbatch.jobs.science import offline_astropy
 
     offline_astropy()
@@ -232,7 +232,7 @@ def pending_work(stage: DemoProcesses, ledger: Ledger, policy: Policy) -> list[s
 
 
 def unfinished(ledger: Ledger) -> Iterator[str]:
-    """Messages, effects and jobs that are not done."""
+    """Yield messages, effects and jobs that are not done."""
     (counts,) = ledger.read(query("counts"))
     for what in ("messages", "effects", "jobs"):
         if counts[what]:

@@ -54,7 +54,7 @@ def remove_old_job_directories(folder: Path, before: float, stop: threading.Even
 
 
 def _is_newer(folder: Path, moment: float) -> bool:
-    """Whether anything in a tree is newer than `moment`, or cannot be looked at; what vanishes meanwhile is not."""
+    """Return whether anything in a tree is newer than `moment`, or cannot be read; what vanishes meanwhile is not."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:

@@ -131,7 +131,7 @@ class Lane:
         return self._clock.steady() - min(begun) if begun else 0.0
 
     def _take(self) -> list[Delivery]:
-        """The oldest messages that nobody has at hand; one that failed before is handled alone."""
+        """Take the oldest messages that no other thread handles; one that failed before is handled alone."""
         with self._taking:
             free = messages.due(self._ledger.connection, self.name, self._clock.now(), BATCH, self._taken)
             fresh = list(takewhile(lambda delivery: delivery.attempts == delivery.crashes == 0, free))
@@ -192,7 +192,7 @@ class Lane:
             messages.mark_done(tx, current.delivery.id, self._clock.now())
 
     def _run_one(self, tx: Transaction, handler: Handler, current: _InProgress) -> None:
-        """One handler in a savepoint: what fails takes nothing of the others with it."""
+        """Run one handler in a savepoint: what fails takes nothing of the others with it."""
         if not handler.wants_context and handler.name not in current.stateless_results:
             return
         now, delivery = self._clock.now(), current.delivery
@@ -237,7 +237,7 @@ class Lane:
             messages.mark_dead(tx, delivery.id, reason, printable(trace), now)
 
     def _blame_last_crash(self, notes: Path) -> None:
-        """Messages that were at hand when the process died get a mark; after three one is a dead letter.
+        """Mark messages that were in progress when the process died; after three marks one is a dead letter.
 
         A marked message is handled alone, so the innocent ones of its batch are soon told from it.
         """

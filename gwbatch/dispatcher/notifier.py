@@ -41,7 +41,7 @@ class Notifier:
         return bool(self._settings.webhook_file or self._settings.email_to)
 
     def step(self) -> bool:
-        """One look, when it is time for one."""
+        """Look once, when it is time."""
         if not self.wanted or self._clock.steady() < self._due:
             return False
         self._due = self._clock.steady() + EVERY

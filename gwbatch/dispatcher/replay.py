@@ -15,12 +15,13 @@ from gwbatch.config.profile import ListenerSettings, Profile
 from gwbatch.dispatcher.lanes import Lane
 from gwbatch.errors import BadInput
 from gwbatch.external import alert_topics
+from gwbatch.external.event import ExternalEvent
 from gwbatch.handlers.declarations import SERIAL_LANES
 from gwbatch.handlers.decoding import decode
 from gwbatch.handlers.recorded import read_message
 from gwbatch.ledger import Ledger, decisions, leases, messages
 from gwbatch.ledger.messages import Incoming
-from gwbatch.mirror.externals import External, ExternalStore
+from gwbatch.mirror.externals import ExternalStore
 from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.model import Decision
 from gwbatch.orchestrator import load_handlers, notice_topics
@@ -185,13 +186,13 @@ def _superevent(superevent: Superevent) -> dict[str, Any]:
     }
 
 
-def _external(event: External, externals: ExternalStore) -> dict[str, Any]:
+def _external(event: ExternalEvent, externals: ExternalStore) -> dict[str, Any]:
     state = {
         "external": event.key,
         "search": event.search,
         "time": event.time,
         "test": event.test,
-        "grb": event.grb,
+        "grb": event.is_burst,
         "reasons": list(event.reasons),
         "labels": sorted(event.labels),
     }

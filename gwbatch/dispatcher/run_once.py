@@ -50,7 +50,7 @@ def prepare_job(
     profile: Profile,
     directory: Path,
 ) -> JobRequest:
-    """A job directory for one computation, and the request for it."""
+    """Make a job directory for one computation, and return the request for it."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, source in inputs.items():
         shutil.copyfile(source, directory / name)

@@ -56,7 +56,7 @@ DAY = 86400.0
 
 
 def arm(tx: Transaction, registry: Registry, now: float) -> None:
-    """Timers of the handlers that come again; those of handlers that are gone are forgotten."""
+    """Set the timers of the handlers that come again, and forget those of handlers that are gone."""
     repeating = {topic: handler for handler in registry.handlers() if handler.interval for topic in handler.topics}
     for key in timers.repeating(tx):
         if key not in repeating:
@@ -195,7 +195,7 @@ class Dispatcher:
             raise self._crash
 
     def ask_to_stop(self) -> None:
-        """Like `stop`, and safe in a signal handler: it takes no lock."""
+        """Stop like `stop`, safely in a signal handler: this takes no lock."""
         self._asked = True
 
     def stop(self) -> None:
@@ -204,7 +204,7 @@ class Dispatcher:
         self.wake_up.wake()
 
     def _guard(self, target: Callable[[], None]) -> None:
-        """A thread that fails ends the whole process: half a dispatcher is worse than one that restarts."""
+        """End the whole process when a thread fails: half a dispatcher is worse than one that restarts."""
         try:
             target()
         except BaseException as error:

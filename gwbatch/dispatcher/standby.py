@@ -102,7 +102,7 @@ class StandbyKeeper:
             self._ask(crew)
 
     def _strangers(self, crew: Crew, known: set[str]) -> list[str]:
-        """Pilots that live and that nobody counts shall leave; what is left of those that are gone is removed."""
+        """Make pilots that live and that nobody counts leave, and remove what is left of those that are gone."""
         found = []
         for beat in crew.folder.look():
             if beat.job not in known:
@@ -112,7 +112,7 @@ class StandbyKeeper:
         return found
 
     def _trouble(self, crew: Crew, pilot: PilotJob, surplus: bool, now: float) -> str:
-        """Why a pilot's job must be cancelled: it holds a node, or a place in the queue, for nothing."""
+        """Return why a pilot's job must be cancelled: it holds a node, or a place in the queue, for nothing."""
         settings, resources = self._settings(crew.queue), self._runtime.profile.resources(crew.queue)
         if pilot.state == JobState.HELD:
             return f"it was held: {pilot.reason}"
@@ -127,7 +127,7 @@ class StandbyKeeper:
         return ""
 
     def _is_silent(self, crew: Crew, pilot: PilotJob) -> bool:
-        """Whether a pilot that runs has been silent for so long that it hangs; imports take their time."""
+        """Return whether a pilot that runs has been silent for so long that it hangs; imports take their time."""
         now = self._runtime.clock.steady()
         beats = [beat for beat in crew.folder.look() if beat.job == pilot.key]
         alive = any((crew.folder.silence(beat.pilot) or 0.0) <= crew.silence for beat in beats)
@@ -146,7 +146,7 @@ class StandbyKeeper:
             standby.report(tx, pilot.key, ended, self._runtime.clock.now())
 
     def _wanted(self, queue: str) -> tuple[int, str]:
-        """How many pilots a queue shall have now, and why; written down when the number changes."""
+        """Return how many pilots a queue shall have now, and why; note it when the number changes."""
         runtime = self._runtime
         count, why = wanted(runtime.policy.standby.get(queue, StandbyPolicy()), facts(runtime, queue))
         known = standby.wanted(runtime.ledger.connection).get(queue)
@@ -161,7 +161,7 @@ class StandbyKeeper:
         return self._runtime.profile.standby[queue]
 
     def _may_ask(self, queue: str) -> bool:
-        """Pilots that end before they are ready are not asked for again at once."""
+        """Return whether pilots may be asked for: after some that ended before they were ready, not at once."""
         failures, last = standby.failures_in_a_row(self._runtime.ledger.connection, queue)
         pause = backoff(failures, first=UNREADY, longest=TAKES_LONG) if failures else 0.0
         return self._runtime.clock.now() - last >= pause
@@ -229,7 +229,7 @@ class StandbyKeeper:
 
 
 def balance(pilots: list[PilotJob], count: int, settings: StandbySettings, now: float) -> tuple[list[str], int]:
-    """Which pilots shall leave (keys), and how many are missing.
+    """Return which pilots shall leave (keys), and how many are missing.
 
     One whose time is nearly over is replaced before it leaves; of too many those leave that are not ready yet, and then
     the youngest.
@@ -248,7 +248,7 @@ def balance(pilots: list[PilotJob], count: int, settings: StandbySettings, now: 
 
 
 def facts(runtime: Runtime, queue: str) -> Facts:
-    """What the number of a queue's pilots depends on, at this moment."""
+    """Return what the number of a queue's pilots depends on, at this moment."""
     connection, now = runtime.ledger.connection, runtime.clock.now()
     settings = runtime.profile.standby[queue]
     order = standby.ordered(connection, queue, now)
@@ -260,7 +260,7 @@ def facts(runtime: Runtime, queue: str) -> Facts:
 
 
 def observing(file: str) -> int:
-    """How many detectors observe, as the site's file says; none when it says nothing."""
+    """Return how many detectors observe, as the site's file says; none when it says nothing."""
     try:
         return len(Path(file).read_text().replace(",", " ").split()) if file else 0
     except OSError:
@@ -270,7 +270,7 @@ def observing(file: str) -> int:
 def pilot_request(
     crew: Crew, settings: StandbySettings, key: str, directory: Path, profile: Profile, policy: Policy
 ) -> JobRequest:
-    """The batch job that a pilot is: like any other of its queue, but as long as its lifetime."""
+    """Return the batch job that a pilot is: like any other of its queue, but as long as its lifetime."""
     private_folder(directory)
     resources = profile.resources(crew.queue)
     told = PilotSettings(
@@ -287,5 +287,5 @@ def pilot_request(
 
 
 def _timed(pilot: PilotJob, seen: JobStatus) -> JobStatus:
-    """A pilot's start is that of its process: a scheduler that has lost sight of it says none."""
+    """Return a pilot's status with the start of its process: a scheduler that has lost sight of it says none."""
     return seen if seen.started is not None or pilot.started is None else replace(seen, started=pilot.started)

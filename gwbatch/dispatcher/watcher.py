@@ -58,7 +58,7 @@ class JobWatcher:
     def _take(self, job: Job, report: JobStatus) -> None:
         result = None
         if report.state.final and report.state is not JobState.CANCELLED:
-            report, result = judge(job, report)
+            report, result = apply_result(job, report)
             if result is None and not report.retryable:
                 result = {"error": {"message": report.reason, "retryable": False}}
         unchanged = report.state is job.state and (report.reason or None) == job.reason
@@ -74,7 +74,7 @@ class JobWatcher:
         hit(f"watcher.{report.state.lower()}_committed")
 
     def _remedied(self, job: Job, report: JobStatus) -> JobStatus:
-        """What helps a held job: releasing it some times, else giving this attempt up for one elsewhere."""
+        """Release a held job a few times, then give this attempt up for one elsewhere."""
         settings = self._profile.scheduler
         if report.state is not JobState.HELD or job.phase is not JobState.HELD or report.remedy is Remedy.WAIT:
             return report
@@ -99,7 +99,7 @@ class JobWatcher:
             log.warning("job %s could not be released: %s", job.attempt_key, error)
 
     def _overdue(self, job: Job, report: JobStatus) -> JobStatus:
-        """A phase that takes too long ends the attempt; UNKNOWN is no phase, it ends nothing."""
+        """End an attempt whose phase takes too long; UNKNOWN is no phase, it ends nothing."""
         resources = self._profile.resources(job.queue)
         limit = {
             JobState.QUEUED: resources.queue_deadline,
@@ -127,7 +127,7 @@ class JobWatcher:
         return replace(report, state=JobState.FAILED, reason=reason)
 
 
-def judge(job: Job, report: JobStatus) -> tuple[JobStatus, dict[str, Any] | None]:
+def apply_result(job: Job, report: JobStatus) -> tuple[JobStatus, dict[str, Any] | None]:
     """Trust the job's ``result.json`` over its exit status."""
     directory = Path(job.directory or "/nonexistent")
     result = read_result(directory, job.attempt_key)

@@ -10,6 +10,7 @@ from gwbatch.effects.kinds import AdoptExternal, CreateExternal, KeepNotice, Rea
 from gwbatch.errors import BadInput
 from gwbatch.executors.gracedb import upload_file, write_label
 from gwbatch.executors.registry import Claim, EffectResult, executor
+from gwbatch.external.event import ExternalEvent
 from gwbatch.external.event_file import event_file
 from gwbatch.external.notices import LARGEST
 from gwbatch.external.voevent import is_voevent
@@ -18,7 +19,7 @@ from gwbatch.gracedb import translate_errors
 from gwbatch.handlers.messages import ExternalFound
 from gwbatch.ledger import Transaction
 from gwbatch.ledger.messages import send_message
-from gwbatch.mirror.externals import External, ExternalStore
+from gwbatch.mirror.externals import ExternalStore
 from gwbatch.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def create_external(claim: Claim[CreateExternal], runtime: Runtime) -> EffectRes
     return _adopt_existing(claim, event.key, graceid, runtime)
 
 
-def _existing(event: External, runtime: Runtime) -> str | None:
+def _existing(event: ExternalEvent, runtime: Runtime) -> str | None:
     """Return the oldest event of this trigger: another dispatcher, or one whose ledger is lost, may have created it."""
     words = f'group: {_group(event)} pipeline: {event.observatory} grbevent.trigger_id = "{event.trigger_id}"'
     if event.search == "MDC":  # mock triggers all have the same ID
@@ -49,7 +50,7 @@ def _existing(event: External, runtime: Runtime) -> str | None:
     return min(found, key=lambda graceid: (len(graceid), graceid), default=None)
 
 
-def _create(event: External, filename: str, content: bytes, labels: tuple[str, ...], runtime: Runtime) -> str:
+def _create(event: ExternalEvent, filename: str, content: bytes, labels: tuple[str, ...], runtime: Runtime) -> str:
     client = runtime.gracedb().client
     with translate_errors(f"create the event of trigger {event.trigger_id} of {event.observatory}"):
         reply = client.create_event(
@@ -61,7 +62,7 @@ def _create(event: External, filename: str, content: bytes, labels: tuple[str, .
     return str(reply["graceid"])
 
 
-def _group(event: External) -> str:
+def _group(event: ExternalEvent) -> str:
     return "Test" if event.test else "External"
 
 
@@ -79,7 +80,7 @@ def _adopt_existing(claim: Claim[CreateExternal], key: str, graceid: str, runtim
 def replace_external(claim: Claim[ReplaceExternal], runtime: Runtime) -> EffectResult:
     """Replace the event's file, unless a still better notice is on its way, or somebody else created the event."""
     event, name, content = _notice(claim.effect, runtime)
-    if event.chosen != claim.effect.notice or event.adopted:
+    if event.best_notice != claim.effect.notice or event.adopted:
         return _keep(claim, runtime)
     graceid, server = runtime.graceid(event.key), runtime.gracedb()
     if not server.has_file(graceid, name, content):
@@ -129,7 +130,9 @@ def adopt_external(claim: Claim[AdoptExternal], runtime: Runtime) -> EffectResul
     return EffectResult({"graceid": claim.effect.graceid})
 
 
-def _notice(effect: CreateExternal | ReplaceExternal | KeepNotice, runtime: Runtime) -> tuple[External, str, bytes]:
+def _notice(
+    effect: CreateExternal | ReplaceExternal | KeepNotice, runtime: Runtime
+) -> tuple[ExternalEvent, str, bytes]:
     """Return the event, and name and content of its file in GraceDB."""
     externals = ExternalStore(runtime.ledger.connection)
     event = externals.get(effect.external)

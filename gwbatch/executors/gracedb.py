@@ -51,7 +51,7 @@ def create_superevent(claim: Claim[CreateSuperevent], runtime: Runtime) -> Effec
         shape = {"preferred": effect.event, "t_start": effect.t_start, "t_0": effect.t_0, "t_end": effect.t_end}
         mirror.note_written(effect.superevent, since, shape)
         if not ours:
-            mirror.expect(effect.superevent, {})  # GraceDB will never show our window: its own counts
+            mirror.set_pending(effect.superevent, {})  # GraceDB will never show our window: its own counts
         known = mirror.superevent(effect.superevent)
         alerts = runtime.profile.alerts
         effects.wake(tx, f"{effect.superevent if known is None else known.key}/notices")

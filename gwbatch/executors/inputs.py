@@ -46,7 +46,7 @@ class Patience:
     most_tries: int = 40
 
     def is_over(self, now: float) -> bool:
-        """Whether a try that failed at `now` (Unix s) was the last."""
+        """Return whether a try that failed at `now` (Unix s) was the last."""
         return now >= self.end or self.tries >= self.most_tries
 
     @property

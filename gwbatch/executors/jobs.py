@@ -21,7 +21,7 @@ from gwbatch.runtime import Runtime
 
 
 def _submission_failed(tx: Transaction, claim: Claim[SubmitJob], reason: str, runtime: Runtime) -> None:
-    """A job that could not even be submitted has failed."""
+    """Note that a job that could not even be submitted has failed."""
     job = jobs.get(tx, claim.effect.job)
     if job is not None and job.attempt == claim.effect.attempt:
         result = {"error": {"message": reason, "retryable": False}}
@@ -30,7 +30,7 @@ def _submission_failed(tx: Transaction, claim: Claim[SubmitJob], reason: str, ru
 
 
 def _wait_again(tx: Transaction, effect: SubmitJob) -> None:
-    """The job waits again, unless another attempt came after the one whose submission failed."""
+    """Let the job wait again, unless another attempt came after the one whose submission failed."""
     jobs.wait_again(tx, effect.job, effect.attempt)
 
 

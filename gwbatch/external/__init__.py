@@ -1,14 +1,13 @@
 """The science rules of external triggers, pure: what a notice says, which one counts, what coincides with what.
 
 `missions` lists who sends notices, `notices` reads them, `vetoes` says what speaks against a trigger, `triggers`
-chooses among the notices of one trigger, `coincidence` compares with superevents.  No I/O, no clock, no globals;
-windows, rates and thresholds come from the policy.
+merges the notices of one trigger, `event` is what they amount to, `coincidence` compares that with superevents.  No
+I/O, no clock, no globals; windows, rates and thresholds come from the policy.
 """
 
 from __future__ import annotations
 
 from gwbatch.external.coincidence import (
-    ExternalEvent,
     GWCandidate,
     Match,
     best_match,
@@ -16,9 +15,10 @@ from gwbatch.external.coincidence import (
     preferred_external,
     raven_alert,
 )
+from gwbatch.external.event import ExternalEvent
 from gwbatch.external.missions import MISSIONS, Mission, NoticeKind, alert_topics, declare, voevent_topics
 from gwbatch.external.notices import Evidence, Notice, parse_notice
-from gwbatch.external.triggers import Trigger, combine
+from gwbatch.external.triggers import Trigger, merge_notices
 from gwbatch.external.vetoes import ignored, vetoes
 
 __all__ = [
@@ -34,9 +34,9 @@ __all__ = [
     "alert_topics",
     "best_match",
     "coincide",
-    "combine",
     "declare",
     "ignored",
+    "merge_notices",
     "parse_notice",
     "preferred_external",
     "raven_alert",

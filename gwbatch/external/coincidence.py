@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 from gwbatch.config.external import ExternalPolicy
 from gwbatch.config.policy import Policy
+from gwbatch.external.event import ExternalEvent
 
 NOT_GRB = "NOT_GRB"
 EM_COINC = "EM_COINC"
@@ -49,35 +50,6 @@ class GWCandidate:
 
 
 @dataclass(frozen=True)
-class ExternalEvent:
-    """An external event as far as a coincidence asks about it.
-
-    Attributes
-    ----------
-    observatory, search : str
-        As in a notice.
-    time : float
-        GPS s.
-    far : float or None
-        The observatory's own rate in Hz, of a targeted search.
-    """
-
-    key: str
-    observatory: str
-    search: str
-    time: float
-    far: float | None = None
-    test: bool = False
-    grb: bool = True
-    labels: frozenset[str] = frozenset()
-
-    @property
-    def category(self) -> str:
-        """As of a superevent: categories never mix."""
-        return "test" if self.test else "mdc" if self.search == "MDC" else "production"
-
-
-@dataclass(frozen=True)
 class Match:
     """A coincidence.
 
@@ -105,7 +77,7 @@ class Match:
 
 
 def window_of(external: ExternalEvent, burst: bool, settings: ExternalPolicy) -> tuple[float, float] | None:
-    """The window (gravitational wave minus external, s) of a kind of trigger; None when it is not looked for."""
+    """Return the window (gravitational wave minus external, s) of a kind of trigger; None when it is not looked for."""
     windows = settings.windows.get(external.search.lower()) or {}
     by_observatory = settings.windows.get(f"{external.search}.{external.observatory}".lower()) or {}
     found = {**windows, **by_observatory}.get("burst" if burst else "cbc")
@@ -113,7 +85,7 @@ def window_of(external: ExternalEvent, burst: bool, settings: ExternalPolicy) ->
 
 
 def is_looked_at(partner: GWCandidate, external: ExternalEvent, policy: Policy) -> bool:
-    """Whether the search of an external event looks among superevents of this kind at all."""
+    """Return whether the search of an external event looks among superevents of this kind at all."""
     settings, search = policy.external, external.search.lower()
     if partner.kind in settings.never_looked_at:
         return False
@@ -161,7 +133,7 @@ def joint_far(partner: GWCandidate, window: tuple[float, float], external: Exter
 
 
 def raven_alert(match: Match, partner: GWCandidate, external: ExternalEvent, policy: Policy) -> str | None:
-    """Why a coincidence is not announced, or None when it is.
+    """Return why a coincidence is not announced, or None when it is.
 
     Whether the superevent was announced before is not asked here.
     """
@@ -175,7 +147,7 @@ def raven_alert(match: Match, partner: GWCandidate, external: ExternalEvent, pol
         external.far is None or external.observatory.lower() not in settings.targeted
     ):
         return "a targeted search without a false alarm rate of its own"
-    if not external.grb:
+    if not external.is_burst:
         return "the external event is no burst"
     if threshold is None:
         return f"the policy lists no threshold for {partner.kind}"
@@ -196,13 +168,13 @@ def raven_alert(match: Match, partner: GWCandidate, external: ExternalEvent, pol
 def preferred_external(
     candidates: Iterable[tuple[ExternalEvent, Match]], settings: ExternalPolicy
 ) -> ExternalEvent | None:
-    """The external event that stands for a superevent."""
+    """Return the external event that stands for a superevent."""
     ranked = sorted(candidates, key=lambda pair: (*_preference(pair[0], pair[1], settings), pair[0].key))
     return ranked[-1][0] if ranked else None
 
 
 def best_match(matches: Iterable[Match]) -> Match | None:
-    """Of several coincidences of one trigger the least likely by chance."""
+    """Return the one of several coincidences of a trigger that is the least likely by chance."""
     return min(
         matches, key=lambda match: (_rate(match), match.far_time, match.superevent, match.external), default=None
     )
@@ -214,7 +186,7 @@ def _rate(match: Match) -> float:
 
 def _preference(external: ExternalEvent, match: Match, settings: ExternalPolicy) -> tuple[float, ...]:
     return (
-        external.grb,
+        external.is_burst,
         RAVEN_ALERT in external.labels,
         settings.search_rank.get(external.search.lower(), settings.rank_of_others),
         _inverse(match.far_spacetime),

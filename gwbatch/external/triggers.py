@@ -22,21 +22,21 @@ class Trigger:
     ----------
     notice : Notice
         The one that counts: its search, time and position are the event's.
-    chosen : str
+    best_notice : str
         The hash of that notice's content.
-    located : str or None
+    map_notice : str or None
         The hash of the notice that its sky map is made from: the best one that has a position or a map.
     reasons : tuple of str
         The vetoes; with any of them the event bears NOT_GRB.
     """
 
     notice: Notice
-    chosen: str
-    located: str | None
+    best_notice: str
+    map_notice: str | None
     reasons: tuple[str, ...]
 
     @property
-    def grb(self) -> bool:
+    def is_burst(self) -> bool:
         """Whether it counts as what its search looks for."""
         return not self.reasons
 
@@ -46,7 +46,7 @@ class Trigger:
         return RETRACTED in self.reasons
 
 
-def combine(notices: Iterable[tuple[str, Notice]], settings: ExternalPolicy) -> Trigger | None:
+def merge_notices(notices: Iterable[tuple[str, Notice]], settings: ExternalPolicy) -> Trigger | None:
     """Return the state of a trigger, given its notices with the hashes of their contents; None if none of them counts.
 
     It is the maximum of an order among notices, so neither their order of arrival nor doubles change it.
@@ -60,12 +60,12 @@ def combine(notices: Iterable[tuple[str, Notice]], settings: ExternalPolicy) -> 
     retracted = any(one.retracted for _, one in counting)
     reasons = tuple(dict.fromkeys([*vetoes(notice, settings), *([RETRACTED] if retracted else [])]))
     placed = [(one, two) for one, two in counting if two.ra is not None or two.skymap]
-    located = max(placed, key=lambda pair: _order(*pair))[0] if placed else None
-    return Trigger(notice, content, located, reasons)
+    map_notice = max(placed, key=lambda pair: _order(*pair))[0] if placed else None
+    return Trigger(notice, content, map_notice, reasons)
 
 
 def _order(content: str, notice: Notice) -> tuple[object, ...]:
-    """Bursts over sub-threshold candidates, later stages of the analysis over earlier ones; then one of them."""
+    """Rank bursts over sub-threshold candidates, later stages of the analysis over earlier ones; then one of them."""
     rank = _SEARCH_RANK.get(notice.search, _RANK_OF_OTHERS)
     # A retraction says that it is taken back, but the position and time are those of the last notice before it.
     return (rank, not notice.retracted, notice.stage, notice.sequence, notice.ra is not None, notice.time, content)

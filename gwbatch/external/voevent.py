@@ -20,7 +20,7 @@ _COORDINATES = "UTC-FK5-GEO"
 
 
 def is_voevent(payload: bytes) -> bool:
-    """Whether it is XML rather than JSON: some observatories send VOEvents on topics of JSON notices."""
+    """Return whether it is XML rather than JSON: some observatories send VOEvents on topics of JSON notices."""
     return payload[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
@@ -98,7 +98,7 @@ class VOEvent:
         return found
 
     def param(self, name: str) -> str | None:
-        """A parameter by its name, or by ``Group/Param`` within a group."""
+        """Return a parameter by its name, or by ``Group/Param`` within a group."""
         group, _, own = name.rpartition("/")
         if not group:
             return self.params.get(own)
@@ -110,11 +110,11 @@ class VOEvent:
         return None
 
     def flag(self, name: str) -> bool:
-        """Whether a parameter is there and true."""
+        """Return whether a parameter is there and true."""
         return (self.param(name) or "").lower() in ("true", "1")
 
     def number(self, *names: str) -> float | None:
-        """The first of some parameters that has a number.
+        """Return the first of some parameters that has a number.
 
         Raises
         ------

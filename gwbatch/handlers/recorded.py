@@ -11,7 +11,7 @@ from gwbatch.external.voevent import VOEvent
 
 
 def read_message(part: bytes, suffix: str) -> tuple[str, bytes]:
-    """Topic and payload of a spooled message.
+    """Read topic and payload of a spooled message.
 
     Raises
     ------

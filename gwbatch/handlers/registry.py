@@ -86,7 +86,7 @@ class Registry:
             self._by_topic[topic].append(handler)
 
     def _name(self, declaration: Declaration) -> str:
-        """The handler's own name, numbered where others (lambdas, say) have it already."""
+        """Return the handler's own name, numbered where others (lambdas, say) have it already."""
         function = declaration.function
         base = name = declaration.name or f"{function.__module__}.{function.__qualname__}"
         number = 1
@@ -101,23 +101,23 @@ class Registry:
             self._by_topic[topic].remove(handler)  # type: ignore[arg-type]
 
     def handlers(self) -> Sequence[Handler]:
-        """All handlers."""
+        """Return all handlers."""
         return tuple(self._handlers.values())
 
     def for_topic(self, topic: str) -> list[Handler]:
-        """The handlers that want to see `topic`, in order of declaration."""
+        """Return the handlers that want to see `topic`, in order of declaration."""
         return list(self._by_topic.get(self.known_topic(topic), ()))
 
     def lanes_for(self, topic: str) -> list[str]:
-        """The lanes with a handler for `topic`."""
+        """Return the lanes with a handler for `topic`."""
         return list(dict.fromkeys(handler.lane for handler in self.for_topic(topic)))
 
     def topics(self) -> list[str]:
-        """All topics that somebody wants."""
+        """Return all topics that a handler wants."""
         return sorted(topic for topic, handlers in self._by_topic.items() if handlers)
 
     def known_topic(self, topic: str) -> str:
-        """The topic that handlers asked for: without a server's prefix (``gracedb.``), or without the search.
+        """Return the topic that handlers asked for: without a server's prefix (``gracedb.``), or without the search.
 
         ``group_pipeline_search`` belongs to ``group_pipeline`` where nobody asked for the search.
         """

@@ -134,5 +134,5 @@ def _load(name: str) -> None:
 
 
 def queue_of(name: str) -> str:
-    """The queue a computation belongs to."""
+    """Return the queue that a computation belongs to."""
     return computation(name).queue

@@ -53,7 +53,7 @@ def combine_skymaps(work: Work) -> dict[str, Any]:
 
 
 def combine(ours: Table, other: Table) -> tuple[Table, float]:
-    """Product of two multi-order maps, pixel by pixel at the finer resolution of the two.
+    """Multiply two multi-order maps, pixel by pixel at the finer resolution of the two.
 
     Returns
     -------
@@ -84,7 +84,9 @@ def combine(ours: Table, other: Table) -> tuple[Table, float]:
 
 
 def _cells(table: Table) -> tuple[Any, Any, Any]:
-    """Beginnings (in the nested scheme of the finest order) and orders of a map's pixels in order, and their rows."""
+    """Return beginnings (in the nested scheme of the finest order) and orders of a map's pixels in order, and their
+    rows.
+    """
     import numpy as np
 
     uniq = np.asarray(table["UNIQ"], dtype=np.int64)

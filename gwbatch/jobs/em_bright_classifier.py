@@ -64,7 +64,7 @@ def em_bright_classifier(work: Work) -> dict[str, Any]:
 
 
 def question(work: Work) -> dict[str, Any]:
-    """What the classifiers are asked."""
+    """Return the question for the classifiers."""
     samples = given_samples(work.inputs)
     if samples is not None:
         return {"samples": str(samples.resolve())}
@@ -78,7 +78,7 @@ def question(work: Work) -> dict[str, Any]:
 
 
 def environment_folder() -> Path:
-    """The folder of the classifiers on this node.
+    """Return the folder of the classifiers on this node.
 
     Raises
     ------
@@ -137,6 +137,6 @@ def command(folder: Path, action: str, *more: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of ours that would change what the other Python imports."""
+    """Return an environment with nothing of ours that would change what the other Python imports."""
     kept = ("PATH", "HOME", "TMPDIR", "LANG")
     return {**{name: os.environ[name] for name in kept if name in os.environ}, "OMP_NUM_THREADS": "1"}

@@ -42,7 +42,7 @@ def sha256(path: Path) -> str:
 
 
 def cached(links: dict[str, str]) -> dict[str, Path]:
-    """The model files that the cache holds, by name."""
+    """Return the model files that the cache holds, by name."""
     from astropy.utils.data import cache_contents
 
     found = cache_contents(pkgname=PACKAGE)

@@ -52,7 +52,7 @@ def external_skymap(work: Work) -> dict[str, Any]:
 
 
 def circle(ra: float, dec: float, error: float, mixture: list[list[float]]) -> Table:
-    """Sum of von Mises-Fisher distributions around a position.
+    """Sum von Mises-Fisher distributions around a position.
 
     Parameters
     ----------
@@ -92,14 +92,14 @@ def circle(ra: float, dec: float, error: float, mixture: list[list[float]]) -> T
 
 
 def read_given(path: Path) -> Table:
-    """The map of an observatory, flat or multi-order, as ``UNIQ`` and ``PROBDENSITY`` normalised to 1."""
+    """Read the map of an observatory, flat or multi-order, as ``UNIQ`` and ``PROBDENSITY`` normalised to 1."""
     table = read_any(path)
     table.meta.clear()
     return table["UNIQ", "PROBDENSITY"]
 
 
 def read_any(path: Path) -> Table:
-    """A map that somebody else made, flat or multi-order, as a multi-order one normalised to 1; all else stays.
+    """Read a map that somebody else made, flat or multi-order, as a multi-order one normalised to 1; all else stays.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def read_any(path: Path) -> Table:
 
 
 def pixel_area(uniq: Any) -> Any:
-    """Area of multi-order pixels in steradians."""
+    """Return the area of multi-order pixels in steradians."""
     import numpy as np
 
     order = (np.log2(np.asarray(uniq) / 4) // 2).astype(int)

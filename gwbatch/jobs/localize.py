@@ -94,7 +94,7 @@ def credible_area(uniq: Any, density: Any, level: float) -> float:
 
 
 def read_event(coinc: Path, psd: Path) -> Any:
-    """The one event of a coincidence file, with its PSDs.
+    """Read the one event of a coincidence file, with its PSDs.
 
     Raises
     ------

@@ -66,7 +66,7 @@ def equation_of_state(name: str) -> EquationOfState:
 
 
 def innermost_stable_orbit(spin: Any) -> Any:
-    """Radius of the innermost stable circular orbit of a Kerr black hole, in units of G M / c^2.
+    """Return the radius of the innermost stable circular orbit of a Kerr black hole, in units of G M / c^2.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def innermost_stable_orbit(spin: Any) -> Any:
 
 
 def remnant_fraction(ratio: Any, spin: Any, compactness: Any) -> Any:
-    """Baryon mass left outside the black hole some 10 ms after a merger, over the baryon mass of the neutron star.
+    """Return the baryon mass left outside the black hole some 10 ms after a merger, over that of the neutron star.
 
     Parameters
     ----------

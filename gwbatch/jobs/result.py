@@ -13,7 +13,7 @@ NAME = "result.json"
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -43,7 +43,7 @@ def sync(path: Path) -> None:
 
 
 def read_result(directory: Path, key: str) -> dict[str, Any] | None:
-    """The result of the attempt `key` in a job directory; None when there is no whole one of that attempt."""
+    """Read the result of the attempt `key` in a job directory; None when there is no whole one of that attempt."""
     try:
         os.scandir(directory).close()  # has a network file system look again for what it believed missing
         result = json.loads((directory / NAME).read_text())
@@ -53,7 +53,7 @@ def read_result(directory: Path, key: str) -> dict[str, Any] | None:
 
 
 def _is_result(value: Any) -> bool:
-    """Whether a JSON value has the shape that `runner.run` writes."""
+    """Return whether a JSON value has the shape that `runner.run` writes."""
     if not isinstance(value, dict) or not isinstance(value.get("key"), str):
         return False
     error, outputs = value.get("error"), value.get("outputs", {})
@@ -67,7 +67,7 @@ def _is_result(value: Any) -> bool:
 
 
 def fault(directory: Path, result: Mapping[str, Any]) -> str | None:
-    """Why a result cannot be used, or None: the job failed, or an output is missing or damaged."""
+    """Return why a result cannot be used, or None: the job failed, or an output is missing or damaged."""
     error = result.get("error")
     if error:
         return str(error.get("message"))

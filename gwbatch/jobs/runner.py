@@ -28,7 +28,7 @@ EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
 
 
 def _stay() -> None:
-    """From here on the end is near anyway: nothing may come between a product and its ``result.json``."""
+    """Ignore SIGTERM, as the end is near anyway: nothing may come between a product and its ``result.json``."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
@@ -127,7 +127,7 @@ def run(
 
 
 def versions() -> dict[str, str]:
-    """What the result was made with."""
+    """Return what the result was made with."""
     found = {"python": platform.python_version()}
     for package in ("gwbatch", "ligo.skymap", "lalsuite", "healpy", "astropy", "numpy"):
         try:

@@ -42,7 +42,7 @@ def site_check(work: Work) -> dict[str, Any]:
 
 
 def _classifiers() -> dict[str, Any]:
-    """What ligo.em_bright says of a known case on this node."""
+    """Ask ligo.em_bright about a known case on this node."""
     try:
         return run(environment_folder(), "try")
     except GwbatchError as error:

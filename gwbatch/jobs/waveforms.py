@@ -19,7 +19,7 @@ WITHOUT_ROM_DATA = (
 
 
 def choose_waveform(event: Any, wish: str) -> str:
-    """The field's default template, or one without data files where the default's are not installed."""
+    """Return the field's default template, or one without data files where the default's are not installed."""
     if wish != "auto":
         return wish
     arguments = event.template_args
@@ -29,5 +29,5 @@ def choose_waveform(event: Any, wish: str) -> str:
 
 
 def has_rom_data(folders: str) -> bool:
-    """Whether the reduced-order model's data lies in one of the folders of a ``LAL_DATA_PATH``."""
+    """Return whether the reduced-order model's data lies in one of the folders of a ``LAL_DATA_PATH``."""
     return any(any(Path(folder).glob("SEOBNRv4ROM*.hdf5")) for folder in filter(None, folders.split(":")))

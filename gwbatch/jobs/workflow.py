@@ -41,7 +41,7 @@ def pre(folder: Path, name: str) -> int:
 
 
 def post(folder: Path, name: str) -> int:
-    """Whether the node's result.json is whole; `BAD_INPUT` when trying again would come to the same."""
+    """Check that the node's result.json is complete; `BAD_INPUT` when trying again would come to the same."""
     node = _plan(folder)[name]
     directory = folder / "nodes" / name
     wrong = check_result(directory, node)
@@ -78,7 +78,7 @@ def collect(folder: Path) -> int:
 
 
 def check_result(directory: Path, node: dict[str, Any]) -> str | None:
-    """Why a node's product cannot be used, or None."""
+    """Return why a node's product cannot be used, or None."""
     result = read_result(directory, node["key"])
     if result is None:
         return f"there is no whole {NAME}; see {directory / 'stderr'}"

@@ -93,7 +93,7 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """One write transaction: all of it or nothing.
+        """Open one write transaction: all of it or nothing.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class Ledger:
             self.doorbell.ring()
 
     def read(self, sql: str, parameters: Any = ()) -> list[sqlite3.Row]:
-        """Rows of one query, outside of any write transaction."""
+        """Read the rows of one query, outside of any write transaction."""
         return self.connection.execute(sql, parameters).fetchall()
 
     def close(self) -> None:

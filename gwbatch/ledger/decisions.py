@@ -17,7 +17,7 @@ def record(tx: Transaction, decision: Decision, now: float, message_id: int | No
 
 
 def is_recorded(tx: Transaction, decision: Decision) -> bool:
-    """Whether the same was decided about a superevent before, for the same reason."""
+    """Return whether the same was decided about a superevent before, for the same reason."""
     sql = "SELECT 1 FROM decisions WHERE superevent = ? AND action = ? AND detail = ? AND reason = ?"
     values = (decision.superevent, decision.action, json.dumps(decision.detail), decision.reason)
     return tx.execute(sql, values).fetchone() is not None

@@ -59,7 +59,7 @@ def claim(tx: Transaction, owner: int, now: float) -> Claimed | None:
 
 
 def done(tx: Transaction, claimed: Claimed, result: Mapping[str, Any], now: float) -> None:
-    """The effect has happened."""
+    """Note that the effect has happened."""
     tx.execute(
         "UPDATE effects SET state = 'done', result = ?, error = NULL, finished = ? WHERE id = ?",
         (json.dumps(dict(result)), now, claimed.id),
@@ -106,7 +106,7 @@ def key_of(tx: Transaction, number: int) -> str | None:
 
 
 def is_done(tx: Transaction, key: str) -> bool:
-    """Whether an effect has happened."""
+    """Return whether an effect has happened."""
     return tx.execute("SELECT 1 FROM effects WHERE key = ? AND state = 'done'", (key,)).fetchone() is not None
 
 
@@ -118,7 +118,7 @@ def open_since(tx: Transaction, key: str) -> float | None:
 
 
 def is_any_due(tx: Transaction, now: float) -> bool:
-    """Whether an effect may be ready to run; it takes no lock, so that idle workers disturb nobody."""
+    """Return whether an effect may be ready to run, without a lock, so that idle workers disturb nobody."""
     sql = "SELECT 1 FROM effects WHERE state = 'ready' AND not_before <= ? LIMIT 1"
     return tx.execute(sql, (now,)).fetchone() is not None
 

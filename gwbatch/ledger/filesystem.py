@@ -39,7 +39,7 @@ NETWORK_TYPES = frozenset(
 
 
 def filesystem_type(path: Path) -> str:
-    """Type of the file system that holds `path`, as the kernel names it."""
+    """Return the type of the file system that holds `path`, as the kernel names it."""
     path = path.resolve()
     best, kind = Path("/"), ""
     for line in Path("/proc/self/mounts").read_text().splitlines():

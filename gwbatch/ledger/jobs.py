@@ -101,7 +101,7 @@ def wait_again(tx: Transaction, key: str, attempt: int) -> None:
 
 
 def get(tx: Transaction, key: str) -> Job | None:
-    """One job."""
+    """Return one job."""
     row = tx.execute(f"SELECT {_COLUMNS} FROM jobs WHERE key = ?", (key,)).fetchone()
     return None if row is None else _job(row)
 
@@ -112,7 +112,7 @@ def failed(tx: Transaction, subjects: list[str]) -> list[str]:
 
 
 def followed(tx: Transaction) -> list[Job]:
-    """The jobs that a scheduler has."""
+    """Return the jobs that a scheduler has."""
     marks = ", ".join("?" * len(FOLLOWED))
     return [
         _job(row) for row in tx.execute(f"SELECT {_COLUMNS} FROM jobs WHERE state IN ({marks})", FOLLOWED).fetchall()
@@ -120,13 +120,13 @@ def followed(tx: Transaction) -> list[Job]:
 
 
 def submitted(tx: Transaction, job: Job, scheduler: str, native_id: str, directory: str, now: float) -> None:
-    """The scheduler has the job."""
+    """Note that the scheduler has the job."""
     values = {"scheduler": scheduler, "native_id": native_id, "directory": directory, "state": JobState.QUEUED}
     tx.execute(query("submitted_job"), {**values, "key": job.key, "attempt": job.attempt, "now": now})
 
 
 def report(tx: Transaction, job: Job, seen: JobStatus, result: Mapping[str, Any] | None, now: float) -> bool:
-    """The scheduler says something new about the job; False when it was cancelled meanwhile, or tried again."""
+    """Note what the scheduler says about the job; False when it was cancelled meanwhile, or tried again."""
     values = {
         "state": seen.state,
         "reason": seen.reason or None,
@@ -140,7 +140,7 @@ def report(tx: Transaction, job: Job, seen: JobStatus, result: Mapping[str, Any]
 
 
 def released(tx: Transaction, job: Job, now: float) -> None:
-    """The held job is being released once more."""
+    """Note that the held job is being released once more."""
     tx.execute(
         "UPDATE jobs SET releases = releases + 1, state_since = ? WHERE key = ? AND attempt = ?",
         (now, job.key, job.attempt),

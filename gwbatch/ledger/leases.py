@@ -87,7 +87,7 @@ def _alive(host: str, pid: int, pid_started: float, heartbeat: float, now: float
 
 
 def pid_alive(pid: int, started: float) -> bool:
-    """Whether the process `pid` that started at `started` still runs (a reused pid does not count)."""
+    """Return whether the process `pid` that started at `started` still runs (a reused pid does not count)."""
     try:
         return _started(pid) == started
     except OSError:
@@ -95,7 +95,7 @@ def pid_alive(pid: int, started: float) -> bool:
 
 
 def _started(pid: int) -> float:
-    """When a process started, in ticks since the boot: a clock that is set does not change it.
+    """Return when a process started, in ticks since the boot: a clock that is set does not change it.
 
     Raises
     ------

@@ -48,7 +48,7 @@ class Delivery:
 
 
 def digest(payload: bytes) -> str:
-    """SHA-256 of a payload: the name of its content."""
+    """Return the SHA-256 of a payload, which names its content."""
     return hashlib.sha256(payload).hexdigest()
 
 
@@ -92,7 +92,7 @@ def receive(
 
 
 def digest_at(tx: Transaction, source: str, topic: str, partition: int, epoch: int, offset: int) -> str | None:
-    """The digest of the message at one place in a stream, if it is still remembered."""
+    """Return the digest of the message at one place in a stream, if it is still remembered."""
     row = tx.execute(
         query("digest_at"),
         (source, topic, partition, epoch, offset),
@@ -135,7 +135,7 @@ class OwnMessage(Protocol):
         ...
 
     def payload(self) -> dict[str, Any]:
-        """Its fields, JSON-ready."""
+        """Return the message's fields, JSON-ready."""
         ...
 
 
@@ -154,7 +154,7 @@ def send_message(tx: Transaction, message: OwnMessage, now: float, because: int 
 
 
 def due(tx: Transaction, lane: str, now: float, limit: int = 1, skip: Collection[int] = ()) -> list[Delivery]:
-    """The oldest deliveries of `lane` that may be handled now, in all not much more than `MEMORY` bytes."""
+    """Return the oldest deliveries of `lane` that may be handled now, in all not much more than `MEMORY` bytes."""
     sizes = tx.execute(query("next_deliveries"), {"lane": lane, "now": now, "limit": limit + len(skip)}).fetchall()
     total = 0
     found: list[Delivery] = []
@@ -169,19 +169,19 @@ def due(tx: Transaction, lane: str, now: float, limit: int = 1, skip: Collection
 
 
 def digest_of(tx: Transaction, message_id: int | None) -> str:
-    """The digest of a message's content; empty for none."""
+    """Return the digest of a message's content; empty for none."""
     row = tx.execute("SELECT digest FROM messages WHERE id = ?", (message_id,)).fetchone()
     return "" if row is None else str(row["digest"])
 
 
 def published(tx: Transaction, message_id: int | None) -> float | None:
-    """When a message was published (Unix s), if its transport says so."""
+    """Return when a message was published (Unix s), if its transport says so."""
     row = tx.execute("SELECT published FROM messages WHERE id = ?", (message_id,)).fetchone()
     return None if row is None else row["published"]
 
 
 def is_open(tx: Transaction, delivery_id: int) -> bool:
-    """Whether nobody has settled the delivery yet."""
+    """Return whether nobody has settled the delivery yet."""
     row = tx.execute("SELECT state FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
     return row is not None and row["state"] == "new"
 
@@ -194,7 +194,7 @@ def dead_because(tx: Transaction, message_id: int | None) -> str | None:
 
 
 def mark_done(tx: Transaction, delivery_id: int, now: float) -> None:
-    """The lane is through with this message."""
+    """Note that the lane has handled this message."""
     tx.execute("UPDATE deliveries SET state = 'done', reason = NULL, decided = ? WHERE id = ?", (now, delivery_id))
 
 
@@ -207,7 +207,7 @@ def postpone(tx: Transaction, delivery_id: int, not_before: float, reason: str) 
 
 
 def count_crash(tx: Transaction, delivery_id: int, reason: str) -> int:
-    """The process died while it had this open delivery at hand; returns how often that has happened."""
+    """Note that the process died while it had this open delivery in hand, and return how often that has happened."""
     row = tx.execute(
         query("blame_delivery"),
         (reason, delivery_id),
@@ -238,7 +238,7 @@ def first_time(tx: Transaction, content: str, handler: str, now: float) -> bool:
 
 
 def was_handled(tx: Transaction, content: str, handler: str) -> bool:
-    """Whether `handler` has handled this content."""
+    """Return whether `handler` has handled this content."""
     row = tx.execute("SELECT 1 FROM handled WHERE digest = ? AND handler = ?", (content, handler)).fetchone()
     return row is not None
 

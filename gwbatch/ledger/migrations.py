@@ -50,7 +50,7 @@ def apply(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The script's statements one by one (`executescript` would commit the step's transaction)."""
+    """Yield the script's statements one by one (`executescript` would commit the step's transaction)."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -19,7 +19,7 @@ class Position:
 
 
 def stored(tx: Transaction, listener: str) -> dict[tuple[str, int], Position]:
-    """All positions of a listener, by topic and partition."""
+    """Return all positions of a listener, by topic and partition."""
     rows = tx.execute("SELECT topic, partition, epoch, next_offset FROM offsets WHERE listener = ?", (listener,))
     return {(row["topic"], row["partition"]): Position(**dict(row)) for row in rows.fetchall()}
 
@@ -94,7 +94,7 @@ def beat(
 
 
 def count_restart(tx: Transaction, name: str, now: float) -> None:
-    """The supervisor started the listener again."""
+    """Note that the supervisor started the listener again."""
     tx.execute(
         query("count_restart"),
         (name, now, now),

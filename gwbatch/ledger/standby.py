@@ -50,12 +50,12 @@ def request_pilot(tx: Transaction, queue: str, directory: str, now: float) -> st
 
 
 def submitted(tx: Transaction, key: str, native_id: str) -> None:
-    """The batch system has a pilot."""
+    """Note that the batch system has a pilot."""
     tx.execute("UPDATE pilots SET native_id = ?, state = ? WHERE key = ?", (native_id, "QUEUED", key))
 
 
 def report(tx: Transaction, key: str, seen: JobStatus, now: float) -> None:
-    """What the batch system says of a pilot."""
+    """Note what the batch system says of a pilot."""
     finished = (seen.finished or now) if seen.state.final else None
     tx.execute(
         query("report_pilot"),
@@ -64,7 +64,7 @@ def report(tx: Transaction, key: str, seen: JobStatus, now: float) -> None:
 
 
 def heartbeat(tx: Transaction, key: str, ready: float, idle: float, busy: float, tasks: int) -> None:
-    """What a pilot says of itself."""
+    """Note what a pilot says of itself."""
     tx.execute(
         query("pilot_heartbeat"),
         (ready, idle, busy, tasks, key),
@@ -72,7 +72,7 @@ def heartbeat(tx: Transaction, key: str, ready: float, idle: float, busy: float,
 
 
 def open_pilots(tx: Transaction, queue: str = "") -> list[PilotJob]:
-    """Pilots that have not ended, the oldest first."""
+    """Return the pilots that have not ended, the oldest first."""
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM pilots WHERE finished IS NULL AND (? = '' OR queue = ?) ORDER BY asked, key",
         (queue, queue),
@@ -81,7 +81,7 @@ def open_pilots(tx: Transaction, queue: str = "") -> list[PilotJob]:
 
 
 def ended(tx: Transaction, queue: str, limit: int) -> list[PilotJob]:
-    """The pilots of a queue that ended last by themselves, the last one first."""
+    """Return the pilots of a queue that ended last by themselves, the last one first."""
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM pilots WHERE finished IS NOT NULL AND queue = ? AND state <> 'CANCELLED' "
         "ORDER BY finished DESC LIMIT ?",
@@ -91,7 +91,7 @@ def ended(tx: Transaction, queue: str, limit: int) -> list[PilotJob]:
 
 
 def ended_before(tx: Transaction, moment: float) -> list[str]:
-    """Directories of the pilots that ended in the month before `moment` (Unix s)."""
+    """Return the directories of the pilots that ended in the month before `moment` (Unix s)."""
     rows = tx.execute("SELECT directory FROM pilots WHERE finished BETWEEN ? AND ?", (moment - 31 * DAY, moment))
     return [row["directory"] for row in rows]
 
@@ -110,7 +110,7 @@ def failures_in_a_row(tx: Transaction, queue: str) -> tuple[int, float]:
 
 
 def node_hours(tx: Transaction, queue: str, now: float) -> float:
-    """Hours for which pilots have held nodes within a day."""
+    """Return the hours for which pilots have held nodes within a day."""
     (seconds,) = tx.execute(
         query("pilot_node_seconds"),
         (now, now - DAY, queue, now, now - DAY),
@@ -133,7 +133,7 @@ def wanted(tx: Transaction) -> dict[str, dict[str, Any]]:
 
 
 def costs(tx: Transaction, queue: str, since: float, now: float) -> dict[str, Any]:
-    """Seconds for which pilots have ``held`` nodes, and were ``busy`` and ``idle``, of those that ran after `since`."""
+    """Return for how long (s) pilots that ran after `since` ``held`` nodes, and were ``busy`` and ``idle``."""
     row = tx.execute(
         query("pilot_costs"),
         (now, queue, now, since),
@@ -179,13 +179,13 @@ def demand(tx: Transaction, queue: str, kinds: list[str]) -> tuple[float | None,
 
 
 def order(tx: Transaction, queue: str, pilots: int, until: float | None, by: str, now: float) -> None:
-    """An operator orders a number of pilots, until then (Unix s) or until it is taken back."""
+    """Note an operator's order of a number of pilots, until then (Unix s) or until it is taken back."""
     orders = {**_orders(tx), queue: {"pilots": pilots, "until": until, "by": by, "at": now}}
     settings.put(tx, _ORDER, orders, now)
 
 
 def take_back_order(tx: Transaction, queue: str, now: float) -> bool:
-    """The policy decides again; False when nothing was ordered."""
+    """Let the policy decide again; False when nothing was ordered."""
     orders = _orders(tx)
     had = orders.pop(queue, None) is not None
     settings.put(tx, _ORDER, orders, now)
@@ -193,13 +193,13 @@ def take_back_order(tx: Transaction, queue: str, now: float) -> bool:
 
 
 def ordered(tx: Transaction, queue: str, now: float) -> dict[str, Any] | None:
-    """The order in force (``pilots``, ``until``, ``by``, ``at``), or None."""
+    """Return the order in force (``pilots``, ``until``, ``by``, ``at``), or None."""
     found = _orders(tx).get(queue)
     return None if found is None or (found["until"] is not None and now >= found["until"]) else found
 
 
 def saved(tx: Transaction, queue: str, since: float) -> dict[str, Any]:
-    """What standby was worth: seconds from submission to the first instruction, cold and warm.
+    """Return what standby was worth: seconds from submission to the first instruction, cold and warm.
 
     Returns
     -------

@@ -78,6 +78,6 @@ def fire_due(tx: Transaction, now: float) -> int:
 
 
 def next_due(tx: Transaction) -> float | None:
-    """When the next timer is due."""
+    """Return when the next timer is due."""
     value: float | None = tx.execute("SELECT min(due) FROM timers").fetchone()[0]
     return value

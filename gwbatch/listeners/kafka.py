@@ -108,7 +108,7 @@ class KafkaListener:
         self._consumer.close()
 
     def _store(self, batch: Sequence[Message]) -> None:
-        """The messages and the next offsets, in one transaction."""
+        """Store the messages and the next offsets in one transaction."""
         self.connected, self.note = True, None
         moved: dict[_Place, Position] = {}
         hit("listener.received")
@@ -183,13 +183,13 @@ class KafkaListener:
         self._consumer.assign([TopicPartition(p.topic, p.partition, p.next_offset) for p in self._next.values()])
 
     def _carries(self, topic: str) -> bool:
-        """Whether a topic of the handlers can be on this connection."""
+        """Return whether a topic of the handlers can be on this connection."""
         if self._settings.kind == "gcn":
             return topic in self._settings.topics or topic.startswith(("gcn.", "igwn."))
         return not topic.startswith(("gcn.", "igwn.", *OWN_TOPICS))
 
     def _begin(self, places: Sequence[_Place]) -> None:
-        """Where to start; written down before the first message, so that `latest` is latest only once."""
+        """Note where to start before the first message, so that `latest` is latest only once."""
         stored = offsets.stored(self._ledger.connection, self._name)
         later = {topic for topic, _ in stored} | offsets.awaited(self._ledger.connection, self._name)
         begun = []
@@ -206,7 +206,7 @@ class KafkaListener:
         self._next.update({(position.topic, position.partition): position for position, _, _ in begun})
 
     def _start_of(self, place: _Place, stored: Position | None, appeared: bool) -> tuple[Position, int, int]:
-        """Position, number of messages lost to retention, and end of one partition."""
+        """Return position, number of messages lost to retention, and end of one partition."""
         low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
         if stored is None:
             # What appeared after we began to wait for it is read from its beginning.
@@ -221,7 +221,7 @@ class KafkaListener:
         return Position(*place, stored.epoch, stored.next_offset + gap), gap, high
 
     def _same_log(self, stored: Position, low: int) -> bool:
-        """Whether the message before our position is the one we remember: a topic made again may be as long."""
+        """Return whether the message before our position is the one we remember: a topic made again may be as long."""
         last = stored.next_offset - 1
         row = messages.digest_at(
             self._ledger.connection,
@@ -277,7 +277,7 @@ class KafkaListener:
         return True
 
     def _trouble(self, error: KafkaError) -> None:
-        """librdkafka reconnects by itself; say it now and then, not twenty times a second."""
+        """Log the broker's trouble now and then, not twenty times a second: librdkafka reconnects by itself."""
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
             self.connected = False
         self.note = error.str()

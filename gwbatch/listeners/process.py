@@ -36,7 +36,7 @@ class Listener(Protocol):
 
 
 def make_listener(name: str, settings: ListenerSettings, ledger: Ledger, registry: Registry, clock: Clock) -> Listener:
-    """The transport that the settings name."""
+    """Return the transport that the settings name."""
     if settings.kind == "spool":
         from gwbatch.listeners.spool import SpoolListener
 

@@ -69,10 +69,10 @@ class SpoolListener:
             return 0
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Do nothing: there is nothing to leave."""
 
     def _take(self, path: Path) -> int:
-        """All messages of a file; a crash in between goes on where the ledger says."""
+        """Take all messages of a file; after a crash in between, go on where the ledger says."""
         with path.open("rb") as stream:
             place = f"file:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
         stored = offsets.stored(self._ledger.connection, self._name).get((place, 0))
@@ -93,7 +93,7 @@ class SpoolListener:
         return count
 
     def _parts(self, path: Path) -> Iterator[tuple[bytes, int]]:
-        """The messages of a file with their sizes; of one that is too large only the beginning is read."""
+        """Yield the messages of a file with their sizes; of one that is too large only the beginning is read."""
         if path.suffix != ".jsonl":
             with path.open("rb") as stream:
                 yield stream.read(self._limit + 1), path.stat().st_size

@@ -13,7 +13,7 @@ SOURCE = {"type": "prometheus", "uid": "${source}"}
 
 
 def dashboard() -> str:
-    """The dashboard as JSON that Grafana imports; it asks for the Prometheus data source."""
+    """Return the dashboard as JSON that Grafana imports; it asks for the Prometheus data source."""
     panels: list[dict[str, Any]] = []
     below = 0
     for row in dict.fromkeys(metric.row for metric in METRICS.values()):

@@ -139,7 +139,7 @@ def get(tx: Transaction, notice: int) -> PublicNotice | None:
 
 
 def is_known(tx: Transaction, superevent: str, kind: str, occasion: str) -> bool:
-    """Whether an occasion has asked for a notice before."""
+    """Return whether an occasion has asked for a notice before."""
     sql = "SELECT 1 FROM public_notices WHERE superevent = ? AND kind = ? AND occasion = ?"
     return tx.execute(sql, (superevent, kind, occasion)).fetchone() is not None
 
@@ -288,22 +288,22 @@ def release(tx: Transaction, notice: int) -> list[Send]:
 
 
 def stored(tx: Transaction, notice: int, now: float) -> None:
-    """GraceDB has the notice."""
+    """Note that GraceDB has the notice."""
     tx.execute("UPDATE public_notices SET stored = ?, state = 'stored' WHERE id = ?", (now, notice))
 
 
 def labelled(tx: Transaction, notice: int, now: float) -> None:
-    """The superevent bears the label that says so."""
+    """Note that the superevent bears the label that says so."""
     tx.execute("UPDATE public_notices SET labelled = ? WHERE id = ?", (now, notice))
 
 
 def drafted(tx: Transaction, notice: int, now: float) -> None:
-    """A circular was drafted about the notice."""
+    """Note that a circular was drafted about the notice."""
     tx.execute("UPDATE public_notices SET drafted = ? WHERE id = ?", (now, notice))
 
 
 def merge(tx: Transaction, gone: str, kept: str) -> None:
-    """Two descriptions of one superevent are one now."""
+    """Move the notices of one description of a superevent to the other: the two are one now."""
     tx.execute("UPDATE OR IGNORE public_notices SET superevent = ? WHERE superevent = ?", (kept, gone))
     tx.execute(
         query("refuse_merged_notices"),

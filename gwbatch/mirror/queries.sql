@@ -25,12 +25,13 @@ ON CONFLICT (subject, name) DO UPDATE SET
     version = excluded.version, path = excluded.path, facts = excluded.facts, created = excluded.created;
 
 -- name: put_external
-INSERT INTO external_events (key, observatory, trigger_id, search, time, far, test, chosen, located, reasons, created,
-    updated)
-VALUES (:key, :observatory, :trigger_id, :search, :time, :far, :test, :chosen, :located, :reasons, :now, :now)
+INSERT INTO external_events (key, observatory, trigger_id, search, time, far, test, best_notice, map_notice, reasons,
+    created, updated)
+VALUES (:key, :observatory, :trigger_id, :search, :time, :far, :test, :best_notice, :map_notice, :reasons, :now,
+    :now)
 ON CONFLICT (key) DO UPDATE SET
     search = excluded.search, time = excluded.time, far = excluded.far, test = excluded.test,
-    chosen = excluded.chosen, located = excluded.located, reasons = excluded.reasons, updated = excluded.updated;
+    best_notice = excluded.best_notice, map_notice = excluded.map_notice, reasons = excluded.reasons, updated = excluded.updated;
 
 -- name: plan_notice
 INSERT OR IGNORE INTO public_notices (superevent, kind, ordinal, occasion, state, orders, category, planned)

@@ -28,18 +28,18 @@ class SupereventStore:
     # ---- superevents ----------------------------------------------------------------------------------
 
     def superevent(self, key: str) -> Superevent | None:
-        """By local key, also by one that was merged into another."""
+        """Return a superevent by its local key, or by the key of one that was merged into it."""
         return self._one(
             "SELECT * FROM superevents WHERE key = coalesce((SELECT superevent FROM aliases WHERE key = ?), ?)",
             (key, key),
         )
 
     def superevent_named(self, superevent_id: str) -> Superevent | None:
-        """By GraceDB id."""
+        """Return a superevent by its GraceDB id."""
         return self._one("SELECT * FROM superevents WHERE graceid = ?", (superevent_id,))
 
     def superevent_of(self, graceid: str) -> Superevent | None:
-        """The one that an event belongs to."""
+        """Return the superevent that an event belongs to."""
         return self._one(
             "SELECT s.* FROM superevents AS s JOIN events AS e ON e.superevent = s.key WHERE e.graceid = ?",
             (graceid,),
@@ -59,12 +59,12 @@ class SupereventStore:
         ]
 
     def count(self, category: str, until: float) -> int:
-        """How many superevents of a category there are with a ``t_0`` up to this GPS time (s)."""
+        """Count the superevents of a category with a ``t_0`` up to this GPS time (s)."""
         sql = "SELECT count(*) FROM superevents WHERE category = ? AND t_0 <= ?"
         return int(self.tx.execute(sql, (category, until)).fetchone()[0])
 
     def superevents(self) -> list[Superevent]:
-        """All, in order of creation."""
+        """Return all superevents, in order of creation."""
         return [self._superevent(row) for row in self.tx.execute("SELECT * FROM superevents ORDER BY id").fetchall()]
 
     def put_superevent(self, superevent: Superevent, now: float) -> None:
@@ -99,32 +99,32 @@ class SupereventStore:
             self.join(decision.detail["event"], after.key)
         shape = {name: getattr(after, name) for name in _written(decision, after)}
         if shape:
-            self.expect(after.key, {**self.expected(after.key), **shape})
+            self.set_pending(after.key, {**self.pending_writes(after.key), **shape})
 
-    def expected(self, key: str) -> dict[str, Any]:
-        """What we decided on a superevent's shape and GraceDB's alerts have not shown yet."""
-        return {name: value for name, value in self._expected(key).items() if name in SHAPE}
+    def pending_writes(self, key: str) -> dict[str, Any]:
+        """Return what we decided on a superevent's shape and GraceDB's alerts have not shown yet."""
+        return {name: value for name, value in self._pending(key).items() if name in SHAPE}
 
-    def _expected(self, key: str) -> dict[str, Any]:
-        row = self.tx.execute("SELECT expected FROM superevents WHERE key = ?", (key,)).fetchone()
-        return {} if row is None else dict(json.loads(row["expected"]))
+    def _pending(self, key: str) -> dict[str, Any]:
+        row = self.tx.execute("SELECT pending_writes FROM superevents WHERE key = ?", (key,)).fetchone()
+        return {} if row is None else dict(json.loads(row["pending_writes"]))
 
     def written_since(self, key: str) -> float | None:
-        """When our newest decision began to be written to GraceDB (Unix s); None while that is still to come."""
-        return self._expected(key).get("written")
+        """Return when our newest decision began to be written to GraceDB (Unix s); None while that is still to come."""
+        return self._pending(key).get("written")
 
     def note_written(self, key: str, since: float, shape: Mapping[str, Any]) -> None:
-        """A write that began at `since` has succeeded; it counts unless something else was decided meanwhile."""
+        """Note that a write that began at `since` has succeeded, unless something else was decided meanwhile."""
         superevent = self.superevent(key)
         if superevent is None:
             return
-        expected = self.expected(superevent.key)
-        if expected and all(shape.get(name, value) == value for name, value in expected.items()):
-            self.expect(superevent.key, {**expected, "written": since})
+        pending = self.pending_writes(superevent.key)
+        if pending and all(shape.get(name, value) == value for name, value in pending.items()):
+            self.set_pending(superevent.key, {**pending, "written": since})
 
-    def expect(self, key: str, shape: Mapping[str, Any]) -> None:
+    def set_pending(self, key: str, shape: Mapping[str, Any]) -> None:
         """Note what GraceDB's alerts have still to show; until then they are older than our decision."""
-        self.tx.execute("UPDATE superevents SET expected = ? WHERE key = ?", (json.dumps(dict(shape)), key))
+        self.tx.execute("UPDATE superevents SET pending_writes = ? WHERE key = ?", (json.dumps(dict(shape)), key))
 
     def join(self, graceid: str, superevent: str) -> None:
         """Make an event a member."""
@@ -155,7 +155,7 @@ class SupereventStore:
         self.put_superevent(merge(first, second), now)
 
     def leave(self, graceid: str, superevent: str) -> None:
-        """An event is no member any more."""
+        """Note that an event is no member any more."""
         self.tx.execute(
             "UPDATE events SET superevent = NULL WHERE graceid = ? AND superevent = ?", (graceid, superevent)
         )
@@ -181,12 +181,12 @@ class SupereventStore:
     # ---- events ---------------------------------------------------------------------------------------
 
     def event_data(self, graceid: str) -> dict[str, Any] | None:
-        """An event as the newest alert described it."""
+        """Return an event as the newest alert described it."""
         row = self.tx.execute("SELECT data FROM events WHERE graceid = ?", (graceid,)).fetchone()
         return None if row is None else json.loads(row["data"])
 
     def event(self, graceid: str) -> Event | None:
-        """An event, parsed."""
+        """Return an event, parsed."""
         data = self.event_data(graceid)
         return None if data is None else parse_event(data)
 
@@ -197,17 +197,17 @@ class SupereventStore:
     # ---- products -------------------------------------------------------------------------------------
 
     def product(self, subject: str, name: str) -> StoredProduct | None:
-        """A product of an event or superevent."""
+        """Return a product of an event or superevent."""
         row = self.tx.execute("SELECT * FROM products WHERE subject = ? AND name = ?", (subject, name)).fetchone()
         return None if row is None else _product(row)
 
     def products(self, subject: str) -> dict[str, StoredProduct]:
-        """All products of an event or superevent, by name."""
+        """Return all products of an event or superevent, by name."""
         rows = self.tx.execute("SELECT * FROM products WHERE subject = ?", (subject,))
         return {row["name"]: _product(row) for row in rows.fetchall()}
 
     def note_uploaded(self, subject: str, filename: str, version: str, file: str) -> None:
-        """GraceDB has a product under the name `file` (``NAME,VERSION``)."""
+        """Note that GraceDB has a product under the name `file` (``NAME,VERSION``)."""
         for product in self.products(subject).values():
             if product.version == version and _uploaded_as(product) == filename:
                 facts = json.dumps({**product.facts, "uploaded": file})
@@ -221,7 +221,7 @@ class SupereventStore:
         return [_product(row) for row in rows]
 
     def put_product(self, product: StoredProduct, now: float) -> None:
-        """A product exists now."""
+        """Note that a product exists now."""
         self.tx.execute(
             query("put_product"),
             {
@@ -240,7 +240,7 @@ def _uploaded_as(product: StoredProduct) -> str:
 
 
 def _written(decision: Decision, superevent: Superevent) -> list[str]:
-    """Which parts of a superevent's shape a decision has us write to GraceDB."""
+    """Return which parts of a superevent's shape a decision has us write to GraceDB."""
     if is_our_superevent(superevent.key):
         return [name for name in SHAPE if decision.action == "create" or name in decision.detail]
     # The server clusters: it keeps the window itself.

@@ -43,7 +43,7 @@ def chain_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
 
 @igwn_alert.handler(chain_topics, queue="superevent", name="gwbatch.alerts.handle_superevent")
 def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
-    """A label on a superevent asks for a notice, or no longer stands against one."""
+    """Plan the notice that a label on a superevent asks for, or plan again what a label no longer stands against."""
     superevent = _followed(alert, context)
     if superevent is None:
         return
@@ -65,7 +65,7 @@ def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effec
 
 @on(LabelDecided, name="gwbatch.alerts.handle_own_label")
 def handle_own_label(message: LabelDecided, context: Context) -> Iterator[Effect]:
-    """A label that we have decided on asks for its notice at once; GraceDB's alert about it asks for nothing more."""
+    """Plan the notice of a label that we have decided on at once; GraceDB's alert about it asks for nothing more."""
     superevent, kind = context.mirror.superevent(message.superevent), kind_asked_for_by(message.label)
     if superevent is None or kind is None or not kind.is_automatic:
         return
@@ -74,7 +74,7 @@ def handle_own_label(message: LabelDecided, context: Context) -> Iterator[Effect
 
 
 def _followed(alert: Mapping[str, Any], context: Context) -> Superevent | None:
-    """The superevent of an alert, if it is one that gets notices."""
+    """Return the superevent of an alert, if it is one that gets notices."""
     data = alert.get("object")
     name = data.get("superevent_id") if isinstance(data, Mapping) else None
     if not isinstance(name, str) or context.foreign_server(alert):
@@ -85,7 +85,7 @@ def _followed(alert: Mapping[str, Any], context: Context) -> Superevent | None:
 
 
 def _occasion(kind: AlertKind, alert: Mapping[str, Any], context: Context) -> str:
-    """An automatic notice goes out once; the alert about its label tells one signoff from the next."""
+    """Return what an automatic notice goes out once for; the alert about its label tells one signoff from the next."""
     if kind.is_automatic:
         return ""
     data = alert.get("data")
@@ -165,7 +165,7 @@ def _nothing_to_retract(kind: AlertKind, superevent: Superevent, context: Contex
 
 
 def _writes(context: Context) -> bool:
-    """Whether the chain writes to GraceDB: not in a dry run beside another system."""
+    """Return whether the chain writes to GraceDB: not in a dry run beside another system."""
     return not context.profile.alerts.dry_run
 
 
@@ -174,7 +174,7 @@ def _writes(context: Context) -> bool:
 
 @on(SecondNotice, name="gwbatch.alerts.handle_second")
 def handle_second(message: SecondNotice, context: Context) -> Iterator[Effect]:
-    """Some minutes after a preliminary notice: the second one, of the event that is preferred now."""
+    """Plan the second preliminary notice, minutes after the first, of the event that is preferred now."""
     superevent, kind = context.mirror.superevent(message.superevent), kind_named(message.kind)
     if superevent is None:
         return
@@ -200,7 +200,7 @@ def _prefer_best_of_pipelines(superevent: Superevent, context: Context) -> Itera
 
 @on(RequestDataQuality, name="gwbatch.alerts.handle_data_quality_request")
 def handle_data_quality_request(message: RequestDataQuality, context: Context) -> Iterator[Effect]:
-    """Some minutes after an early warning: ask for a data quality report."""
+    """Ask for a data quality report some minutes after an early warning."""
     superevent = context.mirror.superevent(message.superevent)
     if superevent is not None and _writes(context):
         yield Label(superevent.key, DQR_REQUEST)
@@ -211,7 +211,7 @@ def handle_data_quality_request(message: RequestDataQuality, context: Context) -
 
 @on(SendNotice, name="gwbatch.alerts.handle_order")
 def handle_order(order: SendNotice, context: Context) -> Iterator[Effect]:
-    """Somebody wants a notice sent."""
+    """Plan a notice that somebody wants sent."""
     superevent = context.mirror.superevent(order.superevent)
     if superevent is None:
         raise BadInput(f"There is no superevent {order.superevent!r}.")
@@ -242,7 +242,7 @@ def handle_order(order: SendNotice, context: Context) -> Iterator[Effect]:
 
 @on(ReleaseNotice, name="gwbatch.alerts.handle_release")
 def handle_release(order: ReleaseNotice, context: Context) -> Iterator[Effect]:
-    """Somebody wants a notice sent that was withheld."""
+    """Release a notice that was withheld and that somebody wants sent."""
     notice = public_notices.get(context.tx, order.notice)
     if notice is None:
         raise BadInput(f"There is no notice {order.notice}.")

@@ -16,9 +16,10 @@ from gwbatch.effects import Effect
 from gwbatch.effects.kinds import AddEvent, PreferExternal, RemoveEvent, Upload
 from gwbatch.external import GWCandidate, Match, best_match, coincide, preferred_external, raven_alert
 from gwbatch.external.coincidence import EM_COINC, HIGH_PROFILE, RAVEN_ALERT
+from gwbatch.external.event import ExternalEvent
 from gwbatch.handlers.context import Context
 from gwbatch.keys import creation_of, is_external, pair_key
-from gwbatch.mirror.externals import Coincidence, External
+from gwbatch.mirror.externals import Coincidence
 from gwbatch.mirror.products import StoredProduct
 from gwbatch.model import Decision
 from gwbatch.orchestrator import jobs
@@ -31,7 +32,7 @@ from gwbatch.superevents.candidate import finite
 TAGS = ("ext_coinc",)
 
 
-def judge_all_near(key: str, context: Context) -> Iterator[Effect]:
+def reevaluate_all_near(key: str, context: Context) -> Iterator[Effect]:
     """Judge every external event that a superevent could matter to, or has mattered to."""
     superevent = context.mirror.superevent(key)
     if superevent is None:
@@ -39,10 +40,10 @@ def judge_all_near(key: str, context: Context) -> Iterator[Effect]:
     near = {event.key for event in context.externals.near(superevent.t_0, context.policy.external.reach)}
     known = {one.match.external for one in context.externals.coincidences(superevent=superevent.key)}
     for external in sorted(near | known):
-        yield from judge(external, context)
+        yield from reevaluate(external, context)
 
 
-def judge(key: str, context: Context) -> Iterator[Effect]:
+def reevaluate(key: str, context: Context) -> Iterator[Effect]:
     """Bring everything about one external event to the state that follows from what is known now."""
     event = context.externals.get(key)
     if event is None:
@@ -61,20 +62,20 @@ def judge(key: str, context: Context) -> Iterator[Effect]:
         yield from _announce(new.match, context)
 
 
-def _candidates(event: External, context: Context) -> Iterator[tuple[Superevent, Match]]:
-    """Every superevent in the window, with the coincidence that it would be."""
-    seen, settings = event.seen, context.policy.external
-    for superevent in context.mirror.superevents_near(seen.category, event.time, settings.reach):
+def _candidates(event: ExternalEvent, context: Context) -> Iterator[tuple[Superevent, Match]]:
+    """Yield every superevent in the window, with the coincidence that it would be."""
+    settings = context.policy.external
+    for superevent in context.mirror.superevents_near(event.category, event.time, settings.reach):
         partner = partner_of(superevent, context)
         combined = context.mirror.product(pair_key(event.key, superevent.key), COMBINED_MAP)
         overlap = None if combined is None else combined.facts["overlap_integral"]
-        match = None if partner is None else coincide(partner, seen, overlap, context.policy)
+        match = None if partner is None else coincide(partner, event, overlap, context.policy)
         if match is not None:
             yield superevent, match
 
 
 def partner_of(superevent: Superevent, context: Context) -> GWCandidate | None:
-    """A superevent as a coincidence sees it; None while its preferred event is not known."""
+    """Return a superevent as a coincidence sees it; None while its preferred event is not known."""
     preferred = context.mirror.event(superevent.preferred)
     if preferred is None or preferred.far is None:
         return None
@@ -83,14 +84,14 @@ def partner_of(superevent: Superevent, context: Context) -> GWCandidate | None:
 
 
 def _is_burst(event: Event, policy: Policy) -> bool:
-    """Whether the windows of bursts apply to an event; of a test its pipeline decides."""
+    """Return whether the windows of bursts apply to an event; of a test its pipeline decides."""
     if event.kind in policy.external.cbc_like:
         return False
     return event.group == "burst" or (event.group == "test" and f"burst_{event.pipeline}" in policy.topics)
 
 
 def _choose(matches: list[Match], before: list[Coincidence]) -> list[Coincidence]:
-    """The least likely one by chance is the coincidence; one that was announced stays it."""
+    """Choose the coincidence that is the least likely by chance; one that was announced stays chosen."""
     announced = next((one for one in before if one.announced), None)
     if announced is not None and announced.match.superevent not in [match.superevent for match in matches]:
         matches = [*matches, announced.match]
@@ -110,9 +111,9 @@ def _chosen(found: list[Coincidence]) -> Coincidence | None:
 
 
 def _update_external(
-    event: External, old: Coincidence | None, new: Coincidence | None, context: Context
+    event: ExternalEvent, old: Coincidence | None, new: Coincidence | None, context: Context
 ) -> Iterator[Effect]:
-    """From one coincidence to the next: membership, label and files of the external event."""
+    """Change membership, label and files of the external event from one coincidence to the next."""
     if old is not None and (new is None or new.match.superevent != old.match.superevent):
         context.record(
             _decision("coincidence_end", old.match, "another is less likely by chance" if new else "outside")
@@ -146,13 +147,13 @@ def _membership(match: Match, context: Context, *, join: bool) -> Effect:
 
 
 def _update_superevent(key: str, context: Context) -> Iterator[Effect]:
-    """What a superevent shows of its coincidences: those of its preferred external event."""
+    """Show on a superevent its coincidences: those of its preferred external event."""
     superevent = context.mirror.superevent(key)
     if superevent is None:
         return
     matches = [one.match for one in context.externals.coincidences(superevent=superevent.key) if one.chosen]
     events = {match.external: event for match in matches if (event := context.externals.get(match.external))}
-    preferred = preferred_external([(events[match.external].seen, match) for match in matches], context.policy.external)
+    preferred = preferred_external([(events[match.external], match) for match in matches], context.policy.external)
     shown = context.mirror.product(superevent.key, FAR_FILE)
     has_label = shown is not None and shown.facts.get("external") is not None
     if preferred is None:
@@ -225,8 +226,8 @@ def _show_products(target: str, source: str, context: Context) -> Iterator[Effec
             yield effects.label(target, product.label, after=upload.key)
 
 
-def _far_text(event: External, match: Match, context: Context) -> str:
-    """``coincidence_far.json``, with the keys that `ligo-raven` gave it and some more."""
+def _far_text(event: ExternalEvent, match: Match, context: Context) -> str:
+    """Write ``coincidence_far.json``, with the keys that `ligo-raven` gave it and some more."""
     superevent = context.mirror.superevent(match.superevent)
     return json.dumps(
         {
@@ -254,7 +255,7 @@ def _announce(match: Match, context: Context) -> Iterator[Effect]:
     partner = None if superevent is None else partner_of(superevent, context)
     if event is None or superevent is None or partner is None or RAVEN_ALERT in superevent.labels:
         return
-    reason = raven_alert(_with_fresh_overlap(match, superevent, context), partner, event.seen, context.policy)
+    reason = raven_alert(_with_fresh_overlap(match, superevent, context), partner, event, context.policy)
     if reason is not None:
         return
     yield from announce(match, f"{_describe(match)}: may be announced", context)
@@ -280,7 +281,7 @@ def announce(match: Match, why: str, context: Context) -> Iterator[Effect]:
 
 
 def _with_fresh_overlap(match: Match, superevent: Superevent, context: Context) -> Match:
-    """Nothing is announced on the overlap of a map that a better one is about to replace."""
+    """Return a match without an overlap that a better map is about to replace: nothing is announced on it."""
     wanted = wanted_version(match.external, superevent, context)
     combined = context.mirror.product(pair_key(match.external, match.superevent), COMBINED_MAP)
     fresh = wanted is not None and combined is not None and combined.version == wanted[0]

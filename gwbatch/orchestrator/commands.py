@@ -23,7 +23,7 @@ TAGS = ("em_follow",)
 
 @on(Prefer, name="gwbatch.orders.handle_prefer")
 def handle_prefer(order: Prefer, context: Context) -> Iterator[Effect]:
-    """Somebody chose the preferred event."""
+    """Make an event preferred that somebody chose."""
     superevent = _superevent(order.superevent, context)
     event = context.mirror.event(order.event)
     if event is None or event.graceid not in superevent.events:
@@ -38,7 +38,7 @@ def handle_prefer(order: Prefer, context: Context) -> Iterator[Effect]:
 
 @on(PreferForPipeline, name="gwbatch.orders.handle_prefer_for_pipeline")
 def handle_prefer_for_pipeline(order: PreferForPipeline, context: Context) -> Iterator[Effect]:
-    """Somebody chose the event that a pipeline shows; that is no reason for a notice."""
+    """Show for a pipeline the event that somebody chose; that is no reason for a notice."""
     superevent = _superevent(order.superevent, context)
     event = context.mirror.event(order.event)
     if event is None or event.graceid not in superevent.events:
@@ -52,7 +52,9 @@ def handle_prefer_for_pipeline(order: PreferForPipeline, context: Context) -> It
 
 @on(CopyMap, name="gwbatch.orders.handle_copy_map")
 def handle_copy_map(order: CopyMap, context: Context) -> Iterator[Effect]:
-    """Somebody wants a map of one event or superevent on another; GraceDB's alert about it has it taken over."""
+    """Copy a map from one event or superevent to another, as somebody wants; GraceDB's alert about it has it taken
+    over.
+    """
     name = order.file.partition(",")[0]
     if not name.endswith((".fits", ".fits.gz")):
         raise BadInput(f"Cannot copy {name} as a sky map: it is no FITS file.")
@@ -65,7 +67,7 @@ def handle_copy_map(order: CopyMap, context: Context) -> Iterator[Effect]:
 
 @on(Annotate, name="gwbatch.orders.handle_annotate")
 def handle_annotate(order: Annotate, context: Context) -> Iterator[Effect]:
-    """Somebody wants the products of a superevent: what failed is tried again, what is missing is asked for."""
+    """Try again what failed and ask for what is missing of the products of a superevent, as somebody wants."""
     superevent = _superevent(order.superevent, context)
     for key in jobs.failed(context.tx, [superevent.key, *superevent.events]):
         job = jobs.get(context.tx, key)

@@ -142,11 +142,11 @@ def _given(event: Event, data: Mapping[str, Any], context: Context) -> dict[str,
 
 
 def _failed_without(optional: str, key: str, context: Context) -> bool:
-    """Whether a job that could use an optional file failed without it, or was never planned."""
+    """Return whether a job that could use an optional file failed without it, or was never planned."""
     job = get(context.tx, key)
     return job is None or (job.state is JobState.FAILED and optional not in job.request["inputs"])
 
 
 def _is_our_upload(made: StoredProduct, entry: Mapping[str, Any]) -> bool:
-    """Whether a log message is the one with which we uploaded what we made."""
+    """Return whether a log message is the one with which we uploaded what we made."""
     return made.path is not None and entry.get("comment") == jobs.comment(product_named(made.name), made.facts)

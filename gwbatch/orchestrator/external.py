@@ -1,7 +1,7 @@
 """The external trigger lane: notices, alerts, changed superevents and ended jobs go in; each ends in a judgement.
 
 Whatever comes, the state that follows is computed anew from all that is known, so the order of arrival does not
-matter: `combine` for one trigger's notices, `coincidences.judge` for what it coincides with.
+matter: `merge_notices` for one trigger's notices, `coincidences.reevaluate` for what it coincides with.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 
 from gwbatch.effects import Effect
 from gwbatch.effects.kinds import AdoptExternal, CreateExternal, KeepNotice, ReadExternal, ReplaceExternal
-from gwbatch.external import Notice, Trigger, combine, ignored, parse_notice
+from gwbatch.external import Notice, Trigger, ignored, merge_notices, parse_notice
 from gwbatch.external.coincidence import NOT_GRB
+from gwbatch.external.event import ExternalEvent
 from gwbatch.external.in_gracedb import as_in_gracedb, notice_of_event, said_of
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import gcn, igwn_alert, on
 from gwbatch.handlers.messages import ExternalFound, JobEnded, SupereventChanged
 from gwbatch.keys import external_key, is_external
 from gwbatch.ledger import messages
-from gwbatch.mirror.externals import External
 from gwbatch.model import Decision, JobState
 from gwbatch.orchestrator import jobs
-from gwbatch.orchestrator.coincidences import judge, judge_all_near
+from gwbatch.orchestrator.coincidences import reevaluate, reevaluate_all_near
 from gwbatch.orchestrator.external_adoption import look_up
 from gwbatch.orchestrator.external_labels import relabel
 from gwbatch.orchestrator.external_skymaps import plan_map, take_result
@@ -34,7 +34,7 @@ from gwbatch.superevents.admission import added_label
 
 @gcn.handler(notice_topics, queue="exttrig", name="gwbatch.external.handle_notice")
 def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
-    """A notice of an observatory: make its external event, replace it, or keep the notice beside a better one."""
+    """Make the external event of a notice, replace it, or keep the notice beside a better one."""
     notice = parse_notice(context.topic, payload)
     if _is_ignored(notice, context):
         return
@@ -48,14 +48,14 @@ def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
 
 @on(ExternalFound, name="gwbatch.external.handle_found")
 def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
-    """An external event of GraceDB that no notice of ours made: take it over with its file."""
+    """Take over an external event of GraceDB that no notice of ours made, with its file."""
     data, topic, said = message.object, message.filename or "", said_of(message.object)
     file = None if message.content is None else base64.b64decode(message.content)
     content, graceid = notice_of_event(data, topic, file), str(data["graceid"])
     notice = as_in_gracedb(parse_notice(topic, content), said)
     if _is_ignored(notice, context):
         return
-    known_as, before = context.externals.named(graceid), context.externals.get(notice.key)
+    known_as, before = context.externals.by_graceid(graceid), context.externals.get(notice.key)
     if known_as is not None and known_as.key != notice.key:
         yield from _give_up(known_as, f"the file of {graceid} is of another trigger now", context)
         return
@@ -69,7 +69,7 @@ def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
     if before is None or message.existing:
         context.externals.adopt(notice.key, graceid)
         context.externals.set_labels(notice.key, [*labels, *(before.labels if before else ())])
-        if NOT_GRB in labels and trigger.grb:
+        if NOT_GRB in labels and trigger.is_burst:
             context.externals.set_not_grb(notice.key, True)
     if before is None:
         detail = {"external": notice.key, "search": notice.search, "graceid": graceid}
@@ -78,11 +78,11 @@ def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
     yield from _apply_trigger(notice.key, trigger, context, new=False)
 
 
-def _give_up(event: External, reason: str, context: Context) -> Iterator[Effect]:
-    """An event that is not what it was: nothing more is announced for it."""
+def _give_up(event: ExternalEvent, reason: str, context: Context) -> Iterator[Effect]:
+    """Veto an event that is not what it was: nothing more is announced for it."""
     context.externals.set_not_grb(event.key, True)
     context.record(Decision("not_grb", None, {"external": event.key, "set": True}, reason))
-    yield from judge(event.key, context)
+    yield from reevaluate(event.key, context)
 
 
 def _is_ignored(notice: Notice, context: Context) -> bool:
@@ -102,24 +102,24 @@ def _take(
     digest = messages.digest(content)
     before = context.externals.get(notice.key)
     is_new = context.externals.add_notice(digest, notice.key, topic, content, context.now, said)
-    trigger = combine(context.externals.notices(notice.key), context.policy.external)
+    trigger = merge_notices(context.externals.notices(notice.key), context.policy.external)
     assert trigger is not None  # this notice counts
     context.externals.put(notice.key, trigger, context.now)
-    if before is not None and before.by_hand is False and set(trigger.reasons) - set(before.reasons):
+    if before is not None and before.not_grb_override is False and set(trigger.reasons) - set(before.reasons):
         context.externals.set_not_grb(notice.key, None)  # whoever took NOT_GRB away did not know of this reason
     return digest, is_new, trigger
 
 
 def _apply_trigger(key: str, trigger: Trigger, context: Context, *, new: bool) -> Iterator[Effect]:
-    """What a changed trigger entails: its veto, its sky map, its coincidences."""
+    """Carry out what a changed trigger entails: its veto, its sky map, its coincidences."""
     yield from _set_not_grb(key, trigger, context, new=new)
     yield from plan_map(key, context)
-    yield from judge(key, context)
+    yield from reevaluate(key, context)
 
 
 @igwn_alert.handler(external_topics, queue="exttrig", name="gwbatch.external.handle_alert")
 def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
-    """An alert about an external event: somebody else's labels count, above all NOT_GRB."""
+    """Take over somebody else's labels on an external event, above all NOT_GRB."""
     if context.foreign_server(alert):
         return
     event = known(alert, context)
@@ -137,11 +137,11 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
         return
     added = alert_type == "label_added"
     change = f"{'+' if added else '-'}{label}"
-    if change in event.expected:
-        seen = event.expected.index(change)
+    if change in event.pending_writes:
+        seen = event.pending_writes.index(change)
         # Alerts about one label come in the order of its changes; those of other labels may overtake.
-        others = [one for one in event.expected[:seen] if one[1:] != label]
-        context.externals.expect(event.key, [*others, *event.expected[seen + 1 :]])
+        others = [one for one in event.pending_writes[:seen] if one[1:] != label]
+        context.externals.set_pending(event.key, [*others, *event.pending_writes[seen + 1 :]])
         return
     if added == (label in event.labels):
         return
@@ -149,7 +149,7 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
         context.externals.set_not_grb(event.key, added)
         detail = {"external": event.key, "set": added}
         context.record(Decision("not_grb", None, detail, "set by hand" if added else "taken away by hand"))
-        yield from judge(event.key, context)
+        yield from reevaluate(event.key, context)
     else:
         others = [name for name in event.labels if name != label]
         context.externals.set_labels(event.key, [*others, *([label] if added else [])])
@@ -157,34 +157,34 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
 
 @on(SupereventChanged, name="gwbatch.external.handle_superevent_changed")
 def handle_superevent_changed(message: SupereventChanged, context: Context) -> Iterator[Effect]:
-    """A superevent is new, re-timed, or has another preferred event or sky map."""
-    yield from judge_all_near(message.superevent, context)
+    """Look for coincidences of a superevent that is new, re-timed, or has another preferred event or sky map."""
+    yield from reevaluate_all_near(message.superevent, context)
 
 
 @on(JobEnded, queue="exttrig", name="gwbatch.external.handle_job")
 def handle_job(message: JobEnded, context: Context) -> Iterator[Effect]:
-    """A job for an external event ended."""
+    """Take over what a job for an external event made, or note its failure."""
     job = jobs.ended(message, context)
     if job is None or not is_external(job.subject):
         return
     key = job.subject.partition("/")[0]
     if job.state is JobState.DONE:
         yield from take_result(job, context)
-        yield from judge(key, context)
+        yield from reevaluate(key, context)
     elif jobs.failed(job) and not jobs.try_again(job, context):
         yield jobs.say_failed(job, key)
 
 
 def _write(
-    before: External | None, notice: Notice, digest: str, trigger: Trigger, context: Context
+    before: ExternalEvent | None, notice: Notice, digest: str, trigger: Trigger, context: Context
 ) -> Iterator[Effect]:
-    """What becomes of one notice in GraceDB: the event, its replacement, or a file beside it."""
+    """Write one notice to GraceDB: the event, its replacement, or a file beside it."""
     key = notice.key
     detail = {"external": key, "notice": notice.kind}
     if before is None:
         context.record(Decision("external_create", None, {**detail, "search": notice.search}, "its first notice"))
-        yield CreateExternal(key, digest, () if trigger.grb else (NOT_GRB,))
-    elif trigger.chosen == digest:
+        yield CreateExternal(key, digest, () if trigger.is_burst else (NOT_GRB,))
+    elif trigger.best_notice == digest:
         reason = f"{notice.kind} counts above what came before"
         context.record(Decision("external_replace", None, {**detail, "search": notice.search}, reason))
         yield ReplaceExternal(key, digest)
@@ -196,7 +196,7 @@ def _write(
 def _set_not_grb(key: str, trigger: Trigger, context: Context, *, new: bool) -> Iterator[Effect]:
     event = context.externals.get(key)
     assert event is not None
-    wanted = not event.grb
+    wanted = not event.is_burst
     if wanted == (NOT_GRB in event.labels) or (wanted and trigger.notice.described):
         return  # somebody else's event gets no label for a file that could not be read: it is not announced anyway
     reason = "; ".join(trigger.reasons) or "a burst after all"
@@ -206,12 +206,12 @@ def _set_not_grb(key: str, trigger: Trigger, context: Context, *, new: bool) -> 
         yield effect
 
 
-def known(alert: Mapping[str, Any], context: Context) -> External | None:
-    """The external event of ours that an alert is about; by its trigger while we do not know its id yet."""
+def known(alert: Mapping[str, Any], context: Context) -> ExternalEvent | None:
+    """Return the external event of ours that an alert is about; by its trigger while we do not know its id yet."""
     data = alert.get("object")
     if not isinstance(data, Mapping):
         return None
-    event = context.externals.named(str(data.get("graceid")))
+    event = context.externals.by_graceid(str(data.get("graceid")))
     if event is not None:
         return event
     extra = data.get("extra_attributes")

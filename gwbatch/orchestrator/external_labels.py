@@ -12,7 +12,7 @@ def relabel(key: str, name: str, context: Context, *, on: bool, after: str | Non
     """Set or take away a label of an external event, and remember that the alert about it will be our own echo."""
     event = context.externals.get(key)
     assert event is not None
-    context.externals.expect(key, [*event.expected, f"{'+' if on else '-'}{name}"])
+    context.externals.set_pending(key, [*event.pending_writes, f"{'+' if on else '-'}{name}"])
     return set_label(key, name, context, on=on, after=after or creation_of(key))
 
 
@@ -24,5 +24,5 @@ def set_label(target: str, name: str, context: Context, *, on: bool, after: str 
 
 
 def occasion(context: Context) -> str:
-    """Tells one time of setting a label from the next, also within one message."""
+    """Tell one time of setting a label from the next, also within one message."""
     return f"{context.message_id}.{len(context.decisions)}"

@@ -11,12 +11,12 @@ from gwbatch.effects import Effect
 from gwbatch.effects.kinds import Log
 from gwbatch.errors import BadInput
 from gwbatch.external.coincidence import RAVEN_ALERT
+from gwbatch.external.event import ExternalEvent
 from gwbatch.external.skymap import headers
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.decorators import on
 from gwbatch.handlers.messages import Announce, UseMap
 from gwbatch.jobs.external_skymap import GIVEN
-from gwbatch.mirror.externals import External
 from gwbatch.orchestrator import jobs
 from gwbatch.orchestrator.coincidences import announce
 from gwbatch.orchestrator.commands import TAGS, because, ordered
@@ -25,7 +25,7 @@ from gwbatch.orchestrator.external_skymaps import ORDERED, SHORT
 
 @on(Announce, name="gwbatch.external.handle_announce")
 def handle_announce(order: Announce, context: Context) -> Iterator[Effect]:
-    """Somebody wants a coincidence announced that the policy would not announce by itself."""
+    """Announce a coincidence that the policy would not announce by itself, as somebody wants."""
     event, superevent = _external(order.external, context), context.mirror.superevent(order.superevent)
     if superevent is None:
         raise BadInput(f"There is no superevent {order.superevent!r}.")
@@ -42,23 +42,23 @@ def handle_announce(order: Announce, context: Context) -> Iterator[Effect]:
 
 @on(UseMap, name="gwbatch.external.handle_use_map")
 def handle_use_map(order: UseMap, context: Context) -> Iterator[Effect]:
-    """Somebody has found a map of an external event: it counts more than any other map of the same notice."""
+    """Use a map of an external event that somebody has found: it takes precedence over others of the same notice."""
     event = _external(order.external, context)
-    if event.located is None:
+    if event.map_notice is None:
         raise BadInput(f"Cannot give {order.external} a sky map: no notice about it can be located.")
-    _, _, notice = context.externals.notice(event.key, event.located)
+    _, _, notice = context.externals.notice(event.key, event.map_notice)
     product = as_chosen(product_named(EXTERNAL_MAP), context.policy.annotation)
     digest = hashlib.sha256(f"{order.url} {order.at}".encode()).hexdigest()
-    version = f"{event.located[:SHORT]}.{ORDERED}-{digest[:6]}"
+    version = f"{event.map_notice[:SHORT]}.{ORDERED}-{digest[:6]}"
     source = {"ordered": order.url, "external": event.key}
     text = f"User {order.by} ordered the sky map {order.url}{because(order.why)}."
     yield Log(event.key, text, TAGS, f"order/{order.at}")
-    priority = job_priority(product, significant=event.grb)
+    priority = job_priority(product, significant=event.is_burst)
     yield from jobs.plan(product, event.key, version, {GIVEN: source}, priority, context, **headers(notice))
 
 
-def _external(name: str, context: Context) -> External:
-    event = context.externals.get(name) or context.externals.named(name)
+def _external(name: str, context: Context) -> ExternalEvent:
+    event = context.externals.get(name) or context.externals.by_graceid(name)
     if event is None:
         raise BadInput(f"There is no external event {name!r}.")
     return event

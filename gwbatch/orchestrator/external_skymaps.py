@@ -11,12 +11,12 @@ from gwbatch.annotation import Product, Scope, as_chosen, job_priority, makeable
 from gwbatch.annotation.graph import COMBINED_MAP, EXTERNAL_MAP, MAP, UPLOADED_MAP
 from gwbatch.effects import Effect
 from gwbatch.external.coincidence import PE_READY
+from gwbatch.external.event import ExternalEvent
 from gwbatch.external.skymap import headers, model
 from gwbatch.handlers.context import Context
 from gwbatch.jobs.external_skymap import GIVEN
 from gwbatch.keys import pair_key, split_pair
 from gwbatch.ledger.jobs import Job, get
-from gwbatch.mirror.externals import External
 from gwbatch.mirror.products import StoredProduct
 from gwbatch.model import JobState
 from gwbatch.orchestrator import jobs
@@ -32,22 +32,22 @@ SHORT = 12  # characters of a content's hash that tell versions apart
 def plan_map(key: str, context: Context) -> Iterator[Effect]:
     """Have the sky map made that the notice which counts allows: a model at once, and the observatory's own."""
     event = context.externals.get(key)
-    if event is None or event.located is None or not context.profile.gracedb.url:
+    if event is None or event.map_notice is None or not context.profile.gracedb.url:
         return
     if EXTERNAL_MAP in context.policy.annotation.leave_out:
         return
-    _, _, notice = context.externals.notice(key, event.located)
+    _, _, notice = context.externals.notice(key, event.map_notice)
     product = as_chosen(product_named(EXTERNAL_MAP), context.policy.annotation)
-    version = event.located[:SHORT]
-    about, priority = headers(notice), job_priority(product, significant=event.grb)
+    version = event.map_notice[:SHORT]
+    about, priority = headers(notice), job_priority(product, significant=event.is_burst)
     circle = model(notice, context.policy.external)
     if circle is not None:
         yield from jobs.plan(product, key, version, {}, priority, context, **about, **circle)
     if notice.skymap:
-        source = {"url" if "://" in notice.skymap else "inline": event.located, "external": key}
+        source = {"url" if "://" in notice.skymap else "inline": event.map_notice, "external": key}
         yield from jobs.plan(product, key, f"{version}.given", {GIVEN: source}, priority, context, **about)
     if notice.official_map:
-        source = {"official": event.located, "external": key}
+        source = {"official": event.map_notice, "external": key}
         yield from jobs.plan(product, key, f"{version}.official", {GIVEN: source}, priority, context, **about)
 
 
@@ -76,7 +76,7 @@ def _plan_joint(
 
 
 def wanted_version(external: str, superevent: Superevent, context: Context) -> tuple[str, dict[str, Any]] | None:
-    """Which combination the newest maps make, and where they are; None while one is missing."""
+    """Return which combination the newest maps make, and where they are; None while one is missing."""
     theirs = context.mirror.product(external, EXTERNAL_MAP)
     uploaded = context.mirror.product(superevent.key, UPLOADED_MAP)
     kept = context.mirror.product(superevent.key, MAP) if PE_READY in superevent.labels else None
@@ -143,18 +143,18 @@ def _take_map(made: StoredProduct, product: Product, context: Context) -> Iterat
         context.externals.set_labels(event.key, [*event.labels, product.label])
         yield relabel(event.key, product.label, context, on=True, after=upload.key)
     for picture in makeable(Scope.EXTERNAL, {EXTERNAL_MAP: made.facts}, EXTERNAL_MAP, context.policy.annotation):
-        priority = job_priority(picture, significant=event.grb)
+        priority = job_priority(picture, significant=event.is_burst)
         yield from jobs.plan(picture, event.key, made.version, {EXTERNAL_MAP: {"path": made.path}}, priority, context)
 
 
 def _rank(version: str) -> int:
-    """How much a map counts among those of one notice: what a person has chosen most, and one made here least."""
+    """Rank the maps of one notice: what a person has chosen first, what was made here last."""
     return KINDS_OF_MAP.index(version.partition(".")[2].partition("-")[0])
 
 
-def _is_map_of(version: str, event: External) -> bool:
-    """Whether a map was made from the notice that maps are made from now."""
-    return event.located is not None and version.startswith(event.located[:SHORT])
+def _is_map_of(version: str, event: ExternalEvent) -> bool:
+    """Return whether a map was made from the notice that maps are made from now."""
+    return event.map_notice is not None and version.startswith(event.map_notice[:SHORT])
 
 
 def _is_newest(subject: str, version: str, context: Context) -> bool:

@@ -86,7 +86,7 @@ def upload(made: StoredProduct) -> Upload:
 
 
 def ended(message: JobEnded, context: Context) -> jobs.Job | None:
-    """The job that a message says has ended; None when it was tried again meanwhile."""
+    """Return the job that a message says has ended; None when it was tried again meanwhile."""
     job = jobs.get(context.tx, message.job)
     if job is None:
         raise BadInput(f"A job ended that the ledger does not know: {message.job!r}.")
@@ -105,17 +105,17 @@ def try_again(job: jobs.Job, context: Context) -> bool:
 
 
 def comment(product: Product, facts: Mapping[str, Any]) -> str:
-    """What the log message of a product says: what it is, what it shows (``alt``), and what to know (``note``)."""
+    """Write the log message of a product: what it is, what it shows (``alt``), and what to know (``note``)."""
     shown = f"{product.comment}: {facts['alt']}" if facts.get("alt") else product.comment
     return f"{shown} ({facts['note']})" if facts.get("note") else shown
 
 
 def failed(job: jobs.Job) -> bool:
-    """Whether it ended without a result."""
+    """Return whether it ended without a result."""
     return job.state in (JobState.FAILED, JobState.LOST)
 
 
 def say_failed(job: jobs.Job, target: str) -> Effect:
-    """A log message in GraceDB about a job that failed for good."""
+    """Write a log message in GraceDB about a job that failed for good."""
     text = f"{job.kind} failed after {job.attempt} attempt(s): {job.reason}"
     return effects.log(target, text, key=job.key, tags=("gwbatch",))

@@ -45,7 +45,7 @@ def upload(_tick: dict[str, Any], context: Context) -> Iterator[Effect]:
 
 @igwn_alert.handler(mock_topics, queue="superevent", name="gwbatch.mdc.handle_superevent")
 def handle_superevent(alert: dict[str, Any], context: Context) -> None:
-    """A mock superevent asks for an advocate: one signs it off after a while."""
+    """Set the timer by which one advocate signs a mock superevent off."""
     data = alert.get("object")
     name = data.get("superevent_id") if isinstance(data, dict) else None
     asked = alert.get("alert_type") == "label_added" and added_label(alert) == ADVREQ

@@ -57,7 +57,7 @@ def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent 
 
 
 def _note_upload(superevent: Superevent, alert: Mapping[str, Any], context: Context) -> None:
-    """A log message with a file that is not ours: people give superevents better maps and classifications."""
+    """Take over a file that is not ours: people give superevents better maps and classifications."""
     entry = alert.get("data")
     if alert.get("alert_type") != "log" or not isinstance(entry, Mapping):
         return
@@ -84,7 +84,7 @@ def _note_upload(superevent: Superevent, alert: Mapping[str, Any], context: Cont
 
 
 def _find(data: Mapping[str, Any], context: Context) -> Superevent | None:
-    """By GraceDB's id, or by its preferred event while ours has no id yet."""
+    """Find a superevent by GraceDB's id, or by its preferred event while ours has no id yet."""
     known = context.mirror.superevent_named(data["superevent_id"])
     if known is None and data.get("preferred_event"):
         known = context.mirror.superevent_of(data["preferred_event"])
@@ -94,7 +94,7 @@ def _find(data: Mapping[str, Any], context: Context) -> Superevent | None:
 
 
 def _first_sight(data: Mapping[str, Any], context: Context) -> Superevent | None:
-    """Somebody else's superevent: mirrored, for later events may belong to it."""
+    """Mirror somebody else's superevent, as later events may belong to it."""
     times = _times(data)
     if len(times) < len(TIMES) or not data.get("preferred_event"):
         return None
@@ -109,7 +109,7 @@ def _first_sight(data: Mapping[str, Any], context: Context) -> Superevent | None
 
 
 def _labelled(superevent: Superevent, alert: Mapping[str, Any], data: Mapping[str, Any]) -> Superevent:
-    """Only a removal takes a label away: any other snapshot may be older than our own labels."""
+    """Remove a label only for a removal: any other snapshot may be older than our own labels."""
     labels = [*superevent.labels, *_names(data.get("labels"))]
     if alert.get("alert_type") == "label_removed":
         labels = [label for label in labels if label != added_label(alert)]
@@ -125,7 +125,7 @@ def _reshaped(superevent: Superevent, data: Mapping[str, Any]) -> Superevent:
 def _take_over_members(
     superevent: Superevent, alert: Mapping[str, Any], data: Mapping[str, Any], context: Context
 ) -> None:
-    """Members as GraceDB lists them, as far as we know the events; the preferred one comes with the alert."""
+    """Take over members as GraceDB lists them, as far as we know the events; the preferred one comes with the alert."""
     described = data.get("preferred_event_data")
     if isinstance(described, Mapping) and context.mirror.event_data(str(described.get("graceid"))) is None:
         try:
@@ -161,25 +161,25 @@ def _names(value: Any) -> list[str]:
 
 
 def _is_newer(superevent: Superevent, data: Mapping[str, Any], context: Context) -> bool:
-    """Whether a snapshot was taken after our own last decision: then it counts.
+    """Return whether a snapshot was taken after our own last decision: then it counts.
 
     GraceDB shows our decision in some alert once it was written; every alert before that is older.  An alert that was
     published before the write began is older too, though it may show the same: we may have decided so before.
     """
-    expected = context.mirror.expected(superevent.key)
+    pending = context.mirror.pending_writes(superevent.key)
     published = messages.published(context.tx, context.message_id) if context.live else None
-    if expected and published is not None:
+    if pending and published is not None:
         written = context.mirror.written_since(superevent.key)
         if written is None or published < written:
             return False
     shown = {**_times(data), "preferred": data.get("preferred_event")}
-    if any(not _same(shown.get(name), value) for name, value in expected.items()):
+    if any(not _same(shown.get(name), value) for name, value in pending.items()):
         return False
-    context.mirror.expect(superevent.key, {})
+    context.mirror.set_pending(superevent.key, {})
     return True
 
 
-def _same(shown: Any, expected: Any) -> bool:
-    if isinstance(expected, float) and isinstance(shown, float):
-        return abs(shown - expected) < MICROSECOND
-    return bool(shown == expected)
+def _same(shown: Any, pending: Any) -> bool:
+    if isinstance(pending, float) and isinstance(shown, float):
+        return abs(shown - pending) < MICROSECOND
+    return bool(shown == pending)

@@ -134,7 +134,7 @@ def _has_map(superevent: str, filename: str, context: Context) -> bool:
 
 
 def next_version(content: str, known: StoredProduct | None) -> str | None:
-    """The version under which a superevent gets a content: numbered, for what is preferred may change back."""
+    """Return the version under which a superevent gets a content: numbered, for what is preferred may change back."""
     if known is None:
         return content
     before, _, generation = known.version.partition("~")
@@ -153,7 +153,7 @@ def _annotate_superevent_of(graceid: str, context: Context) -> Iterator[Effect]:
 
 @on(JobEnded, name="gwbatch.annotate.handle_job")
 def handle_job(message: JobEnded, context: Context) -> Iterator[Effect]:
-    """A job ended: take over what it made, or try again, or say that it failed."""
+    """Take over what a job made, or try again, or say that it failed."""
     job = jobs.ended(message, context)
     if job is None or is_external(job.subject):
         return

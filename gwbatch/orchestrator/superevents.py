@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @igwn_alert.handler(search_topics, queue="superevent", name="gwbatch.superevents.handle_event")
 def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
-    """An alert about an event of a search pipeline."""
+    """Decide on an alert about an event of a search pipeline."""
     decisions, known = decide(alert, context), context.mirror.event_data(alert["object"]["graceid"])
     yield from carry_out(decisions, context)
     if known is not None and alert.get("alert_type") == "new":
@@ -43,7 +43,7 @@ def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
 
 @on(EventLabelled, name="gwbatch.superevents.handle_own_label")
 def handle_own_label(message: EventLabelled, context: Context) -> Iterator[Effect]:
-    """One of our own labels on an event counts at once: a notice need not wait for GraceDB to tell us of it.
+    """Apply one of our own labels on an event at once: a notice need not wait for GraceDB to tell us of it.
 
     What it leads to on the superevent is still written after it, for others take our labels at their word.
     """
@@ -83,7 +83,7 @@ def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
 
 
 def _tell_if_changed(known: Mapping[str, Any] | None, data: Mapping[str, Any], context: Context) -> None:
-    """A preferred event that was replaced changes what its superevent's coincidences are worth."""
+    """Send word when a preferred event was replaced: that changes what its superevent's coincidences are worth."""
     if known is None or all(known.get(name) == data.get(name) for name in ("far", "group", "search")):
         return
     superevent = context.mirror.superevent_of(data["graceid"])
@@ -104,7 +104,7 @@ def record(decisions: list[Decision], context: Context) -> None:
 def _not_worth_reading(
     alert: Mapping[str, Any], data: Mapping[str, Any], known: Mapping[str, Any] | None, context: Context
 ) -> str | None:
-    """Why an alert is dropped before its event is even looked at."""
+    """Return why an alert is dropped before its event is even looked at."""
     stranger = context.foreign_server(alert)
     if stranger is not None:
         log.warning("refused an alert about %s of another GraceDB server, %s", data["graceid"], stranger)
@@ -117,7 +117,9 @@ def _not_worth_reading(
 
 
 def _labels(alert: Mapping[str, Any], known: Mapping[str, Any] | None) -> list[str]:
-    """Labels after an alert: its snapshot may be older than what we know, so only label alerts change the set."""
+    """Return the labels after an alert: its snapshot may be older than what we know, so only label alerts change the
+    set.
+    """
     snapshot = [str(label) for label in alert["object"].get("labels") or []]
     before = list(known.get("labels") or []) if known else []
     alert_type = alert.get("alert_type")
@@ -129,7 +131,7 @@ def _labels(alert: Mapping[str, Any], known: Mapping[str, Any] | None) -> list[s
 
 
 def carry_out(decisions: list[Decision], context: Context) -> Iterator[Effect]:
-    """The effects of decisions that were recorded."""
+    """Yield the effects of decisions that were recorded."""
     for decision in decisions:
         effect = effect_of(decision, context)
         if effect is not None:
@@ -139,7 +141,7 @@ def carry_out(decisions: list[Decision], context: Context) -> Iterator[Effect]:
 
 
 def effect_of(decision: Decision, context: Context) -> Effect | None:
-    """What a decision does to GraceDB; nothing when GraceDB did it itself."""
+    """Return what a decision does to GraceDB; nothing when GraceDB did it itself."""
     key, detail = decision.superevent, decision.detail
     if key is None:
         return None
@@ -161,7 +163,7 @@ def effect_of(decision: Decision, context: Context) -> Effect | None:
 
 
 def _label_again(effect: Label, context: Context) -> Label:
-    """A label that was set before and taken away by somebody is another effect when it is decided again."""
+    """Return another effect for a label that is decided again after somebody removed it."""
     if not effects.is_done(context.tx, effect.key):
         return effect
     return msgspec.structs.replace(effect, occasion=str(context.message_id))
@@ -169,7 +171,7 @@ def _label_again(effect: Label, context: Context) -> Label:
 
 @igwn_alert.handler(*SUPEREVENT_TOPICS, queue="superevent", name="gwbatch.superevents.handle_superevent")
 def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
-    """An alert about a superevent: take over what others changed; on a lock, choose the preferred event again."""
+    """Take over what others changed about a superevent; on a lock, choose the preferred event again."""
     before = _as_seen_from_outside(alert, context)
     superevent = mirror_superevent(alert, context)
     if superevent is None:
@@ -189,7 +191,7 @@ def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effec
 
 
 def _as_seen_from_outside(alert: Mapping[str, Any], context: Context) -> Any:
-    """What of a superevent its coincidences depend on."""
+    """Return what of a superevent its coincidences depend on."""
     data = alert.get("object")
     name = data.get("superevent_id") if isinstance(data, Mapping) else None
     superevent = context.mirror.superevent_named(name) if isinstance(name, str) else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gwbatch.external.event import ExternalEvent
 from gwbatch.ledger import Ledger
-from gwbatch.mirror.externals import External
 from gwbatch.reconcile.difference import Difference, Remedy
 from gwbatch.reconcile.superevents import compare_labels
 
 
-def compare(ledger: Ledger, ours: External, theirs: Mapping[str, Any] | None) -> Iterator[Difference]:
+def compare(ledger: Ledger, ours: ExternalEvent, theirs: Mapping[str, Any] | None) -> Iterator[Difference]:
     """Yield what differs; `theirs` is what GraceDB's API says, None where it knows no such event."""
     subject = ours.graceid or ours.key
     if theirs is None:

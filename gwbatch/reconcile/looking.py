@@ -9,9 +9,10 @@ from typing import Any
 
 from gwbatch.errors import ConfigError
 from gwbatch.executors.notices.recalling import stored_in_gracedb
+from gwbatch.external.event import ExternalEvent
 from gwbatch.gracedb import NOT_FOUND, GraceDB, GraceDBError, translate_errors
 from gwbatch.ledger import Ledger
-from gwbatch.mirror.externals import External, ExternalStore
+from gwbatch.mirror.externals import ExternalStore
 from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.reconcile import externals, notices, superevents
 from gwbatch.reconcile.difference import Difference
@@ -41,7 +42,7 @@ def differences(
     GraceDBUnreachable
         When GraceDB does not answer.
     """
-    objects: list[Superevent | External] = [*_superevents(ledger, scope), *_externals(ledger, scope)]
+    objects: list[Superevent | ExternalEvent] = [*_superevents(ledger, scope), *_externals(ledger, scope)]
     _require_names(objects, scope)
     found: list[Difference] = []
     for number, one in enumerate(objects):
@@ -69,7 +70,7 @@ def _superevents(ledger: Ledger, scope: Scope) -> Iterator[Superevent]:
             yield one
 
 
-def _externals(ledger: Ledger, scope: Scope) -> Iterator[External]:
+def _externals(ledger: Ledger, scope: Scope) -> Iterator[ExternalEvent]:
     known = ExternalStore(ledger.connection)
     for key in _wanted(known.created_since(scope.since), scope):
         if (one := known.get(key)) is not None:
@@ -80,7 +81,7 @@ def _wanted(known: Iterable[tuple[str, str | None]], scope: Scope) -> list[str]:
     return [key for key, graceid in known if not scope.names or {key, graceid} & set(scope.names)][:LIMIT]
 
 
-def _require_names(objects: Collection[Superevent | External], scope: Scope) -> None:
+def _require_names(objects: Collection[Superevent | ExternalEvent], scope: Scope) -> None:
     known = {name for one in objects for name in (one.key, _graceid(one))}
     for name in scope.names:
         if name not in known:
@@ -90,14 +91,14 @@ def _require_names(objects: Collection[Superevent | External], scope: Scope) -> 
             )
 
 
-def _graceid(one: Superevent | External) -> str | None:
+def _graceid(one: Superevent | ExternalEvent) -> str | None:
     return one.superevent_id if isinstance(one, Superevent) else one.graceid
 
 
 def _compare(
-    ledger: Ledger, server: GraceDB, one: Superevent | External, *, with_notices: bool
+    ledger: Ledger, server: GraceDB, one: Superevent | ExternalEvent, *, with_notices: bool
 ) -> Iterator[Difference]:
-    if isinstance(one, External):
+    if isinstance(one, ExternalEvent):
         yield from externals.compare(ledger, one, _ask(server, "event", one.graceid))
         return
     theirs = _ask(server, "superevent", one.superevent_id)

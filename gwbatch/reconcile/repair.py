@@ -43,6 +43,6 @@ def _tell(tx: Transaction, alert: LostAlert, registry: Registry, now: float) -> 
         return False
     superevent = SupereventStore(tx).superevent_named(str(alert.payload["uid"]))
     if superevent is not None:
-        SupereventStore(tx).expect(superevent.key, {})
+        SupereventStore(tx).set_pending(superevent.key, {})
     messages.send(tx, SOURCE, topic, dict(alert.payload), lanes, now)
     return True

@@ -82,7 +82,7 @@ def _labels(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Iter
 
 
 def _labels_of_preferred(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Iterator[Difference]:
-    """Those of the event that notices are about; GraceDB describes it with the superevent."""
+    """Compare the labels of the event that notices are about; GraceDB describes it with the superevent."""
     described = theirs.get("preferred_event_data") or {}
     known = SupereventStore(ledger.connection).event_data(ours.preferred)
     if known is None or described.get("graceid") != ours.preferred:

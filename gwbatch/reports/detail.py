@@ -36,7 +36,7 @@ PREFERENCE = ("complete", "ok_S", "far_S", "ok_L", "far_L", "group_rank", "n_ifo
 def superevent(
     ledger: Ledger, name: str, policy: Policy, gracedb: str = "", now: float | None = None
 ) -> dict[str, Any] | None:
-    """Everything about one superevent, by its local key or GraceDB id; None when there is none.
+    """Return everything about one superevent, by its local key or GraceDB id; None when there is none.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def superevent(
 
 
 def _notices(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
-    """The public notices about it, each with where its time went."""
+    """Yield the public notices about it, each with where its time went."""
     for one in public_notices.about(ledger.connection, found.key):
         shown = alerts.notice(ledger, str(one.id))
         if shown is not None:
@@ -133,7 +133,7 @@ def _coincidences(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]
                 "observatory": event.observatory,
                 "trigger_id": event.trigger_id,
                 "search": event.search,
-                "grb": event.grb,
+                "grb": event.is_burst,
                 "reasons": list(event.reasons),
                 "dt": one.match.dt,
                 "far_time": one.match.far_time,
@@ -145,7 +145,7 @@ def _coincidences(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]
 
 
 def _timeline(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
-    """From the alert to the products: what was decided and why, what was written, what was computed."""
+    """Yield what happened from the alert to the products: what was decided and why, written, and computed."""
     for row in ledger.read(
         query("timeline"),
         (found.key,),
@@ -165,7 +165,7 @@ def _timeline(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
 
 
 def effects(ledger: Ledger, subject: str, limit: int = 100) -> list[dict[str, Any]]:
-    """The newest effects whose keys begin with a subject."""
+    """Return the newest effects whose keys begin with a subject."""
     rows = ledger.read(
         query("effects_of_subject"),
         (f"{subject}/", f"{subject}0", limit),  # 0 is the character after /
@@ -174,13 +174,13 @@ def effects(ledger: Ledger, subject: str, limit: int = 100) -> list[dict[str, An
 
 
 def jobs(ledger: Ledger, subjects: list[str]) -> list[dict[str, Any]]:
-    """The jobs of some subjects, oldest first."""
+    """Return the jobs of some subjects, oldest first."""
     rows = ledger.read(query("jobs_of_subjects"), (json.dumps(subjects),))
     return [dict(row) for row in rows]
 
 
 def job(ledger: Ledger, key: str) -> dict[str, Any] | None:
-    """One job with its request, its result and the ends of what it wrote."""
+    """Return one job with its request, its result and the ends of what it wrote."""
     rows = ledger.read("SELECT * FROM jobs WHERE key = ?", (key,))
     if not rows:
         return None
@@ -232,7 +232,7 @@ def _text(value: Any) -> Any:
 
 
 def picture(ledger: Ledger, subject: str, name: str) -> Path | None:
-    """Where a picture lies that one of our jobs made; its place comes from the ledger, never from outside."""
+    """Return where a picture lies that one of our jobs made; its place comes from the ledger, never from outside."""
     product = SupereventStore(ledger.connection).product(subject, name)
     if product is None or product.path is None or not name.endswith(".png"):
         return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gwbatch.external.event import ExternalEvent
 from gwbatch.gpstime import gps_to_utc
 from gwbatch.ledger import Ledger
-from gwbatch.mirror.externals import Coincidence, External, ExternalStore
+from gwbatch.mirror.externals import Coincidence, ExternalStore
 from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.superevents.candidate import finite
 
@@ -23,7 +24,7 @@ def external(ledger: Ledger, name: str) -> dict[str, Any] | None:
     Its ``superevent`` and ``far_time`` (Hz) are those of the coincidence that counts; ``coincidences`` has all.
     """
     known = ExternalStore(ledger.connection)
-    event = known.get(name) or known.named(name)
+    event = known.get(name) or known.by_graceid(name)
     if event is None:
         return None
     found = [_coincidence(ledger, one) for one in known.coincidences(external=event.key)]
@@ -32,7 +33,7 @@ def external(ledger: Ledger, name: str) -> dict[str, Any] | None:
     return {**_described(event), **counts, "coincidences": found}
 
 
-def _described(event: External) -> dict[str, Any]:
+def _described(event: ExternalEvent) -> dict[str, Any]:
     return {
         "key": event.key,
         "graceid": event.graceid,
@@ -43,7 +44,7 @@ def _described(event: External) -> dict[str, Any]:
         "utc": gps_to_utc(event.time).timestamp(),
         "far": event.far,
         "test": event.test,
-        "grb": event.grb,
+        "grb": event.is_burst,
         "reasons": list(event.reasons),
         "labels": sorted(event.labels),
     }

@@ -27,7 +27,7 @@ def limits_in_force(ledger: Ledger) -> Limits:
 
 
 def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Finding]:
-    """Everything that is wrong, worst first."""
+    """Return everything that is wrong, worst first."""
     found = [
         *_dispatcher(report),
         *_listeners(report, limits),
@@ -137,7 +137,7 @@ def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
 
 
 def _clock_steps(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Whether somebody set the clock lately; the dispatcher has dealt with it."""
+    """Report that somebody set the clock lately; the dispatcher has dealt with it."""
     for at, by in clock_steps.noted_steps(ledger.connection):
         if abs(report["time"] - at) < limits.recent:
             when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
@@ -147,7 +147,7 @@ def _clock_steps(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iter
 
 
 def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Where copies of the ledger are made, whether the newest one is recent; and what a restore entails."""
+    """Report where copies of the ledger are made, whether the newest one is recent, and what a restore entails."""
     backed_up, restored = (
         settings.setting(ledger.connection, name) for name in (settings.BACKED_UP, settings.RESTORED)
     )
@@ -161,13 +161,13 @@ def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
 
 
 def _waveforms(ledger: Ledger) -> Iterator[Finding]:
-    """Whether heavy binaries get another template than the field's, for want of its data files."""
+    """Report that heavy binaries get another template than the field's, for want of its data files."""
     if trouble := settings.get(ledger.connection, settings.WAVEFORM_DATA):
         yield Finding(Level.OK, "waveform data", trouble)
 
 
 def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Whether production events wait for a product that the policy has nobody make, and that nobody brought lately."""
+    """Report production events that wait for a product that the policy has nobody make and nobody brought lately."""
     for name, text in settings.get(ledger.connection, settings.NOT_MADE, {}).items():
         since = report["time"] - limits.recent
         brought = "SELECT 1 FROM products WHERE name = ? AND path IS NULL AND created > ? LIMIT 1"
@@ -177,7 +177,7 @@ def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Ite
 
 
 def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Whether alerts are stopped, and every notice that has not reached whom it should."""
+    """Report stopped alerts, and every notice that has not reached whom it should."""
     alerts = report["alerts"]
     if alerts["mode"] == "off":
         return
@@ -192,7 +192,7 @@ def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
 
 
 def _standby(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Whether there are the pilots that are wanted; jobs start without them, only later."""
+    """Report missing pilots; jobs start without them, only later."""
     for queue, told in report["standby"].items():
         if not told["wanted"]:
             continue
@@ -211,7 +211,7 @@ def _standby(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
 
 
 def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
-    """Whether mock superevents come as often as they should, and go all the way."""
+    """Report mock superevents that come too rarely, or do not go all the way."""
     every = report["alerts"]["mdc_every"]
     if not every:
         return
@@ -262,14 +262,14 @@ def _unfinished(row: Any, now: float, limits: Limits) -> Iterator[Finding]:
 
 
 def _clock_behind(ledger: Ledger) -> float:
-    """By how much recent messages seem to have come before they were published (median, s)."""
+    """Return by how much recent messages seem to have come before they were published (median, s)."""
     rows = ledger.read(query("newest_arrivals"))
     early = sorted(row["early"] for row in rows)
     return max(0.0, early[len(early) // 2]) if early else 0.0
 
 
 def _beyond(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
-    """What the running dispatcher found beyond the ledger: at GraceDB, at the brokers, in its credentials."""
+    """Report what the running dispatcher found beyond the ledger: at GraceDB, at the brokers, in its credentials."""
     if report["dispatcher"]["running"]:
         yield from (one for one in checked.noted(ledger, report["dispatcher"]["since"]) if one.level > Level.OK)
 

@@ -90,7 +90,7 @@ class _Search:
 
 
 def superevents(ledger: Ledger, wanted: Wanted) -> Page:
-    """Superevents, by their own names, by those of their members, by category and label."""
+    """List superevents, by their own names, by those of their members, by category and label."""
     where = _Where()
     where.add("s.id < ?", _number(wanted.before))
     where.add_if(wanted.category, "s.category = ?")
@@ -108,7 +108,7 @@ def superevents(ledger: Ledger, wanted: Wanted) -> Page:
 
 
 def jobs(ledger: Ledger, wanted: Wanted) -> Page:
-    """Jobs, by their names and by those of the superevents that they are for, by state and kind."""
+    """List jobs, by their names and by those of the superevents that they are for, by state and kind."""
     where = _Where()
     created, _, rowid = wanted.before.partition("-")
     if wanted.before:
@@ -134,7 +134,7 @@ def jobs(ledger: Ledger, wanted: Wanted) -> Page:
 
 
 def messages(ledger: Ledger, wanted: Wanted) -> Page:
-    """Messages and what became of them in each lane, by topic, and by superevents that were decided about."""
+    """List messages and what became of them in each lane, by topic, and by superevents that were decided about."""
     where = _Where()
     where.add("m.id < ?", _number(wanted.before))
     if wanted.words:
@@ -156,7 +156,7 @@ def messages(ledger: Ledger, wanted: Wanted) -> Page:
 
 
 def _decided(join: str, names: tuple[str, list[str]]) -> _Search:
-    """Messages on which something was decided about a superevent."""
+    """Select the messages on which something was decided about a superevent."""
     found = f"FROM decisions AS d {join} WHERE"
     return _Search(
         f"SELECT d.message_id {found} {{0}}", f"EXISTS (SELECT 1 {found} d.message_id = m.id AND {{0}})", names
@@ -164,7 +164,9 @@ def _decided(join: str, names: tuple[str, list[str]]) -> _Search:
 
 
 def dead_letters(ledger: Ledger, wanted: Wanted) -> Page:
-    """Messages (``m17``) and effects (``e5``) that were given up, by any word in what they are and why they failed."""
+    """List messages (``m17``) and effects (``e5``) that were given up, by any word in what they are and why they
+    failed.
+    """
     at, _, name = wanted.before.partition(" ")
     values = {"limit": wanted.limit + 1, "at": _real(at), "id": name, "words": wanted.words}
     found = [dict(row) for row in ledger.read(query("list_dead"), values)]

@@ -20,7 +20,7 @@ SAMPLE = 2000  # newest rows that a latency is computed from
 
 
 def report(ledger: Ledger, now: float) -> dict[str, Any]:
-    """Everything at a glance; ages and latencies in s."""
+    """Return everything at a glance; ages and latencies in s."""
     found = {
         "version": VERSION,
         "time": now,
@@ -89,7 +89,7 @@ def _listeners(ledger: Ledger, now: float) -> list[dict[str, Any]]:
 
 
 def _messages(ledger: Ledger, now: float) -> dict[str, Any]:
-    """How many there were of late, and in each of the last sixty minutes, oldest first."""
+    """Count the messages of late, and those in each of the last sixty minutes, oldest first."""
     rows = ledger.read(
         query("messages_per_minute"),
         (now, now - 3600),
@@ -142,7 +142,7 @@ def _jobs(ledger: Ledger, now: float) -> dict[str, Any]:
 
 
 def superevents(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
-    """The newest superevents with members, labels and products."""
+    """Return the newest superevents with members, labels and products."""
     found = []
     for row in ledger.read("SELECT * FROM superevents ORDER BY id DESC LIMIT ?", (limit,)):
         members = ledger.read("SELECT graceid FROM events WHERE superevent = ? ORDER BY position", (row["key"],))
@@ -168,7 +168,7 @@ def superevents(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
 
 
 def external_events(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
-    """The newest external events, each with its coincidence, if it has one."""
+    """Return the newest external events, each with its coincidence, if it has one."""
     found = []
     for row in ledger.read(query("report_externals"), {"limit": limit}):
         reasons = json.loads(row["reasons"])
@@ -176,7 +176,7 @@ def external_events(ledger: Ledger, limit: int = 10) -> list[dict[str, Any]]:
             {
                 **{name: row[name] for name in ("key", "graceid", "observatory", "trigger_id", "search", "time")},
                 "test": bool(row["test"]),
-                "grb": not reasons if row["by_hand"] is None else not row["by_hand"],
+                "grb": not reasons if row["not_grb_override"] is None else not row["not_grb_override"],
                 "reasons": reasons,
                 "labels": json.loads(row["labels"]),
                 "coincidence": None if row["superevent"] is None else _coincidence(row),
@@ -203,13 +203,13 @@ def _count_dead(ledger: Ledger) -> int:
 
 
 def dead_letters(ledger: Ledger, limit: int) -> list[dict[str, Any]]:
-    """Messages (``m17``) and effects (``e5``) that were given up, newest first."""
+    """Return messages (``m17``) and effects (``e5``) that were given up, newest first."""
     rows = ledger.read(query("report_dead"), {"limit": limit})
     return [dict(row) for row in rows]
 
 
 def latencies(ledger: Ledger) -> dict[str, dict[str, Any]]:
-    """Median and 95th percentile of each stage, in s, from its newest rows, in the order of a message's way."""
+    """Return median and 95th percentile of each stage, in s, from its newest rows, in the order of a message's way."""
     stages: dict[str, list[float]] = defaultdict(list)
     for row in ledger.read(query("report_message_latencies"), {"limit": SAMPLE}):
         if row["published"]:

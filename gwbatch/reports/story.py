@@ -81,7 +81,9 @@ def story(
 
 
 def _until(awaited: Sequence[Bar], bars: Sequence[Bar]) -> float:
-    """Where the picture ends: a little after the last that was waited for, so that later changes do not squeeze it."""
+    """Return where the picture ends: a little after the last that was waited for, so that later changes do not squeeze
+    it.
+    """
     ends = [one.end for one in awaited] if len(awaited) > 2 else [one.end for one in bars]
     return max([1.0, *ends]) * 1.15
 

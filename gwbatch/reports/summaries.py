@@ -73,7 +73,7 @@ def _fact(products: Mapping[str, StoredProduct], name: str) -> Any:
 
 
 def _probabilities(product: StoredProduct | None) -> dict[str, float] | None:
-    """What a file of ours says, if it can be read."""
+    """Read what a file of ours says, if it can be read."""
     if product is None or product.path is None:
         return None
     try:
@@ -85,7 +85,7 @@ def _probabilities(product: StoredProduct | None) -> dict[str, float] | None:
 
 
 def _published(ledger: Ledger, superevent: Superevent, name: str) -> dict[str, float] | None:
-    """What the newest notice says, if there is one."""
+    """Read what the newest notice says, if there is one."""
     for notice in reversed(public_notices.about(ledger.connection, superevent.key)):
         event = (notice.record or {}).get("event")
         if isinstance(event, dict) and event.get(name):

@@ -25,7 +25,7 @@ class LoggedObject:
 
     @classmethod
     def load(cls, store: Store, base: str, kind: str, identifier: str) -> LoggedObject:
-        """The object, or a refusal with 404."""
+        """Return the object, or refuse with 404."""
         if kind == "superevent":
             identifier = superevents.load(store, identifier)["superevent_id"]
         else:
@@ -46,18 +46,18 @@ class LoggedObject:
     # ---- labels -------------------------------------------------------------------------------------------
 
     def labels(self) -> list[dict[str, Any]]:
-        """All labels."""
+        """Return all labels."""
         return [{**label, "self": f"{self.own}labels/{label['name']}"} for label in self.store.labels(self.identifier)]
 
     def label(self, name: str) -> dict[str, Any]:
-        """One label."""
+        """Return one label."""
         found = next((label for label in self.labels() if label["name"] == name), None)
         if found is None:
             raise ApiError(404, f"No label {name} for {self.kind} {self.identifier}")
         return found
 
     def _signed(self) -> set[str]:
-        """Who has signed off: ADV, or an instrument."""
+        """Return who has signed off: ADV, or an instrument."""
         records = self.store.records(self.identifier, "signoff")
         return {"ADV" if record["signoff_type"] == "ADV" else record["instrument"] for record in records}
 
@@ -91,11 +91,11 @@ class LoggedObject:
     # ---- logs ---------------------------------------------------------------------------------------------
 
     def logs(self) -> list[dict[str, Any]]:
-        """All log messages."""
+        """Return all log messages."""
         return [self._shown(entry) for entry in self.store.records(self.identifier, "log")]
 
     def log(self, number: int) -> dict[str, Any]:
-        """One log message."""
+        """Return one log message."""
         return self._shown(self._entry(number))
 
     def add_log(
@@ -168,7 +168,7 @@ class LoggedObject:
     # ---- files --------------------------------------------------------------------------------------------
 
     def files(self) -> list[dict[str, Any]]:
-        """All files: each version, and the bare name of the newest."""
+        """Return all files: each version, and the bare name of the newest."""
         names = []
         for name, version in self.store.file_versions(self.identifier):
             names += [name] if version == 0 else []
@@ -176,7 +176,7 @@ class LoggedObject:
         return [{"filename": name, "file": f"{self.own}files/{name}"} for name in names]
 
     def file(self, name: str) -> bytes:
-        """Content of ``name`` (newest) or ``name,version``."""
+        """Return the content of ``name`` (newest) or ``name,version``."""
         bare, comma, version = name.rpartition(",")
         if comma and not (version.isascii() and version.isdigit() and len(version) < 9):
             raise ApiError(404, f"File {name} not found")

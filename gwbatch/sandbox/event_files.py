@@ -27,7 +27,7 @@ _EXTERNAL = ("fermi", "swift", "svom", "snews", "integral", "agile", "icecube", 
 
 
 def read_event_file(pipeline: str, content: bytes) -> dict[str, Any]:
-    """The fields of an event that its file determines.
+    """Read the fields of an event that its file determines.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def _parse(content: bytes) -> Any:
 
 
 def _tables(root: Any) -> dict[str, list[dict[str, Any]]]:
-    """The tables of a LIGO_LW document as rows; a row that lacks trailing entries gets None for them."""
+    """Read the tables of a LIGO_LW document as rows; a row that lacks trailing entries gets None for them."""
     tables = {}
     for table in root.iter("Table"):
         columns = [(column.get("Name").split(":")[-1], column.get("Type")) for column in table.iter("Column")]
@@ -108,7 +108,7 @@ def _ligolw(content: bytes) -> dict[str, Any]:
 
 
 def _gps(seconds: int, nanoseconds: int) -> float:
-    """GPS s; GraceDB keeps microseconds."""
+    """Round a GPS time (s) to the microseconds that GraceDB keeps."""
     return round(float(f"{seconds}.{nanoseconds:09d}"), 6)
 
 
@@ -153,7 +153,7 @@ def _burst_json(kind: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _notice(data: dict[str, Any]) -> dict[str, Any]:
-    """A GCN notice in JSON."""
+    """Read a GCN notice in JSON."""
     identity = data["id"]
     error = data.get("ra_dec_error", data.get("ra_uncertainty"))
     grb = dict.fromkeys(_GRB_FIELDS) | {

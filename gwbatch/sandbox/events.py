@@ -35,7 +35,7 @@ def create(
 
 
 def _announce_new(store: Store, base: str, graceid: str, labels: list[str]) -> None:
-    """An event that could be read is announced, then each of its labels."""
+    """Announce an event that could be read, then each of its labels."""
     if store.get("event", graceid)["gpstime"] is None:
         return
     announce(store, base, graceid, "new")
@@ -82,7 +82,7 @@ def replace(store: Store, base: str, graceid: str, upload: tuple[str, bytes]) ->
 
 
 def describe(store: Store, base: str, graceid: str) -> dict[str, Any]:
-    """The event as the API shows it."""
+    """Describe the event as the API shows it."""
     event = store.get("event", graceid)
     own = f"{base}events/{graceid}"
     return {
@@ -182,7 +182,7 @@ def _read_into(store: Store, event: dict[str, Any], upload: tuple[str, bytes], w
 
 
 def stored_name(pipeline: str, name: str) -> str:
-    """The file name under which an upload is kept: coincidences are always ``coinc.xml``."""
+    """Return the file name under which an upload is kept: coincidences are always ``coinc.xml``."""
     name = PurePosixPath(name.replace("\\", "/")).name
     return "coinc.xml" if pipeline.lower() in _CBC and name.endswith(".xml") else name
 

@@ -36,7 +36,7 @@ Test = Callable[[Object], bool]
 
 
 def search(kind: str, text: str, objects: list[Object]) -> list[Object]:
-    """The objects (events or superevents, as the API shows them) that a query finds.
+    """Find the objects (events or superevents, as the API shows them) that a query asks for.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _bare(kind: str, word: str) -> tuple[str, Test]:
 
 
 def _leave_out_mock_data(kind: str, text: str, tests: dict[str, list[Test]]) -> None:
-    """Test and MDC data appear only when asked for."""
+    """Leave out test and MDC data unless they are asked for."""
     lower = text.lower()
     if {"id", "event"} & tests.keys() or (kind == "superevent" and "category" in tests):
         return

@@ -43,24 +43,24 @@ class ApiRequest:
         return {name: value for name, value in self.form.multi_items() if isinstance(value, str)}
 
     def many(self, *names: str) -> list[str]:
-        """All values of repeated fields."""
+        """Return all values of repeated fields."""
         return [value for name, value in self.form.multi_items() if name in names and isinstance(value, str) and value]
 
     def number(self, name: str, default: int) -> int:
-        """A whole number of the query."""
+        """Return a whole number of the query."""
         text = self.query.get(name, "")
         if text and not (text.isascii() and text.isdigit() and len(text) < 10):
             raise ApiError(400, f"{name} must be a whole number")
         return int(text) if text else default
 
     def annotated(self) -> LoggedObject:
-        """The event or superevent of the address."""
+        """Return the event or superevent of the address."""
         if "superevent_id" in self.path:
             return LoggedObject.load(self.store, self.base, "superevent", self.path["superevent_id"])
         return LoggedObject.load(self.store, self.base, "event", self.path["graceid"])
 
     def uploaded(self, *names: str) -> tuple[str, bytes] | None:
-        """The uploaded file, if any."""
+        """Return the uploaded file, if any."""
         for name in names:
             part = self.form.get(name)
             if isinstance(part, UploadFile):
@@ -68,7 +68,7 @@ class ApiRequest:
         return None
 
     def require_upload(self, *names: str) -> tuple[str, bytes]:
-        """The uploaded file, or a refusal."""
+        """Return the uploaded file, or refuse."""
         upload = self.uploaded(*names)
         if upload is None:
             raise ApiError(400, f"No file in the field {names[0]}")
@@ -79,7 +79,7 @@ Answer = Callable[[ApiRequest], Any]
 
 
 def make_app(store: Store, broker: Broker | None) -> Starlette:
-    """The server's application; without a broker the alerts stay in the outbox."""
+    """Return the server's application; without a broker the alerts stay in the outbox."""
 
     def endpoint(answers: dict[str, Answer]) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
@@ -169,7 +169,7 @@ def _search(kind: str) -> Answer:
 
 
 def _sorted(found: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
-    """By a field, downwards with a minus before it; objects without it come last."""
+    """Sort by a field, downwards with a minus before it; objects without it come last."""
     field = order.lstrip("-")
     if not field:
         return found

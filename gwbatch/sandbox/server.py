@@ -95,7 +95,7 @@ def listen(port: int) -> socket.socket:
 
 
 def read_addresses(line: str) -> dict[str, str]:
-    """The addresses from the line that `serve` prints."""
+    """Read the addresses from the line that `serve` prints."""
     if not re.match(r"\s*\{", line):
         raise GwbatchError(f"The sandbox did not start: {line.strip() or 'it printed nothing'}")
     return dict(json.loads(line))

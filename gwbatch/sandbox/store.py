@@ -25,7 +25,7 @@ USER = "sandbox.user"
 
 
 def utc_now() -> str:
-    """Now, as GraceDB writes times."""
+    """Return the time as GraceDB writes times."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
@@ -52,7 +52,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of a request or nothing of it."""
+        """Do all of a request or nothing of it."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -68,7 +68,7 @@ class Store:
     # ---- numbers -----------------------------------------------------------------------------------------
 
     def count(self, name: str) -> int:
-        """The next value of a counter, from 1."""
+        """Return the next value of a counter, from 1."""
         sql = "INSERT INTO counters VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value"
         return int(self._db.execute(sql, (name,)).fetchone()["value"])
 
@@ -90,7 +90,7 @@ class Store:
         return dict(json.loads(row["data"]))
 
     def all(self, kind: str) -> list[dict[str, Any]]:
-        """All objects of a kind, newest first."""
+        """Return all objects of a kind, newest first."""
         rows = self._db.execute("SELECT data FROM objects WHERE kind = ? ORDER BY seq DESC", (kind,))
         return [json.loads(row["data"]) for row in rows]
 
@@ -115,14 +115,14 @@ class Store:
         self._db.execute("DELETE FROM records WHERE object = ? AND kind = ? AND n = ?", (identifier, kind, n))
 
     def records(self, identifier: str, kind: str) -> list[dict[str, Any]]:
-        """All records of a kind."""
+        """Return all records of a kind."""
         rows = self._db.execute("SELECT data FROM records WHERE object = ? AND kind = ? ORDER BY n", (identifier, kind))
         return [json.loads(row["data"]) for row in rows]
 
     # ---- labels and files --------------------------------------------------------------------------------
 
     def labels(self, identifier: str) -> list[dict[str, str]]:
-        """Labels with who set them and when."""
+        """Return labels with who set them and when."""
         rows = self._db.execute(
             "SELECT name, creator, created FROM labels WHERE object = ? ORDER BY rowid", (identifier,)
         )
@@ -144,14 +144,14 @@ class Store:
         return version
 
     def file_versions(self, identifier: str) -> list[tuple[str, int]]:
-        """Names and versions of all files."""
+        """Return names and versions of all files."""
         rows = self._db.execute(
             "SELECT name, version FROM files WHERE object = ? ORDER BY name, version", (identifier,)
         )
         return [(row["name"], row["version"]) for row in rows]
 
     def file(self, identifier: str, name: str, version: int | None) -> bytes:
-        """Content of a file, by default of its newest version; 404 when there is none."""
+        """Return the content of a file, by default of its newest version; 404 when there is none."""
         row = self._db.execute(
             "SELECT content FROM files WHERE object = ? AND name = ? AND version = coalesce(?, version) "
             "ORDER BY version DESC LIMIT 1",
@@ -168,7 +168,7 @@ class Store:
         self._db.execute("INSERT INTO alerts (topic, payload) VALUES (?, ?)", (topic, json.dumps(payload)))
 
     def alerts_after(self, seq: int) -> list[tuple[int, str, str]]:
-        """Alerts in the order of their causes."""
+        """Return alerts in the order of their causes."""
         rows = self._db.execute("SELECT seq, topic, payload FROM alerts WHERE seq > ? ORDER BY seq", (seq,))
         return [(row["seq"], row["topic"], row["payload"]) for row in rows]
 

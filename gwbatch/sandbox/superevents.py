@@ -144,7 +144,7 @@ def confirm(store: Store, base: str, identifier: str, gw_id: str | None = None) 
 
 
 def load(store: Store, identifier: str) -> dict[str, Any]:
-    """A superevent by its S or its GW name."""
+    """Load a superevent by its S or its GW name."""
     if "GW" in identifier[:3]:
         for superevent in store.all("superevent"):
             if superevent["gw_id"] == identifier:
@@ -153,7 +153,7 @@ def load(store: Store, identifier: str) -> dict[str, Any]:
 
 
 def describe(store: Store, base: str, identifier: str) -> dict[str, Any]:
-    """The superevent as the API shows it."""
+    """Describe the superevent as the API shows it."""
     superevent = load(store, identifier)
     preferred = events.describe(store, base, superevent["preferred_event"])
     own = f"{base}superevents/{superevent['superevent_id']}/"

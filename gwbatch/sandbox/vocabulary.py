@@ -34,13 +34,13 @@ SUPEREVENT_TOPICS = {"Production": "superevent", "Test": "test_superevent", "MDC
 
 
 def event_topics(group: str, pipeline: str, search: str | None) -> list[str]:
-    """Topics on which alerts about an event go out."""
+    """Return the topics on which alerts about an event go out."""
     base = f"{group}_{pipeline}".lower()
     return [base, f"{base}_{search.lower()}"] if search else [base]
 
 
 def initial_topics() -> list[str]:
-    """Topics that exist from the start."""
+    """Return the topics that exist from the start."""
     pipelines = [("CBC", p) for p in ("gstlal", "spiir", "pycbc", "MBTA", "MBTAOnline", "SGNL", "aframe")]
     pipelines += [("Burst", p) for p in ("CWB", "MLy", "oLIB")]
     external = [("External", p) for p in ("Fermi", "Swift", "SVOM", "SNEWS", "IceCube", "CHIME", "EinsteinProbe")]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def make_scheduler(profile: Profile, state: Path, clock: Clock | None = None) -> Scheduler:
-    """The scheduler that the site profile names, and around it a standby where the profile has one.
+    """Return the scheduler that the site profile names, and around it a standby where the profile has one.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def make_scheduler(profile: Profile, state: Path, clock: Clock | None = None) ->
 
 
 def runs_here(profile: Profile) -> bool:
-    """Whether jobs run on the dispatcher's own machine unless their queue says otherwise."""
+    """Return whether jobs run on the dispatcher's own machine unless their queue says otherwise."""
     return backend_of(profile).on_this_machine
 
 
 def _routed(batch: Scheduler, profile: Profile, state: Path) -> Scheduler:
-    """The batch system, and beside it this machine for the queues that run here."""
+    """Return the batch system, and beside it this machine for the queues that run here."""
     queues = [queue for queue in QUEUES if profile.resources(queue).run_on == "local"]
     if not queues or runs_here(profile):
         return batch
@@ -85,7 +85,7 @@ def _with_standby(scheduler: Scheduler, profile: Profile, state: Path, clock: Cl
 
 
 def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here: Scheduler, clock: Clock) -> Crew:
-    """The pilots of one queue, and the way to them."""
+    """Return the pilots of one queue, and the way to them."""
     from gwbatch.schedulers.standby import Crew, StandbyFolder
 
     wish = profile.standby[queue]
@@ -101,13 +101,13 @@ def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here:
 
 
 def describe(profile: Profile, state: Path, request: JobRequest) -> str:
-    """What would be submitted, also where the batch system is not at hand."""
+    """Return what would be submitted, also where the batch system is not at hand."""
     profile.require_complete("scheduler.")
     return backend_of(profile).describe(profile, state, request)
 
 
 def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequence[str]]) -> Deployment:
-    """The resident processes of a state directory, as jobs of the site's batch system.
+    """Return the resident processes of a state directory, as jobs of the site's batch system.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequenc
 
 
 def make_campaign_jobs(profile: Profile) -> CampaignJobs:
-    """The batch jobs of campaigns at a site.
+    """Return the batch jobs of campaigns at a site.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def make_campaign_jobs(profile: Profile) -> CampaignJobs:
 
 
 def make_workflow_writer(profile: Profile) -> Callable[[Plan], Workflow]:
-    """What makes a prepared workflow one that the site's batch system runs.
+    """Return what makes a prepared workflow one that the site's batch system runs.
 
     Raises
     ------

@@ -39,7 +39,7 @@ class Scheduler(Protocol):
         ...
 
     def poll(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
-        """What is known of these jobs, cheaply (from an event log, or one batched query).
+        """Return what is known of these jobs, cheaply (from an event log, or one batched query).
 
         A key that the scheduler certainly does not know is reported LOST; no answer is UNKNOWN.
         """
@@ -54,7 +54,7 @@ class Scheduler(Protocol):
         ...
 
     def describe(self, request: JobRequest) -> str:
-        """Exactly what `submit` would send, for ``--dry-run``."""
+        """Return exactly what `submit` would send, for ``--dry-run``."""
         ...
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class CampaignJobs(Protocol):
     """Submitting a campaign, and finding its jobs again."""
 
     def description(self, wish: Wish) -> str:
-        """What would be submitted."""
+        """Return what would be submitted."""
         ...
 
     def submit(self, wish: Wish) -> list[str]:

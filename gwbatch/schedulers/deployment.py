@@ -33,11 +33,11 @@ class Deployment(Protocol):
     """Starting, watching and stopping the resident processes."""
 
     def files(self) -> Mapping[Path, str]:
-        """What `submit` writes, and where."""
+        """Return what `submit` writes, and where."""
         ...
 
     def command(self) -> Sequence[str]:
-        """What `submit` runs."""
+        """Return what `submit` runs."""
         ...
 
     def submit(self) -> str:
@@ -45,7 +45,7 @@ class Deployment(Protocol):
         ...
 
     def residents(self) -> list[Resident]:
-        """What runs or waits.  Raises `SchedulerBusy` when there is no answer."""
+        """Return what runs or waits. Raises `SchedulerBusy` when there is no answer."""
         ...
 
     def hold(self) -> None:

@@ -12,7 +12,7 @@ from gwbatch.jobs.result import write_json
 
 
 def dispatcher_id(folder: Path) -> str:
-    """The identity kept in a scheduler's folder; made on first use.
+    """Return the identity kept in a scheduler's folder; made on first use.
 
     Raises
     ------

@@ -18,23 +18,23 @@ _RESIDENT = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "X509_USER_PROXY", "BEARER_TO
 
 
 def plain_environment() -> dict[str, str]:
-    """The environment of a batch system's command, without what would change its answer."""
+    """Return the environment of a batch system's command, without what would change its answer."""
     return {name: os.environ[name] for name in _PLAIN if name in os.environ}
 
 
 def submit_environment(settings: SchedulerSettings) -> dict[str, str]:
-    """The environment of a command that hands its own on to the job."""
+    """Return the environment of a command that hands its own on to the job."""
     return plain_environment() | job_environment(settings)
 
 
 def resident_environment(settings: SchedulerSettings) -> dict[str, str]:
-    """The environment of the dispatcher as a job: where its tokens are, too."""
+    """Return the environment of the dispatcher as a job: where its tokens are, too."""
     found = {name: os.environ[name] for name in _RESIDENT if name in os.environ}
     return found | submit_environment(settings)
 
 
 def job_environment(settings: SchedulerSettings) -> dict[str, str]:
-    """The explicit environment of a batch job.
+    """Return the explicit environment of a batch job.
 
     Raises
     ------

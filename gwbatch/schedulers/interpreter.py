@@ -8,5 +8,5 @@ from gwbatch.config.profile import SchedulerSettings
 
 
 def interpreter(settings: SchedulerSettings) -> str:
-    """The one that the profile names, else this one's path (the same software on all nodes)."""
+    """Return the interpreter that the profile names, else this one's path (the same software on all nodes)."""
     return settings.python or sys.executable

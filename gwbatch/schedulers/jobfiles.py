@@ -14,7 +14,7 @@ from gwbatch.schedulers.records import JobRecord
 
 
 def by_files(record: JobRecord, clock: Clock) -> JobRecord | None:
-    """What the job's own files say that is not known yet."""
+    """Return what the job's own files say that is not known yet."""
     seen = clock.steady()
     directory = Path(record.directory)
     result = read_result(directory, record.key)
@@ -35,7 +35,7 @@ def by_files(record: JobRecord, clock: Clock) -> JobRecord | None:
 
 
 def _started(directory: Path, key: str) -> dict[str, Any] | None:
-    """``started.json``, if it is of this attempt."""
+    """Read ``started.json``, if it is of this attempt."""
     try:
         told = json.loads((directory / "started.json").read_text())
     except (OSError, ValueError):

@@ -40,7 +40,7 @@ class Poller:
             self._thread.start()
 
     def poll_soon(self, within: float | None = None) -> None:
-        """Something has begun: ask soon, but never sooner than the last answer allows."""
+        """Ask soon, as something has begun, but never sooner than the last answer allows."""
         self._interval = self._soonest
         soon = self._clock.steady() + (self._soonest if within is None else within)
         self._next = max(self._not_before, min(self._next, soon))

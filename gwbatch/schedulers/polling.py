@@ -42,7 +42,7 @@ class Queue(Protocol):
         ...
 
     def jobs(self) -> list[JobRecord]:
-        """All jobs of this dispatcher that the batch system knows, in one question."""
+        """Ask once for all jobs of this dispatcher that the batch system knows."""
         ...
 
     def details(self, record: JobRecord) -> JobRecord | None:
@@ -200,7 +200,7 @@ class PollingScheduler:
     # ---- the files of the jobs ----------------------------------------------------------------------------------
 
     def _look_at_files(self, keys: Sequence[str]) -> bool:
-        """In a thread of its own: a file system that hangs must not keep anybody waiting."""
+        """Look at files in a thread of its own: a file system that hangs must not keep anybody waiting."""
         now = self._clock.steady()
         waiting_too = now - self._looked_at_waiting >= LOOK_AT_WAITING
         if waiting_too:
@@ -217,7 +217,7 @@ class PollingScheduler:
         return True
 
     def _with_result(self, before: JobRecord, after: JobRecord) -> JobRecord:
-        """A job that has ended: as its result says, which may not be seen here yet."""
+        """Return a job that has ended as its result says, which may not be seen here yet."""
         now = self._clock.now()
         told = by_files(after if before.started is None else replace(after, started=before.started), self._clock)
         if told is not None and told.state.final:
@@ -266,7 +266,7 @@ class PollingScheduler:
             return False
 
     def _deduplicate(self, jobs: Iterable[JobRecord], keys: Collection[str]) -> dict[str, JobRecord]:
-        """Jobs by key; of two with one key (a reply that came late) the one that runs, or is known, or is older."""
+        """Return jobs by key; of two with one key (a reply came late) the one that runs, or is known, or is older."""
         with self._lock:
             ours = {record.native_id for key in keys if (record := self._records.current(key)) is not None}
 
@@ -283,7 +283,7 @@ class PollingScheduler:
         return found
 
     def _cancel_left_over(self, jobs: Iterable[JobRecord]) -> None:
-        """What waits or runs for an attempt that is over (put back by the batch system, say) is cancelled."""
+        """Cancel what waits or runs for an attempt that is over (put back by the batch system, say)."""
         for told in jobs:
             with self._lock:
                 record = self._records.current(told.key)
@@ -293,7 +293,7 @@ class PollingScheduler:
                 self._queue.cancel(told.native_id)
 
     def _count_miss(self, key: str, known: JobRecord | None) -> bool:
-        """Nobody knows the job: lost, when that was said more than once and no result appears.
+        """Count an answer that does not know the job: after more than one without a result it is lost.
 
         The accounting of a busy cluster is not asked: that takes minutes, and it says less than the result.
         """
@@ -314,7 +314,7 @@ class PollingScheduler:
         return self._put(replace(record, state=JobState.LOST, reason=reason, seen=now))
 
     def _update(self, key: str, told: JobRecord, asked: float) -> bool:
-        """What the batch system says counts, unless something newer is known."""
+        """Take over what the batch system says, unless something newer is known."""
         with self._lock:
             known = self._records.current(key)
             if known is not None and (known.state.final or known.seen > asked):

@@ -57,7 +57,7 @@ class JobRecord:
     seen: float = 0.0
 
     def report(self) -> JobStatus:
-        """In the words of every scheduler."""
+        """Return the record in the words of every scheduler."""
         remedy = self.remedy if self.state is JobState.HELD else Remedy.WAIT
         return JobStatus(
             self.key, self.state, self.native_id, self.reason, self.host, self.cores, self.started, self.finished,
@@ -71,7 +71,7 @@ class JobRecord:
 
 
 def restored(values: Mapping[str, Any]) -> JobRecord:
-    """A record as it was saved.
+    """Read a record as it was saved.
 
     Raises
     ------
@@ -104,12 +104,12 @@ class JobRecords:
         return iter(list(self._by_id.values()))
 
     def current(self, key: str) -> JobRecord | None:
-        """What is known of the job that `key` means."""
+        """Return what is known of the job that `key` means."""
         record = self._by_id.get(self._current.get(key, ""))
         return record if record is not None and record.key == key else None
 
     def of(self, native_id: str) -> JobRecord | None:
-        """What is known of a job by its native id."""
+        """Return what is known of a job by its native id."""
         return self._by_id.get(native_id)
 
     def begin(self, record: JobRecord) -> None:
@@ -146,7 +146,7 @@ class JobRecords:
         return True
 
     def missed(self, key: str) -> bool:
-        """One more answer did not know the job: whether it is lost by now."""
+        """Count one more answer that did not know the job, and return whether it is lost by now."""
         self._misses[key] = self._misses.get(key, 0) + 1
         if self._misses[key] < MISSES:
             return False
@@ -154,7 +154,7 @@ class JobRecords:
         return True
 
     def found(self, key: str) -> None:
-        """An answer knew the job."""
+        """Note that an answer knew the job."""
         self._misses.pop(key, None)
 
     def forget_all_but(self, keys: Collection[str]) -> None:
@@ -168,7 +168,7 @@ class JobRecords:
                 self.changed = True
 
     def saved(self) -> list[dict[str, Any]]:
-        """Everything, for a JSON file."""
+        """Return everything, for a JSON file."""
         return [asdict(record) for record in self._by_id.values()]
 
     def restore(self, records: Iterable[JobRecord]) -> None:

@@ -104,7 +104,7 @@ class SimulatedScheduler:
         return f"simulated job {request.key}: {request.kind} in {request.directory}\n"
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to let go of."""
 
     def _answer(self) -> None:
         if not self.reachable:

@@ -23,7 +23,7 @@ class Verbatim(str):
 
 
 def render(template: str, templates: Path | None = None, /, **values: Any) -> str:
-    """The template `template` of ``submit/`` or ``dags/`` filled in; or of a folder `templates` of one's own.
+    """Fill in the template `template` of ``submit/`` or ``dags/``, or of a folder `templates` of one's own.
 
     In HTCondor's submit files a ``$`` of a value is no macro, unless the template says ``| expression``.
 
@@ -40,7 +40,7 @@ def render(template: str, templates: Path | None = None, /, **values: Any) -> st
 
 
 def job_script() -> Path:
-    """The script that starts the interpreter on a node."""
+    """Return the script that starts the interpreter on a node."""
     return resource_directory("submit") / "job.sh"
 
 
@@ -65,7 +65,7 @@ def _environment(templates: Path | None, *, macros: bool) -> jinja2.Environment:
 
 
 def _one_line(value: Any) -> Any:
-    """A value with a line break in it could add a statement of its own to a submit file."""
+    """Refuse a value with a line break in it, which could add a statement of its own to a submit file."""
     if isinstance(value, str | Path) and _CONTROL.search(str(value)):
         raise ConfigError(f"{str(value)!r} has a control character in it and cannot stand in a submit file.")
     return value
@@ -82,28 +82,28 @@ def _escaped(text: str) -> str:
 
 
 def classad(value: bool | int | float | str) -> str:
-    """A value as a ClassAd literal, safe from the macros of a submit file."""
+    """Write a value as a ClassAd literal, safe from the macros of a submit file."""
     return Verbatim(_escaped(json.dumps(value, ensure_ascii=False)))
 
 
 def _arguments(words: Iterable[str]) -> str:
-    """Words in HTCondor's own quoting of ``arguments``."""
+    """Quote words as HTCondor's ``arguments`` do."""
     return Verbatim('"' + " ".join(quoted(word) for word in words) + '"')
 
 
 def _variables(environment: Mapping[str, str]) -> str:
-    """``NAME=value`` pairs in HTCondor's own quoting of ``environment``."""
+    """Quote ``NAME=value`` pairs as HTCondor's ``environment`` does."""
     return Verbatim('"' + " ".join(f"{name}={quoted(value)}" for name, value in environment.items()) + '"')
 
 
 def quoted(word: str) -> str:
-    """A word in HTCondor's own quoting of ``arguments`` and ``environment``."""
+    """Quote a word as HTCondor's ``arguments`` and ``environment`` do."""
     doubled = _escaped(word.replace('"', '""'))
     return "'" + doubled.replace("'", "''") + "'" if re.search(r"[\s']", word) or not word else doubled
 
 
 def _names(files: Iterable[str]) -> str:
-    """File names as a list of HTCondor's."""
+    """Write file names as a list of HTCondor's."""
     listed = list(files)
     for name in listed:
         if re.search(r"[,\s]", name):
@@ -118,7 +118,7 @@ def _attribute(name: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    """A path in Slurm's file name patterns."""
+    """Write a path as one of Slurm's file name patterns."""
     return shlex.quote(str(path).replace("%", "%%"))
 
 

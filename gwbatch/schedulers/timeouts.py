@@ -39,7 +39,7 @@ class CallTimeout:
         self._hanging = False
 
     def ask(self, call: Callable[[], Answer]) -> Answer:
-        """The answer to `call`.
+        """Return the answer to `call`.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class CommandRunner:
     def run(
         self, *command: str, text: str | None = None, environment: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
-        """Exit code, output and errors of a command, run in our environment unless another is given.
+        """Run a command, in our environment unless another is given; return exit code, output and errors.
 
         Raises
         ------
@@ -112,7 +112,9 @@ class CommandRunner:
 
 @cache
 def _dying_with_us() -> tuple[str, ...]:
-    """A prefix by which a command is killed when this process is: a submission must not come to be behind our back."""
+    """Return a prefix by which a command is killed when this process is: a submission must not come to be behind our
+    back.
+    """
     return ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
 
 
@@ -129,6 +131,6 @@ def _kill(process: Popen[str]) -> None:
 
 
 def last_line(text: str) -> str:
-    """What a command complained of last, which is usually the point."""
+    """Return what a command complained of last, which is usually the point."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1].rstrip(".") if lines else "no explanation"

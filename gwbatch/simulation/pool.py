@@ -113,18 +113,18 @@ class PoolScheduler:
             self._note(self.clock.now())
 
     def release(self, key: str) -> None:
-        """Nothing is ever held here."""
+        """Do nothing: nothing is ever held here."""
 
     def describe(self, request: JobRequest) -> str:
         return f"simulated job {request.key}: {request.kind} in {request.directory}\n"
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to let go of."""
 
     # ---- time --------------------------------------------------------------------------------------------------
 
     def next_moment(self) -> float | None:
-        """When something happens next (Unix s); None while nothing of ours can."""
+        """Return when something happens next (Unix s); None while nothing of ours can."""
         is_busy = any(job.state in (JobState.QUEUED, JobState.RUNNING) for job in self._jobs.values())
         return self._events[0][0] if self._events and is_busy else None
 
@@ -139,7 +139,7 @@ class PoolScheduler:
     # ---- jobs --------------------------------------------------------------------------------------------------
 
     def _wait(self, job: _Job, now: float) -> None:
-        """The batch system takes its time before it looks for a place."""
+        """Let the batch system take its time before it looks for a place."""
         job.state, job.started, turn = JobState.QUEUED, None, job.turn
         self._waiting += _is_whole(job)
         delay = self._draw(self.pool.start if _is_whole(job) else self.pool.start_others)
@@ -191,7 +191,7 @@ class PoolScheduler:
         self._free.append(job.host)
 
     def _others_come(self, node: str, are_there: bool) -> None:
-        """Others take a node that is free, and give it back, so that they have it for the fraction of time stated."""
+        """Let others take a free node and give it back, so that they have it for the fraction of time stated."""
         away = self.pool.load_length * (1 - self.pool.load) / self.pool.load
 
         def come(at: float) -> None:

@@ -52,7 +52,7 @@ def arrivals(scenario: Scenario, begin: float) -> list[Arrival]:
 
 
 def _times(stream: Stream, duration: float, chance: random.Random) -> Iterator[float]:
-    """Seconds after the beginning at which there is an event."""
+    """Yield the seconds after the beginning at which there is an event."""
     yield from stream.at
     after = chance.expovariate(1 / stream.every) if stream.every else duration
     while after < duration:
@@ -61,7 +61,7 @@ def _times(stream: Stream, duration: float, chance: random.Random) -> Iterator[f
 
 
 def _event(stream: Stream, name: str, merger: float, chance: random.Random) -> Iterator[Arrival]:
-    """The uploads of one event, and the notice about the burst that goes with it."""
+    """Yield the uploads of one event, and the notice about the burst that goes with it."""
     gps = utc_to_gps(unix_to_utc(merger))
     number = mdc.EVENTS.index(stream.event)
     for order, pipeline in enumerate(stream.pipelines):

@@ -128,7 +128,7 @@ class World:
             messages.receive(tx, incoming, self._registry.lanes_for(topic), self._clock.now())
 
     def _do_everything(self, server: Server) -> None:
-        """Everything that is due at this moment."""
+        """Do everything that is due at this moment."""
         is_busy = True
         while is_busy:
             with self.ledger.transaction() as tx:
@@ -150,17 +150,17 @@ class World:
                 messages.receive(tx, incoming, self._registry.lanes_for(topic), self._clock.now())
 
     def _moments(self) -> list[float | None]:
-        """When something is due next: in the pool, by a timer, or because it is tried again."""
+        """Return when something is due next: in the pool, by a timer, or because it is tried again."""
         rows = self.ledger.read(query("next_tries"))
         return [self.pool.next_moment(), timers.next_due(self.ledger.connection), *(row["at"] for row in rows)]
 
     def _is_busy(self) -> bool:
-        """Whether anything is still to come of the events there were; repeating timers do not count."""
+        """Return whether anything is still to come of the events there were; repeating timers do not count."""
         return bool(self.pool.next_moment() is not None or self.ledger.read(query("anything_to_come")))
 
 
 def _leave_result(request: JobRequest, started: float, finished: float) -> None:
-    """What a job leaves behind: files that look like what they should be, and nothing was computed."""
+    """Leave what a job leaves behind: files that look like what they should be, though nothing was computed."""
     (name,) = (output for output in request.outputs if output != result.NAME)
     path = request.directory / name
     path.write_text(json.dumps(OUTPUTS[name]) if name in OUTPUTS else f"SIMPLE  = T, simulated: {request.key}")

@@ -14,7 +14,7 @@ ALERT_TYPES = ("new", "label_added")
 
 
 def refusal(event: Event, policy: Policy) -> str | None:
-    """Why this event is of no interest at all, or None."""
+    """Return why this event is of no interest at all, or None."""
     barred = event.instruments & frozenset(policy.drop_instruments)
     if barred:
         return f"{', '.join(sorted(barred))} among the instruments"
@@ -30,7 +30,7 @@ def refusal(event: Event, policy: Policy) -> str | None:
 
 
 def drop_reason(alert: Mapping[str, Any], event: Event, policy: Policy) -> str | None:
-    """Why the superevent manager ignores this alert, or None when it counts."""
+    """Return why the superevent manager ignores this alert, or None when it counts."""
     alert_type = alert.get("alert_type")
     if alert_type not in ALERT_TYPES:
         return f"alert type {alert_type}"
@@ -51,13 +51,13 @@ def drop_reason(alert: Mapping[str, Any], event: Event, policy: Policy) -> str |
 
 
 def added_label(alert: Mapping[str, Any]) -> str:
-    """The label that a ``label_added`` or ``label_removed`` alert is about."""
+    """Return the label that a ``label_added`` or ``label_removed`` alert is about."""
     data = alert.get("data")
     return str(data.get("name", "")) if isinstance(data, Mapping) else ""
 
 
 def foreign_server(alert: Mapping[str, Any], own_url: str) -> str | None:
-    """The host of another GraceDB server that sent this alert, or None when it is ours or does not say."""
+    """Return the host of another GraceDB server that sent this alert, or None when it is ours or does not say."""
     data = alert.get("object")
     links = data.get("links") if isinstance(data, Mapping) else None
     link = links.get("self") if isinstance(links, Mapping) else None

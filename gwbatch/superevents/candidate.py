@@ -87,7 +87,7 @@ class Superevent:
 
 
 def category_of(event: Event) -> str:
-    """``mdc``, ``test`` or ``production``; categories never mix."""
+    """Return ``mdc``, ``test`` or ``production``; categories never mix."""
     if event.search == "mdc":
         return "mdc"
     return "test" if event.group == "test" else "production"
@@ -160,7 +160,7 @@ def _number(graceid: str, field: str, value: Any) -> float | None:
 
 
 def finite(value: Any) -> float | None:
-    """`value` as a finite number, or None when it is not one."""
+    """Return `value` as a finite number, or None when it is not one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -26,11 +26,11 @@ class View(Protocol):
     """What the manager may know: superevents in order of creation, events as newest alerts describe them."""
 
     def superevent_of(self, graceid: str) -> Superevent | None:
-        """The superevent that an event belongs to."""
+        """Return the superevent that an event belongs to."""
         ...
 
     def superevent_named(self, superevent_id: str) -> Superevent | None:
-        """The superevent of that GraceDB id."""
+        """Return the superevent of that GraceDB id."""
         ...
 
     def superevents_near(self, category: str, t_0: float, within: float) -> Sequence[Superevent]:
@@ -38,7 +38,7 @@ class View(Protocol):
         ...
 
     def event(self, graceid: str) -> Event | None:
-        """An event."""
+        """Return an event."""
         ...
 
 
@@ -49,7 +49,7 @@ class Manager:
         self.policy = policy
 
     def decide(self, alert: Mapping[str, Any], event: Event, view: View) -> list[Decision]:
-        """What follows from one alert about `event`.
+        """Decide what follows from one alert about `event`.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class Manager:
             yield from self._join_or_create(event, window, view)
 
     def _learn_name(self, known: Superevent, named: str, view: View) -> Generator[Decision, None, Superevent]:
-        """The server's name for a superevent of ours; where it is another's already, the two are one."""
+        """Learn the server's name for a superevent of ours; where it is another's already, the two are one."""
         same = view.superevent_named(named)
         if same is None or same.key == known.key:
             yield Decision("update", known.key, {"superevent_id": named}, f"the server calls it {named}")
@@ -160,7 +160,7 @@ class Manager:
     def _update(
         self, superevent: Superevent, event: Event, view: View, window: tuple[float, float] | None = None
     ) -> Iterator[Decision]:
-        """Window, preferred event, labels; the window grows only when the event joins."""
+        """Update window, preferred event and labels; the window grows only when the event joins."""
         changes: dict[str, Any] = {}
         reasons = []
         if window is not None and window[0] < superevent.t_start:
@@ -221,7 +221,7 @@ class Manager:
 
 
 def merge(gone: Superevent, kept: Superevent) -> Superevent:
-    """Two descriptions of one superevent as one; the kept one's preferred event and t_0 stay."""
+    """Merge two descriptions of one superevent; the kept one's preferred event and t_0 stay."""
     return replace(
         kept,
         t_start=min(gone.t_start, kept.t_start),
@@ -233,7 +233,7 @@ def merge(gone: Superevent, kept: Superevent) -> Superevent:
 
 
 def apply(superevent: Superevent | None, decision: Decision) -> Superevent | None:
-    """The superevent after a decision."""
+    """Return the superevent after a decision."""
     detail = decision.detail
     if decision.action == "create":
         return Superevent(

@@ -10,20 +10,20 @@ Preference = tuple[bool, bool, bool, bool, bool, int, int, float]
 
 
 def required_labels(event: Event, policy: Policy) -> frozenset[str] | None:
-    """Labels that complete this kind of event; None for a kind that never completes."""
+    """Return the labels that complete this kind of event; None for a kind that never completes."""
     own = f"{event.group}.{event.pipeline}.{event.search}"
     required = policy.complete.get(own, policy.complete.get(event.kind))
     return None if required is None else frozenset(required)
 
 
 def is_complete(event: Event, policy: Policy) -> bool:
-    """Whether all data products that an alert needs are there."""
+    """Return whether all data products that an alert needs are there."""
     required = required_labels(event, policy)
     return required is not None and required <= event.labels
 
 
 def publishable(event: Event, policy: Policy) -> tuple[bool, bool, bool, bool]:
-    """``(ok_S, far_S, ok_L, far_L)``: may it be published as significant, and as less significant?
+    """Return ``(ok_S, far_S, ok_L, far_L)``: may it be published as significant, and as less significant?
 
     Whatever is significant is also publishable as less significant.
     """
@@ -43,22 +43,22 @@ def _passes(event: Event, policy: Policy, level: str) -> bool:
 
 
 def is_listed(event: Event, policy: Policy) -> bool:
-    """Whether the policy knows this kind; one that it does not is never publishable, whatever its labels."""
+    """Return whether the policy knows this kind; one that it does not is never publishable, whatever its labels."""
     return event.kind in policy.significant or event.kind in policy.less_significant
 
 
 def is_significant(event: Event, policy: Policy) -> bool:
-    """Whether the event may be published as significant."""
+    """Return whether the event may be published as significant."""
     return all(publishable(event, policy)[:2])
 
 
 def is_less_significant(event: Event, policy: Policy) -> bool:
-    """Whether the event may be published at all."""
+    """Return whether the event may be published at all."""
     return all(publishable(event, policy)[2:])
 
 
 def preference(event: Event, policy: Policy) -> Preference:
-    """The tuple whose largest value makes an event preferred.
+    """Return the tuple whose largest value makes an event preferred.
 
     ``(complete, ok_S, far_S, ok_L, far_L, group_rank, n_ifos, snr or -far)``
     """
@@ -78,7 +78,7 @@ def preference(event: Event, policy: Policy) -> Preference:
 
 
 def counts_as_cbc(event: Event, policy: Policy) -> bool:
-    """Whether detectors and SNR are compared (CBC, but for the searches without a matched filter)."""
+    """Return whether detectors and SNR are compared (CBC, but for the searches without a matched filter)."""
     return _ranked_kind(event, policy).startswith("cbc.")
 
 

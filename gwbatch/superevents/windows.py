@@ -7,7 +7,7 @@ from gwbatch.superevents.candidate import Event, Superevent
 
 
 def window_of(event: Event, policy: Policy) -> tuple[float, float]:
-    """``(t_start, t_end)`` of an event in GPS s."""
+    """Return ``(t_start, t_end)`` of an event in GPS s."""
     rule = policy.windows
     half = rule.half_width.get(event.pipeline, rule.half_width.get(event.group, rule.default))
     factor = rule.durations.get(event.pipeline)
@@ -19,5 +19,5 @@ def window_of(event: Event, policy: Policy) -> tuple[float, float]:
 
 
 def overlaps(window: tuple[float, float], superevent: Superevent) -> bool:
-    """Whether the two share a time of positive length: touching is not enough."""
+    """Return whether the two share a time of positive length: touching is not enough."""
     return window[1] > superevent.t_start and window[0] < superevent.t_end

@@ -19,7 +19,7 @@ from pathlib import Path
 from gwbatch.config.policy import load_policy
 from gwbatch.demo.observatories import burst
 from gwbatch.errors import BadInput
-from gwbatch.external import combine, parse_notice
+from gwbatch.external import merge_notices, parse_notice
 from gwbatch.external.event_file import event_file
 from gwbatch.external.skymap import model
 from tests.notices import FERMI, GUANO, fermi, guano, voevent
@@ -78,7 +78,7 @@ def check(topic: str, payload: bytes) -> bool:
         notice = parse_notice(topic, payload)
     except BadInput:
         return False
-    combine([("a", notice)], RULES)
+    merge_notices([("a", notice)], RULES)
     event_file(payload, notice)
     model(notice, RULES)
     return True

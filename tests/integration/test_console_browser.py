@@ -17,7 +17,7 @@ from gwbatch.campaigns.folder import write
 from gwbatch.campaigns.live import Live
 from gwbatch.config.policy import load_policy
 from gwbatch.effects.kinds import Label
-from gwbatch.external import combine, parse_notice
+from gwbatch.external import merge_notices, parse_notice
 from gwbatch.ledger import Ledger, alert_switch, effects, jobs, leases, messages, offsets
 from gwbatch.ledger.messages import Incoming
 from gwbatch.mirror import public_notices
@@ -84,7 +84,7 @@ def fill(state: Path) -> None:
             messages.mark_dead(tx, delivery.id, EVIL, EVIL, now)
         offsets.beat(tx, "gcn", 1, now, now, connected=False, last_message=None, note=EVIL)
         notice = parse_notice(FERMI, fermi())
-        trigger = combine([("0", notice)], load_policy().external)
+        trigger = merge_notices([("0", notice)], load_policy().external)
         assert trigger is not None
         externals.put(notice.key, trigger, now)
         externals.set_labels(notice.key, [EVIL])

@@ -199,8 +199,8 @@ def test_our_own_labels_are_not_taken_for_somebody_elses(harness: Harness) -> No
         later = harness.clock.now() + 60
         tx.execute("UPDATE effects SET not_before = ? WHERE key LIKE '%label/NOT_GRB%'", (later,))
     harness.settle(120)
-    (row,) = harness.ledger.read("SELECT by_hand FROM external_events")
-    assert row["by_hand"] is None
+    (row,) = harness.ledger.read("SELECT not_grb_override FROM external_events")
+    assert row["not_grb_override"] is None
     (event,) = harness.externals()
     assert "NOT_GRB" not in event["labels"]
 
@@ -237,7 +237,7 @@ def test_an_old_snapshot_that_shows_what_we_decided_twice_is_still_old(harness: 
     began = time.time()
     with harness.ledger.transaction() as tx:
         mirror = SupereventStore(tx)
-        mirror.expect("S@G0001", {"preferred": one})
+        mirror.set_pending("S@G0001", {"preferred": one})
         mirror.note_written("S@G0001", began, {"preferred": one})
 
     def snapshot(preferred: str, published: float) -> None:
@@ -247,9 +247,9 @@ def test_an_old_snapshot_that_shows_what_we_decided_twice_is_still_old(harness: 
 
     snapshot(one, began - 2)
     snapshot("G9999", began - 1)
-    (row,) = harness.ledger.read("SELECT preferred, expected FROM superevents")
+    (row,) = harness.ledger.read("SELECT preferred, pending_writes FROM superevents")
     assert row["preferred"] == one
     snapshot(one, began + 1)
     snapshot("G9999", began + 2)  # this one was published after our write had been shown: somebody else's decision
-    (row,) = harness.ledger.read("SELECT preferred, expected FROM superevents")
-    assert (row["preferred"], row["expected"]) == ("G9999", "{}")
+    (row,) = harness.ledger.read("SELECT preferred, pending_writes FROM superevents")
+    assert (row["preferred"], row["pending_writes"]) == ("G9999", "{}")

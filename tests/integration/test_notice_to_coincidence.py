@@ -113,7 +113,7 @@ def test_a_later_notice_replaces_and_an_earlier_one_is_kept_beside(harness: Harn
     files = [name for name in harness.files(event["graceid"]) if ".xml" in name]
     assert files == ["fermi_gbm_fin_pos.xml,0", "fermi_gbm_flt_pos.xml,0", "fermi_gbm_gnd_pos.xml,0"]
     (row,) = harness.ledger.read("SELECT * FROM external_events")
-    assert row["chosen"].startswith(json.loads(
+    assert row["best_notice"].startswith(json.loads(
         harness.ledger.read("SELECT request FROM jobs WHERE kind = 'external-skymap' ORDER BY rowid DESC")[0]["request"]
     )["version"])  # fmt: skip
     assert harness.files(event["graceid"]).count("external.multiorder.fits,1") == 1

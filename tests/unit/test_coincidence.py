@@ -124,7 +124,7 @@ def test_a_joint_rate_below_zero_is_never_announced() -> None:
         ({}, {}, {}, None),
         ({"far_spacetime": 1e-8}, {}, {}, "wanted is at most"),
         ({"far_spacetime": None}, {}, {}, "overlap of the sky maps is not known"),
-        ({}, {}, {"grb": False}, "no burst"),
+        ({}, {}, {"reasons": ("no position yet",)}, "no burst"),
         ({}, {}, {"search": "SubGRB"}, "not announced"),
         ({}, {"kind": "burst.imbh"}, {}, "lists no threshold"),
         ({}, {"category": "test"}, {"test": True}, "a test"),
@@ -166,8 +166,8 @@ def test_the_external_event_that_stands_for_a_superevent() -> None:
         return event, Match("S1", key, 0, (-5, 1), far)
 
     likely, rare = candidate("E1", 1e-9), candidate("E2", 1e-12)
-    announced = candidate("E3", 1e-8, labels=frozenset({"RAVEN_ALERT"}))
-    no_burst, weak = candidate("E4", 1e-15, grb=False), candidate("E5", 1e-15, search="SubGRB")
+    announced = candidate("E3", 1e-8, labels=("RAVEN_ALERT",))
+    no_burst, weak = candidate("E4", 1e-15, reasons=("no position yet",)), candidate("E5", 1e-15, search="SubGRB")
     chosen = [preferred_external(group, RULES) for group in (
         [likely, rare], [likely, rare, announced], [no_burst, likely], [weak, likely], [no_burst], [],
     )]  # fmt: skip

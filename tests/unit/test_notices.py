@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gwbatch.config.policy import load_policy
 from gwbatch.errors import BadInput
 from gwbatch.external import Notice, Trigger, ignored, parse_notice, vetoes
-from gwbatch.external import combine as combine_with
+from gwbatch.external import merge_notices as combine_with
 from gwbatch.external.skymap import sigma
 from gwbatch.external.voevent import VOEvent, write_voevent
 from gwbatch.gpstime import gps_of
@@ -197,7 +197,7 @@ STAGES = [
 ]  # fmt: skip
 
 
-def combine(notices: Iterable[tuple[str, Notice]]) -> Trigger | None:
+def merge_notices(notices: Iterable[tuple[str, Notice]]) -> Trigger | None:
     return combine_with(notices, RULES)
 
 
@@ -206,19 +206,19 @@ def test_the_order_of_notices_and_doubles_change_nothing(notices: list[tuple[str
     read = [(content, parse_notice(FERMI, payload)) for content, payload in notices]
     shuffled = read * 2
     random.shuffle(shuffled)
-    assert combine(shuffled) == combine(dict(read).items())
+    assert merge_notices(shuffled) == merge_notices(dict(read).items())
 
 
 def trigger(*stages: str) -> Any:
     read = {content: parse_notice(FERMI, payload) for content, payload in STAGES}
-    return combine((stage, read[stage]) for stage in stages)
+    return merge_notices((stage, read[stage]) for stage in stages)
 
 
 def test_the_latest_stage_counts_and_lifts_not_grb() -> None:
-    assert not trigger("a").grb
-    assert not trigger("a", "b").grb
-    assert trigger("a", "b", "c").grb
-    assert trigger("d", "c", "b", "a").chosen == "d"
+    assert not trigger("a").is_burst
+    assert not trigger("a", "b").is_burst
+    assert trigger("a", "b", "c").is_burst
+    assert trigger("d", "c", "b", "a").best_notice == "d"
 
 
 def test_a_sub_threshold_notice_never_degrades_a_burst() -> None:
@@ -228,17 +228,17 @@ def test_a_sub_threshold_notice_never_degrades_a_burst() -> None:
 
 def test_a_notice_that_is_dropped_makes_no_trigger() -> None:
     assert trigger("f") is None
-    assert trigger("f", "d").chosen == "d"
+    assert trigger("f", "d").best_notice == "d"
 
 
 def test_a_retraction_stays_whatever_comes_after() -> None:
     gone = Notice("SNEWS", "3", "SNEWS", 11, 1.0, search="Supernova", retracted=True)
     later = Notice("SNEWS", "3", "SNEWS", 1, 1.0, search="Supernova")
     for order in ([gone, later], [later, gone]):
-        made = combine((str(one.retracted), one) for one in order)
+        made = merge_notices((str(one.retracted), one) for one in order)
         assert made is not None
         assert made.retracted
-        assert not made.grb
+        assert not made.is_burst
         assert made.notice is later  # its time and position still stand
 
 

@@ -20,6 +20,13 @@ PACKAGES = [
     "gpstime", "clock", "units", "errors",
 ]  # fmt: skip
 
+# How a noun or a clause begins.
+NO_VERBS = {
+    "A", "All", "An", "By", "Every", "Everything", "From", "How", "In", "It", "Its", "Nobody", "Nothing", "On",
+    "One", "Some", "Somebody", "Something", "That", "The", "Those", "Two", "What", "When", "Where", "Whether",
+    "Which", "Who", "Why",
+}  # fmt: skip
+
 
 def imports(path: Path) -> Iterator[str]:
     """The gwbatch modules and others that a file imports, at its top or inside functions."""
@@ -134,6 +141,17 @@ WAITING = {
     "checks/gracedb.py", "checks/integrity.py", "ledger/database.py", "listeners/process.py", "listeners/spool.py",
     "reconcile/looking.py", "reports/detail.py",
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", files("."), ids=named)
+def test_the_docstring_of_a_function_begins_with_a_verb(path: Path) -> None:
+    """Properties excepted, which are things."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.FunctionDef) or any("property" in ast.unparse(d) for d in node.decorator_list):
+            continue
+        first = (ast.get_docstring(node) or "Do").split()[0].strip(",.:;`")
+        assert first[0].isupper(), f"{node.name}: {first}"
+        assert first not in NO_VERBS, f"{node.name} begins with {first}"
 
 
 def test_time_is_an_argument() -> None:

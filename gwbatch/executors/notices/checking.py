@@ -74,7 +74,7 @@ def _judge(event: Event, files: dict[str, Any], start: float, end: float, settin
 
 
 def _write_down(tx: Transaction, seen: Superevent, report: Report, occasion: str, runtime: Runtime) -> None:
-    """Labels count at once, for the notice that waits; GraceDB gets them, and what was found."""
+    """Write labels, which count at once for the notice that waits; GraceDB gets them, and what was found."""
     mirror, now, key = SupereventStore(tx), runtime.clock.now(), seen.key
     superevent = mirror.superevent(key) or seen
     gone, come = report.remove & set(superevent.labels), sorted(report.add - set(superevent.labels))

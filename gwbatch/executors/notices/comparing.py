@@ -77,7 +77,7 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _by_identity(notices: list[Notice]) -> dict[tuple[str, str, int], Notice]:
-    """Notices by superevent, type and number among those of that type, in the order in which they were created."""
+    """Return notices by superevent, type and number among those of that type, in order of creation."""
     counts: dict[tuple[str, str], int] = defaultdict(int)
     found = {}
     for notice in sorted(notices, key=lambda one: str(one.get("time_created"))):
@@ -93,7 +93,7 @@ def published(settings: BrokerSettings, since: float) -> list[tuple[str, str]]:
 
 
 def _theirs(settings: BrokerSettings, since: float) -> list[Notice]:
-    """What was published on the topic since a Unix time (s), maps as their sizes."""
+    """Read what was published on the topic since a Unix time (s), maps as their sizes."""
     consumer = Consumer(
         {
             **connection_properties(settings),

@@ -59,7 +59,7 @@ def _request(notice: PublicNotice, target: str, circular: str, runtime: Runtime)
 
 
 def _is_subthreshold(notice: PublicNotice, runtime: Runtime) -> bool:
-    """Whether the preferred event owes its significance to the external trigger."""
+    """Return whether the preferred event owes its significance to the external trigger."""
     preferred = (notice.decision or {}).get("preferred", "")
     event = SupereventStore(runtime.ledger.connection).event(preferred)
     if event is None:

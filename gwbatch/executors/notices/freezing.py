@@ -50,7 +50,7 @@ def freeze(claim: Claim[FreezeNotice], runtime: Runtime) -> EffectResult:
         raise BadInput(f"Cannot write a notice about {effect.superevent}: there is no such superevent.")
 
     def unless_changed(write: Callable[[Transaction], None]) -> Callable[[Transaction], None]:
-        """What was judged holds only if the ledger still shows the same."""
+        """Return a check that the ledger still shows what was judged."""
 
         def commit(tx: Transaction) -> None:
             known = public_notices.get(tx, notice.id)

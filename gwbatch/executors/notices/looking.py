@@ -44,7 +44,7 @@ def look(tx: Transaction, superevent: str, notice: PublicNotice | None = None) -
 
 
 def _place(mirror: SupereventStore, superevent: Superevent, name: str, by_people: bool) -> Place | None:
-    """Where a product is: the preferred event's own, or a newer one that people gave the superevent."""
+    """Return where a product is: the preferred event's own, or a newer one that people gave the superevent."""
     of_event, shown = mirror.product(superevent.preferred, name), mirror.product(superevent.key, name)
     own = None if of_event is None else _place_of(of_event, shown)
     given = mirror.product(superevent.key, UPLOADED[name]) if by_people and name in UPLOADED else None
@@ -56,7 +56,7 @@ def _place(mirror: SupereventStore, superevent: Superevent, name: str, by_people
 
 
 def _place_of(of_event: StoredProduct, shown: StoredProduct | None) -> Place:
-    """Where the preferred event's product is, and the name of its copy on the superevent once that is there."""
+    """Return where the preferred event's product is, and the name of its copy on the superevent once that is there."""
     source = of_event.facts.get("file") or of_event.facts.get("filename") or of_event.name
     place: Place = {"version": f"{of_event.subject}.{of_event.version}", "gracedb": [of_event.subject, source]}
     if of_event.path is not None:
@@ -67,7 +67,7 @@ def _place_of(of_event: StoredProduct, shown: StoredProduct | None) -> Place:
 
 
 def _external(tx: Transaction, mirror: SupereventStore, superevent: Superevent) -> SeenExternal | None:
-    """The external event of a superevent that is announced with one."""
+    """Return the external event of a superevent that is announced with one."""
     if RAVEN_ALERT not in superevent.labels:
         return None
     externals = ExternalStore(tx)
@@ -81,7 +81,7 @@ def _external(tx: Transaction, mirror: SupereventStore, superevent: Superevent) 
     event = None if match is None else externals.get(match.external)
     if match is None or event is None:
         return None
-    _, _, notice = externals.notice(event.key, event.chosen)
+    _, _, notice = externals.notice(event.key, event.best_notice)
     combined = _combined(mirror, pair_key(event.key, superevent.key), mirror.product(superevent.key, COMBINED_MAP))
     return SeenExternal(
         event.observatory, event.search, event.trigger_id, notice.ivorn, event.time, match.far_time,

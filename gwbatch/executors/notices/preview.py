@@ -77,7 +77,7 @@ def preview(
 
 
 def _brokers(record: dict[str, Any], category: str, ledger: Ledger, profile: Profile) -> dict[str, Any]:
-    """Who would get a notice, how large it would be there, and what stands against it."""
+    """Return who would get a notice, how large it would be there, and what stands against it."""
     found = {}
     for name, settings in profile.alerts.brokers_for(category).items():
         body = body_for(record, settings)

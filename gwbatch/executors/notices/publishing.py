@@ -69,7 +69,7 @@ def publish(claim: Claim[PublishNotice], runtime: Runtime) -> EffectResult:
 
 
 def _withheld(reason: str, send: Send) -> EffectResult:
-    """The broker does not get the notice until somebody orders it."""
+    """Withhold the notice from the broker until somebody orders it."""
     return EffectResult(
         {"withheld": reason}, lambda tx: public_notices.withhold(tx, send.notice, send.broker, reason)
     )  # fmt: skip
@@ -103,7 +103,7 @@ def _find(
 
 
 def _key(notice: PublicNotice) -> str:
-    """What decides on the partition: all notices about a superevent go to one, and so in order."""
+    """Return what decides on the partition: all notices about a superevent go to one, and so in order."""
     return str((notice.record or {})["superevent_id"])
 
 
@@ -145,7 +145,7 @@ def _recognise(notice: PublicNotice, body: bytes) -> Callable[[Any], bool]:
 
 
 def _follow_up(tx: Transaction, notice: PublicNotice, now: float, runtime: Runtime) -> None:
-    """What follows once the first broker has a notice."""
+    """Send what follows once the first broker has a notice."""
     key, kind = notice.superevent, kind_named(notice.kind)
     store = StoreNotice(key, notice.id, notice.name)
     effects.request(tx, store, now)

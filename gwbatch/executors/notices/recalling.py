@@ -103,7 +103,7 @@ def stored_in_gracedb(target: str, server: GraceDB) -> list[Stored]:
 
 
 def _named(number: int, content: dict[str, Any], seen: Counter[tuple[str, bool | None]]) -> Stored:
-    """One notice, whose kind follows from what it says and from how many of the same sort came before it."""
+    """Build one notice, whose kind follows from what it says and from how many of the same sort came before it."""
     event = content.get("event")
     what = str(content.get("alert_type")), None if event is None else bool(event.get("significant", True))
     kind = kind_of(*what, seen[what])

@@ -29,7 +29,7 @@ class Channel(Protocol):
     socket: str
 
     def offers(self, seconds: float) -> Iterator[str]:
-        """Names of tasks to claim; waits for one at most `seconds`."""
+        """Yield names of tasks to claim; wait for one at most `seconds`."""
         ...
 
     def claim(self, name: str, pilot: str) -> Task | None:
@@ -37,11 +37,11 @@ class Channel(Protocol):
         ...
 
     def holds(self, name: str, pilot: str) -> bool:
-        """Whether the claim still stands."""
+        """Return whether the claim still stands."""
         ...
 
     def fetch(self, name: str, task: Task) -> Path:
-        """The folder on this node in which the task's child works."""
+        """Return the folder on this node in which the task's child works."""
         ...
 
     def deliver(self, name: str, task: Task, pilot: str) -> None:
@@ -53,7 +53,7 @@ class Channel(Protocol):
         ...
 
     def orders(self) -> Orders | None:
-        """What the dispatcher orders; None when that cannot be read just now."""
+        """Return what the dispatcher orders; None when that cannot be read just now."""
         ...
 
     def close(self, pilot: str) -> None:

@@ -160,7 +160,7 @@ def pilot_name(job: str, started: float) -> str:
 
 
 def is_task(name: str) -> bool:
-    """Whether a file of the inbox is a task; chirp lists an empty folder as one file without a name."""
+    """Return whether a file of the inbox is a task; chirp lists an empty folder as one file without a name."""
     return _TASK.fullmatch(name) is not None
 
 

@@ -135,7 +135,7 @@ class Pilot:
                 self._take(name)
 
     def _wait_for_room(self) -> None:
-        """A child whose result is there already, as who offers a task may know, is about to end."""
+        """Wait for a child whose result is there already, as who offers a task may know, to end."""
         end = time.monotonic() + ABOUT_TO_END
         while not self._room() and not self._leaving and time.monotonic() < end:
             self._reap()
@@ -238,7 +238,9 @@ class Pilot:
             self._leaving, self._next_beat = why, float("-inf")
 
     def _look_again_later(self) -> None:
-        """The channel is down: children go on, and so does the time after which an orphan leaves."""
+        """Look again later while the channel is down: children go on, and so does the time after which an orphan
+        leaves.
+        """
         time.sleep(RETRY)
         if self._settings.orphaned_after and time.monotonic() - self._heard >= self._settings.orphaned_after:
             self._leave("the dispatcher is gone")
@@ -284,7 +286,7 @@ def _be_child(folder: Path) -> None:
 
 
 def _forget_randomness() -> None:
-    """Two children of one parent must not draw the same numbers."""
+    """Seed anew: two children of one parent must not draw the same numbers."""
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()

@@ -35,7 +35,7 @@ NOTE = "gwbatch "  # what submit_event_notes begins with
 
 
 def key_of(event: LogEvent) -> str | None:
-    """The job key that a SUBMIT event carries in its notes."""
+    """Return the job key that a SUBMIT event carries in its notes."""
     notes = [line.removeprefix(NOTE) for line in event.body if line.startswith(NOTE)]
     return notes[0] if notes else None
 
@@ -99,12 +99,12 @@ def _ended(event: LogEvent) -> dict[str, Any]:
 
 
 def held(reason: str, code: int | None) -> dict[str, Any]:
-    """What a job is that is held."""
+    """Return the state of a job that is held."""
     return {"state": JobState.HELD, "reason": f"held: {reason} (code {code})", "remedy": holds.remedy(code)}
 
 
 def ending(exit_code: int | None, signal: int | None) -> dict[str, Any]:
-    """How a job ended, from its exit code or the signal that killed it."""
+    """Return how a job ended, from its exit code or the signal that killed it."""
     if exit_code == 0:
         return {"state": JobState.DONE, "reason": "", "exit_code": 0}
     if exit_code is not None:

@@ -91,7 +91,7 @@ class DAGDeployment:
 
 
 def _string(value: str) -> str:
-    """A value in DAGMan's quoting of VARS."""
+    """Quote a value for DAGMan's VARS."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

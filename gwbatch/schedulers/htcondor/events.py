@@ -47,13 +47,13 @@ class LogEvent:
 
 
 def complete(data: bytes) -> int:
-    """How many bytes of `data` are whole events: what is behind the last end mark is still being written."""
+    """Return how many bytes of `data` are whole events: what is behind the last end mark is still being written."""
     ends = [match.end() for match in _END.finditer(data)]
     return ends[-1] if ends else 0
 
 
 def parse(data: bytes) -> Iterator[LogEvent]:
-    """The events in whole bytes of a log; garbage between them is passed over.
+    """Yield the events in whole bytes of a log; garbage between them is passed over.
 
     An event whose end is cut off ends where the next one begins.
     """
@@ -71,7 +71,7 @@ def parse(data: bytes) -> Iterator[LogEvent]:
 
 
 def _time(stamp: str) -> float | None:
-    """A time as HTCondor writes it: local unless it says otherwise; older versions leave the year out."""
+    """Read a time as HTCondor writes it: local unless it says otherwise; older versions leave the year out."""
     try:
         if "/" in stamp:
             return datetime.strptime(f"{time.localtime().tm_year}/{stamp}", "%Y/%m/%d %H:%M:%S").timestamp()

@@ -38,7 +38,7 @@ class HTCondorQueue:
         return [_record(ad) for ad in self._schedd.queue(constraint(GwbatchDispatcher=self._identity))]
 
     def details(self, record: JobRecord) -> JobRecord | None:
-        """Nothing: on a busy schedd the history takes minutes to answer, and says less than the job's result."""
+        """Return nothing: on a busy schedd the history takes minutes to answer, and says less than the job's result."""
         return None
 
     def cancel(self, native_id: str) -> None:

@@ -38,7 +38,7 @@ class Schedd(Protocol):
         ...
 
     def queue(self, constraint: str) -> list[Ad]:
-        """Jobs in the queue."""
+        """Return jobs in the queue."""
         ...
 
     def act(self, action: Action, constraint: str) -> None:
@@ -47,7 +47,7 @@ class Schedd(Protocol):
 
 
 def open_schedd(bindings: str, seconds: float) -> Schedd:
-    """The way to the schedd that the profile asks for.
+    """Open the way to the schedd that the profile asks for.
 
     ``auto`` takes the bindings where they are of the pool's own release, else the commands: bindings of 25 cannot
     authenticate to a schedd of 23 through the file system, and every submission would fail.
@@ -81,7 +81,7 @@ def open_schedd(bindings: str, seconds: float) -> Schedd:
 
 
 def pool_release(seconds: float) -> str:
-    """The release of the commands on PATH, which is the schedd's; empty when nobody says."""
+    """Return the release of the commands on PATH, which is the schedd's; empty when nobody says."""
     try:
         return release_of(CommandRunner("HTCondor", seconds).run("condor_version")[1])
     except SchedulerBusy:
@@ -89,13 +89,13 @@ def pool_release(seconds: float) -> str:
 
 
 def release_of(version: str) -> str:
-    """``25`` of ``$CondorVersion: 25.14.1 2026-10-01 ...``."""
+    """Return ``25`` of ``$CondorVersion: 25.14.1 2026-10-01 ...``."""
     found = re.search(r"CondorVersion: (\d+)\.", version)
     return found[1] if found else ""
 
 
 def refusal(text: str) -> SchedulerError:
-    """The error that a failed submission stands for: refused for good, or outcome unknown."""
+    """Return the error that a failed submission stands for: refused for good, or outcome unknown."""
     told = last_line(text)
     if _REFUSED.search(text):
         return SchedulerError(f"HTCondor refuses the job: {told}.")
@@ -113,7 +113,7 @@ class BoundSchedd:
         self._submitting, self._asking, self._acting = (CallTimeout("schedd", seconds) for _ in range(3))
 
     def version(self) -> str:
-        """What the bindings say of their release."""
+        """Return what the bindings say of their release."""
         return str(self._module.version())
 
     def submit(self, description: str) -> str:
@@ -192,5 +192,5 @@ class CommandSchedd:
 
 
 def constraint(**attributes: str) -> str:
-    """A ClassAd expression that asks for these values."""
+    """Return a ClassAd expression that asks for these values."""
     return " && ".join(f"{name} == {json.dumps(value, ensure_ascii=False)}" for name, value in attributes.items())

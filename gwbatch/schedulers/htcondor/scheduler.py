@@ -89,11 +89,11 @@ class HTCondorScheduler(PollingScheduler):
         return self._event_log.records
 
     def _save(self) -> None:
-        """The follower saves what is known together with its place in the log, when it reads on."""
+        """Leave saving to the event log's reader, which saves the records together with its place in the log."""
 
 
 def description(request: JobRequest, settings: SchedulerSettings, event_log: Path, dispatcher: str) -> str:
-    """The submit description of a job, from ``submit/openmp.sub`` or ``submit/general.sub``."""
+    """Render the submit description of a job, from ``submit/openmp.sub`` or ``submit/general.sub``."""
     return render(
         f"{request.queue}.sub",
         job=request,

@@ -164,7 +164,7 @@ class LocalScheduler:
                 self._end(entry, -signal.SIGTERM)
 
     def release(self, key: str) -> None:
-        """Local jobs are never held."""
+        """Do nothing: local jobs are never held."""
 
     def describe(self, request: JobRequest) -> str:
         cores = self._cores if request.resources.whole_node else request.resources.cores
@@ -243,7 +243,7 @@ class LocalScheduler:
                 running.append(entry)
 
     def is_free(self) -> bool:
-        """Whether no job that takes all cores runs or waits here."""
+        """Return whether no job that takes all cores runs or waits here."""
         with self._lock:
             for entry in self._entries.values():
                 self._refresh(entry)
@@ -285,7 +285,7 @@ class LocalScheduler:
         )
 
     def _forget_ended_except(self, keys: Sequence[str]) -> None:
-        """The index keeps the newest ended jobs only; older ones nobody follows are forgotten."""
+        """Keep the newest ended jobs only in the index, and forget older ones that nobody follows."""
         ended = [entry for entry in self._entries.values() if entry.exit_code is not None and entry.key not in keys]
         for entry in sorted(ended, key=lambda entry: entry.order)[:-200]:
             shutil.rmtree(entry.folder, ignore_errors=True)
@@ -307,7 +307,7 @@ def _entry(folder: Path, ticket: Mapping[str, Any]) -> _Entry:
 
 
 def _locked(folder: Path) -> bool:
-    """Whether some process of the job still lives."""
+    """Return whether some process of the job still lives."""
     try:
         descriptor = os.open(folder / "lock", os.O_RDWR)
     except FileNotFoundError:

@@ -37,11 +37,11 @@ class Controller(Protocol):
         ...
 
     def jobs(self) -> list[Row]:
-        """All jobs of this user that slurmctld still knows, ended ones too."""
+        """Return all jobs of this user that slurmctld still knows, ended ones too."""
         ...
 
     def job(self, native_id: str) -> Row | None:
-        """One job in detail, from whoever still knows it; None when nobody does."""
+        """Return one job in detail, from whoever still knows it; None when nobody does."""
         ...
 
     def cancel(self, native_id: str) -> None:
@@ -58,7 +58,7 @@ class Controller(Protocol):
 
 
 def open_controller(bindings: str, seconds: float) -> Controller:
-    """The way to slurmctld that the profile asks for.
+    """Open the way to slurmctld that the profile asks for.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def open_controller(bindings: str, seconds: float) -> Controller:
 
 
 def refusal(text: str) -> SchedulerError:
-    """The error that a failed submission stands for: refused for good, or outcome unknown."""
+    """Return the error that a failed submission stands for: refused for good, or outcome unknown."""
     told = last_line(text)
     if _REFUSED.search(text):
         return SchedulerError(f"Slurm refuses the job: {told}.")
@@ -100,7 +100,7 @@ class CommandController:
         self._user = pwd.getpwuid(os.getuid()).pw_name
 
     def version(self) -> str:
-        """What Slurm says of its version, e.g. ``slurm 22.05.8``."""
+        """Return what Slurm says of its version, e.g. ``slurm 22.05.8``."""
         return self._ask("scontrol", "--version").strip()
 
     def submit(self, script: str, environment: Mapping[str, str]) -> str:
@@ -146,7 +146,7 @@ class CommandController:
             raise SchedulerBusy(f"{command[0]} failed: {last_line(errors or output)}.")
 
     def _accounted(self, native_id: str) -> Row | None:
-        """How an ended job ended, as the accounting says it, where there is one.
+        """Return how an ended job ended, as the accounting says it, where there is one.
 
         What it calls running or pending may be left over from a crash: slurmctld itself knows no such job.
         """
@@ -177,7 +177,7 @@ def _row(line: str) -> Row:
 
 
 def details(text: str) -> Row:
-    """The line of ``scontrol show job --oneliner``."""
+    """Read the line of ``scontrol show job --oneliner``."""
     fields: dict[str, str] = dict(re.findall(r"(\w+)=(\S*)", text))
 
     def get(name: str) -> str:
@@ -191,6 +191,6 @@ def details(text: str) -> Row:
 
 
 def _exit(text: str) -> tuple[int | None, int | None]:
-    """``3:9`` is exit code 3, signal 9."""
+    """Read ``3:9`` as exit code 3, signal 9."""
     code, _, signal = text.partition(":")
     return int(code) if code.isdecimal() else None, int(signal) if signal.isdecimal() else None

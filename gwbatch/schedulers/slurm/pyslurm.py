@@ -84,7 +84,7 @@ class PyslurmController:
             pass  # it has ended
 
     def _ask(self, what: str, argument: str = "") -> Any:
-        """One question to the helper, which is killed and begun anew when it does not answer."""
+        """Ask the helper one question; kill and restart it when it does not answer."""
         with self._lock:
             if self._helper is None or self._helper.poll() is not None or not self._ready:
                 self._start(self._seconds)
@@ -126,7 +126,7 @@ class PyslurmController:
         return release
 
     def _line(self, seconds: float) -> str | None:
-        """What the helper says next; None when it says nothing in time, empty when it has ended."""
+        """Return what the helper says next; None when it says nothing in time, empty when it has ended."""
         assert self._helper is not None
         assert self._helper.stdout is not None
         with selectors.DefaultSelector() as selector:
@@ -150,7 +150,7 @@ def _answer(line: str) -> Any:
 
 
 def _folder_of_pyslurm() -> list[str]:
-    """Where this process finds pyslurm: its child must find the same, and looks at no PYTHONPATH of the shell."""
+    """Return where this process finds pyslurm: its child must find the same, and ignores the shell's PYTHONPATH."""
     found = find_spec("pyslurm")
     return [] if found is None or found.origin is None else [str(Path(found.origin).parents[1])]
 
@@ -160,6 +160,6 @@ class _Unknown(SchedulerBusy):
 
 
 def _release(version: str) -> str:
-    """``22.5`` of ``slurm-wlm 22.05.8`` and of ``22.5.3``: pyslurm fits its own release of Slurm only."""
+    """Return ``22.5`` of ``slurm-wlm 22.05.8`` and of ``22.5.3``: pyslurm fits its own release of Slurm only."""
     found = re.search(r"(\d+)\.(\d+)", version)
     return f"{int(found[1])}.{int(found[2])}" if found else version

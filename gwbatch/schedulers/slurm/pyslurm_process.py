@@ -13,7 +13,7 @@ from typing import Any
 
 
 def answer(what: str, argument: str) -> Any:
-    """One answer of slurmctld."""
+    """Return one answer of slurmctld."""
     import pyslurm
 
     match what:

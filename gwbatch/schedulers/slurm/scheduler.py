@@ -62,7 +62,7 @@ class SlurmScheduler(PollingScheduler):
 def batch_script(
     request: JobRequest, settings: SchedulerSettings, comment: str, node: Mapping[str, object] | None = None
 ) -> str:
-    """The batch script of a job, from ``submit/openmp.sbatch`` or ``submit/general.sbatch``.
+    """Render the batch script of a job, from ``submit/openmp.sbatch`` or ``submit/general.sbatch``.
 
     Parameters
     ----------
@@ -95,6 +95,6 @@ def batch_script(
 
 
 def hours_minutes_seconds(seconds: float) -> str:
-    """Seconds as ``HH:MM:SS``."""
+    """Format seconds as ``HH:MM:SS``."""
     whole = int(seconds)
     return f"{whole // 3600:02d}:{whole % 3600 // 60:02d}:{whole % 60:02d}"

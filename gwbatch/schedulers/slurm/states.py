@@ -56,7 +56,7 @@ class Row:
 
 
 def interpret(row: Row) -> tuple[JobState, str, Remedy]:
-    """The state, in words why, and what helps when it is held."""
+    """Return the state, in words why, and what helps when it is held."""
     word = row.word
     told = "" if row.reason in ("", "None") else row.reason
     if word in _WAITING:

@@ -88,7 +88,7 @@ class StandbyFolder:
         return True
 
     def offered(self, name: str) -> bool:
-        """Whether nobody has claimed a task yet."""
+        """Return whether nobody has claimed a task yet."""
         return (self.path / INBOX / name).exists()
 
     def revoke(self, name: str, pilot: str) -> bool:
@@ -96,15 +96,15 @@ class StandbyFolder:
         return self._renamed(self.path / TAKEN / f"{name}.{pilot}", self.path / REVOKED / f"{name}.{pilot}")
 
     def claim(self, name: str, pilot: str) -> Task | None:
-        """A task as the pilot has noted it; None when it does not have it."""
+        """Return a task as the pilot has noted it; None when the pilot does not have it."""
         return self._read(f"{TAKEN}/{name}.{pilot}", Task)
 
     def has_claimed(self, name: str, pilot: str) -> bool:
-        """Whether this pilot has a task."""
+        """Return whether this pilot has a task."""
         return (self.path / TAKEN / f"{name}.{pilot}").exists()
 
     def claims(self) -> Iterator[tuple[str, str, Task]]:
-        """All claimed tasks: name, pilot and task."""
+        """Yield all claimed tasks: name, pilot and task."""
         for file in (self.path / TAKEN).glob("*"):
             parts = claim_parts(file.name)
             task = self.claim(*parts) if parts else None
@@ -138,13 +138,13 @@ class StandbyFolder:
             return [beat for beat, _ in self._heard.values()]
 
     def silence(self, pilot: str) -> float | None:
-        """Seconds from a pilot's newest heartbeat to the last look; None when it has left."""
+        """Return the seconds from a pilot's newest heartbeat to the last look; None when it has left."""
         with self._lock:
             heard = self._heard.get(pilot)
             return None if heard is None else self._looked - heard[1]
 
     def last_beat(self, pilot: str) -> Beat | None:
-        """The last heartbeat of a pilot that has not left."""
+        """Return the last heartbeat of a pilot that has not left."""
         with self._lock:
             heard = self._heard.get(pilot)
             return None if heard is None else heard[0]

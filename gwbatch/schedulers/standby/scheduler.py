@@ -163,7 +163,7 @@ class StandbyScheduler:
     # ---- pilots as jobs ---------------------------------------------------------------------------------------------
 
     def poll_pilots(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
-        """What is known of the pilots' own jobs.  The inner scheduler is asked for them and all others at once."""
+        """Return what is known of the pilots' own jobs; one question to the inner scheduler is for all jobs."""
         of_crew = {
             crew.queue: [key for key in keys if key.startswith(f"standby/{crew.queue}/")] for crew in self._all()
         }
@@ -234,7 +234,7 @@ class StandbyScheduler:
         return self._adopt(crew, name, pilot, task) if pilot else self._look_for(request.key)
 
     def _free(self, crew: Crew, request: JobRequest) -> list[Beat]:
-        """Pilots that live and have room, those with the most of it first.
+        """Return pilots that live and have room, those with the most of it first.
 
         We may know of a task's end sooner than the next heartbeat says it.
         """
@@ -317,7 +317,7 @@ class StandbyScheduler:
         return self._of_silent_pilot(warm, beat, silence)
 
     def _without_result(self, warm: _Warm, beat: Beat | None, claim: Task) -> JobStatus:
-        """The child has ended: one that ended by itself has written a result, which a file system may show late."""
+        """Wait for the result of a child that ended by itself, which a file system may show late."""
         now = self._clock.steady()
         warm.exit_seen = warm.exit_seen or now
         by_itself = claim.exit_code is not None and claim.exit_code >= 0
@@ -326,7 +326,9 @@ class StandbyScheduler:
         return _told(warm, beat, JobState.FAILED, f"in a pilot: {claim.ended}")
 
     def _of_silent_pilot(self, warm: _Warm, beat: Beat | None, silence: float | None) -> JobStatus:
-        """Its task goes to another attempt: at worst that costs work, for what it delivers later counts for nothing."""
+        """Give a silent pilot's task to another attempt: at worst that costs work, for what it delivers later counts
+        for nothing.
+        """
         job = self._pilot_reports.get(beat.job) if beat is not None else None
         if silence is None:
             return self._revoked(warm, beat, "its pilot has left")
@@ -353,7 +355,7 @@ class StandbyScheduler:
                     del self._warm[key]
 
     def at_work(self, queue: str) -> list[int]:
-        """Priorities of a queue's jobs that pilots are at work at."""
+        """Return the priorities of a queue's jobs that pilots work at."""
         with self._lock:
             ours = [warm for warm in self._warm.values() if warm.crew.queue == queue]
             return [warm.priority for warm in ours if warm.outcome is None]

@@ -64,7 +64,7 @@ class QmasterCommands:
         return output.strip()
 
     def listed(self) -> list[Listed]:
-        """All jobs of this user that wait or run."""
+        """Return all jobs of this user that wait or run."""
         root = self._answer("qstat", "-r", "-xml")
         # Both lists are a sign of life: an empty answer could be that of a broken qstat.
         if root.find("queue_info") is None or root.find("job_info") is None:
@@ -72,12 +72,12 @@ class QmasterCommands:
         return [_listed(job) for job in root.iter("job_list")]
 
     def trouble(self, native_id: str) -> str:
-        """Why a job is in error state; empty when nobody says."""
+        """Return why a job is in error state; empty when nobody says."""
         root = self._answer("qstat", "-j", native_id, "-xml")
         return "; ".join(message.text for message in root.iter("QIM_message") if message.text)
 
     def accounted(self, native_id: str) -> Accounted | None:
-        """How a job ended; None when the accounting does not know it, or it was rescheduled last."""
+        """Return how a job ended; None when the accounting does not know it, or it was rescheduled last."""
         code, output, errors = self._asking.run("qacct", "-j", native_id, environment=_environment())
         if code != 0:
             if _GONE.search(errors) or "no such file" in errors.lower():
@@ -138,6 +138,6 @@ def _refusal(text: str) -> SchedulerError:
 
 
 def _first_line(text: str) -> str:
-    """What a command complained of; its last line only says that it ends."""
+    """Return what a command complained of; its last line only says that it ends."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else "no explanation"

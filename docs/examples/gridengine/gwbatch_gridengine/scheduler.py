@@ -109,12 +109,12 @@ class GridEngineQueue:
 
 
 def job_name(prefix: str, key: str) -> str:
-    """The name of a job, which carries its key."""
+    """Return the name of a job, which carries its key."""
     return f"{prefix}.{quote(key, safe='')}"
 
 
 def job_script(request: JobRequest, profile: Profile, prefix: str) -> str:
-    """The script of a job, from ``templates/gridengine.job``.
+    """Render the script of a job, from ``templates/gridengine.job``.
 
     Raises
     ------
