@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from gwbatch.clock import SystemClock
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import ListenerSettings, Profile
-from gwbatch.dispatcher.lanes import Lane
+from gwbatch.dispatcher.lanes import LaneWorker
 from gwbatch.handlers import igwn_alert
 from gwbatch.handlers.context import Context
 from gwbatch.handlers.registry import Registry
@@ -105,7 +105,7 @@ def listener_on(ledger: Ledger, bootstrap: str) -> KafkaListener:
     return KafkaListener("igwn-alert", settings, ledger, Registry.build(load_policy(), Profile()), SystemClock())
 
 
-def lane_on(ledger: Ledger, folder: Path) -> Lane:
+def lane_on(ledger: Ledger, folder: Path) -> LaneWorker:
     """A serial lane."""
     with ledger.transaction() as tx:
         lease = leases.acquire(tx, "dispatcher", time.time())
@@ -116,7 +116,7 @@ def lane_on(ledger: Ledger, folder: Path) -> Lane:
     policy, profile = load_policy(), Profile()
     registry = Registry.build(policy, profile)
     runtime = Runtime(ledger, registry, policy, profile, folder, SystemClock(), lease, refuse, refuse)
-    return Lane("superevent", runtime, folder / "notes")
+    return LaneWorker("superevent", runtime, folder / "notes")
 
 
 def main() -> None:

@@ -103,14 +103,50 @@ class JobStatus:
     retryable: bool = True
 
 
+class Action(StrEnum):
+    """What was decided; stored in the ledger."""
+
+    NONE = "none"
+    DROP = "drop"
+    # about a superevent
+    CREATE = "create"
+    ADD_EVENT = "add_event"
+    UPDATE = "update"
+    LABEL = "label"
+    PIPELINE_PREFERRED = "pipeline_preferred"
+    NOTICE = "notice"
+    NO_NOTICE = "no_notice"
+    # about an external event
+    EXTERNAL_CREATE = "external_create"
+    EXTERNAL_REPLACE = "external_replace"
+    EXTERNAL_ADOPT = "external_adopt"
+    NOT_GRB = "not_grb"
+    COINCIDENCE = "coincidence"
+    COINCIDENCE_END = "coincidence_end"
+    RAVEN_ALERT = "raven_alert"
+    # orders of people
+    RELEASE_JOB = "job_release"
+    CANCEL_JOB = "job_cancel"
+    RETRY_JOB = "job_retry"
+    RETRY = "retry"
+
+
+_ABOUT_EXTERNAL = frozenset(
+    {
+        Action.EXTERNAL_CREATE, Action.EXTERNAL_REPLACE, Action.EXTERNAL_ADOPT, Action.NOT_GRB, Action.COINCIDENCE,
+        Action.COINCIDENCE_END, Action.RAVEN_ALERT,
+    }
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Decision:
-    """What the superevent manager decided about one alert, and why.
+    """What was decided about one message, and why.
 
     Attributes
     ----------
     action : str
-        ``create``, ``add_event``, ``update``, ``label``, ``drop`` or ``none``.
+        An `Action`, or a plug-in's own word.
     superevent : str or None
         Local key of the superevent concerned.
     detail : dict
@@ -121,6 +157,11 @@ class Decision:
     superevent: str | None = None
     detail: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+
+    @property
+    def concerns_external(self) -> bool:
+        """Whether it changes an external event, rather than a superevent."""
+        return self.action in _ABOUT_EXTERNAL
 
     def as_dict(self) -> dict[str, Any]:
         """Return one JSON-ready mapping."""

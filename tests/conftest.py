@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -14,6 +15,10 @@ from gwbatch.jobs.science import without_mpi
 from gwbatch.ledger import Ledger
 
 without_mpi()  # BAYESTAR in a test is not to start it
+
+# How long an example takes says nothing on a machine that others use too.
+hypothesis.settings.register_profile("gwbatch", deadline=None)
+hypothesis.settings.load_profile("gwbatch")
 
 TOGETHER = (  # on one worker, for what their tests share takes minutes to make
     "tests/integration/test_campaign_science.py",

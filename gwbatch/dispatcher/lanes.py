@@ -61,7 +61,7 @@ class _InProgress:
     failures: list[tuple[Handler | None, BaseException]] = field(default_factory=list)
 
 
-class Lane:
+class LaneWorker:
     """One lane of messages.
 
     A serial lane is stepped by one thread; a concurrent one by several, which never take the same message.

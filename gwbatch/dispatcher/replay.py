@@ -12,18 +12,18 @@ import msgspec
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import ListenerSettings, Profile
-from gwbatch.dispatcher.lanes import Lane
+from gwbatch.dispatcher.lanes import LaneWorker
 from gwbatch.errors import BadInput
 from gwbatch.external import alert_topics
 from gwbatch.external.event import ExternalEvent
-from gwbatch.handlers.declarations import SERIAL_LANES
+from gwbatch.handlers.declarations import Lane
 from gwbatch.handlers.decoding import decode
 from gwbatch.handlers.recorded import read_message
 from gwbatch.ledger import Ledger, decisions, leases, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.mirror.externals import ExternalStore
 from gwbatch.mirror.superevents import SupereventStore
-from gwbatch.model import Decision
+from gwbatch.model import Action, Decision
 from gwbatch.orchestrator import load_handlers, notice_topics
 from gwbatch.runtime import Runtime
 from gwbatch.superevents import Superevent
@@ -74,7 +74,7 @@ class Scratch:
             self._ledger, self._registry, self._policy, self._profile, Path("/nonexistent"), self._clock, self._lease,
             _refuse, _refuse,
         )  # fmt: skip
-        self._lanes = [Lane(name, runtime, None, live=False) for name in SERIAL_LANES]
+        self._lanes = [LaneWorker(name, runtime, None, live=False) for name in Lane if name.serial]
 
     def decide(self, line: bytes, number: int) -> list[Decision]:
         """Return what the lanes decide about a line."""
@@ -84,10 +84,10 @@ class Scratch:
             lanes = self._lanes_for(topic)
             if not lanes:
                 what = "of external triggers" if self._is_notice(topic) else "that superevents are made from"
-                return [Decision("drop", reason=f"topic {topic} is not one {what}")]
+                return [Decision(Action.DROP, reason=f"topic {topic} is not one {what}")]
             return self._handle(topic, payload, lanes, number)
         except BadInput as error:
-            return [Decision("drop", reason=f"dead letter: {error}")]
+            return [Decision(Action.DROP, reason=f"dead letter: {error}")]
 
     def _read(self, line: bytes) -> tuple[str, bytes]:
         """Return topic and payload; two alerts that say the same get the same bytes."""
@@ -110,7 +110,7 @@ class Scratch:
     def _lanes_for(self, topic: str) -> list[str]:
         if topic.startswith(NOTICES) and not self._registry.for_topic(topic):
             self._listen_to(topic)
-        return [lane for lane in self._registry.lanes_for(topic) if lane in SERIAL_LANES]
+        return [lane for lane in self._registry.lanes_for(topic) if Lane(lane).serial]
 
     def _listen_to(self, topic: str) -> None:
         known = self._profile.listeners.get(SOURCE, ListenerSettings(kind="spool"))
@@ -128,7 +128,7 @@ class Scratch:
         self._run_lanes()
         if failure := messages.dead_because(connection, message_id):
             reason = next((failure.removeprefix(f"{n}: ") for n in names if failure.startswith(f"{n}: ")), failure)
-            return [Decision("drop", reason=f"dead letter: {reason}")]
+            return [Decision(Action.DROP, reason=f"dead letter: {reason}")]
         found = decisions.after(connection, newest)
         if not any(about == message_id for about, _ in found):
             found = [*((message_id, one) for one in self._nothing_decided(topic, came_before)), *found]
@@ -137,11 +137,11 @@ class Scratch:
     def _nothing_decided(self, topic: str, came_before: bool) -> list[Decision]:
         """Return what is said about a message that the lanes decided nothing about."""
         if self._is_notice(topic):
-            return [Decision("none", reason="this very notice came before")] if came_before else []
+            return [Decision(Action.NONE, reason="this very notice came before")] if came_before else []
         if "_".join(topic.split("_")[:2]) in alert_topics():
-            return [Decision("none")]
+            return [Decision(Action.NONE)]
         why = "this very alert came before" if came_before else "about a superevent: nothing to decide"
-        return [Decision("none", reason=why)]
+        return [Decision(Action.NONE, reason=why)]
 
     def _run_lanes(self) -> None:
         is_busy = True

@@ -18,7 +18,7 @@ from gwbatch.detchar import frames
 from gwbatch.dispatcher.cleaning import Cleaner
 from gwbatch.dispatcher.clock_keeper import ClockKeeper
 from gwbatch.dispatcher.examiner import Examiner
-from gwbatch.dispatcher.lanes import Lane
+from gwbatch.dispatcher.lanes import LaneWorker
 from gwbatch.dispatcher.notifier import Notifier
 from gwbatch.dispatcher.standby import StandbyKeeper
 from gwbatch.dispatcher.supervisor import Supervisor
@@ -30,7 +30,7 @@ from gwbatch.executors.gracedb import warm_up
 from gwbatch.executors.notices.publishing import connect
 from gwbatch.failpoints import hit
 from gwbatch.gracedb import GraceDB, make_client
-from gwbatch.handlers.declarations import SERIAL_LANES
+from gwbatch.handlers.declarations import Lane
 from gwbatch.handlers.registry import Registry
 from gwbatch.jobs import multi_order
 from gwbatch.jobs.catalogue import computation, computations
@@ -136,7 +136,7 @@ class Dispatcher:
         self.wake_up = WakeUp(ledger)
         guarded = self.clock if isinstance(self.clock, GuardedClock) else None
         self._clock_keeper = ClockKeeper(ledger, self.lease, guarded) if guarded else None
-        self.lanes = {name: Lane(name, self.runtime, state / "at-hand") for name in (*SERIAL_LANES, "general")}
+        self.lanes = {name: LaneWorker(name, self.runtime, state / "at-hand") for name in Lane}
         self._threads = self._plan_threads(profile)
         self._stop = threading.Event()
         self._asked = False
@@ -147,8 +147,10 @@ class Dispatcher:
             return lambda: self._step_until_stopped(step)
 
         threads: list[tuple[str, Callable[[], None]]] = [("wake-up", lambda: self.wake_up.run(self._stop))]
-        threads += [(f"lane-{name}", stepping(self.lanes[name].step)) for name in SERIAL_LANES]
-        threads += [(f"lane-general-{n}", stepping(self.lanes["general"].step)) for n in range(profile.general_workers)]
+        threads += [(f"lane-{name}", stepping(self.lanes[name].step)) for name in Lane if name.serial]
+        threads += [
+            (f"lane-general-{n}", stepping(self.lanes[Lane.GENERAL].step)) for n in range(profile.general_workers)
+        ]
         worker = EffectWorker(self.runtime)
         threads += [(f"effects-{n}", stepping(worker.step)) for n in range(profile.effect_workers)]
         threads += [("jobs", self._watch), ("warm-up-gracedb", partial(warm_up, self.runtime))]

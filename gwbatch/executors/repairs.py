@@ -10,7 +10,7 @@ from gwbatch.executors.registry import retry_dead
 from gwbatch.ledger import Ledger, dead_letters, decisions, effects, in_force, jobs, messages
 from gwbatch.ledger.database import Transaction
 from gwbatch.ledger.jobs import Job
-from gwbatch.model import Decision
+from gwbatch.model import Action, Decision
 
 Repair = Callable[[Ledger, str, str, float], str]
 
@@ -72,7 +72,7 @@ def retry_dead_letter(ledger: Ledger, name: str, why: str, now: float) -> str:
             count = 0 if key is None else retry_dead(tx, key)
         if not count:
             raise dead_letters.no_such(name)
-        decisions.record(tx, Decision("retry", None, {"dead_letter": name}, why), now, None)
+        decisions.record(tx, Decision(Action.RETRY, None, {"dead_letter": name}, why), now, None)
     return "1 queued."
 
 
@@ -99,5 +99,5 @@ def _job(tx: Transaction, key: str, what: str, why: str, now: float) -> Job:
     if what not in jobs.orders(job.state):
         states = " or ".join(jobs.ORDERS[what])
         raise ConfigError(f"Cannot {what} the job {key}: it is {job.state}, and would have to be {states}.")
-    decisions.record(tx, Decision(f"job_{what}", None, {"job": key, "attempt": job.attempt}, why), now, None)
+    decisions.record(tx, Decision(Action(f"job_{what}"), None, {"job": key, "attempt": job.attempt}, why), now, None)
     return job

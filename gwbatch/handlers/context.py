@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
 
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
@@ -18,7 +16,7 @@ from gwbatch.ledger.messages import send_message
 from gwbatch.mirror.externals import ExternalStore
 from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.model import Decision
-from gwbatch.superevents.admission import foreign_server
+from gwbatch.superevents.alert import Alert
 
 
 @dataclass
@@ -56,7 +54,7 @@ class Context:
 
     def record(self, decision: Decision) -> None:
         """Bring the ledger to the state after a decision and write the decision down."""
-        if "external" in decision.detail:
+        if decision.concerns_external:
             self.externals.apply(decision)
         else:
             self.mirror.apply(decision, self.now)
@@ -69,10 +67,10 @@ class Context:
         if self.live and gps > utc_to_gps(limit):
             raise BadInput(f"{what} has the gpstime {gps!r}, which is far in the future.")
 
-    def foreign_server(self, alert: Mapping[str, Any]) -> str | None:
+    def other_server(self, alert: Alert) -> str | None:
         """Return the host of another GraceDB server that sent an alert; None if it is ours, or cannot be told."""
         url = self.profile.gracedb.url
-        return foreign_server(alert, url) if url else None
+        return alert.other_server(url) if url else None
 
     def send(self, message: Message) -> None:
         """Have the lanes of a message handle it, once this transaction is committed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from gwbatch.errors import ConfigError
@@ -13,8 +14,19 @@ if TYPE_CHECKING:
     from gwbatch.config.profile import Profile
     from gwbatch.handlers.messages import Message
 
-LANES = ("superevent", "exttrig", "general")
-SERIAL_LANES = ("superevent", "exttrig")
+
+class Lane(StrEnum):
+    """The lanes of messages: serial ones, whose order decides, and a concurrent one."""
+
+    SUPEREVENT = "superevent"
+    EXTTRIG = "exttrig"
+    GENERAL = "general"
+
+    @property
+    def serial(self) -> bool:
+        """Whether its messages are handled strictly one after another."""
+        return self is not Lane.GENERAL
+
 
 Resolver = Callable[["Policy", "Profile"], Iterable[str]]
 Interval = Callable[["Policy", "Profile"], float]
@@ -32,7 +44,7 @@ class Declaration:
         Stored in the ledger. Built-in handlers have one of their own, so that they can move; others get the module's
         and the function's.
     lane : str
-        ``superevent`` and ``exttrig`` are strictly serial, ``general`` is concurrent.
+        The value of a `Lane`.
     interval : float, function of policy and profile, or None
         For `every`: seconds between two calls, or what finds them out; 0 for never.
     message : type of Message or None
@@ -52,6 +64,6 @@ DECLARED: list[Declaration] = []
 
 def declare(declaration: Declaration) -> None:
     """Add a declaration, for every registry that is built from now on."""
-    if declaration.lane not in LANES:
-        raise ConfigError(f"There is no lane {declaration.lane!r}: choose one of {', '.join(LANES)}.")
+    if declaration.lane not in set(Lane):
+        raise ConfigError(f"There is no lane {declaration.lane!r}: choose one of {', '.join(Lane)}.")
     DECLARED.append(declaration)

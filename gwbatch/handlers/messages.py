@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 
 from gwbatch.errors import BadInput
+from gwbatch.handlers.declarations import Lane
 
 OWN_TOPICS = ("every.", "job.", "lane.")  # no listener brings any such topic
 
@@ -28,7 +29,7 @@ class Message(msgspec.Struct, frozen=True):
     """
 
     topic: ClassVar[str]
-    lanes: ClassVar[tuple[str, ...]] = ("general",)
+    lanes: ClassVar[tuple[str, ...]] = (Lane.GENERAL,)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -65,7 +66,7 @@ class JobEnded(Message, frozen=True):
     """An attempt of a job has ended, in the state DONE, FAILED or LOST."""
 
     topic = "job.ended"
-    lanes = ("general", "exttrig")
+    lanes = (Lane.GENERAL, Lane.EXTTRIG)
     job: str
     attempt: int
     state: str
@@ -75,7 +76,7 @@ class SupereventChanged(Message, frozen=True):
     """A superevent, its preferred event or one of that event's products has changed."""
 
     topic = "lane.superevent_changed"
-    lanes = ("exttrig",)
+    lanes = (Lane.EXTTRIG,)
     superevent: str
 
 
@@ -89,7 +90,7 @@ class EventLabelled(Message, frozen=True):
     """
 
     topic = "lane.event_labelled"
-    lanes = ("superevent",)
+    lanes = (Lane.SUPEREVENT,)
     event: str
     label: str
     effect: str
@@ -99,7 +100,7 @@ class LabelDecided(Message, frozen=True):
     """We have decided to set a label on a superevent: it counts before GraceDB has it."""
 
     topic = "lane.label_decided"
-    lanes = ("superevent",)
+    lanes = (Lane.SUPEREVENT,)
     superevent: str
     label: str
 
@@ -108,7 +109,7 @@ class ExternalFound(Message, frozen=True):
     """An external event of GraceDB that no notice of ours made, as the server describes it, with its file in base64."""
 
     topic = "lane.external_found"
-    lanes = ("exttrig",)
+    lanes = (Lane.EXTTRIG,)
     object: dict[str, Any]
     filename: str | None = None
     content: str | None = None
@@ -119,7 +120,7 @@ class SecondNotice(Message, frozen=True):
     """The time of a second notice of the kind `kind` about a superevent has come."""
 
     topic = "lane.second_notice"
-    lanes = ("superevent",)
+    lanes = (Lane.SUPEREVENT,)
     superevent: str
     kind: str
 
@@ -128,7 +129,7 @@ class RequestDataQuality(Message, frozen=True):
     """The time to ask for a data quality report on a superevent has come."""
 
     topic = "lane.request_data_quality"
-    lanes = ("superevent",)
+    lanes = (Lane.SUPEREVENT,)
     superevent: str
 
 
@@ -136,7 +137,7 @@ class SignMockOff(Message, frozen=True):
     """The time has come to sign a mock superevent off."""
 
     topic = "lane.sign_mock_off"
-    lanes = ("superevent",)
+    lanes = (Lane.SUPEREVENT,)
     superevent: str
 
 
@@ -152,7 +153,7 @@ class SendNotice(Message, frozen=True):
     """
 
     topic = "lane.order_send_notice"
-    lanes = ("superevent",)
+    lanes = (Lane.SUPEREVENT,)
     superevent: str
     kind: str
     event: str = ""
@@ -166,7 +167,7 @@ class ReleaseNotice(Message, frozen=True):
     """Somebody wants a notice sent that was withheld."""
 
     topic = "lane.order_release_notice"
-    lanes = ("superevent",)
+    lanes = (Lane.SUPEREVENT,)
     notice: int
     by: str = ""
     why: str = ""
@@ -186,7 +187,7 @@ class Prefer(Message, frozen=True):
     """Somebody chose the preferred event of a superevent."""
 
     topic = "lane.order_prefer"
-    lanes = ("superevent",)
+    lanes = (Lane.SUPEREVENT,)
     superevent: str
     event: str
     why: str = ""
@@ -198,7 +199,7 @@ class PreferForPipeline(Message, frozen=True):
     """Somebody chose the event that a pipeline shows of a superevent; the superevent's own preferred event stays."""
 
     topic = "lane.order_prefer_for_pipeline"
-    lanes = ("superevent",)
+    lanes = (Lane.SUPEREVENT,)
     superevent: str
     event: str
     why: str = ""
@@ -218,7 +219,7 @@ class CopyMap(Message, frozen=True):
     """
 
     topic = "lane.order_copy_map"
-    lanes = ("superevent",)
+    lanes = (Lane.SUPEREVENT,)
     source: str
     file: str
     target: str
@@ -231,7 +232,7 @@ class Announce(Message, frozen=True):
     """Somebody wants a superevent announced together with an external event that it coincides with."""
 
     topic = "lane.order_announce"
-    lanes = ("exttrig",)
+    lanes = (Lane.EXTTRIG,)
     superevent: str
     external: str
     why: str = ""
@@ -243,7 +244,7 @@ class UseMap(Message, frozen=True):
     """Somebody gives an external event the sky map at an address."""
 
     topic = "lane.order_use_map"
-    lanes = ("exttrig",)
+    lanes = (Lane.EXTTRIG,)
     external: str
     url: str
     why: str = ""

@@ -14,7 +14,7 @@ from gwbatch.external.coincidence import EM_COINC, NOT_GRB, RAVEN_ALERT
 from gwbatch.external.in_gracedb import as_in_gracedb
 from gwbatch.ledger import Transaction
 from gwbatch.mirror import query
-from gwbatch.model import Decision
+from gwbatch.model import Action, Decision
 
 log = logging.getLogger(__name__)
 
@@ -158,12 +158,12 @@ class ExternalStore:
         if event is None:
             return
         labels = list(event.labels)
-        if decision.action == "not_grb":
+        if decision.action == Action.NOT_GRB:
             labels = [name for name in labels if name != NOT_GRB]
             labels += [NOT_GRB] if decision.detail["set"] else []
-        elif decision.action in ("coincidence", "raven_alert"):
-            labels.append(EM_COINC if decision.action == "coincidence" else RAVEN_ALERT)
-        elif decision.action == "coincidence_end":
+        elif decision.action in (Action.COINCIDENCE, Action.RAVEN_ALERT):
+            labels.append(EM_COINC if decision.action == Action.COINCIDENCE else RAVEN_ALERT)
+        elif decision.action == Action.COINCIDENCE_END:
             labels = [name for name in labels if name != EM_COINC]
         self.set_labels(event.key, labels)
 

@@ -11,7 +11,7 @@ from gwbatch.keys import is_our_superevent
 from gwbatch.ledger import Transaction
 from gwbatch.mirror import public_notices, query
 from gwbatch.mirror.products import StoredProduct
-from gwbatch.model import Decision
+from gwbatch.model import Action, Decision
 from gwbatch.superevents.candidate import Event, Superevent, parse_event
 from gwbatch.superevents.manager import apply, merge
 
@@ -86,7 +86,7 @@ class SupereventStore:
 
     def apply(self, decision: Decision, now: float) -> None:
         """Bring the mirror to the state after a decision of the superevent manager."""
-        if decision.superevent is None or decision.action in ("drop", "none"):
+        if decision.superevent is None or decision.action in (Action.DROP, Action.NONE):
             return
         if "merges" in decision.detail:
             self.merge(decision.detail["merges"], decision.superevent, now)
@@ -95,7 +95,7 @@ class SupereventStore:
         if after is None:
             return
         self.put_superevent(after, now)
-        if decision.action in ("create", "add_event"):
+        if decision.action in (Action.CREATE, Action.ADD_EVENT):
             self.join(decision.detail["event"], after.key)
         shape = {name: getattr(after, name) for name in _written(decision, after)}
         if shape:
@@ -242,9 +242,9 @@ def _uploaded_as(product: StoredProduct) -> str:
 def _written(decision: Decision, superevent: Superevent) -> list[str]:
     """Return which parts of a superevent's shape a decision has us write to GraceDB."""
     if is_our_superevent(superevent.key):
-        return [name for name in SHAPE if decision.action == "create" or name in decision.detail]
+        return [name for name in SHAPE if decision.action == Action.CREATE or name in decision.detail]
     # The server clusters: it keeps the window itself.
-    return [name for name in ("t_0", "preferred") if decision.action == "update" and name in decision.detail]
+    return [name for name in ("t_0", "preferred") if decision.action == Action.UPDATE and name in decision.detail]
 
 
 def _product(row: Any) -> StoredProduct:

@@ -20,11 +20,11 @@ from gwbatch.handlers.messages import LabelDecided, ReleaseNotice, RequestDataQu
 from gwbatch.keys import creation_of, is_our_superevent
 from gwbatch.ledger import decisions, effects, messages
 from gwbatch.mirror import public_notices
-from gwbatch.model import Decision
+from gwbatch.model import Action, Decision
 from gwbatch.orchestrator.superevents import carry_out, record  # its handlers see an alert before ours
 from gwbatch.orchestrator.topics import SUPEREVENT_TOPICS
 from gwbatch.superevents import Manager, Superevent
-from gwbatch.superevents.admission import added_label
+from gwbatch.superevents.alert import Alert
 from gwbatch.superevents.manager import EARLY_WARNING
 from gwbatch.superevents.ranking import preference
 
@@ -42,12 +42,13 @@ def chain_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
 
 
 @igwn_alert.handler(chain_topics, queue="superevent", name="gwbatch.alerts.handle_superevent")
-def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
+def handle_superevent(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
     """Plan the notice that a label on a superevent asks for, or plan again what a label no longer stands against."""
+    alert = Alert.parse(payload)
     superevent = _followed(alert, context)
     if superevent is None:
         return
-    label, alert_type = added_label(alert), alert.get("alert_type")
+    label, alert_type = alert.label, alert.type
     if alert_type == "new":
         yield from _check_data(superevent, "new", context)
     elif alert_type == "event_added" and DQV in superevent.labels:
@@ -73,24 +74,20 @@ def handle_own_label(message: LabelDecided, context: Context) -> Iterator[Effect
         yield from plan(kind, superevent, f"we set the label {message.label}", context)
 
 
-def _followed(alert: Mapping[str, Any], context: Context) -> Superevent | None:
+def _followed(alert: Alert, context: Context) -> Superevent | None:
     """Return the superevent of an alert, if it is one that gets notices."""
-    data = alert.get("object")
-    name = data.get("superevent_id") if isinstance(data, Mapping) else None
-    if not isinstance(name, str) or context.foreign_server(alert):
+    if alert.superevent_id is None or context.other_server(alert):
         return None
-    superevent = context.mirror.superevent_named(name)
+    superevent = context.mirror.superevent_named(alert.superevent_id)
     covered = superevent is not None and context.profile.alerts.covers(superevent.category)
     return superevent if covered else None
 
 
-def _occasion(kind: AlertKind, alert: Mapping[str, Any], context: Context) -> str:
+def _occasion(kind: AlertKind, alert: Alert, context: Context) -> str:
     """Return what an automatic notice goes out once for; the alert about its label tells one signoff from the next."""
     if kind.is_automatic:
         return ""
-    data = alert.get("data")
-    created = data.get("created") if isinstance(data, Mapping) else None
-    return f"{created} {messages.digest_of(context.tx, context.message_id)}"
+    return f"{alert.data.get('created')} {messages.digest_of(context.tx, context.message_id)}"
 
 
 def _plan_again(superevent: Superevent, context: Context) -> Iterator[Effect]:
@@ -127,7 +124,7 @@ def plan(
         return
     reason = refusal_at_start(kind, frozenset(superevent.labels)) or _nothing_to_retract(kind, superevent, context)
     if reason is not None:
-        decision = Decision("no_notice", superevent.key, {"notice": kind.name}, reason)
+        decision = Decision(Action.NO_NOTICE, superevent.key, {"notice": kind.name}, reason)
         if not decisions.is_recorded(context.tx, decision):  # our own label asks first, then GraceDB's alert about it
             context.record(decision)
         return
@@ -140,7 +137,7 @@ def plan(
     )
     if notice is None:
         return
-    context.record(Decision("notice", superevent.key, {"notice": notice.name}, why))
+    context.record(Decision(Action.NOTICE, superevent.key, {"notice": notice.name}, why))
     if context.profile.alerts.expose and superevent.category == "production" and _writes(context) and kind.has_event:
         yield Expose(superevent.key, after=creation_of(superevent.key))
     if _writes(context) and not is_our_superevent(superevent.key):
@@ -233,7 +230,7 @@ def handle_order(order: SendNotice, context: Context) -> Iterator[Effect]:
         text = f"User {order.by} queued a preferred event change to {event.graceid}."
         yield Log(superevent.key, text, ("em_follow",), f"order/{order.at}/prefer")
         detail = {"preferred": event.graceid, "t_0": event.gpstime}
-        chosen = [Decision("update", superevent.key, detail, f"ordered by {order.by}")]
+        chosen = [Decision(Action.UPDATE, superevent.key, detail, f"ordered by {order.by}")]
         record(chosen, context)
         yield from carry_out(chosen, context)
     orders = {"by": order.by, "why": order.why, "files": order.files}
@@ -252,7 +249,7 @@ def handle_release(order: ReleaseNotice, context: Context) -> Iterator[Effect]:
             f"Cannot release the notice {notice.name} about {notice.superevent}: no broker is waiting for it."
         )
     reason = f"released by {order.by}" + (f": {order.why}" if order.why else "")
-    context.record(Decision("notice", notice.superevent, {"notice": notice.name}, reason))
+    context.record(Decision(Action.NOTICE, notice.superevent, {"notice": notice.name}, reason))
     for send in waiting:
         yield PublishNotice(notice.superevent, notice.id, notice.name, send.broker, send.round)
 

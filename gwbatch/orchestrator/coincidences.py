@@ -21,7 +21,7 @@ from gwbatch.handlers.context import Context
 from gwbatch.keys import creation_of, is_external, pair_key
 from gwbatch.mirror.externals import Coincidence
 from gwbatch.mirror.products import StoredProduct
-from gwbatch.model import Decision
+from gwbatch.model import Action, Decision
 from gwbatch.orchestrator import jobs
 from gwbatch.orchestrator.external_labels import occasion, relabel, set_label
 from gwbatch.orchestrator.external_skymaps import plan_combined, plan_pictures, wanted_version
@@ -116,7 +116,7 @@ def _update_external(
     """Change membership, label and files of the external event from one coincidence to the next."""
     if old is not None and (new is None or new.match.superevent != old.match.superevent):
         context.record(
-            _decision("coincidence_end", old.match, "another is less likely by chance" if new else "outside")
+            _decision(Action.COINCIDENCE_END, old.match, "another is less likely by chance" if new else "outside")
         )
         yield _membership(old.match, context, join=False)
         yield relabel(event.key, EM_COINC, context, on=False)
@@ -125,7 +125,7 @@ def _update_external(
         return
     match = new.match
     if old is None or old.match != match:
-        context.record(_decision("coincidence", match, _describe(match)))
+        context.record(_decision(Action.COINCIDENCE, match, _describe(match)))
     if old is None:
         yield _membership(match, context, join=True)
     text = _far_text(event, match, context)
@@ -269,7 +269,7 @@ def announce(match: Match, why: str, context: Context) -> Iterator[Effect]:
     found = context.externals.coincidences(external=event.key)
     context.externals.put_coincidences(event.key, [replace(one, announced=one.chosen) for one in found])
     detail = {"external": event.key, "event": superevent.preferred}
-    context.record(Decision("raven_alert", superevent.key, detail, why))
+    context.record(Decision(Action.RAVEN_ALERT, superevent.key, detail, why))
     (first,) = _label_superevent(superevent, RAVEN_ALERT, context, on=True)
     labelled = context.mirror.superevent(superevent.key)
     second = relabel(event.key, RAVEN_ALERT, context, on=True, after=first.key)
@@ -288,7 +288,7 @@ def _with_fresh_overlap(match: Match, superevent: Superevent, context: Context) 
     return match if fresh else replace(match, overlap=None, far_spacetime=None)
 
 
-def _decision(action: str, match: Match, reason: str) -> Decision:
+def _decision(action: Action, match: Match, reason: str) -> Decision:
     detail: dict[str, Any] = {"external": match.external, "dt": match.dt, "far_time": match.far_time}
     detail |= {"overlap": match.overlap, "far_spacetime": finite(match.far_spacetime)}
     return Decision(action, match.superevent, detail, reason)

@@ -13,7 +13,7 @@ from gwbatch.handlers.decorators import on
 from gwbatch.handlers.messages import Annotate, CopyMap, Prefer, PreferForPipeline
 from gwbatch.keys import creation_of
 from gwbatch.ledger import jobs
-from gwbatch.model import Decision
+from gwbatch.model import Action, Decision
 from gwbatch.orchestrator.superevent_products import annotate_superevent
 from gwbatch.orchestrator.superevents import carry_out, record
 from gwbatch.superevents import Superevent
@@ -31,7 +31,7 @@ def handle_prefer(order: Prefer, context: Context) -> Iterator[Effect]:
     if event.graceid == superevent.preferred:
         return
     detail = {"preferred": event.graceid, "t_0": event.gpstime}
-    decisions = [Decision("update", superevent.key, detail, ordered(order.by, order.why))]
+    decisions = [Decision(Action.UPDATE, superevent.key, detail, ordered(order.by, order.why))]
     record(decisions, context)
     yield from carry_out(decisions, context)
 
@@ -44,7 +44,7 @@ def handle_prefer_for_pipeline(order: PreferForPipeline, context: Context) -> It
     if event is None or event.graceid not in superevent.events:
         raise BadInput(f"{order.event} is no member of {superevent.key}.")
     detail = {"event": event.graceid, "pipeline": event.pipeline}
-    context.record(Decision("pipeline_preferred", superevent.key, detail, ordered(order.by, order.why)))
+    context.record(Decision(Action.PIPELINE_PREFERRED, superevent.key, detail, ordered(order.by, order.why)))
     text = f"User {order.by} chose {event.graceid} as the event of {event.pipeline}{because(order.why)}."
     yield Log(superevent.key, text, TAGS, f"order/{order.at}")
     yield PreferPipelineEvent(superevent.key, event.graceid, f"order/{order.at}")

@@ -98,15 +98,15 @@ def prefix_of(stored: StoredProduct | None) -> str:
     return "" if stored is None else file_of(stored).partition(".")[0].lower()
 
 
-def take_upload(event: Event, data: Mapping[str, Any], entry: Any, context: Context) -> Iterator[Effect]:
+def take_upload(event: Event, data: Mapping[str, Any], entry: Mapping[str, Any], context: Context) -> Iterator[Effect]:
     """Take over a product that a pipeline made itself, or a file that products wait for.
 
     Parameters
     ----------
-    entry : object
+    entry : mapping
         The log message that brought a file, as the alert has it.
     """
-    filename = str(entry.get("filename") or "") if isinstance(entry, Mapping) else ""
+    filename = str(entry.get("filename") or "")
     given = uploaded_input(filename)
     if given is not None:
         context.mirror.put_product(uploaded(event.graceid, given, entry), context.now)

@@ -22,14 +22,14 @@ from gwbatch.handlers.decorators import gcn, igwn_alert, on
 from gwbatch.handlers.messages import ExternalFound, JobEnded, SupereventChanged
 from gwbatch.keys import external_key, is_external
 from gwbatch.ledger import messages
-from gwbatch.model import Decision, JobState
+from gwbatch.model import Action, Decision, JobState
 from gwbatch.orchestrator import jobs
 from gwbatch.orchestrator.coincidences import reevaluate, reevaluate_all_near
 from gwbatch.orchestrator.external_adoption import look_up
 from gwbatch.orchestrator.external_labels import relabel
 from gwbatch.orchestrator.external_skymaps import plan_map, take_result
 from gwbatch.orchestrator.topics import external_topics, notice_topics
-from gwbatch.superevents.admission import added_label
+from gwbatch.superevents.alert import Alert
 
 
 @gcn.handler(notice_topics, queue="exttrig", name="gwbatch.external.handle_notice")
@@ -62,7 +62,7 @@ def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
     if before is not None and before.graceid != graceid:
         # Without an id our own creation is in progress: it will find this event, and have it read again.
         reason = f"{graceid} is of a trigger that {before.graceid or 'an event of ours'} stands for"
-        context.record(Decision("none", None, {"external": notice.key}, reason))
+        context.record(Decision(Action.NONE, None, {"external": notice.key}, reason))
         return
     labels = [str(label) for label in data.get("labels") or []]
     _, _, trigger = _take(notice, topic, content, context, said)
@@ -73,7 +73,7 @@ def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
             context.externals.set_not_grb(notice.key, True)
     if before is None:
         detail = {"external": notice.key, "search": notice.search, "graceid": graceid}
-        context.record(Decision("external_adopt", None, detail, "somebody else made it in GraceDB"))
+        context.record(Decision(Action.EXTERNAL_ADOPT, None, detail, "somebody else made it in GraceDB"))
         yield AdoptExternal(graceid, notice.key)
     yield from _apply_trigger(notice.key, trigger, context, new=False)
 
@@ -81,7 +81,7 @@ def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
 def _give_up(event: ExternalEvent, reason: str, context: Context) -> Iterator[Effect]:
     """Veto an event that is not what it was: nothing more is announced for it."""
     context.externals.set_not_grb(event.key, True)
-    context.record(Decision("not_grb", None, {"external": event.key, "set": True}, reason))
+    context.record(Decision(Action.NOT_GRB, None, {"external": event.key, "set": True}, reason))
     yield from reevaluate(event.key, context)
 
 
@@ -89,7 +89,7 @@ def _is_ignored(notice: Notice, context: Context) -> bool:
     reason = ignored(notice, context.policy.external)
     if reason:
         detail = {"external": notice.key, "notice": notice.kind}
-        context.record(Decision("drop", None, detail, reason))
+        context.record(Decision(Action.DROP, None, detail, reason))
         return True
     context.reject_future_time(notice.time, f"trigger {notice.trigger_id} of {notice.observatory}")
     return False
@@ -118,24 +118,24 @@ def _apply_trigger(key: str, trigger: Trigger, context: Context, *, new: bool) -
 
 
 @igwn_alert.handler(external_topics, queue="exttrig", name="gwbatch.external.handle_alert")
-def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
+def handle_alert(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
     """Take over somebody else's labels on an external event, above all NOT_GRB."""
-    if context.foreign_server(alert):
+    alert = Alert.parse(payload)
+    if context.other_server(alert):
         return
-    event = known(alert, context)
-    alert_type, label = alert.get("alert_type"), added_label(alert)
-    if event is None or (event.adopted and alert_type == "update"):
+    event, label = known(alert, context), alert.label
+    if event is None or (event.adopted and alert.type == "update"):
         found = look_up(alert)
         if found is not None and (not context.live or not context.profile.gracedb.url):
             yield from handle_found(ExternalFound(found), context)  # a replay asks no server
         elif found is not None:
             yield ReadExternal(str(found["graceid"]), occasion=str(context.message_id))
         elif event is None:
-            context.record(Decision("drop", reason="about an external event that is not known here"))
+            context.record(Decision(Action.DROP, reason="about an external event that is not known here"))
         return
-    if alert_type not in ("label_added", "label_removed") or not label:
+    if alert.type not in ("label_added", "label_removed") or not label:
         return
-    added = alert_type == "label_added"
+    added = alert.type == "label_added"
     change = f"{'+' if added else '-'}{label}"
     if change in event.pending_writes:
         seen = event.pending_writes.index(change)
@@ -148,7 +148,7 @@ def handle_alert(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
     if label == NOT_GRB:
         context.externals.set_not_grb(event.key, added)
         detail = {"external": event.key, "set": added}
-        context.record(Decision("not_grb", None, detail, "set by hand" if added else "taken away by hand"))
+        context.record(Decision(Action.NOT_GRB, None, detail, "set by hand" if added else "taken away by hand"))
         yield from reevaluate(event.key, context)
     else:
         others = [name for name in event.labels if name != label]
@@ -182,14 +182,16 @@ def _write(
     key = notice.key
     detail = {"external": key, "notice": notice.kind}
     if before is None:
-        context.record(Decision("external_create", None, {**detail, "search": notice.search}, "its first notice"))
+        context.record(Decision(Action.EXTERNAL_CREATE, None, {**detail, "search": notice.search}, "its first notice"))
         yield CreateExternal(key, digest, () if trigger.is_burst else (NOT_GRB,))
     elif trigger.best_notice == digest:
         reason = f"{notice.kind} counts above what came before"
-        context.record(Decision("external_replace", None, {**detail, "search": notice.search}, reason))
+        context.record(Decision(Action.EXTERNAL_REPLACE, None, {**detail, "search": notice.search}, reason))
         yield ReplaceExternal(key, digest)
     else:
-        context.record(Decision("none", None, detail, f"another notice counts above {notice.kind}; its data is kept"))
+        context.record(
+            Decision(Action.NONE, None, detail, f"another notice counts above {notice.kind}; its data is kept")
+        )
         yield KeepNotice(key, digest)
 
 
@@ -200,16 +202,16 @@ def _set_not_grb(key: str, trigger: Trigger, context: Context, *, new: bool) -> 
     if wanted == (NOT_GRB in event.labels) or (wanted and trigger.notice.described):
         return  # somebody else's event gets no label for a file that could not be read: it is not announced anyway
     reason = "; ".join(trigger.reasons) or "a burst after all"
-    context.record(Decision("not_grb", None, {"external": key, "set": wanted}, reason))
+    context.record(Decision(Action.NOT_GRB, None, {"external": key, "set": wanted}, reason))
     effect = relabel(key, NOT_GRB, context, on=wanted)
     if not new:  # a new event is created with its labels
         yield effect
 
 
-def known(alert: Mapping[str, Any], context: Context) -> ExternalEvent | None:
+def known(alert: Alert, context: Context) -> ExternalEvent | None:
     """Return the external event of ours that an alert is about; by its trigger while we do not know its id yet."""
-    data = alert.get("object")
-    if not isinstance(data, Mapping):
+    data = alert.object
+    if data is None:
         return None
     event = context.externals.by_graceid(str(data.get("graceid")))
     if event is not None:

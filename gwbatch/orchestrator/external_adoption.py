@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gwbatch.external import MISSIONS
+from gwbatch.superevents.alert import Alert
 from gwbatch.superevents.candidate import finite
 
 _TELLING = ("new", "update", "label_added", "label_removed")
 
 
-def look_up(alert: Mapping[str, Any]) -> dict[str, Any] | None:
+def look_up(alert: Alert) -> dict[str, Any] | None:
     """Return the object of an alert that is about an external event worth taking over, else None."""
-    data = alert.get("object")
-    if alert.get("alert_type") not in _TELLING or not isinstance(data, Mapping):
+    data = alert.object
+    if alert.type not in _TELLING or data is None:
         return None
     if (
         data.get("pipeline") not in {mission.observatory for mission in MISSIONS}

@@ -16,7 +16,7 @@ from gwbatch.handlers.messages import SignMockOff
 from gwbatch.ledger import settings
 from gwbatch.orchestrator import superevents  # noqa: F401  its handlers see an alert before ours
 from gwbatch.reports.mdc import SIGNOFF_AFTER
-from gwbatch.superevents.admission import added_label
+from gwbatch.superevents.alert import Alert
 from gwbatch.superevents.manager import ADVREQ
 
 UPLOADED = "mdc_uploaded"
@@ -44,13 +44,13 @@ def upload(_tick: dict[str, Any], context: Context) -> Iterator[Effect]:
 
 
 @igwn_alert.handler(mock_topics, queue="superevent", name="gwbatch.mdc.handle_superevent")
-def handle_superevent(alert: dict[str, Any], context: Context) -> None:
+def handle_superevent(payload: dict[str, Any], context: Context) -> None:
     """Set the timer by which one advocate signs a mock superevent off."""
-    data = alert.get("object")
-    name = data.get("superevent_id") if isinstance(data, dict) else None
-    asked = alert.get("alert_type") == "label_added" and added_label(alert) == ADVREQ
-    superevent = context.mirror.superevent_named(name) if asked and isinstance(name, str) else None
-    if superevent is not None and superevent.category == "mdc" and not context.foreign_server(alert):
+    alert = Alert.parse(payload)
+    asked = alert.type == "label_added" and alert.label == ADVREQ
+    name = alert.superevent_id if asked else None
+    superevent = None if name is None else context.mirror.superevent_named(name)
+    if superevent is not None and superevent.category == "mdc" and not context.other_server(alert):
         context.schedule(SignMockOff(superevent.key), context.now + SIGNOFF_AFTER, superevent.key)
 
 

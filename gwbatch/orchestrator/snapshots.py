@@ -14,8 +14,7 @@ from gwbatch.handlers.context import Context
 from gwbatch.ledger import messages
 from gwbatch.mirror.products import StoredProduct
 from gwbatch.orchestrator import event_products
-from gwbatch.superevents import Superevent, parse_event
-from gwbatch.superevents.admission import added_label
+from gwbatch.superevents import Alert, Superevent, parse_event
 from gwbatch.superevents.candidate import finite, require_name
 
 log = logging.getLogger(__name__)
@@ -24,7 +23,7 @@ TIMES = ("t_start", "t_0", "t_end")
 MICROSECOND = 1e-6  # s: what GraceDB keeps of a time
 
 
-def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent | None:
+def mirror_superevent(alert: Alert, context: Context) -> Superevent | None:
     """Return the superevent after an alert about it; None when gwbatch does not follow it.
 
     Raises
@@ -32,13 +31,13 @@ def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent 
     BadInput
         When the alert does not say which superevent it is about, or holds invalid times.
     """
-    data = alert.get("object")
-    if not isinstance(data, Mapping) or not data.get("superevent_id"):
+    data = alert.object
+    if data is None or not data.get("superevent_id"):
         raise BadInput("The alert has no object with a superevent_id: it cannot be said which superevent it is about.")
     for name in ("superevent_id", "preferred_event"):
         if data.get(name) is not None:
             require_name(data[name])
-    stranger = context.foreign_server(alert)
+    stranger = context.other_server(alert)
     if stranger is not None:
         log.warning("refused an alert about %s of another GraceDB server, %s", data["superevent_id"], stranger)
         return None
@@ -50,17 +49,19 @@ def mirror_superevent(alert: Mapping[str, Any], context: Context) -> Superevent 
     changed = _labelled(replace(known, superevent_id=data["superevent_id"]), alert, data)
     if _is_newer(known, data, context):
         changed = _reshaped(changed, data)
-        _take_over_members(changed, alert, data, context)
+        _take_over_members(changed, data, context)
+        if alert.type == "event_removed":
+            _leave_out(changed, data, context)
     context.mirror.put_superevent(changed, context.now)
     _note_upload(changed, alert, context)
     return context.mirror.superevent(changed.key)
 
 
-def _note_upload(superevent: Superevent, alert: Mapping[str, Any], context: Context) -> None:
+def _note_upload(superevent: Superevent, alert: Alert, context: Context) -> None:
     """Take over a file that is not ours: people give superevents better maps and classifications."""
-    entry = alert.get("data")
-    if alert.get("alert_type") != "log" or not isinstance(entry, Mapping):
+    if alert.type != "log":
         return
+    entry = alert.data
     filename, comment = str(entry.get("filename") or ""), str(entry.get("comment") or "")
     tags = entry.get("tag_names")
     tags = set(map(str, tags)) if isinstance(tags, list) else set()
@@ -104,15 +105,15 @@ def _first_sight(data: Mapping[str, Any], context: Context) -> Superevent | None
         (), tuple(_names(data.get("labels"))), data["superevent_id"],
     )  # fmt: skip
     context.mirror.put_superevent(superevent, context.now)
-    _take_over_members(superevent, {"alert_type": "new"}, data, context)
+    _take_over_members(superevent, data, context)
     return context.mirror.superevent(superevent.key)
 
 
-def _labelled(superevent: Superevent, alert: Mapping[str, Any], data: Mapping[str, Any]) -> Superevent:
+def _labelled(superevent: Superevent, alert: Alert, data: Mapping[str, Any]) -> Superevent:
     """Remove a label only for a removal: any other snapshot may be older than our own labels."""
     labels = [*superevent.labels, *_names(data.get("labels"))]
-    if alert.get("alert_type") == "label_removed":
-        labels = [label for label in labels if label != added_label(alert)]
+    if alert.type == "label_removed":
+        labels = [label for label in labels if label != alert.label]
     return replace(superevent, labels=tuple(dict.fromkeys(labels)))
 
 
@@ -122,9 +123,7 @@ def _reshaped(superevent: Superevent, data: Mapping[str, Any]) -> Superevent:
     return replace(superevent, **changes)
 
 
-def _take_over_members(
-    superevent: Superevent, alert: Mapping[str, Any], data: Mapping[str, Any], context: Context
-) -> None:
+def _take_over_members(superevent: Superevent, data: Mapping[str, Any], context: Context) -> None:
     """Take over members as GraceDB lists them, as far as we know the events; the preferred one comes with the alert."""
     described = data.get("preferred_event_data")
     if isinstance(described, Mapping) and context.mirror.event_data(str(described.get("graceid"))) is None:
@@ -138,9 +137,12 @@ def _take_over_members(
     for graceid in dict.fromkeys([*members, superevent.preferred]):
         if context.mirror.event_data(graceid) is not None:
             context.mirror.join(graceid, superevent.key)
-    if alert.get("alert_type") == "event_removed":
-        for graceid in set(superevent.events) - set(members):
-            context.mirror.leave(graceid, superevent.key)
+
+
+def _leave_out(superevent: Superevent, data: Mapping[str, Any], context: Context) -> None:
+    """Remove members that GraceDB no longer lists."""
+    for graceid in set(superevent.events) - set(_names(data.get("gw_events"))):
+        context.mirror.leave(graceid, superevent.key)
 
 
 def _times(data: Mapping[str, Any]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from gwbatch.orchestrator import event_products, jobs
 from gwbatch.orchestrator.topics import search_topics
 from gwbatch.superevents import Superevent, parse_event
 from gwbatch.superevents.admission import refusal
+from gwbatch.superevents.alert import Alert
 from gwbatch.superevents.ranking import is_significant
 
 ANNOTATED = ("cbc", "burst")  # groups of events
@@ -30,24 +31,21 @@ ANNOTATED = ("cbc", "burst")  # groups of events
 
 
 @igwn_alert.handler(search_topics, name="gwbatch.annotate.handle_event")
-def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
+def handle_event(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
     """Have the products of an event made when it is new, and take over what its pipeline brings."""
-    data = alert.get("object")
-    if (
-        alert.get("alert_type") not in ("new", "log")
-        or not context.profile.gracedb.url
-        or not isinstance(data, Mapping)
-    ):
+    alert = Alert.parse(payload)
+    data = alert.object
+    if alert.type not in ("new", "log") or not context.profile.gracedb.url or data is None:
         return
-    if context.foreign_server(alert) or data.get("processing_status") == "reserved":
+    if context.other_server(alert) or data.get("processing_status") == "reserved":
         return
     event = parse_event(data)
     if event.group not in ANNOTATED or refusal(event, context.policy) is not None:
         return
-    if alert["alert_type"] == "new":
+    if alert.type == "new":
         yield from event_products.plan_new(event, data, context)
     else:
-        taken = list(event_products.take_upload(event, data, alert.get("data"), context))
+        taken = list(event_products.take_upload(event, data, alert.data, context))
         yield from taken
         if taken:
             yield from _annotate_superevent_of(event.graceid, context)

@@ -18,13 +18,13 @@ from gwbatch.handlers.decorators import igwn_alert, on
 from gwbatch.handlers.messages import EventLabelled, LabelDecided, SupereventChanged
 from gwbatch.keys import is_our_superevent
 from gwbatch.ledger import effects
-from gwbatch.model import Decision
+from gwbatch.model import Action, Decision
 from gwbatch.orchestrator import event_products
 from gwbatch.orchestrator.snapshots import mirror_superevent
 from gwbatch.orchestrator.superevent_products import annotate_superevent
 from gwbatch.orchestrator.topics import SUPEREVENT_TOPICS, search_topics
-from gwbatch.superevents import Manager, parse_event
-from gwbatch.superevents.admission import ALERT_TYPES, added_label
+from gwbatch.superevents import Alert, Manager, parse_event
+from gwbatch.superevents.admission import ALERT_TYPES
 from gwbatch.superevents.candidate import require_name
 from gwbatch.superevents.manager import EARLY_WARNING, LOW_SIGNIF_LOCKED, SIGNIF_LOCKED
 from gwbatch.superevents.ranking import is_listed
@@ -33,11 +33,13 @@ log = logging.getLogger(__name__)
 
 
 @igwn_alert.handler(search_topics, queue="superevent", name="gwbatch.superevents.handle_event")
-def handle_event(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
+def handle_event(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
     """Decide on an alert about an event of a search pipeline."""
-    decisions, known = decide(alert, context), context.mirror.event_data(alert["object"]["graceid"])
+    alert = Alert.parse(payload)
+    data = _event_of(alert)
+    decisions, known = decide(alert, context), context.mirror.event_data(data["graceid"])
     yield from carry_out(decisions, context)
-    if known is not None and alert.get("alert_type") == "new":
+    if known is not None and alert.type == "new":
         yield from event_products.catch_up(parse_event(known), known, context)
 
 
@@ -50,36 +52,40 @@ def handle_own_label(message: EventLabelled, context: Context) -> Iterator[Effec
     data = context.mirror.event_data(message.event)
     if data is None:
         return
-    alert = {"alert_type": "label_added", "data": {"name": message.label}, "object": data}
+    alert = Alert("label_added", data, {"name": message.label})
     for effect in carry_out(decide(alert, context), context):
         yield msgspec.structs.replace(effect, after=message.effect) if isinstance(effect, Label) else effect
 
 
-def decide(alert: Mapping[str, Any], context: Context) -> list[Decision]:
+def decide(alert: Alert, context: Context) -> list[Decision]:
     """Ask the superevent manager, bring the mirror up to date, and return what was decided."""
-    data = alert.get("object")
-    if not isinstance(data, Mapping):
-        raise BadInput("The alert has no object: it cannot be said which event it is about.")
-    require_name(data.get("graceid"))
+    data = _event_of(alert)
     known = context.mirror.event_data(data["graceid"])
     reason = _not_worth_reading(alert, data, known, context)
     if reason is not None:
-        decisions = [Decision("drop", reason=reason, detail={"event": data["graceid"]})]
+        decisions = [Decision(Action.DROP, reason=reason, detail={"event": data["graceid"]})]
     else:
         event = parse_event(data)
-        if alert.get("alert_type") == "label_added":
-            event = replace(event, labels=event.labels | {added_label(alert)})
+        if alert.type == "label_added":
+            event = replace(event, labels=event.labels | {alert.label})
         context.reject_future_time(event.gpstime, f"Event {event.graceid}")
         decisions = Manager(context.policy).decide(alert, event, context.mirror)
-        if known is not None or decisions[0].action != "drop":
-            context.mirror.put_event({**data, "labels": _labels(alert, known)}, context.now)
+        if known is not None or decisions[0].action != Action.DROP:
+            context.mirror.put_event({**data, "labels": _labels(alert, data, known)}, context.now)
             _tell_if_changed(known, data, context)
-        if decisions[0].action == "create" and not is_listed(event, context.policy):
+        if decisions[0].action == Action.CREATE and not is_listed(event, context.policy):
             log.warning(
                 "%s is of kind %s, which the policy does not list: never publishable", event.graceid, event.kind
             )
     record(decisions, context)
     return decisions
+
+
+def _event_of(alert: Alert) -> Mapping[str, Any]:
+    if alert.object is None:
+        raise BadInput("The alert has no object: it cannot be said which event it is about.")
+    require_name(alert.object.get("graceid"))
+    return alert.object
 
 
 def _tell_if_changed(known: Mapping[str, Any] | None, data: Mapping[str, Any], context: Context) -> None:
@@ -95,38 +101,37 @@ def record(decisions: list[Decision], context: Context) -> None:
     """Write decisions down, and have the external trigger lane look at what they changed."""
     for decision in decisions:
         context.record(decision)
-        if decision.superevent and decision.action in ("create", "update"):
+        if decision.superevent and decision.action in (Action.CREATE, Action.UPDATE):
             context.send(SupereventChanged(decision.superevent))
-        if decision.superevent and decision.action == "label" and context.profile.alerts.mode != "off":
+        if decision.superevent and decision.action == Action.LABEL and context.profile.alerts.mode != "off":
             context.send(LabelDecided(decision.superevent, decision.detail["label"]))
 
 
 def _not_worth_reading(
-    alert: Mapping[str, Any], data: Mapping[str, Any], known: Mapping[str, Any] | None, context: Context
+    alert: Alert, data: Mapping[str, Any], known: Mapping[str, Any] | None, context: Context
 ) -> str | None:
     """Return why an alert is dropped before its event is even looked at."""
-    stranger = context.foreign_server(alert)
+    stranger = context.other_server(alert)
     if stranger is not None:
         log.warning("refused an alert about %s of another GraceDB server, %s", data["graceid"], stranger)
         return f"alert of another GraceDB server, {stranger}"
     if data.get("processing_status") == "reserved":
         return "processing_status is reserved: the upload is not there yet"
-    if alert.get("alert_type") not in ALERT_TYPES and known is None:
-        return f"alert type {alert.get('alert_type')}"
+    if alert.type not in ALERT_TYPES and known is None:
+        return f"alert type {alert.type}"
     return None
 
 
-def _labels(alert: Mapping[str, Any], known: Mapping[str, Any] | None) -> list[str]:
+def _labels(alert: Alert, data: Mapping[str, Any], known: Mapping[str, Any] | None) -> list[str]:
     """Return the labels after an alert: its snapshot may be older than what we know, so only label alerts change the
     set.
     """
-    snapshot = [str(label) for label in alert["object"].get("labels") or []]
+    snapshot = [str(label) for label in data.get("labels") or []]
     before = list(known.get("labels") or []) if known else []
-    alert_type = alert.get("alert_type")
-    if alert_type == "label_removed":
-        return [label for label in before if label != added_label(alert)]
-    if alert_type == "label_added":
-        return list(dict.fromkeys([*before, *snapshot, added_label(alert)]))
+    if alert.type == "label_removed":
+        return [label for label in before if label != alert.label]
+    if alert.type == "label_added":
+        return list(dict.fromkeys([*before, *snapshot, alert.label]))
     return before if known else snapshot
 
 
@@ -146,18 +151,18 @@ def effect_of(decision: Decision, context: Context) -> Effect | None:
     if key is None:
         return None
     ours = is_our_superevent(key)  # else the server clusters, and keeps the window itself
-    if decision.action == "create" and detail.get("superevent_id") is None:
+    if decision.action == Action.CREATE and detail.get("superevent_id") is None:
         return CreateSuperevent(
             key, detail["event"], detail["category"], detail["t_start"], detail["t_0"], detail["t_end"]
         )
-    if decision.action == "add_event" and not detail.get("adopted"):
+    if decision.action == Action.ADD_EVENT and not detail.get("adopted"):
         return AddEvent(key, detail["event"])
-    if decision.action == "update":
+    if decision.action == Action.UPDATE:
         written = ("preferred", "t_0", "t_start", "t_end") if ours else ("preferred", "t_0")
         changes = {name: detail[name] for name in written if name in detail}
         if changes:
             return UpdateSuperevent(key, changes, occasion=str(context.message_id))
-    if decision.action == "label":
+    if decision.action == Action.LABEL:
         return _label_again(Label(key, detail["label"]), context)
     return None
 
@@ -170,31 +175,31 @@ def _label_again(effect: Label, context: Context) -> Label:
 
 
 @igwn_alert.handler(*SUPEREVENT_TOPICS, queue="superevent", name="gwbatch.superevents.handle_superevent")
-def handle_superevent(alert: dict[str, Any], context: Context) -> Iterator[Effect]:
+def handle_superevent(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
     """Take over what others changed about a superevent; on a lock, choose the preferred event again."""
+    alert = Alert.parse(payload)
     before = _as_seen_from_outside(alert, context)
     superevent = mirror_superevent(alert, context)
     if superevent is None:
         return
     if _as_seen_from_outside(alert, context) != before:
         context.send(SupereventChanged(superevent.key))
-    alert_type, label = alert.get("alert_type"), added_label(alert)
+    label = alert.label
     decisions: list[Decision] = []
-    if alert_type == "label_added" and (
+    if alert.type == "label_added" and (
         label == SIGNIF_LOCKED or (label == EARLY_WARNING and SIGNIF_LOCKED not in superevent.labels)
     ):
         if LOW_SIGNIF_LOCKED not in superevent.labels:
-            decisions.append(Decision("label", superevent.key, {"label": LOW_SIGNIF_LOCKED}, f"{label} was set"))
+            decisions.append(Decision(Action.LABEL, superevent.key, {"label": LOW_SIGNIF_LOCKED}, f"{label} was set"))
         decisions += Manager(context.policy).reselect(superevent, context.mirror)
     record(decisions, context)
-    yield from carry_out(decisions or [Decision("none", superevent.key)], context)
+    yield from carry_out(decisions or [Decision(Action.NONE, superevent.key)], context)
 
 
-def _as_seen_from_outside(alert: Mapping[str, Any], context: Context) -> Any:
+def _as_seen_from_outside(alert: Alert, context: Context) -> Any:
     """Return what of a superevent its coincidences depend on."""
-    data = alert.get("object")
-    name = data.get("superevent_id") if isinstance(data, Mapping) else None
-    superevent = context.mirror.superevent_named(name) if isinstance(name, str) else None
+    name = alert.superevent_id
+    superevent = None if name is None else context.mirror.superevent_named(name)
     if superevent is None:
         return None
     maps = context.mirror.product(superevent.key, MAP), context.mirror.product(superevent.key, UPLOADED_MAP)

@@ -18,13 +18,13 @@ from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.demo import pipelines
-from gwbatch.dispatcher.lanes import Lane
+from gwbatch.dispatcher.lanes import LaneWorker
 from gwbatch.dispatcher.service import arm
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.external.voevent import VOEvent
 from gwbatch.gracedb import GraceDB
-from gwbatch.handlers.declarations import SERIAL_LANES
+from gwbatch.handlers.declarations import Lane
 from gwbatch.jobs import result
 from gwbatch.ledger import Ledger, in_force, leases, messages, timers
 from gwbatch.ledger.messages import Incoming
@@ -102,7 +102,7 @@ class World:
         )  # fmt: skip
         self._client, self._workers = gracedb.client, profile.effect_workers
         self._worker, self._watcher = EffectWorker(runtime), JobWatcher(runtime)
-        self._lanes = [Lane(name, runtime, self.folder / "at-hand") for name in (*SERIAL_LANES, "general")]
+        self._lanes = [LaneWorker(name, runtime, self.folder / "at-hand") for name in Lane]
 
     def _live(self, server: Server) -> None:
         coming = arrivals(self.scenario, self.begin)

@@ -6,11 +6,13 @@ no clock, no globals; thresholds, windows and trials factors come from the polic
 
 from __future__ import annotations
 
+from gwbatch.superevents.alert import Alert
 from gwbatch.superevents.candidate import Event, Superevent, category_of, parse_event
 from gwbatch.superevents.manager import Manager, View
 from gwbatch.superevents.ranking import is_complete, preference, publishable
 
 __all__ = [
+    "Alert",
     "Event",
     "Manager",
     "Superevent",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
-
 from gwbatch.config.policy import Policy
+from gwbatch.superevents.alert import Alert
 from gwbatch.superevents.candidate import Event
 from gwbatch.superevents.ranking import RAVEN_ALERT, is_complete, required_labels
 
@@ -29,15 +26,14 @@ def refusal(event: Event, policy: Policy) -> str | None:
     return None
 
 
-def drop_reason(alert: Mapping[str, Any], event: Event, policy: Policy) -> str | None:
+def drop_reason(alert: Alert, event: Event, policy: Policy) -> str | None:
     """Return why the superevent manager ignores this alert, or None when it counts."""
-    alert_type = alert.get("alert_type")
-    if alert_type not in ALERT_TYPES:
-        return f"alert type {alert_type}"
+    if alert.type not in ALERT_TYPES:
+        return f"alert type {alert.type}"
     reason = refusal(event, policy)
-    if reason is not None or alert_type == "new":
+    if reason is not None or alert.type == "new":
         return reason
-    label = added_label(alert)
+    label = alert.label
     if label == RAVEN_ALERT:
         return None
     required = required_labels(event, policy)
@@ -48,18 +44,3 @@ def drop_reason(alert: Mapping[str, Any], event: Event, policy: Policy) -> str |
     if not is_complete(event, policy):
         return f"still incomplete: {', '.join(sorted(required - event.labels))} missing"
     return None
-
-
-def added_label(alert: Mapping[str, Any]) -> str:
-    """Return the label that a ``label_added`` or ``label_removed`` alert is about."""
-    data = alert.get("data")
-    return str(data.get("name", "")) if isinstance(data, Mapping) else ""
-
-
-def foreign_server(alert: Mapping[str, Any], own_url: str) -> str | None:
-    """Return the host of another GraceDB server that sent this alert, or None when it is ours or does not say."""
-    data = alert.get("object")
-    links = data.get("links") if isinstance(data, Mapping) else None
-    link = links.get("self") if isinstance(links, Mapping) else None
-    host = urlsplit(link).netloc if isinstance(link, str) else ""
-    return host if host and host != urlsplit(own_url).netloc else None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 from gwbatch.config.policy import Policy
 from gwbatch.keys import superevent_key
-from gwbatch.model import Decision
+from gwbatch.model import Action, Decision
 from gwbatch.superevents.admission import drop_reason
+from gwbatch.superevents.alert import Alert
 from gwbatch.superevents.candidate import Event, Superevent, category_of
 from gwbatch.superevents.ranking import is_complete, is_less_significant, is_significant, preference
 from gwbatch.superevents.windows import overlaps, window_of
@@ -48,15 +49,13 @@ class Manager:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
 
-    def decide(self, alert: Mapping[str, Any], event: Event, view: View) -> list[Decision]:
+    def decide(self, alert: Alert, event: Event, view: View) -> list[Decision]:
         """Decide what follows from one alert about `event`.
 
         Parameters
         ----------
-        alert : mapping
-            The alert's payload.
         event : Event
-            Its ``object``, parsed.
+            The alert's ``object``, parsed.
         view : View
             What is known before the alert.
 
@@ -67,11 +66,11 @@ class Manager:
         """
         reason = drop_reason(alert, event, self.policy)
         if reason is not None:
-            return [Decision("drop", reason=reason, detail={"event": event.graceid})]
+            return [Decision(Action.DROP, reason=reason, detail={"event": event.graceid})]
         decisions = list(self._cluster(alert, event, view))
-        return decisions or [Decision("none", reason="changes nothing", detail={"event": event.graceid})]
+        return decisions or [Decision(Action.NONE, reason="changes nothing", detail={"event": event.graceid})]
 
-    def _cluster(self, alert: Mapping[str, Any], event: Event, view: View) -> Iterator[Decision]:
+    def _cluster(self, alert: Alert, event: Event, view: View) -> Iterator[Decision]:
         window = window_of(event, self.policy)
         known = view.superevent_of(event.graceid)
         named = event.superevent_id if self.policy.clustering != "client" else None
@@ -80,10 +79,12 @@ class Manager:
         elif known is not None:
             if named is not None and known.superevent_id is None:
                 known = yield from self._learn_name(known, named, view)
-            if alert.get("alert_type") != "new":
+            if alert.type != "new":
                 yield from self._update(known, event, view)
         elif self.policy.clustering == "server":
-            yield Decision("none", None, {"event": event.graceid}, "the server has not put it into a superevent yet")
+            yield Decision(
+                Action.NONE, None, {"event": event.graceid}, "the server has not put it into a superevent yet"
+            )
         else:
             yield from self._join_or_create(event, window, view)
 
@@ -91,9 +92,9 @@ class Manager:
         """Learn the server's name for a superevent of ours; where it is another's already, the two are one."""
         same = view.superevent_named(named)
         if same is None or same.key == known.key:
-            yield Decision("update", known.key, {"superevent_id": named}, f"the server calls it {named}")
+            yield Decision(Action.UPDATE, known.key, {"superevent_id": named}, f"the server calls it {named}")
             return replace(known, superevent_id=named)
-        decision = Decision("update", same.key, {"merges": known.key}, f"the server calls {known.key} {named} too")
+        decision = Decision(Action.UPDATE, same.key, {"merges": known.key}, f"the server calls {known.key} {named} too")
         yield decision
         return merge(known, same)
 
@@ -130,7 +131,7 @@ class Manager:
             superevent_id,
         )
         yield Decision(
-            "create",
+            Action.CREATE,
             key,
             {
                 "event": event.graceid,
@@ -154,7 +155,7 @@ class Manager:
         *,
         adopted: bool = False,
     ) -> Iterator[Decision]:
-        yield Decision("add_event", superevent.key, {"event": event.graceid, "adopted": adopted}, reason)
+        yield Decision(Action.ADD_EVENT, superevent.key, {"event": event.graceid, "adopted": adopted}, reason)
         yield from self._update(superevent, event, view, window)
 
     def _update(
@@ -173,7 +174,7 @@ class Manager:
             changes |= {"preferred": event.graceid, "t_0": event.gpstime}
             reasons.append(f"{event.graceid} ranks above {superevent.preferred}")
         if changes:
-            yield Decision("update", superevent.key, changes, "; ".join(reasons))
+            yield Decision(Action.UPDATE, superevent.key, changes, "; ".join(reasons))
         yield from self._labels(superevent, event)
 
     def _replaces_preferred(self, superevent: Superevent, event: Event, view: View) -> bool:
@@ -198,7 +199,7 @@ class Manager:
             wanted.append((LOW_SIGNIF_LOCKED, f"{event.graceid} is complete and publishable"))
         for name, reason in wanted:
             if name not in superevent.labels:
-                yield Decision("label", superevent.key, {"label": name}, reason)
+                yield Decision(Action.LABEL, superevent.key, {"label": name}, reason)
 
     def reselect(self, superevent: Superevent, view: View) -> list[Decision]:
         """Choose the preferred event again among all members (a lock was set)."""
@@ -212,7 +213,7 @@ class Manager:
         detail = {"preferred": best.graceid, "t_0": best.gpstime}
         return [
             Decision(
-                "update",
+                Action.UPDATE,
                 superevent.key,
                 detail,
                 f"re-selected: {best.graceid} ranks above {superevent.preferred}",
@@ -235,7 +236,7 @@ def merge(gone: Superevent, kept: Superevent) -> Superevent:
 def apply(superevent: Superevent | None, decision: Decision) -> Superevent | None:
     """Return the superevent after a decision."""
     detail = decision.detail
-    if decision.action == "create":
+    if decision.action == Action.CREATE:
         return Superevent(
             str(decision.superevent),
             detail["category"],
@@ -249,10 +250,10 @@ def apply(superevent: Superevent | None, decision: Decision) -> Superevent | Non
         )
     if superevent is None:
         return None
-    if decision.action == "add_event":
+    if decision.action == Action.ADD_EVENT:
         return replace(superevent, events=(*superevent.events, detail["event"]))
-    if decision.action == "label":
+    if decision.action == Action.LABEL:
         return replace(superevent, labels=(*superevent.labels, detail["label"]))
-    if decision.action == "update":
+    if decision.action == Action.UPDATE:
         return replace(superevent, **detail)
     return superevent

@@ -13,11 +13,12 @@ import msgspec
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy, load_policy
 from gwbatch.config.profile import NOTICE_TOPICS, GraceDBSettings, ListenerSettings, Profile, Resources
-from gwbatch.dispatcher.lanes import Lane
+from gwbatch.dispatcher.lanes import LaneWorker
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.external.voevent import VOEvent
 from gwbatch.gracedb import GraceDB, make_client
+from gwbatch.handlers.declarations import Lane
 from gwbatch.jobs import result
 from gwbatch.ledger import Ledger, effects, leases, messages
 from gwbatch.ledger.messages import Incoming
@@ -84,7 +85,7 @@ class Harness:
         )  # fmt: skip
         self.worker = EffectWorker(self.runtime)
         self.watcher = JobWatcher(self.runtime)
-        self.lanes = [Lane(name, self.runtime, self.folder / "notes") for name in ("superevent", "exttrig", "general")]
+        self.lanes = [LaneWorker(name, self.runtime, self.folder / "notes") for name in Lane]
 
     def carry(self, *, lose: Sequence[str] = ()) -> None:
         """Be the listener: alerts from the outbox into the ledger."""

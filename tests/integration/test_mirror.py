@@ -15,6 +15,7 @@ from gwbatch.errors import BadInput
 from gwbatch.handlers.context import Context
 from gwbatch.ledger import Ledger
 from gwbatch.orchestrator import superevents as lane
+from gwbatch.superevents import Alert
 from tests import alerts
 from tests.integration.harness import Harness
 
@@ -52,8 +53,8 @@ def test_our_superevent_and_the_servers_of_the_same_name_become_one() -> None:
 def test_a_create_that_finds_the_event_in_a_known_superevent_merges(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         context = Context(tx, load_policy(), Profile(), 1e9, live=False)
-        lane.decide(alerts.new(alerts.event("G1", 1e9)), context)
-        lane.decide(alerts.new(alerts.event("G2", 1e9 + 50, superevent="S1")), context)
+        lane.decide(Alert.parse(alerts.new(alerts.event("G1", 1e9))), context)
+        lane.decide(Alert.parse(alerts.new(alerts.event("G2", 1e9 + 50, superevent="S1"))), context)
         context.mirror.name_superevent("S@G1", "S1", 1.0)
         merged = context.mirror.superevent("S@G1")
         assert merged is not None
@@ -125,7 +126,7 @@ def test_a_superevent_of_another_server_is_refused(ledger: Ledger) -> None:
     profile = Profile(gracedb=GraceDBSettings("https://a.example.org/api/", "none"))
     with ledger.transaction() as tx:
         context = Context(tx, load_policy(), profile, 2e9)
-        lane.decide(alerts.new(alerts.event("G1", superevent="S1")), context)
+        lane.decide(Alert.parse(alerts.new(alerts.event("G1", superevent="S1"))), context)
         data = superevent(preferred="G7", links={"self": "https://b.example.org/api/superevents/S1/"})
         assert list(lane.handle_superevent(about(data, "update")["payload"], context)) == []
         known = context.mirror.superevent_named("S1")
@@ -139,7 +140,7 @@ def test_a_superevent_of_another_server_is_refused(ledger: Ledger) -> None:
 def test_superevents_that_cannot_be_meant_are_dead_letters(ledger: Ledger, wrong: dict[str, Any]) -> None:
     with ledger.transaction() as tx:
         context = Context(tx, load_policy(), Profile(), 2e9)
-        lane.decide(alerts.new(alerts.event("G0", superevent="S1")), context)
+        lane.decide(Alert.parse(alerts.new(alerts.event("G0", superevent="S1"))), context)
         with pytest.raises(BadInput):
             list(lane.handle_superevent(about(superevent(**wrong), "update")["payload"], context))
 

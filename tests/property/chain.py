@@ -12,10 +12,11 @@ from gwbatch.clock import ManualClock
 from gwbatch.config.alerts import AlertSettings, BrokerSettings
 from gwbatch.config.policy import load_policy
 from gwbatch.config.profile import Profile
-from gwbatch.dispatcher.lanes import Lane
+from gwbatch.dispatcher.lanes import LaneWorker
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.executors.notices import publishing
 from gwbatch.executors.notices.producer import Delivered
+from gwbatch.handlers.declarations import Lane
 from gwbatch.ledger import Ledger, leases, messages, timers
 from gwbatch.ledger.messages import Incoming
 from gwbatch.orchestrator import load_handlers
@@ -44,7 +45,7 @@ class Chain:
             self.ledger, registry, POLICY, self.profile, folder, self.clock, lease, nothing, nothing
         )  # fmt: skip
         self.registry = registry
-        self.lanes = [Lane(name, self.runtime, folder / "notes") for name in ("superevent", "exttrig", "general")]
+        self.lanes = [LaneWorker(name, self.runtime, folder / "notes") for name in Lane]
         self.worker = EffectWorker(self.runtime)
         self.labels: list[str] = []
         self.added: Counter[str] = Counter()

@@ -13,7 +13,7 @@ import pytest
 from gwbatch import effects, igwn_alert
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy
-from gwbatch.dispatcher.lanes import MAX_ATTEMPTS, MAX_CRASHES, Lane
+from gwbatch.dispatcher.lanes import MAX_ATTEMPTS, MAX_CRASHES, LaneWorker
 from gwbatch.dispatcher.service import arm
 from gwbatch.errors import LeaseLost, LedgerUnwritable, TransientError, is_transient
 from gwbatch.handlers import every
@@ -40,10 +40,10 @@ class Bench:
         self.count = 0
         self.lane = self.make()
 
-    def make(self, name: str = "general") -> Lane:
+    def make(self, name: str = "general") -> LaneWorker:
         with self.ledger.transaction() as tx:
             self.lease = leases.acquire(tx, "dispatcher", self.clock.now())
-        return Lane(
+        return LaneWorker(
             name, make_runtime(self.ledger, self.policy, self.clock, self.lease, registry=self.registry), self.notes
         )
 
