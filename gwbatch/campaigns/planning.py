@@ -89,8 +89,8 @@ def plan(
         rejected = _rejected(described)
         if not good:
             some = next(iter(rejected.items()), None)
-            told = f" {some[0]}: {some[1]}." if some else ""
-            raise BadInput(f"Cannot make a campaign: none of {len(files)} files has an event.{told}")
+            example = f" {some[0]}: {some[1]}." if some else ""
+            raise BadInput(f"Cannot make a campaign: none of {len(files)} files has an event.{example}")
         numbers = [event.coinc for file in good.values() for event in file.events]
         anew = len(set(numbers)) < len(numbers) or min(numbers) < 0
         listed = ((str(path), file.sha256) for path, file in good.items())

@@ -24,15 +24,15 @@ def clock(place: Place) -> Iterator[Finding]:
     try:
         before = place.clock.now()
         with translate_errors("tell the time"):
-            told = client.request("GET", settings.url).headers.get("Date")
+            date = client.request("GET", settings.url).headers.get("Date")
         after = place.clock.now()
     except GwbatchError:
         return  # the check of GraceDB says so
     finally:
         client.close()
-    if told is None:
+    if date is None:
         return
-    ahead = (before + after) / 2 - (parsedate_to_datetime(told).timestamp() + 0.5)
+    ahead = (before + after) / 2 - (parsedate_to_datetime(date).timestamp() + 0.5)
     unsure = 0.5 + (after - before) / 2
     off = max(abs(ahead) - unsure, 0.0)
     if off <= WARN:

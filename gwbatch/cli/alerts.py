@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gwbatch.cli import listing
+from gwbatch.cli import output
 from gwbatch.cli.options import (
     json_option,
     ledger_path,
@@ -69,7 +69,7 @@ def list_all(limit: int, state: Path | None, as_json: bool) -> None:
     if not as_json:
         for line in switch_lines(alerts.overview(ledger, 0)):
             click.echo(line)
-    listing.show(alerts.notices(ledger, limit), as_json, notice_line, "notices")
+    output.show(alerts.notices(ledger, limit), as_json, notice_line, "notices")
 
 
 def notice_line(one: dict[str, Any]) -> str:

@@ -105,8 +105,8 @@ def plan(
             on_progress=show,
         )
     if as_json:
-        told = {"events": planned.events, "cpu_hours": planned.predicted, "rejected": dict(planned.rejected)}
-        click.echo(json.dumps({**told, "numbered_anew": planned.numbered_anew}))
+        summary = {"events": planned.events, "cpu_hours": planned.predicted, "rejected": dict(planned.rejected)}
+        click.echo(json.dumps({**summary, "numbered_anew": planned.numbered_anew}))
         return
     for path, reason in planned.rejected.items():
         click.echo(f"Left out: {path}: {reason}.", err=True)

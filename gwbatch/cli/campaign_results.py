@@ -91,12 +91,12 @@ def _lines(found: dict[str, Any]) -> list[str]:
     ]
     live = found["live"]
     if live is not None and not live["ended"]:
-        told = [f"{live['in_hand']} in hand on {live['processes']} processes"]
-        told += [f"{live['rate']:.0f} events/h"] if live["rate"] else []
-        told += [f"efficiency {live['efficiency']:.0%}"] if live["efficiency"] and live["done"] else []
-        told += [f"{span(live['seconds_left'])} left"] if live["seconds_left"] is not None else []
+        shown = [f"{live['in_hand']} in hand on {live['processes']} processes"]
+        shown += [f"{live['rate']:.0f} events/h"] if live["rate"] else []
+        shown += [f"efficiency {live['efficiency']:.0%}"] if live["efficiency"] and live["done"] else []
+        shown += [f"{span(live['seconds_left'])} left"] if live["seconds_left"] is not None else []
         silent = f" (no word for {span(live['silent'])})" if live["silent"] > 30 else ""
-        lines.append(f"  now: {', '.join(told)}{silent}")
+        lines.append(f"  now: {', '.join(shown)}{silent}")
     for one in found["workers"]:
         silent = f", no word for {span(one['silent'])}" if one["silent"] > 30 else ""
         lines.append(
@@ -187,8 +187,8 @@ def plot(campaign: Path, output: Path | None, as_json: bool) -> None:
     factor = folder.settings().science.rescale_loglikelihood
     tests = ks_tests(rows(folder), factor)
     if as_json:
-        told = {"files": [str(path) for path in written], "ks": [test._asdict() for test in tests]}
-        click.echo(json.dumps(told))
+        shown = {"files": [str(path) for path in written], "ks": [test._asdict() for test in tests]}
+        click.echo(json.dumps(shown))
         return
     for test in tests:
         click.echo(

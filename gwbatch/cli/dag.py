@@ -89,8 +89,8 @@ def write(
         if dry_run:
             paths = [written.path, *sorted(folder.glob("nodes/*/node.*"))]
             texts = {str(path.relative_to(folder)): path.read_text().replace(str(folder), str(final)) for path in paths}
-            told = (f"---- {name}\n{text}" for name, text in texts.items())
-            click.echo(json.dumps({"files": texts}) if as_json else "\n".join(told))
+            shown = (f"---- {name}\n{text}" for name, text in texts.items())
+            click.echo(json.dumps({"files": texts}) if as_json else "\n".join(shown))
             return
     if as_json:
         click.echo(json.dumps({"workflow": str(written.path), "nodes": [node.name for node in nodes]}))

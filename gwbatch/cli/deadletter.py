@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gwbatch.cli import listing
+from gwbatch.cli import output
 from gwbatch.cli.options import json_option, ledger_path, state_option
 from gwbatch.errors import ConfigError
 
@@ -35,7 +35,7 @@ def list_dead(state: Path | None, as_json: bool) -> None:
     from gwbatch.reports.status import dead_letters
 
     found = dead_letters(Ledger(ledger_path(state)), limit=1000)
-    listing.show(found, as_json, lambda one: f"{one['id']:8s} {one['what']:40s} {one['reason']}", "dead letters")
+    output.show(found, as_json, lambda one: f"{one['id']:8s} {one['what']:40s} {one['reason']}", "dead letters")
 
 
 @command.command()

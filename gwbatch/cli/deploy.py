@@ -91,11 +91,11 @@ def submit(
     with _alone(directory):
         _refuse_second(deployment, directory)
         write_json(directory / "deploy" / SITE, {"site": words[1], "scheduler": to_builtins(profile.scheduler)})
-        told = deployment.submit()
+        message = deployment.submit()
     click.echo(
-        json.dumps({"submitted": told, "folder": str(directory / "deploy")})
+        json.dumps({"submitted": message, "folder": str(directory / "deploy")})
         if as_json
-        else f"{told} Files and logs: {directory / 'deploy'}. Look at it with 'gwbatch deploy status'."
+        else f"{message} Files and logs: {directory / 'deploy'}. Look at it with 'gwbatch deploy status'."
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gwbatch.cli import listing
+from gwbatch.cli import output
 from gwbatch.cli.options import json_option, ledger_path, state_option
 from gwbatch.cli.orders import hand_over, why_option, yes_option
 
@@ -40,7 +40,7 @@ def list_all(limit: int, state: Path | None, as_json: bool) -> None:
     """List the newest, each with the superevent that it coincides with."""
     from gwbatch.reports.externals import externals
 
-    listing.show(externals(_ledger(state), limit), as_json, _line, "external events")
+    output.show(externals(_ledger(state), limit), as_json, _line, "external events")
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from gwbatch.cli import listing
+from gwbatch.cli import output
 from gwbatch.cli.options import json_option, ledger_path, state_option
 
 
@@ -41,7 +41,7 @@ def list_all(state_is: str, name: str, limit: int, state: Path | None, as_json: 
     from gwbatch.reports.listings import Wanted, jobs
 
     found = jobs(Ledger(ledger_path(state)), Wanted(words=name, state=state_is, limit=limit)).rows
-    listing.show(found, as_json, _line, "jobs")
+    output.show(found, as_json, _line, "jobs")
 
 
 def _line(job: dict[str, Any]) -> str:

@@ -52,8 +52,8 @@ def command(
     if picture is not None:
         _draw(found, picture)
     if as_json:
-        told = {"version": 1, "statistics": statistics(found), "superevents": [asdict(one) for one in found]}
-        click.echo(json.dumps(told))
+        summary = {"version": 1, "statistics": statistics(found), "superevents": [asdict(one) for one in found]}
+        click.echo(json.dumps(summary))
     elif not found:
         click.echo("There are no superevents yet.")
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gwbatch.cli import listing
+from gwbatch.cli import output
 from gwbatch.cli.options import (
     json_option,
     ledger_path,
@@ -96,7 +96,7 @@ def check(hours: float, no_topic: bool, no_gracedb: bool, state: Path | None, as
                 one["gracedb"] = [notice["notice_type"] for notice in stored]
                 if len(stored) < len(one["notices"]):
                     one["missing"].append(f"{len(one['notices']) - len(stored)} in GraceDB")
-    listing.show(found, as_json, _line, f"mock superevents in the last {hours:g} h")
+    output.show(found, as_json, _line, f"mock superevents in the last {hours:g} h")
     raise click.exceptions.Exit(2 if any(one["missing"] for one in found) else 0)
 
 

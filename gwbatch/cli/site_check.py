@@ -110,6 +110,6 @@ def _judge(ran: RunOutcome, asked: Resources) -> list[dict[str, Any]]:
     ]
     classifiers = facts.get("em_bright")
     if classifiers is not None:
-        told = classifiers.get("error") or f"{classifiers['version']}: {classifiers['properties']}"
-        rows.append(("ligo.em_bright", told, "error" not in classifiers))
+        shown = classifiers.get("error") or f"{classifiers['version']}: {classifiers['properties']}"
+        rows.append(("ligo.em_bright", shown, "error" not in classifiers))
     return [{"check": check, "found": found, "ok": ok} for check, found, ok in rows]

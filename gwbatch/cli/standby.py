@@ -63,8 +63,8 @@ def list_all(state: Path | None, as_json: bool) -> None:
         return
     if not queues:
         click.echo("No pilots: the dispatcher's site profile has no [standby.QUEUE].")
-    for queue, told in queues.items():
-        click.echo(f"{queue}: {told['ready']} of {told['wanted']} pilots ready ({told['why']})")
+    for queue, shown in queues.items():
+        click.echo(f"{queue}: {shown['ready']} of {shown['wanted']} pilots ready ({shown['why']})")
     for pilot in pilots:
         click.echo(pilot_line(pilot))
 
@@ -147,8 +147,8 @@ def report(days: float, queue: str, state: Path | None, as_json: bool) -> None:
     )
     for name in ("warm", "cold"):
         start = found[name]["median_start"]
-        told = "none" if start is None else f"started after {start:.2f} s (median)"
-        click.echo(f"{name} jobs: {found[name]['n']}, {told}")
+        shown = "none" if start is None else f"started after {start:.2f} s (median)"
+        click.echo(f"{name} jobs: {found[name]['n']}, {shown}")
     if found["saved"]:
         price = found["idle"] / found["saved"]
         click.echo(

@@ -213,8 +213,8 @@ def _work(found: dict[str, Any]) -> RenderableType:
     tables = [listeners, lanes, jobs]
     if found["standby"]:
         pilots = Table("pilots for", "ready", "wanted", "because", title="Standby", title_justify="left")
-        for queue, told in found["standby"].items():
-            pilots.add_row(queue, str(told["ready"]), str(told["wanted"]), told["why"])
+        for queue, one in found["standby"].items():
+            pilots.add_row(queue, str(one["ready"]), str(one["wanted"]), one["why"])
         tables.append(pilots)
     return Columns(tables)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gwbatch.cli import listing
+from gwbatch.cli import output
 from gwbatch.cli.options import json_option, ledger_path, policy_in_force, policy_option, state_option
 from gwbatch.cli.orders import hand_over, why_option
 
@@ -47,7 +47,7 @@ def list_all(name: str, limit: int, state: Path | None, as_json: bool) -> None:
     from gwbatch.reports.listings import Wanted, superevents
 
     found = superevents(Ledger(ledger_path(state)), Wanted(words=name, limit=limit)).rows
-    listing.show(found, as_json, _line, "superevents")
+    output.show(found, as_json, _line, "superevents")
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -147,10 +147,10 @@ def _scheduler(_: Ledger, report: Report) -> Iterator[Tile]:
 
 @tile
 def _standby(_: Ledger, report: Report) -> Iterator[Tile]:
-    for queue, told in report["standby"].items():
-        value = f"{told['ready']} of {told['wanted']} ready"
-        is_off = not (told["wanted"] and report["dispatcher"]["running"])
-        yield Tile(f"Standby {queue}", value, str(told["why"]), (f"standby {queue}",), is_off=is_off)
+    for queue, one in report["standby"].items():
+        value = f"{one['ready']} of {one['wanted']} ready"
+        is_off = not (one["wanted"] and report["dispatcher"]["running"])
+        yield Tile(f"Standby {queue}", value, str(one["why"]), (f"standby {queue}",), is_off=is_off)
 
 
 @tile

@@ -133,7 +133,7 @@ class LaneWorker:
     def _take(self) -> list[Delivery]:
         """Take the oldest messages that no other thread handles; one that failed before is handled alone."""
         with self._taking:
-            free = messages.due(self._ledger.connection, self.name, self._clock.now(), BATCH, self._taken)
+            free = messages.next_deliveries(self._ledger.connection, self.name, self._clock.now(), BATCH, self._taken)
             fresh = list(takewhile(lambda delivery: delivery.attempts == delivery.crashes == 0, free))
             taken = fresh or free[:1]
             self._taken.update(delivery.id for delivery in taken)

@@ -13,8 +13,8 @@ from gwbatch.clock import Clock, SystemClock
 from gwbatch.config.profile import Profile
 from gwbatch.errors import GwbatchError
 from gwbatch.jobs.catalogue import queue_of
-from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME, fault, read_result
+from gwbatch.jobs.spec import REQUEST, write_request
 from gwbatch.model import JobRequest, JobState, JobStatus, Remedy
 from gwbatch.schedulers import Scheduler
 
@@ -91,8 +91,8 @@ def run(
             hopeless = report.state is JobState.HELD and report.remedy in (Remedy.GIVE_UP, Remedy.FAIL)
             waited = clock.steady() - began
             if hopeless or waited > timeout:
-                told = f"{report.state}" + (f" ({report.reason})" if report.reason else "")
-                raise GwbatchError(f"Gave up waiting for the job after {waited:.0f} s; it is {told}.")
+                text = f"{report.state}" + (f" ({report.reason})" if report.reason else "")
+                raise GwbatchError(f"Gave up waiting for the job after {waited:.0f} s; it is {text}.")
     except BaseException:
         try:
             scheduler.cancel(request.key)

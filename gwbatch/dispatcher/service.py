@@ -55,12 +55,12 @@ MAY_BE_CUT_OFF = ("warm-up-gracedb", "warm-up-brokers", "cleaning", "checks")  #
 DAY = 86400.0
 
 
-def arm(tx: Transaction, registry: Registry, now: float) -> None:
+def set_timers(tx: Transaction, registry: Registry, now: float) -> None:
     """Set the timers of the handlers that come again, and forget those of handlers that are gone."""
     repeating = {topic: handler for handler in registry.handlers() if handler.interval for topic in handler.topics}
     for key in timers.repeating(tx):
         if key not in repeating:
-            timers.disarm(tx, key)
+            timers.cancel(tx, key)
     for topic, handler in repeating.items():
         timers.repeat(tx, topic, topic, handler.lane, handler.interval or 0.0, now)
 
@@ -113,7 +113,7 @@ class Dispatcher:
         with ledger.transaction() as tx:
             self.lease = leases.acquire(tx, DISPATCHER, self.clock.now())
             unfinished = effects.requeue_running(tx)
-            arm(tx, registry, self.clock.now())
+            set_timers(tx, registry, self.clock.now())
             in_force.record(tx, policy, profile, self.clock.now())
             trouble = waveform_trouble(policy, profile)
             in_force.note_waveform_data(tx, trouble, self.clock.now())

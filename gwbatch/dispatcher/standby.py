@@ -15,8 +15,8 @@ from gwbatch.config.profile import Profile
 from gwbatch.config.standby import Facts, StandbyPolicy, StandbySettings, wanted
 from gwbatch.errors import GwbatchError, LeaseLost, LedgerBusy, backoff
 from gwbatch.failpoints import hit
-from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME, read_result
+from gwbatch.jobs.spec import REQUEST, write_request
 from gwbatch.jobs.standby.layout import PilotSettings
 from gwbatch.jobs.standby.pilot import KIND, parameters
 from gwbatch.ledger import leases, standby
@@ -273,12 +273,12 @@ def pilot_request(
     """Return the batch job that a pilot is: like any other of its queue, but as long as its lifetime."""
     private_folder(directory)
     resources = profile.resources(crew.queue)
-    told = PilotSettings(
+    orders = PilotSettings(
         str(crew.folder.path), crew.channel, settings.kinds, settings.room, settings.idle_limit, settings.lifetime,
         settings.orphaned_after, settings.tasks_limit,
         {kind: policy.annotation.parameters.get(kind, {}) for kind in settings.kinds},
     )  # fmt: skip
-    write_request(directory, key, KIND, [], OUTPUT, parameters(key, told), profile)
+    write_request(directory, key, KIND, [], OUTPUT, parameters(key, orders), profile)
     limit = settings.lifetime + resources.run_deadline
     return JobRequest(
         key, KIND, crew.queue, directory, (REQUEST,), (OUTPUT, NAME),

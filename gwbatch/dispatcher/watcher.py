@@ -139,8 +139,8 @@ def apply_result(job: Job, report: JobStatus) -> tuple[JobStatus, dict[str, Any]
     wrong = fault(directory, result)
     if wrong is None:
         done = replace(report, state=JobState.DONE, reason="")
-        told = {name: result[name] for name in ("host", "cores", "started", "finished") if name in result}
-        return replace(done, **told), result
+        details = {name: result[name] for name in ("host", "cores", "started", "finished") if name in result}
+        return replace(done, **details), result
     if not result.get("error"):
         result = {**result, "error": {"message": wrong, "retryable": True}}
     return replace(report, state=JobState.FAILED, reason=printable(wrong)), result

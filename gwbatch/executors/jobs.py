@@ -11,8 +11,8 @@ from gwbatch.executors.inputs import fetch
 from gwbatch.executors.registry import Claim, EffectResult, executor
 from gwbatch.failpoints import hit
 from gwbatch.handlers.messages import JobEnded
-from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME, read_result
+from gwbatch.jobs.spec import REQUEST, write_request
 from gwbatch.ledger import Transaction, jobs
 from gwbatch.ledger.messages import send_message
 from gwbatch.model import JobRequest, JobState, JobStatus

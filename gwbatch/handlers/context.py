@@ -89,10 +89,10 @@ class Context:
         Returns
         -------
         bool
-            False if a timer of that class and key is armed already; that one stays as it is.
+            False if a timer of that class and key is set already; that one stays as it is.
         """
         return timers.schedule(self.tx, message, key, at, because=self.message_id)
 
     def unschedule(self, message: type[Message], key: str) -> bool:
         """Forget a timer; whether there was one. A message that it has sent already is handled all the same."""
-        return timers.disarm(self.tx, timers.key_of(message.topic, key))
+        return timers.cancel(self.tx, timers.key_of(message.topic, key))

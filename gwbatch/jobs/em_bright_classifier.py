@@ -56,11 +56,11 @@ def em_bright_classifier(work: Work) -> dict[str, Any]:
     """
     folder = environment_folder()
     asked = question(work)
-    told = ask_resident(asked) or ask_new(folder, asked)
-    if "error" in told:
-        raise BadInput(f"Cannot classify the source: {told['error']}")
-    work.output.write_text(json.dumps(told["properties"]))
-    return {"method": told["version"], "note": told["version"], "alt": describe(told["properties"])}
+    answer = ask_resident(asked) or ask_new(folder, asked)
+    if "error" in answer:
+        raise BadInput(f"Cannot classify the source: {answer['error']}")
+    work.output.write_text(json.dumps(answer["properties"]))
+    return {"method": answer["version"], "note": answer["version"], "alt": describe(answer["properties"])}
 
 
 def question(work: Work) -> dict[str, Any]:

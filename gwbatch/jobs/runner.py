@@ -20,8 +20,8 @@ from gwbatch.errors import GwbatchError, TransientError, missing_package
 from gwbatch.failpoints import hit
 from gwbatch.jobs import result
 from gwbatch.jobs.catalogue import Work, computation
-from gwbatch.jobs.directory import REQUEST
 from gwbatch.jobs.science import one_blas_thread, without_mpi
+from gwbatch.jobs.spec import REQUEST
 from gwbatch.plugins import import_plugins
 
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1

@@ -153,7 +153,9 @@ def send_message(tx: Transaction, message: OwnMessage, now: float, because: int 
     return send(tx, message.source, message.topic, payload, message.lanes, now)
 
 
-def due(tx: Transaction, lane: str, now: float, limit: int = 1, skip: Collection[int] = ()) -> list[Delivery]:
+def next_deliveries(
+    tx: Transaction, lane: str, now: float, limit: int = 1, skip: Collection[int] = ()
+) -> list[Delivery]:
     """Return the oldest deliveries of `lane` that may be handled now, in all not much more than `MEMORY` bytes."""
     sizes = tx.execute(query("next_deliveries"), {"lane": lane, "now": now, "limit": limit + len(skip)}).fetchall()
     total = 0

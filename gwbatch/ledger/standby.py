@@ -147,16 +147,16 @@ def overview(tx: Transaction, now: float) -> dict[str, dict[str, Any]]:
     ``busy`` and ``idle`` are the seconds that all its pilots, those that have ended too, have told of.
     """
     found = {}
-    for queue, told in wanted(tx).items():
+    for queue, one in wanted(tx).items():
         pilots = open_pilots(tx, queue)
         row = tx.execute(
             query("pilot_seconds"),
             (queue,),
         ).fetchone()
         found[queue] = {
-            "wanted": told["count"],
-            "why": told["why"],
-            "since": told["since"],
+            "wanted": one["count"],
+            "why": one["why"],
+            "since": one["since"],
             "pilots": len(pilots),
             "ready": sum(pilot.ready is not None for pilot in pilots),
             "order": ordered(tx, queue, now),

@@ -1,25 +1,12 @@
-"""Durable timers: due ones become messages, in the transaction that takes or re-arms them."""
+"""Durable timers: due ones become messages, in the transaction that removes or renews them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from gwbatch.ledger import messages
 from gwbatch.ledger.database import Transaction, query
 from gwbatch.ledger.messages import OwnMessage
-
-
-def arm(tx: Transaction, key: str, topic: str, lane: str, payload: Mapping[str, Any], due: float) -> bool:
-    """Have `payload` delivered to `lane` at `due`, once; False when a timer of that key is armed already."""
-    return (
-        tx.execute(
-            "INSERT OR IGNORE INTO timers VALUES (?, ?, ?, ?, ?, NULL)",
-            (key, topic, lane, json.dumps(dict(payload)), due),
-        ).rowcount
-        == 1
-    )
 
 
 def repeat(tx: Transaction, key: str, topic: str, lane: str, interval: float, now: float) -> None:
@@ -41,10 +28,11 @@ def schedule(tx: Transaction, message: OwnMessage, key: str, due: float, because
     Returns
     -------
     bool
-        False if a timer of that class and key is armed already.
+        False if a timer of that class and key is set already.
     """
-    payload = {**message.payload(), "because": because}
-    return arm(tx, key_of(message.topic, key), message.topic, ",".join(message.lanes), payload, due)
+    payload = json.dumps({**message.payload(), "because": because})
+    values = (key_of(message.topic, key), message.topic, ",".join(message.lanes), payload, due)
+    return tx.execute("INSERT OR IGNORE INTO timers VALUES (?, ?, ?, ?, ?, NULL)", values).rowcount == 1
 
 
 def key_of(topic: str, key: str) -> str:
@@ -52,7 +40,7 @@ def key_of(topic: str, key: str) -> str:
     return f"{topic}/{key}"
 
 
-def disarm(tx: Transaction, key: str) -> bool:
+def cancel(tx: Transaction, key: str) -> bool:
     """Forget a timer; whether there was one."""
     return tx.execute("DELETE FROM timers WHERE key = ?", (key,)).rowcount == 1
 
@@ -70,7 +58,7 @@ def fire_due(tx: Transaction, now: float) -> int:
             now,
         )
         if row["interval"] is None:
-            disarm(tx, row["key"])
+            cancel(tx, row["key"])
         else:
             missed = (now - row["due"]) // row["interval"]
             tx.execute("UPDATE timers SET due = due + ? WHERE key = ?", ((missed + 1) * row["interval"], row["key"]))

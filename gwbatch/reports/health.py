@@ -193,19 +193,19 @@ def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
 
 def _standby(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     """Report missing pilots; jobs start without them, only later."""
-    for queue, told in report["standby"].items():
-        if not told["wanted"]:
+    for queue, one in report["standby"].items():
+        if not one["wanted"]:
             continue
         failures, _ = standby.failures_in_a_row(ledger.connection, queue)
-        age = report["time"] - told["since"]
+        age = report["time"] - one["since"]
         if failures:
             (last,) = standby.ended(ledger.connection, queue, 1)
             why = f"{last.reason or last.state}; see {last.directory}/stderr"
             text = f"the last {failures} pilots for {queue} jobs ended before they were ready: {why}"
             remedy = "jobs start without them, only later; gwbatch standby list"
             yield Finding(Level.WARNING, f"standby {queue}", text, remedy)
-        elif told["ready"] < told["wanted"] and age > limits.standby_age:
-            text = f"{told['ready']} of {told['wanted']} pilots for {queue} jobs are ready after {age:.0f} s"
+        elif one["ready"] < one["wanted"] and age > limits.standby_age:
+            text = f"{one['ready']} of {one['wanted']} pilots for {queue} jobs are ready after {age:.0f} s"
             remedy = "see whether the pool has room for them; gwbatch standby list"
             yield Finding(Level.WARNING, f"standby {queue}", text, remedy)
 

@@ -23,7 +23,7 @@ def by_files(record: JobRecord, clock: Clock) -> JobRecord | None:
         state = JobState.DONE if good else JobState.FAILED
         return replace(
             record, state=state, reason="" if good else "ended with an error", exit_code=0 if good else None,
-            started=result.get("started"), seen=seen,
+            started=result.get("started"), learned=seen,
         )  # fmt: skip
     if record.state is JobState.RUNNING and record.started is not None:
         return None
@@ -31,14 +31,14 @@ def by_files(record: JobRecord, clock: Clock) -> JobRecord | None:
     if started is None or started["started"] <= record.requeued:
         return None
     host = record.host or str(started.get("host") or "")
-    return replace(record, state=JobState.RUNNING, reason="", started=started["started"], host=host, seen=seen)
+    return replace(record, state=JobState.RUNNING, reason="", started=started["started"], host=host, learned=seen)
 
 
 def _started(directory: Path, key: str) -> dict[str, Any] | None:
     """Read ``started.json``, if it is of this attempt."""
     try:
-        told = json.loads((directory / "started.json").read_text())
+        found = json.loads((directory / "started.json").read_text())
     except (OSError, ValueError):
         return None
-    whole = isinstance(told, dict) and told.get("key") == key and isinstance(told.get("started"), int | float)
-    return told if whole else None
+    whole = isinstance(found, dict) and found.get("key") == key and isinstance(found.get("started"), int | float)
+    return found if whole else None

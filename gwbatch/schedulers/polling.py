@@ -108,17 +108,18 @@ class PollingScheduler:
         """Take in what is known without asking, or have it looked for; never waits."""
         self._looking.poll_if_due(keys)
 
-    def merged(self, known: JobRecord | None, told: JobRecord, asked: float) -> JobRecord:
+    def merged(self, known: JobRecord | None, reported: JobRecord, asked: float) -> JobRecord:
         """Return what is known after an answer to a question that was put at the steady time `asked` (s)."""
-        before = known or JobRecord(told.key)
+        before = known or JobRecord(reported.key)
         after = replace(
-            before, native_id=told.native_id, state=told.state, reason=told.reason, remedy=told.remedy,
-            host=told.host or before.host, cores=told.cores or before.cores, started=told.started or before.started,
-            directory=before.directory or told.directory, exit_code=told.exit_code, sudden=told.sudden, seen=asked,
+            before, native_id=reported.native_id, state=reported.state, reason=reported.reason, remedy=reported.remedy,
+            host=reported.host or before.host, cores=reported.cores or before.cores,
+            started=reported.started or before.started, directory=before.directory or reported.directory,
+            exit_code=reported.exit_code, sudden=reported.sudden, learned=asked,
         )  # fmt: skip
-        if told.state is JobState.QUEUED and before.state is JobState.RUNNING:
+        if reported.state is JobState.QUEUED and before.state is JobState.RUNNING:
             return replace(after, started=None, requeued=self._clock.now())
-        if told.state.final and not told.sudden and after.directory:
+        if reported.state.final and not reported.sudden and after.directory:
             return self._with_result(before, after)
         return after
 
@@ -137,7 +138,7 @@ class PollingScheduler:
         with self._lock:
             known = self._records.of(native_id)  # the news may have come before the reply
             if known is None or known.key != request.key:
-                known = JobRecord(request.key, native_id, seen=self._clock.steady())
+                known = JobRecord(request.key, native_id, learned=self._clock.steady())
             if not self._closed:
                 self._records.choose(replace(known, directory=str(request.directory)))
         self._save()
@@ -150,8 +151,8 @@ class PollingScheduler:
             missing = {key for key in keys if self._records.current(key) is None}
         if missing:
             asked = self._clock.steady()
-            for key, told in self._deduplicate(self._queue.jobs(), missing).items():
-                self._update(key, told, asked)
+            for key, reported in self._deduplicate(self._queue.jobs(), missing).items():
+                self._update(key, reported, asked)
             self._save()
         with self._lock:
             found = {key: self._records.current(key) for key in keys}
@@ -195,7 +196,7 @@ class PollingScheduler:
             record = self._records.current(key)
         if record is not None and record.native_id:
             return [record.native_id]
-        return [told.native_id for told in self._queue.jobs() if told.key == key]
+        return [reported.native_id for reported in self._queue.jobs() if reported.key == key]
 
     # ---- the files of the jobs ----------------------------------------------------------------------------------
 
@@ -208,10 +209,10 @@ class PollingScheduler:
         with self._lock:
             records = [record for key in keys if (record := self._records.current(key)) is not None]
         for record in records:
-            new = now - record.seen < LOOK_AT_WAITING
+            new = now - record.learned < LOOK_AT_WAITING
             if record.directory and not record.state.final and (record.state is JobState.RUNNING or new or waiting_too):
-                told = by_files(record, self._clock)
-                if told is not None and self._put(told, instead_of=record):
+                reported = by_files(record, self._clock)
+                if reported is not None and self._put(reported, instead_of=record):
                     self._poller.poll_soon()
         self._save()
         return True
@@ -219,9 +220,9 @@ class PollingScheduler:
     def _with_result(self, before: JobRecord, after: JobRecord) -> JobRecord:
         """Return a job that has ended as its result says, which may not be seen here yet."""
         now = self._clock.now()
-        told = by_files(after if before.started is None else replace(after, started=before.started), self._clock)
-        if told is not None and told.state.final:
-            return told
+        reported = by_files(after if before.started is None else replace(after, started=before.started), self._clock)
+        if reported is not None and reported.state.final:
+            return reported
         since = before.ended or now
         if now - since >= self._settings.result_late:
             return after
@@ -240,9 +241,9 @@ class PollingScheduler:
         known = self._deduplicate(jobs, set(keys))
         changed, further = False, SECOND_SOURCES
         for key in keys:
-            told = known.get(key)
-            if told is not None:
-                changed |= self._update(key, told, asked)
+            reported = known.get(key)
+            if reported is not None:
+                changed |= self._update(key, reported, asked)
             elif further > 0 and self._worth_asking(key, asked):
                 further -= 1
                 changed |= self._look_further(key, asked)
@@ -252,15 +253,15 @@ class PollingScheduler:
     def _worth_asking(self, key: str, asked: float) -> bool:
         with self._lock:
             record = self._records.current(key)
-        return record is None or not (record.state.final or record.seen > asked)
+        return record is None or not (record.state.final or record.learned > asked)
 
     def _look_further(self, key: str, asked: float) -> bool:
         """Ask the slower source about a job that has left the queue."""
         with self._lock:
             record = self._records.current(key)
         try:
-            told = None if record is None or not record.native_id else self._queue.details(record)
-            return self._update(key, told, asked) if told is not None else self._count_miss(key, record)
+            reported = None if record is None or not record.native_id else self._queue.details(record)
+            return self._update(key, reported, asked) if reported is not None else self._count_miss(key, record)
         except SchedulerBusy as error:
             log.warning("job %s: %s", key, error)
             return False
@@ -270,27 +271,32 @@ class PollingScheduler:
         with self._lock:
             ours = {record.native_id for key in keys if (record := self._records.current(key)) is not None}
 
-        def order(told: JobRecord) -> tuple[object, ...]:
-            return (told.state.final, told.state is not JobState.RUNNING, told.native_id not in ours, told.age)
+        def order(reported: JobRecord) -> tuple[object, ...]:
+            return (
+                reported.state.final,
+                reported.state is not JobState.RUNNING,
+                reported.native_id not in ours,
+                reported.age,
+            )
 
         found: dict[str, JobRecord] = {}
-        for told in sorted((told for told in jobs if told.key in keys), key=order):
-            if told.key not in found:
-                found[told.key] = told
-            elif not told.state.final:
-                log.warning("job %s is in the queue twice; %s is cancelled", told.key, told.native_id)
-                self._queue.cancel(told.native_id)
+        for reported in sorted((reported for reported in jobs if reported.key in keys), key=order):
+            if reported.key not in found:
+                found[reported.key] = reported
+            elif not reported.state.final:
+                log.warning("job %s is in the queue twice; %s is cancelled", reported.key, reported.native_id)
+                self._queue.cancel(reported.native_id)
         return found
 
     def _cancel_left_over(self, jobs: Iterable[JobRecord]) -> None:
         """Cancel what waits or runs for an attempt that is over (put back by the batch system, say)."""
-        for told in jobs:
+        for reported in jobs:
             with self._lock:
-                record = self._records.current(told.key)
+                record = self._records.current(reported.key)
             over = record is not None and record.state in (JobState.FAILED, JobState.LOST, JobState.CANCELLED)
-            if over and not told.state.final:
-                log.warning("job %s is over, but %s is still there: cancelled", told.key, told.native_id)
-                self._queue.cancel(told.native_id)
+            if over and not reported.state.final:
+                log.warning("job %s is over, but %s is still there: cancelled", reported.key, reported.native_id)
+                self._queue.cancel(reported.native_id)
 
     def _count_miss(self, key: str, known: JobRecord | None) -> bool:
         """Count an answer that does not know the job: after more than one without a result it is lost.
@@ -298,12 +304,12 @@ class PollingScheduler:
         The accounting of a busy cluster is not asked: that takes minutes, and it says less than the result.
         """
         now = self._clock.steady()
-        told = by_files(known, self._clock) if known is not None and known.directory else None
-        if told is not None:
-            return self._put(told)
+        reported = by_files(known, self._clock) if known is not None and known.directory else None
+        if reported is not None:
+            return self._put(reported)
         if known is not None and key in self._cancelled:
             self._cancelled.discard(key)
-            return self._put(replace(known, state=JobState.CANCELLED, reason="cancelled", seen=now))
+            return self._put(replace(known, state=JobState.CANCELLED, reason="cancelled", learned=now))
         with self._lock:
             if not self._records.missed(key):
                 return True  # asked again soon
@@ -311,28 +317,28 @@ class PollingScheduler:
         record = known or JobRecord(key)
         log.error("job %s (%s) is not known to %s any more", key, record.native_id, self.whom)
         reason = f"{self.whom} does not know the job any more"
-        return self._put(replace(record, state=JobState.LOST, reason=reason, seen=now))
+        return self._put(replace(record, state=JobState.LOST, reason=reason, learned=now))
 
-    def _update(self, key: str, told: JobRecord, asked: float) -> bool:
+    def _update(self, key: str, reported: JobRecord, asked: float) -> bool:
         """Take over what the batch system says, unless something newer is known."""
         with self._lock:
             known = self._records.current(key)
-            if known is not None and (known.state.final or known.seen > asked):
+            if known is not None and (known.state.final or known.learned > asked):
                 return False
             self._records.found(key)
-        if told.state is JobState.FAILED and told.exit_code is None:
-            told = self._in_detail(told)
-        after = self.merged(known, told, asked)
-        if known is not None and after == replace(known, seen=after.seen):
+        if reported.state is JobState.FAILED and reported.exit_code is None:
+            reported = self._in_detail(reported)
+        after = self.merged(known, reported, asked)
+        if known is not None and after == replace(known, learned=after.learned):
             return False
         return self._put(after)
 
-    def _in_detail(self, told: JobRecord) -> JobRecord:
+    def _in_detail(self, reported: JobRecord) -> JobRecord:
         try:
-            found = self._queue.details(told)
+            found = self._queue.details(reported)
         except SchedulerBusy:
-            return told
-        return told if found is None else replace(found, directory=found.directory or told.directory)
+            return reported
+        return reported if found is None else replace(found, directory=found.directory or reported.directory)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 

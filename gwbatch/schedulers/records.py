@@ -33,9 +33,9 @@ class JobRecord:
         Unix time at which it was put back into the queue: what its files said before does not count.
     ended : float or None
         Unix time since which the batch system says that it ended, while its result is not to be seen yet.
-    told : float
+    event_time : float
         Unix time of the newest event; older ones that come late or again change nothing.
-    seen : float
+    learned : float
         When we learned the newest of it, in s of the clock's steady time: somebody may set the other one.
     """
 
@@ -53,8 +53,8 @@ class JobRecord:
     sudden: bool = False
     requeued: float = 0.0
     ended: float | None = None
-    told: float = 0.0
-    seen: float = 0.0
+    event_time: float = 0.0
+    learned: float = 0.0
 
     def report(self) -> JobStatus:
         """Return the record in the words of every scheduler."""
@@ -70,6 +70,9 @@ class JobRecord:
         return tuple(int(digits) for digits in re.findall(r"\d+", self.native_id))
 
 
+_RENAMED = {"told": "event_time", "seen": "learned"}  # as version 0.2 saved them
+
+
 def restored(values: Mapping[str, Any]) -> JobRecord:
     """Read a record as it was saved.
 
@@ -78,7 +81,7 @@ def restored(values: Mapping[str, Any]) -> JobRecord:
     TypeError, ValueError, KeyError
         When it is damaged.
     """
-    record = JobRecord(**values)
+    record = JobRecord(**{_RENAMED.get(name, name): value for name, value in values.items()})
     return replace(record, state=JobState(record.state), remedy=Remedy(record.remedy))
 
 
@@ -161,7 +164,7 @@ class JobRecords:
         """Drop jobs that nobody has asked about for long."""
         now = self._clock.steady()
         for native_id, record in list(self._by_id.items()):
-            if record.key not in keys and now - record.seen > (KEEP_ENDED if record.state.final else KEEP_OPEN):
+            if record.key not in keys and now - record.learned > (KEEP_ENDED if record.state.final else KEEP_OPEN):
                 del self._by_id[native_id]
                 if self._current.get(record.key) == native_id:
                     del self._current[record.key]
@@ -174,7 +177,7 @@ class JobRecords:
     def restore(self, records: Iterable[JobRecord]) -> None:
         """Take over what was saved."""
         for record in records:
-            self.begin(replace(record, seen=self._clock.steady()))  # the steady time of another process says nothing
+            self.begin(replace(record, learned=self._clock.steady()))  # the steady time of another process says nothing
         self.changed = False
 
 

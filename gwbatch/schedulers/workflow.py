@@ -11,8 +11,8 @@ from gwbatch.annotation.workflow import Node
 from gwbatch.config.profile import Profile
 from gwbatch.errors import ConfigError
 from gwbatch.jobs.catalogue import queue_of
-from gwbatch.jobs.directory import REQUEST, write_request
 from gwbatch.jobs.result import NAME, write_json
+from gwbatch.jobs.spec import REQUEST, write_request
 from gwbatch.jobs.workflow import PLAN
 from gwbatch.model import JobRequest
 

@@ -20,10 +20,10 @@ Draw = Callable[[Seconds], float]
 def drawing(chance: random.Random) -> Draw:
     """Return a function that draws how long something takes (s)."""
 
-    def draw(told: Seconds) -> float:
-        if told.measured:
-            return chance.choice(told.measured)
-        return told.median * math.exp(chance.gauss(0.0, math.log(max(1.0, told.spread))))
+    def draw(duration: Seconds) -> float:
+        if duration.measured:
+            return chance.choice(duration.measured)
+        return duration.median * math.exp(chance.gauss(0.0, math.log(max(1.0, duration.spread))))
 
     return draw
 

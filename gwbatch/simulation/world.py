@@ -19,7 +19,7 @@ from gwbatch.config.policy import Policy
 from gwbatch.config.profile import Profile
 from gwbatch.demo import pipelines
 from gwbatch.dispatcher.lanes import LaneWorker
-from gwbatch.dispatcher.service import arm
+from gwbatch.dispatcher.service import set_timers
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.external.voevent import VOEvent
@@ -93,7 +93,7 @@ class World:
         self._carried = 0
         with self.ledger.transaction() as tx:
             lease = leases.acquire(tx, "dispatcher", self.begin)
-            arm(tx, self._registry, self.begin)
+            set_timers(tx, self._registry, self.begin)
             in_force.record(tx, self.policy, profile, self.begin)
         gracedb = GraceDB(server.client)
         runtime = Runtime(

@@ -9,8 +9,8 @@ from typing import Any
 
 from gwbatch.config.profile import Profile
 from gwbatch.dispatcher import run_once
-from gwbatch.jobs.directory import write_request
 from gwbatch.jobs.result import read_result
+from gwbatch.jobs.spec import write_request
 from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers import Scheduler, make_scheduler
 from tests.clusters import sleep_jobs  # noqa: F401

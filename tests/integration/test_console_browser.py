@@ -80,7 +80,7 @@ def fill(state: Path) -> None:
         assert job is not None
         jobs.submitted(tx, job, "local", EVIL, str(state / "job"), now)
         jobs.report(tx, job, JobStatus("G1/localize/1", JobState.HELD, reason=EVIL, host=EVIL), None, now)
-        for delivery in messages.due(tx, "general", now):
+        for delivery in messages.next_deliveries(tx, "general", now):
             messages.mark_dead(tx, delivery.id, EVIL, EVIL, now)
         offsets.beat(tx, "gcn", 1, now, now, connected=False, last_message=None, note=EVIL)
         notice = parse_notice(FERMI, fermi())

@@ -183,14 +183,14 @@ def test_silence_does_not_put_a_deadline_off(harness: Harness) -> None:
 
 
 def test_timers_of_handlers_that_are_gone_are_forgotten(ledger: Ledger) -> None:
-    from gwbatch.dispatcher.service import arm
+    from gwbatch.dispatcher.service import set_timers
 
     with declaring() as registry, ledger.transaction() as tx:
         every(60)(lambda tick: None)
-        arm(tx, registry, 0.0)
+        set_timers(tx, registry, 0.0)
         assert timers.next_due(tx) == 60.0
     with ledger.transaction() as tx:
-        arm(tx, Registry(), 0.0)
+        set_timers(tx, Registry(), 0.0)
         assert timers.next_due(tx) is None
 
 

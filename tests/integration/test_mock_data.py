@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from gwbatch import circulars, mdc
 from gwbatch.cli import cli
 from gwbatch.config.resources import example_event
-from gwbatch.dispatcher.service import arm
+from gwbatch.dispatcher.service import set_timers
 from gwbatch.errors import BadInput
 from gwbatch.executors.notices.producer import forget_publishers
 from gwbatch.external import parse_notice
@@ -34,7 +34,7 @@ def _harness(
     made.set_alerts(mode="mdc", mdc_every=3600.0)
     with made.ledger.transaction() as tx:
         in_force.record(tx, made.policy, made.profile, made.clock.now())
-        arm(tx, made.registry, made.clock.now())
+        set_timers(tx, made.registry, made.clock.now())
     yield made
     made.ledger.close()
     forget_publishers()

@@ -357,7 +357,7 @@ def test_what_an_earlier_version_knew_is_taken_over(make: Make, cluster: FakeSlu
     make().submit(request_for(tmp_path))
     memory = tmp_path / "slurm" / "jobs.json"
     (known,) = json.loads(memory.read_text())["tracks"]
-    added = ("finished", "sudden", "told")  # since version 1
+    added = ("finished", "sudden", "event_time")  # since version 1
     first = {name: value for name, value in known.items() if name not in added}
     memory.write_text(json.dumps({"version": 1, "tracks": [{**first, "host": "n7", "state": "RUNNING"}]}))
     assert make(ask=60.0).find([KEY])[KEY].host == "n7"

@@ -14,7 +14,7 @@ from gwbatch import effects, igwn_alert
 from gwbatch.clock import ManualClock
 from gwbatch.config.policy import Policy
 from gwbatch.dispatcher.lanes import MAX_ATTEMPTS, MAX_CRASHES, LaneWorker
-from gwbatch.dispatcher.service import arm
+from gwbatch.dispatcher.service import set_timers
 from gwbatch.errors import LeaseLost, LedgerUnwritable, TransientError, is_transient
 from gwbatch.handlers import every
 from gwbatch.handlers.context import Context
@@ -184,7 +184,7 @@ def test_two_dispatchers_on_one_ledger_never_both_decide(bench: Bench) -> None:
 def test_a_message_that_kills_the_process_is_found_out(bench: Bench) -> None:
     igwn_alert.handler("t")(lambda alert: None)
     bench.send()
-    (delivery,) = messages.due(bench.ledger.connection, "general", bench.clock.now())
+    (delivery,) = messages.next_deliveries(bench.ledger.connection, "general", bench.clock.now())
     for crash in range(MAX_CRASHES):
         (bench.notes / f"general.{delivery.id}").write_text(f"{delivery.id}")  # what a killed process leaves behind
         bench.make()
@@ -217,7 +217,9 @@ def test_the_innocent_of_a_batch_that_killed_the_process_are_told_from_the_guilt
     igwn_alert.handler("t")(lambda alert: None)
     for n in range(3):
         bench.send(b'{"n": %d}' % n)
-    ids = [delivery.id for delivery in messages.due(bench.ledger.connection, "general", bench.clock.now(), 9)]
+    ids = [
+        delivery.id for delivery in messages.next_deliveries(bench.ledger.connection, "general", bench.clock.now(), 9)
+    ]
     (bench.notes / f"general.{ids[0]}").write_text("\n".join(map(str, ids)))
     lane = bench.make()
     assert lane.step()
@@ -345,7 +347,7 @@ def test_an_every_handler_is_called_by_its_durable_timer(bench: Bench) -> None:
     ticks: list[dict[str, Any]] = []
     every(60)(lambda tick: ticks.append(tick))
     with bench.ledger.transaction() as tx:
-        arm(tx, bench.registry, bench.clock.now())
+        set_timers(tx, bench.registry, bench.clock.now())
     for _ in range(3):
         with bench.ledger.transaction() as tx:
             timers.fire_due(tx, bench.clock.now())

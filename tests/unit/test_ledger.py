@@ -12,6 +12,7 @@ from rich.console import Console
 from gwbatch.cli.status import render
 from gwbatch.effects import Effect
 from gwbatch.errors import ConfigError, LedgerBusy, NetworkFileSystem
+from gwbatch.handlers.messages import SecondNotice
 from gwbatch.ledger import Ledger, effects, filesystem, jobs, messages, migrations, offsets, timers
 from gwbatch.ledger.messages import Incoming
 from gwbatch.ledger.offsets import Position
@@ -204,13 +205,13 @@ def test_after_a_crash_running_effects_are_claimed_again_as_repeats(ledger: Ledg
 
 def test_a_timer_fires_once_and_survives(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
-        assert timers.arm(tx, "S1/second-preliminary", "t", "general", {"x": 1}, 270.0)
-        assert not timers.arm(tx, "S1/second-preliminary", "t", "general", {"x": 2}, 999.0)
+        assert timers.schedule(tx, SecondNotice("S1", "preliminary"), "S1", 270.0)
+        assert not timers.schedule(tx, SecondNotice("S1", "other"), "S1", 999.0)
         assert timers.fire_due(tx, 269.9) == 0
         assert timers.fire_due(tx, 270.0) == 1
         assert timers.fire_due(tx, 9e9) == 0
-        (delivery,) = messages.due(tx, "general", 270.0)
-        assert delivery.topic == "t"
+        (delivery,) = messages.next_deliveries(tx, "superevent", 270.0)
+        assert delivery.topic == SecondNotice.topic
 
 
 def test_a_repeating_timer_that_slept_fires_once_and_keeps_its_phase(ledger: Ledger) -> None:
@@ -225,7 +226,7 @@ def test_a_repeating_timer_that_slept_fires_once_and_keeps_its_phase(ledger: Led
 def test_pruning_keeps_dead_letters_and_what_is_open(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         ids = [messages.receive(tx, Incoming("k", "t", 0, n, b"%d" % n), ["general"], 1.0) for n in range(3)]
-        first, second, _third = messages.due(tx, "general", 1.0, 3)
+        first, second, _third = messages.next_deliveries(tx, "general", 1.0, 3)
         messages.mark_done(tx, first.id, 1.0)
         messages.mark_dead(tx, second.id, "bad", None, 1.0)
         assert messages.prune(tx, 100.0) == 1
@@ -246,7 +247,7 @@ def test_a_batch_takes_bounded_memory(ledger: Ledger, monkeypatch: pytest.Monkey
     with ledger.transaction() as tx:
         for n in range(9):
             messages.receive(tx, Incoming("k", "t", 0, n, b"x" * 600), ["general"], 1.0)
-        assert len(messages.due(tx, "general", 1.0, 9)) == 2
+        assert len(messages.next_deliveries(tx, "general", 1.0, 9)) == 2
 
 
 def test_a_listener_that_is_gone_is_not_shown_as_connected(ledger: Ledger) -> None:

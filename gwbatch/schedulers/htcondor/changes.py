@@ -48,10 +48,10 @@ def follow(record: JobRecord, event: LogEvent, now: float) -> JobRecord:
 
     An end counts even if it seems to be older than what is known: somebody may have set the clock of the submit host.
     """
-    if record.state.final or (event.time < record.told and event.number not in ENDS):
+    if record.state.final or (event.time < record.event_time and event.number not in ENDS):
         return record
     changes = _changes(record, event)
-    return record if changes is None else replace(record, told=event.time, seen=now, **changes)
+    return record if changes is None else replace(record, event_time=event.time, learned=now, **changes)
 
 
 def _changes(record: JobRecord, event: LogEvent) -> dict[str, Any] | None:

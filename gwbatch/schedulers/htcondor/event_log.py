@@ -86,7 +86,7 @@ class EventLog:
             key = key_of(event)
             # A fresh pool counts its clusters from 1 again: the same number with another key is another job.
             if key is not None and (known is None or known.key != key):
-                self.records.begin(JobRecord(key, event.job, told=event.time, seen=now))
+                self.records.begin(JobRecord(key, event.job, event_time=event.time, learned=now))
         elif known is not None:
             self.records.update(follow(known, event, now))
 

@@ -96,10 +96,10 @@ def release_of(version: str) -> str:
 
 def refusal(text: str) -> SchedulerError:
     """Return the error that a failed submission stands for: refused for good, or outcome unknown."""
-    told = last_line(text)
+    reason = last_line(text)
     if _REFUSED.search(text):
-        return SchedulerError(f"HTCondor refuses the job: {told}.")
-    return SchedulerBusy(f"HTCondor could not take the job: {told}.")
+        return SchedulerError(f"HTCondor refuses the job: {reason}.")
+    return SchedulerBusy(f"HTCondor could not take the job: {reason}.")
 
 
 class BoundSchedd:

@@ -71,13 +71,13 @@ class HTCondorScheduler(PollingScheduler):
         if self._submitting == 0:
             self._event_log.begin_anew_if_long()
 
-    def merged(self, known: JobRecord | None, told: JobRecord, asked: float) -> JobRecord:
-        before = known if known is not None and known.native_id == told.native_id else told
-        if known is before and known.state is told.state:
+    def merged(self, known: JobRecord | None, reported: JobRecord, asked: float) -> JobRecord:
+        before = known if known is not None and known.native_id == reported.native_id else reported
+        if known is before and known.state is reported.state:
             return known  # the log has said it in better words
         return replace(
-            told, host=told.host or before.host, cores=before.cores, started=told.started or before.started,
-            directory=before.directory or told.directory, told=before.told, seen=asked,
+            reported, host=reported.host or before.host, cores=before.cores, started=reported.started or before.started,
+            directory=before.directory or reported.directory, event_time=before.event_time, learned=asked,
         )  # fmt: skip
 
     def close(self) -> None:

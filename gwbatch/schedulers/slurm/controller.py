@@ -82,10 +82,10 @@ def open_controller(bindings: str, seconds: float) -> Controller:
 
 def refusal(text: str) -> SchedulerError:
     """Return the error that a failed submission stands for: refused for good, or outcome unknown."""
-    told = last_line(text)
+    reason = last_line(text)
     if _REFUSED.search(text):
-        return SchedulerError(f"Slurm refuses the job: {told}.")
-    return SchedulerBusy(f"Slurm could not take the job: {told}.")
+        return SchedulerError(f"Slurm refuses the job: {reason}.")
+    return SchedulerBusy(f"Slurm could not take the job: {reason}.")
 
 
 class CommandController:

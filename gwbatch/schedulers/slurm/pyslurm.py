@@ -141,12 +141,12 @@ class PyslurmController:
 
 
 def _answer(line: str) -> Any:
-    told = json.loads(line)
-    if "error" not in told:
-        return told["answer"]
-    if _KNOWS_NOT.search(told["error"]):
-        raise _Unknown(told["error"])
-    raise SchedulerBusy(f"pyslurm: {told['error']}.")
+    reply = json.loads(line)
+    if "error" not in reply:
+        return reply["answer"]
+    if _KNOWS_NOT.search(reply["error"]):
+        raise _Unknown(reply["error"])
+    raise SchedulerBusy(f"pyslurm: {reply['error']}.")
 
 
 def _folder_of_pyslurm() -> list[str]:

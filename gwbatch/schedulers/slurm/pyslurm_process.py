@@ -65,10 +65,10 @@ def _reply(line: str) -> Any:
 
 def _tell(find: Callable[[], Any]) -> None:
     try:
-        told = {"answer": find()}
+        reply = {"answer": find()}
     except Exception as error:
-        told = {"error": f"{error or type(error).__name__}"}
-    print(json.dumps(told), flush=True)
+        reply = {"error": f"{error or type(error).__name__}"}
+    print(json.dumps(reply), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ class SlurmQueue:
 
     def jobs(self) -> list[JobRecord]:
         ours = [row for row in self._controller.jobs() if row.comment.startswith(self._prefix)]
-        told = [(row, _record(row, row.comment.removeprefix(self._prefix))) for row in ours]
+        reported = [(row, _record(row, row.comment.removeprefix(self._prefix))) for row in ours]
         # Slurm remembers what it refused at submission, too: that never was a job.
-        return [record for row, record in told if not (row.reason == REFUSED and record.state.final)]
+        return [record for row, record in reported if not (row.reason == REFUSED and record.state.final)]
 
     def details(self, record: JobRecord) -> JobRecord | None:
         row = self._controller.job(record.native_id)

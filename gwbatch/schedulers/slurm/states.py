@@ -58,25 +58,25 @@ class Row:
 def interpret(row: Row) -> tuple[JobState, str, Remedy]:
     """Return the state, in words why, and what helps when it is held."""
     word = row.word
-    told = "" if row.reason in ("", "None") else row.reason
+    why = "" if row.reason in ("", "None") else row.reason
     if word in _WAITING:
-        if told in _HELD or word in ("REQUEUE_HOLD", "SPECIAL_EXIT"):
-            remedy = Remedy.WAIT if told in _BY_A_PERSON else Remedy.RELEASE
-            return JobState.HELD, f"held: {told or word}", remedy
-        return JobState.QUEUED, told, Remedy.WAIT
+        if why in _HELD or word in ("REQUEUE_HOLD", "SPECIAL_EXIT"):
+            remedy = Remedy.WAIT if why in _BY_A_PERSON else Remedy.RELEASE
+            return JobState.HELD, f"held: {why or word}", remedy
+        return JobState.QUEUED, why, Remedy.WAIT
     if word in _RUNNING:
         return JobState.RUNNING, "" if word in ("RUNNING", "COMPLETING") else word.lower(), Remedy.WAIT
     if word == "COMPLETED":
         return JobState.DONE, "", Remedy.WAIT
     if word in _ENDED:
-        return JobState.FAILED, _ending(word, row, told), Remedy.WAIT
+        return JobState.FAILED, _ending(word, row, why), Remedy.WAIT
     return JobState.UNKNOWN, f"unrecognized Slurm state {row.state!r}", Remedy.WAIT
 
 
-def _ending(word: str, row: Row, told: str) -> str:
+def _ending(word: str, row: Row, why: str) -> str:
     if word == "FAILED" and row.signal:
         return f"killed by signal {row.signal}"
     if word == "FAILED" and row.exit_code:
         return f"exit code {row.exit_code}"
-    details = f" ({told})" if told and told not in ("NonZeroExitCode", "TimeLimit", "OutOfMemory", "NodeDown") else ""
+    details = f" ({why})" if why and why not in ("NonZeroExitCode", "TimeLimit", "OutOfMemory", "NodeDown") else ""
     return _ENDED[word] + details

@@ -134,11 +134,11 @@ class StandbyScheduler:
         asked = list(self._cold)
         with self._lock:
             self._cold = [key for key in asked if key not in cold or not cold[key].state.final]
-        told = {key: self._report(one) for key, one in warm.items()}
+        reported = {key: self._report(one) for key, one in warm.items()}
         for one in warm.values():
             one.asked = self._clock.steady()
         self._tidy()
-        return {**{key: cold[key] for key in asked if key in cold}, **told}
+        return {**{key: cold[key] for key in asked if key in cold}, **reported}
 
     def cancel(self, key: str) -> None:
         self._look_for(key)
@@ -292,10 +292,10 @@ class StandbyScheduler:
 
     def _report(self, warm: _Warm) -> JobStatus:
         if warm.outcome is None:
-            told = self._judged(warm)
-            if not told.state.final:
-                return told
-            warm.outcome = told
+            reported = self._judged(warm)
+            if not reported.state.final:
+                return reported
+            warm.outcome = reported
         return warm.outcome
 
     def _judged(self, warm: _Warm) -> JobStatus:

@@ -103,10 +103,10 @@ class QmasterCommands:
 
     def _act(self, *command: str) -> None:
         code, output, errors = self._acting.run(*command, environment=_environment())
-        told = output + errors  # the commands complain on standard output
+        said = output + errors  # the commands complain on standard output
         # qmod ends with 1 whether it cleared an error or there was none
-        if code != 0 and not _GONE.search(told) and "error state" not in told:
-            raise SchedulerBusy(f"{command[0]} failed: {_first_line(told)}.")
+        if code != 0 and not _GONE.search(said) and "error state" not in said:
+            raise SchedulerBusy(f"{command[0]} failed: {_first_line(said)}.")
 
     def _answer(self, *command: str) -> etree._Element:
         code, output, errors = self._asking.run(*command, environment=_environment())
@@ -131,10 +131,10 @@ def _listed(job: etree._Element) -> Listed:
 
 
 def _refusal(text: str) -> SchedulerError:
-    told = _first_line(text).removeprefix("Unable to run job: ")
+    said = _first_line(text).removeprefix("Unable to run job: ")
     if _REFUSED.search(text):
-        return SchedulerError(f"Grid Engine refuses the job: {told}.")
-    return SchedulerBusy(f"Grid Engine could not take the job: {told}.")
+        return SchedulerError(f"Grid Engine refuses the job: {said}.")
+    return SchedulerBusy(f"Grid Engine could not take the job: {said}.")
 
 
 def _first_line(text: str) -> str:

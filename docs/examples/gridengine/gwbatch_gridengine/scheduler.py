@@ -51,11 +51,11 @@ class GridEngineScheduler(PollingScheduler):
     def describe(self, request: JobRequest) -> str:
         return job_script(request, self._profile, self._prefix)
 
-    def merged(self, known: JobRecord | None, told: JobRecord, asked: float) -> JobRecord:
+    def merged(self, known: JobRecord | None, reported: JobRecord, asked: float) -> JobRecord:
         # A job may run, as its files say, while the qmaster still has it on the way: that is no second run.
-        if known is not None and known.state is JobState.RUNNING and told.reason == BEING_SENT:
+        if known is not None and known.state is JobState.RUNNING and reported.reason == BEING_SENT:
             return known
-        return super().merged(known, told, asked)
+        return super().merged(known, reported, asked)
 
 
 class GridEngineQueue:
