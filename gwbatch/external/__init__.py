@@ -16,7 +16,7 @@ from gwbatch.external.coincidence import (
     raven_alert,
 )
 from gwbatch.external.event import ExternalEvent
-from gwbatch.external.missions import MISSIONS, Mission, NoticeKind, alert_topics, declare, voevent_topics
+from gwbatch.external.missions import MISSIONS, Mission, NoticeKind, alert_topics, declare, own_topics, voevent_topics
 from gwbatch.external.notices import Evidence, Notice, parse_notice
 from gwbatch.external.triggers import Trigger, merge_notices
 from gwbatch.external.vetoes import ignored, vetoes
@@ -37,6 +37,7 @@ __all__ = [
     "declare",
     "ignored",
     "merge_notices",
+    "own_topics",
     "parse_notice",
     "preferred_external",
     "raven_alert",

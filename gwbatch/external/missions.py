@@ -6,11 +6,15 @@ follow from it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gwbatch.errors import ConfigError
 
 VOEVENT_PREFIX = "gcn.classic.voevent."
+
+Reader = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,10 @@ class Mission:
         VOEvent parameters to look for the trigger's id in, ``Group/Param`` for one within a group.
     classified : bool
         Whether ``classification`` of its JSON notices tells bursts from everything else.
+    topics : tuple of str
+        Topics that bring nothing but its JSON notices, in shapes of their own that `read` understands.
+    read : callable or None
+        Gets topic and content of such a notice, returns the fields of a `Notice` (``trigger_id``, ``time``, ...).
     """
 
     observatory: str
@@ -73,6 +81,8 @@ class Mission:
     kinds: tuple[NoticeKind, ...] = ()
     trigger_id: tuple[str, ...] = ("TrigID", "Trans_Num")
     classified: bool = False
+    topics: tuple[str, ...] = ()
+    read: Reader | None = None
 
     def kind_of_packet(self, packet: int) -> NoticeKind | None:
         """Return the kind with this ``Packet_Type``."""
@@ -117,14 +127,16 @@ def declare(mission: Mission) -> Mission:
     Raises
     ------
     ConfigError
-        If another one has the same observatory, name or beginning of the IVORN.
+        If another one has the same observatory, name, topic or beginning of the IVORN.
     """
     for known in MISSIONS:
-        is_taken = known.observatory == mission.observatory or bool({*known.names} & {*mission.names})
+        is_taken = known.observatory == mission.observatory or bool(
+            {*known.names} & {*mission.names} or {*known.topics} & {*mission.topics}
+        )
         if known != mission and (is_taken or (mission.ivorn and known.ivorn == mission.ivorn)):
             raise ConfigError(
-                f"Cannot declare the mission {mission.observatory!r}: its observatory, a name or its IVORN is that of "
-                f"{known.observatory!r}."
+                f"Cannot declare the mission {mission.observatory!r}: its observatory, a name, a topic or its IVORN is "
+                f"that of {known.observatory!r}."
             )
     if mission not in MISSIONS:
         MISSIONS.append(mission)
@@ -139,6 +151,16 @@ TEST_PACKETS = frozenset({82, 109, 119, 124, 136, 153})
 def voevent_topics() -> tuple[str, ...]:
     """Return the topics of GCN Classic's notices, as VOEvents."""
     return tuple(f"{VOEVENT_PREFIX}{kind.name}" for mission in MISSIONS for kind in mission.kinds)
+
+
+def own_topics() -> tuple[str, ...]:
+    """Return the topics of missions whose JSON notices have shapes of their own."""
+    return tuple(topic for mission in MISSIONS for topic in mission.topics)
+
+
+def mission_of_topic(topic: str) -> Mission | None:
+    """Return the mission that alone sends on a topic, and reads what comes there by itself."""
+    return next((one for one in MISSIONS if one.read is not None and topic in one.topics), None)
 
 
 def alert_topics() -> tuple[str, ...]:

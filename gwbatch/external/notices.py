@@ -11,7 +11,7 @@ from typing import Any
 
 from gwbatch.errors import BadInput
 from gwbatch.external.json_notices import read_json
-from gwbatch.external.missions import VOEVENT_PREFIX
+from gwbatch.external.missions import VOEVENT_PREFIX, Mission, mission_of_topic
 from gwbatch.external.voevent import is_voevent
 from gwbatch.external.voevent_notices import read_voevent
 from gwbatch.keys import external_key
@@ -156,11 +156,30 @@ def parse_notice(topic: str, payload: bytes | Mapping[str, Any]) -> Notice:
         raise BadInput(f"Cannot read a notice of {len(payload)} bytes: the limit is {LARGEST}.")
     if isinstance(payload, bytes) and (is_voevent(payload) or topic.startswith(VOEVENT_PREFIX)):
         values = read_voevent(payload)
+    elif (mission := mission_of_topic(topic)) is not None:
+        return _read_by_mission(mission, topic, _object(payload))
     else:
         values = read_json(topic, _object(payload))
-    notice = Notice(**{**values, "evidence": Evidence(**values["evidence"])})
+    return _notice(values)
+
+
+def _notice(values: Mapping[str, Any]) -> Notice:
+    notice = Notice(**{**values, "evidence": Evidence(**values.get("evidence", {}))})
     _check(notice)
     return notice
+
+
+def _read_by_mission(mission: Mission, topic: str, content: Mapping[str, Any]) -> Notice:
+    """Read a notice with the mission's own reader, whose faults are the notice's: both are kept to look at."""
+    assert mission.read is not None
+    usual = {
+        "observatory": mission.observatory, "kind": topic, "stage": 0, "form": "json", "search": mission.search
+    }  # fmt: skip
+    try:
+        return _notice({**usual, **mission.read(topic, content)})
+    except (LookupError, TypeError, ValueError) as error:
+        what = f"the reader of {mission.observatory} failed with {type(error).__name__}: {error}"
+        raise BadInput(f"Cannot read the notice: {what}.") from error
 
 
 def _object(payload: bytes | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,35 @@ def test_a_mission_is_one_declaration(policy: Policy) -> None:
     *_, match, end = [json.loads(one) for one in replay([json.dumps(one).encode() for one in lines], policy)]
     assert (match["action"], match["external"]) == ("coincidence", "E@Konus-77")
     assert end["external"][0]["superevent"] == "S@G1"
+
+
+def read_gecam(topic: str, notice: Mapping[str, Any]) -> dict[str, Any]:
+    burst = notice["burst"]
+    return {"trigger_id": burst["number"], "time": burst["gps"], "ra": 10.0, "dec": -20.0, "radius": 1.0}
+
+
+GECAM = Mission("GECAM", ("gecam",), topics=("gcn.notices.gecam",), read=read_gecam)
+
+
+@pytest.mark.parametrize(
+    ("burst", "reason"),
+    [
+        ({"number": "B9", "gps": 1187008884.0}, None),
+        ({"number": "B9"}, "dead letter: Cannot read the notice: the reader of GECAM failed with KeyError: 'gps'."),
+        ({"number": "B9", "gps": "soon"}, "dead letter: Cannot read the notice: the reader of GECAM failed with Type"),
+        ({"number": "../B9", "gps": 1187008884.0}, "dead letter: Invalid notice: the trigger id is '../B9'."),
+    ],
+)
+def test_a_mission_may_bring_its_own_reader(burst: dict[str, Any], reason: str | None, policy: Policy) -> None:
+    external.declare(GECAM)
+    notice = {"topic": "gcn.notices.gecam", "payload": {"burst": burst}}
+    event = {"topic": "cbc_gstlal", "payload": alerts.new(alerts.event("G1", 1187008882.43))}
+    said = [json.loads(one) for one in replay([json.dumps(one).encode() for one in (notice, event)], policy)]
+    if reason is None:
+        assert said[0]["external"] == "E@GECAM-B9"
+        assert said[-1]["external"][0]["superevent"] == "S@G1"
+    else:
+        assert said[0]["reason"].startswith(reason)
 
 
 def test_a_plot_is_a_function_and_its_row(harness: Harness) -> None:
