@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gwbatch.cli.options import json_option
-from gwbatch.errors import BadInput
+from gwbatch.errors import BadInput, ConfigError
 from gwbatch.jobs.by_hand import Input, Other, Parameter
-from gwbatch.jobs.catalogue import Computation, computations
+from gwbatch.jobs.catalogue import Computation, computation, computations
 from gwbatch.plugins import import_plugins
 
 if TYPE_CHECKING:
@@ -30,18 +30,19 @@ class _Computations(click.Group):
     """Generates a command for every computation that declares one, including those of plug-ins."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        generated = [name for name, one in _offered().items() if one.by_hand is not None]
+        _import_installed()
+        generated = [name for name, one in computations().items() if one.by_hand is not None]
         return sorted({*super().list_commands(context), *generated})
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        known = super().get_command(context, name)
-        one = None if known is not None else _offered().get(name)
-        return known if one is None or one.by_hand is None else _command_of(one)
-
-
-def _offered() -> dict[str, Computation]:
-    _import_installed()
-    return computations()
+        if (known := super().get_command(context, name)) is not None:
+            return known
+        _import_installed()
+        try:
+            one = computation(name)
+        except ConfigError:
+            return None
+        return None if one.by_hand is None else _command_of(one)
 
 
 @cache
@@ -201,7 +202,6 @@ def _run(
     defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Run a computation with what was chosen, else what the policy says, else its defaults; and exit."""
-    from gwbatch.errors import ConfigError
     from gwbatch.jobs import result, runner
 
     if not output.parent.is_dir():
