@@ -7,7 +7,7 @@ follow from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gwbatch.errors import ConfigError
@@ -82,7 +82,7 @@ class Mission:
     trigger_id: tuple[str, ...] = ("TrigID", "Trans_Num")
     classified: bool = False
     topics: tuple[str, ...] = ()
-    read: Reader | None = None
+    read: Reader | None = field(default=None, compare=False)
 
     def kind_of_packet(self, packet: int) -> NoticeKind | None:
         """Return the kind with this ``Packet_Type``."""
