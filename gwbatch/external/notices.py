@@ -177,7 +177,9 @@ def _read_by_mission(mission: Mission, topic: str, content: Mapping[str, Any]) -
     }  # fmt: skip
     try:
         return _notice({**usual, **mission.read(topic, content)})
-    except (LookupError, TypeError, ValueError) as error:
+    except BadInput:
+        raise
+    except Exception as error:
         what = f"the reader of {mission.observatory} failed with {type(error).__name__}: {error}"
         raise BadInput(f"Cannot read the notice: {what}.") from error
 

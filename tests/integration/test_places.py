@@ -49,7 +49,7 @@ def test_a_mission_is_one_declaration(policy: Policy) -> None:
 
 def read_gecam(topic: str, notice: Mapping[str, Any]) -> dict[str, Any]:
     burst = notice["burst"]
-    return {"trigger_id": burst["number"], "time": burst["gps"], "ra": 10.0, "dec": -20.0, "radius": 1.0}
+    return {"trigger_id": burst.get("number"), "time": burst["gps"], "ra": 10.0, "dec": -20.0, "radius": 1.0}
 
 
 GECAM = Mission("GECAM", ("gecam",), topics=("gcn.notices.gecam",), read=read_gecam)
@@ -61,10 +61,11 @@ GECAM = Mission("GECAM", ("gecam",), topics=("gcn.notices.gecam",), read=read_ge
         ({"number": "B9", "gps": 1187008884.0}, None),
         ({"number": "B9"}, "dead letter: Cannot read the notice: the reader of GECAM failed with KeyError: 'gps'."),
         ({"number": "B9", "gps": "soon"}, "dead letter: Cannot read the notice: the reader of GECAM failed with Type"),
+        (None, "dead letter: Cannot read the notice: the reader of GECAM failed with AttributeError"),
         ({"number": "../B9", "gps": 1187008884.0}, "dead letter: Invalid notice: the trigger id is '../B9'."),
     ],
 )
-def test_a_mission_may_bring_its_own_reader(burst: dict[str, Any], reason: str | None, policy: Policy) -> None:
+def test_a_mission_may_bring_its_own_reader(burst: Any, reason: str | None, policy: Policy) -> None:
     external.declare(GECAM)
     notice = {"topic": "gcn.notices.gecam", "payload": {"burst": burst}}
     event = {"topic": "cbc_gstlal", "payload": alerts.new(alerts.event("G1", 1187008882.43))}
