@@ -221,7 +221,7 @@ class KafkaListener:
         return Position(*place, stored.epoch, stored.next_offset + gap), gap, high
 
     def _same_log(self, stored: Position, low: int) -> bool:
-        """Return whether the message before our position is the one we remember: a topic made again may be as long."""
+        """Return whether the message before our position is the one we remember: a recreated topic may be as long."""
         last = stored.next_offset - 1
         row = messages.digest_at(
             self._ledger.connection,
