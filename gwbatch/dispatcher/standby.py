@@ -102,7 +102,7 @@ class StandbyKeeper:
             self._ask(crew)
 
     def _strangers(self, crew: Crew, known: set[str]) -> list[str]:
-        """Make pilots that live and that nobody counts leave, and remove what is left of those that are gone."""
+        """Return the jobs of pilots that the ledger does not know, and remove what pilots left that are gone."""
         found = []
         for beat in crew.folder.look():
             if beat.job not in known:
@@ -146,7 +146,7 @@ class StandbyKeeper:
             standby.report(tx, pilot.key, ended, self._runtime.clock.now())
 
     def _wanted(self, queue: str) -> tuple[int, str]:
-        """Return how many pilots a queue shall have now, and why; note it when the number changes."""
+        """Return how many pilots a queue needs now, and why; record the number when it changes."""
         runtime = self._runtime
         count, why = wanted(runtime.policy.standby.get(queue, StandbyPolicy()), facts(runtime, queue))
         known = standby.wanted(runtime.ledger.connection).get(queue)
@@ -229,7 +229,7 @@ class StandbyKeeper:
 
 
 def balance(pilots: list[PilotJob], count: int, settings: StandbySettings, now: float) -> tuple[list[str], int]:
-    """Return which pilots shall leave (keys), and how many are missing.
+    """Return the keys of the pilots that must leave, and how many pilots are missing.
 
     One whose time is nearly over is replaced before it leaves; of too many those leave that are not ready yet, and then
     the youngest.

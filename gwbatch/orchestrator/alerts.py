@@ -208,7 +208,7 @@ def handle_data_quality_request(message: RequestDataQuality, context: Context) -
 
 @on(SendNotice, name="gwbatch.alerts.handle_order")
 def handle_order(order: SendNotice, context: Context) -> Iterator[Effect]:
-    """Plan a notice that somebody wants sent."""
+    """Plan the notice that an operator has ordered."""
     superevent = context.mirror.superevent(order.superevent)
     if superevent is None:
         raise BadInput(f"There is no superevent {order.superevent!r}.")
@@ -239,7 +239,7 @@ def handle_order(order: SendNotice, context: Context) -> Iterator[Effect]:
 
 @on(ReleaseNotice, name="gwbatch.alerts.handle_release")
 def handle_release(order: ReleaseNotice, context: Context) -> Iterator[Effect]:
-    """Release a notice that was withheld and that somebody wants sent."""
+    """Send a withheld notice on an operator's order."""
     notice = public_notices.get(context.tx, order.notice)
     if notice is None:
         raise BadInput(f"There is no notice {order.notice}.")

@@ -23,7 +23,7 @@ TAGS = ("em_follow",)
 
 @on(Prefer, name="gwbatch.orders.handle_prefer")
 def handle_prefer(order: Prefer, context: Context) -> Iterator[Effect]:
-    """Make an event preferred that somebody chose."""
+    """Make the event preferred that an operator chose."""
     superevent = _superevent(order.superevent, context)
     event = context.mirror.event(order.event)
     if event is None or event.graceid not in superevent.events:
@@ -38,7 +38,7 @@ def handle_prefer(order: Prefer, context: Context) -> Iterator[Effect]:
 
 @on(PreferForPipeline, name="gwbatch.orders.handle_prefer_for_pipeline")
 def handle_prefer_for_pipeline(order: PreferForPipeline, context: Context) -> Iterator[Effect]:
-    """Show for a pipeline the event that somebody chose; that is no reason for a notice."""
+    """Show the event that an operator chose for a pipeline; this causes no notice."""
     superevent = _superevent(order.superevent, context)
     event = context.mirror.event(order.event)
     if event is None or event.graceid not in superevent.events:
@@ -52,9 +52,7 @@ def handle_prefer_for_pipeline(order: PreferForPipeline, context: Context) -> It
 
 @on(CopyMap, name="gwbatch.orders.handle_copy_map")
 def handle_copy_map(order: CopyMap, context: Context) -> Iterator[Effect]:
-    """Copy a map from one event or superevent to another, as somebody wants; GraceDB's alert about it has it taken
-    over.
-    """
+    """Copy a map to another event or superevent on an operator's order; GraceDB's alert about it has it taken over."""
     name = order.file.partition(",")[0]
     if not name.endswith((".fits", ".fits.gz")):
         raise BadInput(f"Cannot copy {name} as a sky map: it is no FITS file.")
@@ -67,7 +65,7 @@ def handle_copy_map(order: CopyMap, context: Context) -> Iterator[Effect]:
 
 @on(Annotate, name="gwbatch.orders.handle_annotate")
 def handle_annotate(order: Annotate, context: Context) -> Iterator[Effect]:
-    """Try again what failed and ask for what is missing of the products of a superevent, as somebody wants."""
+    """Retry failed products of a superevent and request missing ones on an operator's order."""
     superevent = _superevent(order.superevent, context)
     for key in jobs.failed(context.tx, [superevent.key, *superevent.events]):
         job = jobs.get(context.tx, key)

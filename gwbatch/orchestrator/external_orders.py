@@ -25,7 +25,7 @@ from gwbatch.orchestrator.external_skymaps import ORDERED, SHORT
 
 @on(Announce, name="gwbatch.external.handle_announce")
 def handle_announce(order: Announce, context: Context) -> Iterator[Effect]:
-    """Announce a coincidence that the policy would not announce by itself, as somebody wants."""
+    """Announce a coincidence on an operator's order, even if the policy would not."""
     event, superevent = _external(order.external, context), context.mirror.superevent(order.superevent)
     if superevent is None:
         raise BadInput(f"There is no superevent {order.superevent!r}.")
@@ -42,7 +42,7 @@ def handle_announce(order: Announce, context: Context) -> Iterator[Effect]:
 
 @on(UseMap, name="gwbatch.external.handle_use_map")
 def handle_use_map(order: UseMap, context: Context) -> Iterator[Effect]:
-    """Use a map of an external event that somebody has found: it takes precedence over others of the same notice."""
+    """Use a map that an operator found for an external event; it takes precedence over others of the same notice."""
     event = _external(order.external, context)
     if event.map_notice is None:
         raise BadInput(f"Cannot give {order.external} a sky map: no notice about it can be located.")

@@ -110,7 +110,7 @@ def _first_sight(data: Mapping[str, Any], context: Context) -> Superevent | None
 
 
 def _labelled(superevent: Superevent, alert: Alert, data: Mapping[str, Any]) -> Superevent:
-    """Remove a label only for a removal: any other snapshot may be older than our own labels."""
+    """Remove a label only when the alert removes it: other snapshots may be older than our own labels."""
     labels = [*superevent.labels, *_names(data.get("labels"))]
     if alert.type == "label_removed":
         labels = [label for label in labels if label != alert.label]

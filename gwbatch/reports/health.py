@@ -167,7 +167,7 @@ def _waveforms(ledger: Ledger) -> Iterator[Finding]:
 
 
 def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Report production events that wait for a product that the policy has nobody make and nobody brought lately."""
+    """Report products that production events wait for, that the policy does not make and nobody has uploaded lately."""
     for name, text in settings.get(ledger.connection, settings.NOT_MADE, {}).items():
         since = report["time"] - limits.recent
         brought = "SELECT 1 FROM products WHERE name = ? AND path IS NULL AND created > ? LIMIT 1"

@@ -70,7 +70,7 @@ class JobRecord:
         return tuple(int(digits) for digits in re.findall(r"\d+", self.native_id))
 
 
-_RENAMED = {"told": "event_time", "seen": "learned"}  # as version 0.2 saved them
+_RENAMED = {"told": "event_time", "seen": "learned"}  # as earlier versions saved them
 
 
 def restored(values: Mapping[str, Any]) -> JobRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,6 +109,13 @@ def test_what_is_taken_is_refused_and_the_same_again_is_not() -> None:
         with pytest.raises(ConfigError, match="has its name or its job"):
             annotation.declare(product)
     annotation.declare(Product("other.png", Scope.SUPEREVENT, "plot-mine", (MAP,), "", slug="plot-other"))
+
+
+def test_a_topic_belongs_to_one_mission_and_a_plug_in_may_be_imported_anew() -> None:
+    external.declare(GECAM)
+    external.declare(replace(GECAM, read=lambda topic, notice: read_gecam(topic, notice)))
+    with pytest.raises(ConfigError, match="that of 'GECAM'"):
+        external.declare(Mission("Other", ("other",), topics=GECAM.topics, read=read_gecam))
 
 
 def test_the_policy_may_name_a_plug_ins_product() -> None:

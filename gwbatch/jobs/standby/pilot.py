@@ -135,7 +135,7 @@ class Pilot:
                 self._take(name)
 
     def _wait_for_room(self) -> None:
-        """Wait for a child whose result is there already, as who offers a task may know, to end."""
+        """Wait for a child that has written its result to exit, so that its place is free."""
         end = time.monotonic() + ABOUT_TO_END
         while not self._room() and not self._leaving and time.monotonic() < end:
             self._reap()

@@ -119,7 +119,7 @@ class EventLog:
         return self._stream
 
     def _moved_on(self, stream: IO[bytes]) -> bool:
-        """Return whether another file has taken the place of the open one, at whose end we are, or it was cut."""
+        """Return whether the open file, read to its end, was replaced or truncated."""
         try:
             status = self._path.stat()
         except FileNotFoundError:
