@@ -74,6 +74,7 @@ class Scratch:
             self._ledger, self._registry, self._policy, self._profile, Path("/nonexistent"), self._clock, self._lease,
             _refuse, _refuse,
         )  # fmt: skip
+        self._notice_topics = frozenset(notice_topics(self._policy, self._profile))
         self._lanes = [LaneWorker(name, runtime, None, live=False) for name in Lane if name.serial]
 
     def decide(self, line: bytes, number: int) -> list[Decision]:
@@ -105,7 +106,7 @@ class Scratch:
         return topic, payload if isinstance(payload, bytes) else json.dumps(payload, sort_keys=True).encode()
 
     def _is_notice(self, topic: str) -> bool:
-        return topic.startswith(GCN) or topic in notice_topics(self._policy, self._profile)
+        return topic.startswith(GCN) or topic in self._notice_topics
 
     def _lanes_for(self, topic: str) -> list[str]:
         if topic.startswith(NOTICES) and not self._registry.for_topic(topic):
@@ -144,9 +145,11 @@ class Scratch:
         return [Decision(Action.NONE, reason=why)]
 
     def _run_lanes(self) -> None:
+        """Step the lanes until none has anything left to do: one lane may send messages to another."""
         is_busy = True
         while is_busy:
-            steps = [lane.step() for lane in self._lanes]  # each of them, whatever the others do
+            waiting = messages.waiting_lanes(self._ledger.connection)
+            steps = [lane.step() for lane in self._lanes if lane.name in waiting]
             is_busy = any(steps)
 
     def end(self) -> dict[str, Any]:

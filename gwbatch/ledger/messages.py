@@ -170,6 +170,11 @@ def next_deliveries(
     return found
 
 
+def waiting_lanes(tx: Transaction) -> set[str]:
+    """Return the lanes with messages that nobody has settled yet, due or postponed."""
+    return {row["lane"] for row in tx.execute("SELECT DISTINCT lane FROM deliveries WHERE state = 'new'").fetchall()}
+
+
 def digest_of(tx: Transaction, message_id: int | None) -> str:
     """Return the digest of a message's content; empty for none."""
     row = tx.execute("SELECT digest FROM messages WHERE id = ?", (message_id,)).fetchone()
