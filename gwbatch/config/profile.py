@@ -201,7 +201,8 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     patience : float
         Seconds after which an unanswered question counts as no answer.
     warn_before : float
-        Slurm: seconds before the time limit at which a job is warned.
+        Seconds before the batch system's time limit at which a job ends itself, so that its result can say why; 0
+        leaves the end to the batch system.
     result_late : float
         Slurm: seconds for which an ended job's result may not be seen yet, for the file system takes its time.
     resident_node : str

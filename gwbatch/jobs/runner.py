@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from gwbatch.jobs.spec import REQUEST
 from gwbatch.plugins import import_plugins
 
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
+WARN_AT = "GWBATCH_WARN_AT"  # Unix s; the batch script sets it where the batch system has a time limit
 
 
 def _stay() -> None:
@@ -41,15 +43,29 @@ def _end(*_: object) -> None:
     raise ToldToEnd("the batch system told the job to end (its time limit, or its node was wanted)")
 
 
+def _end_before_limit(*_: object) -> None:
+    """Send SIGTERM to this process, which ends a job and lets a pilot leave, and say why."""
+    print("gwbatch: the time limit is near", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _watch_time_limit() -> None:
+    """Set the timer that ends the job shortly before its time limit."""
+    if WARN_AT in os.environ:
+        signal.signal(signal.SIGALRM, _end_before_limit)
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, float(os.environ[WARN_AT]) - time.time()))
+
+
 def run_directory(directory: Path) -> int:
     """Do what ``job.json`` of a directory says; returns the exit code.
 
     SIGTERM ends it with a ``result.json`` that says so.
     """
     signal.signal(signal.SIGTERM, _end)
+    _watch_time_limit()
     without_mpi()
     request = json.loads((directory / REQUEST).read_text())
-    import_plugins(request.get("plugins", []), request.get("plugin_folders", []))
+    plugins, folders = request.get("plugins", []), request.get("plugin_folders", [])
     return run(
         request["key"],
         request["kind"],
@@ -57,6 +73,7 @@ def run_directory(directory: Path) -> int:
         directory / request["output"],
         request.get("parameters", {}),
         directory,
+        partial(import_plugins, plugins, folders),
     )
 
 
@@ -67,8 +84,12 @@ def run(
     output: Path,
     parameters: Mapping[str, Any],
     directory: Path,
+    prepare: Callable[[], None] = lambda: None,
 ) -> int:
-    """Compute `output` and write ``result.json`` into `directory`."""
+    """Compute `output` and write ``result.json`` into `directory`.
+
+    Whatever `prepare` raises is retryable: another node may have what this one lacks.
+    """
     one_blas_thread()
     started = time.time()
     (directory / "started.json").write_text(
@@ -78,14 +99,17 @@ def run(
     error: dict[str, Any] | None = None
     facts: Mapping[str, Any] = {}
     # The suffix stays as it is: the tools tell the format from it.
-    partial = output.with_name(f".partial-{output.name}")
+    unfinished = output.with_name(f".partial-{output.name}")
+    is_prepared = False
     try:
+        prepare()
+        is_prepared = True
         _require(inputs.values())
-        facts = computation(kind).function(Work(inputs, partial, parameters)) or {}
+        facts = computation(kind).function(Work(inputs, unfinished, parameters)) or {}
         if threading.current_thread() is threading.main_thread():
             _stay()
-        result.sync(partial)
-        partial.rename(output)
+        result.sync(unfinished)
+        unfinished.rename(output)
     except Exception as problem:
         if isinstance(problem, ModuleNotFoundError):
             problem = missing_package(problem)
@@ -95,11 +119,9 @@ def run(
             print(message, file=sys.stderr)
         else:
             traceback.print_exc()
-        retryable = (
-            problem.transient if isinstance(problem, GwbatchError) else not isinstance(problem, ValueError | TypeError)
-        )
-        error = {"type": type(problem).__name__, "message": message, "retryable": retryable}
-        partial.unlink(missing_ok=True)
+        error = {"type": type(problem).__name__, "message": message}
+        error["retryable"] = not is_prepared or _is_retryable(problem)
+        unfinished.unlink(missing_ok=True)
     hit(f"job.{kind}.before_result")
     result.write_json(
         directory / result.NAME,
@@ -124,6 +146,10 @@ def run(
     if error is None:
         return EXIT_DONE
     return EXIT_FAILED if error["retryable"] else EXIT_BAD_INPUT
+
+
+def _is_retryable(problem: Exception) -> bool:
+    return problem.transient if isinstance(problem, GwbatchError) else not isinstance(problem, ValueError | TypeError)
 
 
 def versions() -> dict[str, str]:

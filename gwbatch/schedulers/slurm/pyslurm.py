@@ -1,8 +1,8 @@
 """slurmctld through pyslurm, in a process of its own.
 
 pyslurm holds the interpreter while it waits for slurmctld, and ends it when it crashes: neither must happen to the
-dispatcher.  Submissions go through sbatch all the same, for pyslurm can neither warn a job before its time limit nor
-ask for all memory of a node (``--signal``, ``--mem=0``).
+dispatcher.  Submissions go through sbatch all the same, because pyslurm cannot ask for all memory of a node: it takes
+``--mem=0`` for no request at all.
 """
 
 from __future__ import annotations

@@ -89,6 +89,7 @@ def batch_script(
         comment=comment,
         placement=placement,
         nice=max(0, TOP - request.priority),
+        warn_after=limit - settings.warn_before if settings.warn_before else 0,
         time_limit=hours_minutes_seconds(limit * (1 if node is None else int(str(node["attempts"])))),
         node=None if node is None else {**node, "skip": SKIP, "bad_input": BAD_INPUT},
     )

@@ -143,7 +143,7 @@ def job_script(request: JobRequest, profile: Profile, prefix: str) -> str:
         avoid="|".join(request.avoid),
         priority=-min(1023, max(0, TOP - request.priority) // 2),
         time_limit=limit,
-        warn_at=max(1, limit - int(profile.scheduler.warn_before)),
+        warn_after=limit - int(profile.scheduler.warn_before),
         python=interpreter(profile.scheduler),
         environment=job_environment(profile.scheduler),
     )
