@@ -70,6 +70,7 @@ class StandbyKeeper:
         try:
             reports = self._scheduler.poll_pilots([pilot.key for pilot in pilots if pilot.native_id])
             self._take(pilots, reports)
+            self._note_missed()
         finally:  # whatever the batch system says, the pilots learn that we live
             for crew in self._scheduler.crews.values():
                 self._keep(crew)
@@ -211,9 +212,17 @@ class StandbyKeeper:
                     standby.heartbeat(tx, pilot.key, beat.ready, beat.idle, beat.busy, beat.done)
                 if seen is not None:
                     standby.report(tx, pilot.key, _timed(pilot, seen), self._runtime.clock.now())
+            if beat is not None and pilot.ready is None:
+                self._scheduler.call(self._scheduler.crews[pilot.queue], beat)
             if seen is not None and seen.state.final:
                 log.info("pilot %s has ended (%s)", pilot.key, seen.reason or seen.state.lower())
                 self._close(pilot)
+
+    def _note_missed(self) -> None:
+        for one in self._scheduler.take_missed():
+            with self._runtime.ledger.transaction() as tx:
+                leases.check(tx, self._runtime.lease)
+                standby.note_missed(tx, one.queue, one.key, one.why, self._runtime.clock.now())
 
     def _close(self, pilot: PilotJob) -> None:
         """Take the account that a pilot has left, and remove the directories of old ones."""

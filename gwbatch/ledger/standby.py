@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from gwbatch.model import JobStatus  # takes a moment to import, which 'gwbatch status' has not
 
 DAY = 86400.0
-_ORDER, _WANTED = "standby_order", "standby_wanted"
+KEPT = 50  # of what pilots have missed, for each queue
+_ORDER, _WANTED, _MISSED = "standby_order", "standby_wanted", "standby_missed"
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,20 @@ def wanted(tx: Transaction) -> dict[str, dict[str, Any]]:
     return dict(settings.get(tx, _WANTED, {}))
 
 
+def note_missed(tx: Transaction, queue: str, key: str, why: str, now: float) -> None:
+    """Write down that a job did not get through to a pilot with room for it; the newest are kept."""
+    before = settings.get(tx, _MISSED, {})
+    known = before.get(queue, {"count": 0, "newest": []})
+    newest = [*known["newest"], {"at": now, "key": key, "why": why}][-KEPT:]
+    settings.put(tx, _MISSED, {**before, queue: {"count": known["count"] + 1, "newest": newest}}, now)
+
+
+def missed(tx: Transaction, queue: str, since: float) -> list[dict[str, Any]]:
+    """Return what pilots have missed since then (Unix s): ``at``, ``key`` and ``why``, the oldest first."""
+    newest = settings.get(tx, _MISSED, {}).get(queue, {}).get("newest", [])
+    return [one for one in newest if one["at"] > since]
+
+
 def costs(tx: Transaction, queue: str, since: float, now: float) -> dict[str, Any]:
     """Return for how long (s) pilots that ran after `since` ``held`` nodes, and were ``busy`` and ``idle``."""
     row = tx.execute(
@@ -143,6 +158,8 @@ def costs(tx: Transaction, queue: str, since: float, now: float) -> dict[str, An
 
 def overview(tx: Transaction, now: float) -> dict[str, dict[str, Any]]:
     """Queue to how many pilots are ``wanted``, ``why``, how many there are and are ``ready``, and the ``order``.
+
+    ``missed`` counts the jobs that did not get through to a pilot with room for them.
 
     ``busy`` and ``idle`` are the seconds that all its pilots, those that have ended too, have told of.
     """
@@ -159,6 +176,7 @@ def overview(tx: Transaction, now: float) -> dict[str, dict[str, Any]]:
             "since": one["since"],
             "pilots": len(pilots),
             "ready": sum(pilot.ready is not None for pilot in pilots),
+            "missed": settings.get(tx, _MISSED, {}).get(queue, {}).get("count", 0),
             "order": ordered(tx, queue, now),
             **dict(row),
         }

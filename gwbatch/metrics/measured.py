@@ -147,6 +147,15 @@ def _pilot_seconds(look: Look) -> Iterator[Sample]:
             yield Sample(pilots[use], (queue, use))
 
 
+@metric(
+    "gwbatch_pilot_missed_total", "counter", "Jobs that did not get through to a free pilot.", row="Jobs",
+    labels=("queue",),
+)  # fmt: skip
+def _pilot_missed(look: Look) -> Iterator[Sample]:
+    for queue, pilots in look.report["standby"].items():
+        yield Sample(float(pilots["missed"]), (queue,))
+
+
 @metric("gwbatch_alerts_stopped", "gauge", "1 while somebody has stopped public alerts.", row="Alerts", unit="bool")
 def _alerts_stopped(look: Look) -> float:
     return float(look.report["alerts"]["stopped"] is not None)

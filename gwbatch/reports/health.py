@@ -192,8 +192,12 @@ def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
 
 
 def _standby(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Report missing pilots; jobs start without them, only later."""
+    """Report missing pilots, and those that do not get their jobs; jobs start without them, only later."""
     for queue, one in report["standby"].items():
+        if lost := standby.missed(ledger.connection, queue, report["time"] - limits.recent):
+            text = f"free pilots for {queue} jobs were not reached {len(lost)} times, last for {lost[-1]['key']}: "
+            remedy = "jobs start without them, only later; docs/standby.md says what the batch system must allow"
+            yield Finding(Level.WARNING, f"standby {queue} missed", text + lost[-1]["why"], remedy)
         if not one["wanted"]:
             continue
         failures, _ = standby.failures_in_a_row(ledger.connection, queue)

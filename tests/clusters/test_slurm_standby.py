@@ -33,12 +33,16 @@ class TestOnSlurm(StandbyPlays):
 
     def test_a_node_that_does_not_answer_costs_the_hedge_only(self, stage: StandbyBench, cluster: Cluster) -> None:
         pilot = stage.pilot()
+        stage.standby.call(stage.crew, pilot)
+        assert stage.standby.take_missed() == []
         node = cluster.command("squeue", "-h", "-j", pilot.batch_id, "-o", "%N").strip()
         daemon = cluster.daemon(f"slurmd-{node}")
         daemon.suspend()
         try:
             request = stage.submit()
             assert not stage.is_warm(request)
+            (missed,) = stage.standby.take_missed()
+            assert (missed.key, missed.why.partition(" --overlap")[0]) == (request.key, "srun")
             stage.until(request, JobState.DONE)
         finally:
             daemon.resume()

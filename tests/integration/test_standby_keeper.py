@@ -13,17 +13,18 @@ from click.testing import CliRunner
 
 from gwbatch.cli import cli
 from gwbatch.config.limits import Limits
-from gwbatch.config.profile import load_site
+from gwbatch.config.profile import SchedulerSettings, load_site
 from gwbatch.config.standby import StandbyPolicy
 from gwbatch.dispatcher.standby import StandbyKeeper
-from gwbatch.jobs.standby.layout import Beat, pilot_name
+from gwbatch.jobs.standby.layout import Beat, Task, pilot_name, task_name
 from gwbatch.ledger import in_force, standby
 from gwbatch.model import JobRequest, JobState
 from gwbatch.reports.health import findings
 from gwbatch.reports.status import report
 from gwbatch.schedulers.local import LocalScheduler
 from gwbatch.schedulers.simulated import SimulatedScheduler, Step
-from gwbatch.schedulers.standby import Crew, StandbyFolder, StandbyScheduler
+from gwbatch.schedulers.slurm.bell import SrunBell
+from gwbatch.schedulers.standby import Bell, Crew, StandbyFolder, StandbyScheduler
 from tests.integration.harness import Harness
 
 ENDLESS = (Step(0, JobState.QUEUED), Step(5, JobState.RUNNING))
@@ -44,6 +45,10 @@ class Yard:
         self.keep(StandbyPolicy())
         with harness.ledger.transaction() as tx:
             in_force.record(tx, self.runtime.policy, profile, harness.clock.now())
+
+    def ring(self, bell: Bell) -> None:
+        """From now on this announces tasks."""
+        self.scheduler.crews["openmp"] = replace(self.scheduler.crews["openmp"], bell=bell, hedge=20.0)
 
     def keep(self, policy: StandbyPolicy) -> None:
         """From now on by this policy; the keeper is a new one, as after a restart."""
@@ -176,6 +181,75 @@ def test_a_job_goes_cold_while_all_pilots_are_busy(yard: Yard, tmp_path: Path) -
     request = JobRequest("G1/localize/1", "localize", "openmp", tmp_path)
     assert not yard.scheduler.submit(request).startswith("standby")
     assert list((yard.folder.path / "inbox").iterdir()) == []
+
+
+def srun(folder: Path, monkeypatch: pytest.MonkeyPatch, ends: str) -> SrunBell:
+    """The real bell, and an srun on PATH that ends like this."""
+    command = folder / "bin" / "srun"
+    command.parent.mkdir(exist_ok=True)
+    command.write_text(f"#!/bin/sh\n{ends}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:/usr/bin:/bin")
+    return SrunBell(SchedulerSettings())
+
+
+def test_pilots_that_cannot_be_reached_are_told(yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bell = srun(tmp_path, monkeypatch, "echo 'srun: error: Unable to create step for job 7: Access denied' >&2; exit 1")
+    yard.ring(bell)
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    yard.beat("standby/openmp/1")
+    yard.step()  # it is called as soon as it is ready
+    yard.step()
+    (finding,) = [one for one in wrong(yard) if one.key == "standby openmp missed"]
+    assert "not reached 1 times, last for standby/openmp/1: srun --overlap failed with exit code 1: " in finding.text
+    assert finding.text.endswith("Access denied")
+    request = JobRequest("G1/localize/1", "localize", "openmp", tmp_path)
+    assert not yard.scheduler.submit(request).startswith("standby")
+    yard.step()
+    (finding,) = [one for one in wrong(yard) if one.key == "standby openmp missed"]
+    assert "2 times, last for G1/localize/1" in finding.text
+    assert standby.overview(yard.harness.ledger.connection, yard.harness.clock.now())["openmp"]["missed"] == 2
+    yard.step(Limits().recent + 10)
+    assert not [one for one in wrong(yard) if one.key == "standby openmp missed"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "why"),
+    [
+        ("exit 0", ""),
+        ("exit 3", ""),  # it answered, and did not take the task
+        ("exit 7", "srun --overlap failed with exit code 7: no explanation"),
+        ("exec sleep 60", "srun --overlap has not reached it within 0.2 s"),
+        ("", "srun cannot be started"),
+    ],
+)
+def test_why_a_pilot_was_not_reached(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, why: str
+) -> None:
+    bell = srun(tmp_path, monkeypatch, ends)
+    if not ends:
+        (tmp_path / "bin" / "srun").unlink()
+        monkeypatch.setenv("PATH", str(tmp_path))
+    yard.beat("standby/openmp/1")
+    (pilot,) = yard.folder.look()
+    told = bell.ring(pilot, "task", 0.2 if "sleep" in ends else 20.0)
+    assert told.startswith(why)
+    assert bool(told) == bool(why)
+
+
+def test_a_pilot_that_has_just_begun_its_task_is_not_missed(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its heartbeat, which still offers room, is older than its claim."""
+    yard.ring(srun(tmp_path, monkeypatch, "exit 3"))
+    pilot = yard.beat("standby/openmp/1")
+    task = Task("G1/localize/1", "localize", str(tmp_path), [], [], 0)
+    name = task_name(task.key)
+    yard.folder.offer(name, task)
+    (yard.folder.path / "inbox" / name).rename(yard.folder.path / "taken" / f"{name}.{pilot}")
+    yard.scheduler.submit(JobRequest("G2/localize/1", "localize", "openmp", tmp_path))
+    assert yard.scheduler.take_missed() == []
 
 
 def test_pilots_here_and_pilots_on_the_cluster_are_not_mistaken_for_each_other(yard: Yard, tmp_path: Path) -> None:

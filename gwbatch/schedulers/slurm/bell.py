@@ -10,6 +10,7 @@ import subprocess
 from gwbatch.config.profile import SchedulerSettings
 from gwbatch.jobs.standby.layout import Beat
 from gwbatch.schedulers.environment import plain_environment
+from gwbatch.schedulers.timeouts import last_line
 
 # What runs on the node, without site packages: it says the task's name to the pilot, and whether that has taken it.
 _CLIENT = """
@@ -20,6 +21,7 @@ bell.connect(sys.argv[1])
 bell.sendall(sys.argv[2].encode() + b"\\n")
 sys.exit(0 if bell.recv(100).startswith(b"taken") else 3)
 """
+_ANSWERED = (0, 3)
 
 
 class SrunBell:
@@ -28,7 +30,7 @@ class SrunBell:
     def __init__(self, settings: SchedulerSettings) -> None:
         self._python = settings.python or "python3"
 
-    def ring(self, pilot: Beat, name: str, seconds: float) -> None:
+    def ring(self, pilot: Beat, name: str, seconds: float) -> str:
         command = [
             "srun", f"--jobid={pilot.batch_id}", "--overlap", "--nodes=1", "--ntasks=1", "--cpus-per-task=1", "--mem=0",
             f"--job-name={name}", "--input=none", "--quiet",
@@ -37,13 +39,17 @@ class SrunBell:
         try:
             process = subprocess.Popen(
                 command, env=plain_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, start_new_session=True,
+                stderr=subprocess.PIPE, text=True, start_new_session=True,
             )  # fmt: skip
-        except OSError:
-            return  # no srun here: the job is submitted
+        except OSError as error:
+            return f"srun cannot be started: {error}"
         try:
-            process.wait(seconds)
+            _, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.communicate()
+            return f"srun --overlap has not reached it within {seconds:.1f} s"
+        if process.returncode in _ANSWERED:
+            return ""
+        return f"srun --overlap failed with exit code {process.returncode}: {last_line(errors)}"

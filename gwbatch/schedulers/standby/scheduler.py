@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ GLANCE = 0.005  # s between two looks at a task that is offered
 LOOK_EVERY = 0.25  # s between two readings of the heartbeats
 UNSAID = 5.0  # s after which the heartbeat of a pilot must name a task that it has claimed
 RESULT_LATE = 60.0  # s for which the result of a child that has ended may not be seen yet
+KEPT_MISSED = 100
+CALL = "call"  # what a pilot is told of that is new; there is no such task
 FORGET = 600.0  # s after which a task that has ended, and that nobody asks about, is forgotten
 
 log = logging.getLogger(__name__)
@@ -57,6 +60,15 @@ class Crew:
     silence: float
     pilots: Scheduler
     is_free: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A job, or a first call, that did not get through to a pilot that had room for it."""
+
+    queue: str
+    key: str
+    why: str
 
 
 @dataclass
@@ -99,6 +111,7 @@ class StandbyScheduler:
         self._looked = float("-inf")
         self._polling = threading.Lock()
         self._uncertain: set[str] = set()
+        self._missed: deque[Missed] = deque(maxlen=KEPT_MISSED)
         for crew in crews:
             for name, pilot, task in crew.folder.claims():
                 self._adopt(crew, name, pilot, task)
@@ -222,12 +235,14 @@ class StandbyScheduler:
             crew.folder.offer(name, task)
         except OSError as error:
             # It may be there all the same, so it is taken back as any other.
-            log.warning("job %s cannot be offered to pilots (%s), so it is submitted", request.key, error)
+            why = f"it cannot be offered to pilots: {error}"
         else:
             hit("standby.offered")
-            self._tell(crew, free, name)
+            why = self._tell(crew, free, name)
         if crew.folder.withdraw(name):
-            log.warning("job %s: no pilot took it within %g s, so it is submitted", request.key, crew.hedge)
+            why = why or f"no pilot took it within {crew.hedge:g} s"
+            log.warning("job %s is submitted, although pilots are free: %s", request.key, why)
+            self._note_missed(crew, free, request.key, why)
             return None
         hit("standby.claimed")
         pilot = next((beat.pilot for beat in free if crew.folder.has_claimed(name, beat.pilot)), None)
@@ -248,17 +263,36 @@ class StandbyScheduler:
             fresh = [beat for beat in beats if (crew.folder.silence(beat.pilot) or 0.0) <= crew.silence]
         return sorted((beat for beat in fresh if room[beat.pilot]), key=lambda beat: -room[beat.pilot])
 
-    def _tell(self, crew: Crew, free: Sequence[Beat], name: str) -> None:
-        end = self._clock.steady() + crew.hedge
+    def _tell(self, crew: Crew, free: Sequence[Beat], name: str) -> str:
+        """Tell pilots of a task until one has claimed it; return why one could not be reached."""
+        end, why = self._clock.steady() + crew.hedge, ""
         if crew.bell is not None:
             for beat in free:
                 left = end - self._clock.steady()
                 if left <= 0 or not crew.folder.offered(name):
-                    return
-                crew.bell.ring(beat, name, left)
+                    break
+                why = why or crew.bell.ring(beat, name, left)
         else:
             while crew.folder.offered(name) and self._clock.steady() < end:
                 self._clock.sleep(GLANCE)
+        return why
+
+    def call(self, crew: Crew, pilot: Beat) -> None:
+        """Call a pilot that is new, so that a channel that is blocked is known before a job needs it."""
+        why = "" if crew.bell is None else crew.bell.ring(pilot, CALL, crew.hedge)
+        if why:
+            log.warning("pilot %s is ready and cannot be reached: %s", pilot.job, why)
+            self._note_missed(crew, [pilot], pilot.job, why)
+
+    def take_missed(self) -> list[Missed]:
+        """Return what pilots have missed since the last call."""
+        return [self._missed.popleft() for _ in range(len(self._missed))]
+
+    def _note_missed(self, crew: Crew, free: Sequence[Beat], key: str, why: str) -> None:
+        """Note what pilots have missed, unless all are at work: their heartbeats may be older than their last claim."""
+        at_work = {pilot for _, pilot, task in crew.folder.claims() if not task.ended}
+        if any(beat.pilot not in at_work for beat in free):
+            self._missed.append(Missed(crew.queue, key, why))
 
     def _look_for(self, key: str) -> _Warm | None:
         """Learn whether a pilot has a job; one that is still in the inbox is withdrawn."""
