@@ -46,7 +46,8 @@ LEFT JOIN superevents AS s ON s.key = c.superevent
 ORDER BY x.created DESC, x.key LIMIT :limit;
 
 -- name: dead_message
-SELECT d.*, m.topic, m.payload FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?;
+SELECT d.*, m.topic, m.payload FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+WHERE d.id = ? AND d.state = 'dead';
 
 -- name: dead_effect
 SELECT * FROM effects WHERE id = ? AND state = 'dead';

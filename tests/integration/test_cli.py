@@ -19,6 +19,7 @@ from gwbatch.ledger import Ledger, jobs, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.model import JobState
 from gwbatch.reports import detail
+from gwbatch.reports.detail import dead_letter
 from tests import alerts
 
 
@@ -353,6 +354,12 @@ def test_a_dead_letter_as_json(ledger: Ledger) -> None:
     words = [sys.executable, "-m", "gwbatch", "deadletter", "show", "m1", "--json", "--state", str(ledger.path.parent)]
     found = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     assert (found["reason"], found["topic"], found["payload"]) == ("bad", "t", "\ufffdx")
+
+
+def test_a_message_that_nobody_gave_up_is_no_dead_letter(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        messages.receive(tx, Incoming("k", "t", 0, 0, b"{}", None), ["general"], 1.0)
+    assert dead_letter(ledger, "m1") is None
 
 
 def test_a_file_that_is_no_event_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -256,6 +256,16 @@ def test_a_search_and_its_page_can_be_given_to_somebody_else(console: str, page:
     page.get_by_text("none", exact=True).wait_for()
 
 
+@pytest.mark.parametrize(
+    "name", ["superevent/S999999x", "job/G9%2Fnone", "alert/999", "deadletter/m999", "campaign/none"]
+)
+def test_what_does_not_exist_is_named(console: str, page: Any, name: str) -> None:
+    page.goto(f"{console}/#/{name}")
+    page.get_by_role("heading", name="Not found").wait_for()
+    assert "There is no" in page.locator("main").inner_text()
+    assert [text for text in page.complaints if "404" not in text] == []
+
+
 def test_keys_lead_to_pages_and_to_the_search(console: str, page: Any) -> None:
     page.goto(console)
     page.get_by_text("What is wrong right now").wait_for()

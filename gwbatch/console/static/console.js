@@ -7,7 +7,7 @@ import { deadLetter, deadLetters, messages } from "./messages.js";
 import { campaigns, oneCampaign } from "./campaigns.js";
 import { ordering } from "./ordering.js";
 import { asked as askedWhetherWeMay } from "./orders.js";
-import { section } from "./dom.js";
+import { make, section } from "./dom.js";
 
 const AGAIN = 3000; // ms until a lost connection is tried again
 const AT_MOST = 1000; // ms between two readings of a page
