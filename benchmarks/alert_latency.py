@@ -1,7 +1,7 @@
-"""How much the chain of public alerts adds: from "map and properties are in the ledger" to "the broker has it".
+"""Latency that the public alert chain adds, from map and properties in the ledger to the notice at the broker.
 
-A real dispatcher on the loopback sandbox, instant jobs whose maps are as large as BAYESTAR's, beside the floor: the
-same bytes encoded by fastavro and produced with the same settings to the same broker, and nothing else.
+A real dispatcher runs on the loopback sandbox, with instant jobs whose maps are as large as BAYESTAR's. The floor is
+the same notices encoded by fastavro and produced to the same broker with the same settings, and nothing else.
 
     python benchmarks/alert_latency.py [NUMBER OF EVENTS]
 """
@@ -33,7 +33,7 @@ from gwbatch.ledger import Ledger  # noqa: E402
 from gwbatch.mdc import shifted  # noqa: E402
 from gwbatch.mirror import public_notices  # noqa: E402
 
-# Pictures are made by nodes; here they would take the dispatcher's own two cores.
+# Pictures are normally made on nodes; here they would take the dispatcher's own two cores.
 POLICY = """[annotation]
 leave_out = ["bayestar.coherence.png", "bayestar.png", "bayestar.html", "bayestar.fits.gz", "bayestar.volume.png",
              "p_astro.png", "em_bright.png"]
@@ -66,7 +66,7 @@ def measure(folder: Path, events: int) -> None:
             content = with_far(shifted(example_event("bns_hlv").read_bytes(), 1.2e9 + 1000 * number), 1e-9)
             upload(client, Trigger("gstlal", "bns_hlv", 1e-9), content)
             end = time.monotonic() + 120
-            # Whatever follows a notice is over, the draft of its circular above all, before the next event comes.
+            # Before the next event, wait until the work after the notice is done, above all the draft of its circular.
             done = "SELECT 1 FROM public_notices WHERE drafted IS NOT NULL AND kind = 'preliminary'"
             while len(ledger.read(done)) <= number:
                 assert time.monotonic() < end, "the notice did not come"
@@ -103,7 +103,7 @@ def report(ledger: Ledger, bootstrap: str, events: int) -> None:
 
 
 def bare(bootstrap: str, bodies: list[bytes]) -> list[float]:
-    """Seconds to encode and produce each notice, and nothing else."""
+    """Return the seconds that it takes to encode and produce each notice, and nothing else."""
     schema = fastavro.parse_schema(
         json.loads(files("igwn_gwalert_schema").joinpath("igwn.alerts.Alert.avsc").read_text())
     )
@@ -118,7 +118,7 @@ def bare(bootstrap: str, bodies: list[bytes]) -> list[float]:
         producer.produce("igwn.gwalert-avro", buffer.getvalue(), key=b"S1", partition=0)
         producer.flush(10)
         taken.append(time.monotonic() - begin)
-    return taken[1:]  # the first one connects
+    return taken[1:]  # without the first one, which also connects
 
 
 if __name__ == "__main__":

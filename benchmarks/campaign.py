@@ -1,10 +1,10 @@
-"""Campaigns: how well the processes are kept busy, what the owner costs, and a table of a million events.
+"""Campaign benchmarks: how busy the processes are, what the owner costs, and a table of a million events.
 
     python benchmarks/campaign.py [sleep] [rows] [bayestar]
 
-``sleep``: 1,000 events of 0.05 to 0.5 s by 1 and by 3 MPI ranks with two processes each (``--events 10000`` for more);
-``rows``: a million rows are planned, looked at and resumed; ``bayestar``: real events by two processes, and the same
-events in a plain loop with one thread, in the same run.
+``sleep`` runs 1,000 events of 0.05 to 0.5 s on 1 and on 3 MPI ranks with two processes each (``--events 10000`` for
+more). ``rows`` plans, inspects and resumes a million rows. ``bayestar`` runs real events with two processes and, in the
+same run, with a plain loop of one thread.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ INJECTIONS = Path(__file__).parents[1] / "tests" / "data" / "injections-short.xm
 
 
 def sleep(scratch: Path, events: int) -> None:
-    """Tasks that take no CPU: what is missing to 100 % is dealing, waiting and the tail."""
+    """Run tasks that take no CPU, so all that is missing to 100 % is dealing, waiting and the tail."""
     generator = random.Random(1)
     times = [generator.uniform(0.05, 0.5) for _ in range(events)]
     for ranks in (1, 3):
@@ -65,7 +65,7 @@ def sleep(scratch: Path, events: int) -> None:
 
 
 def owner_of(launcher: int) -> psutil.Process:
-    """Rank 0 of an MPI program."""
+    """Return rank 0 of an MPI program as soon as it runs."""
     while True:
         for process in psutil.Process(launcher).children(recursive=True):
             try:
@@ -77,7 +77,7 @@ def owner_of(launcher: int) -> psutil.Process:
 
 
 def rows(scratch: Path) -> None:
-    """What a million events cost who plans, looks and deals."""
+    """Measure what it costs to plan, inspect and deal a million events."""
     began = time.perf_counter()
     folder = sleepers(scratch / "rows", (1.0 + number % 40 for number in range(1_000_000)))
     print(f"rows, plan of 1,000,000: {time.perf_counter() - began:.1f} s")
@@ -95,7 +95,7 @@ def rows(scratch: Path) -> None:
 
 
 def bayestar(scratch: Path) -> None:
-    """Two processes with one thread each against a plain loop with one thread: CPU, and wall clock."""
+    """Compare CPU and wall time of two single-threaded processes with those of a plain single-threaded loop."""
     copies = []
     for number in range(3):
         copies.append(scratch / f"{number}.xml.gz")

@@ -1,4 +1,4 @@
-"""What a command costs, measured from outside: CPU seconds and peak memory of one process."""
+"""Cost of a command, measured from outside: CPU time, wall time and peak memory of one process."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Cost:
 
 
 def cost(arguments: Sequence[str]) -> Cost:
-    """Run a program of this environment to its end.
+    """Run Python with these arguments to its end, and return the cost.
 
     Raises
     ------
     SystemExit
-        When it fails.
+        If it fails.
     """
     began = time.monotonic()
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -39,5 +39,5 @@ def cost(arguments: Sequence[str]) -> Cost:
 
 
 def least_cost(arguments: Sequence[str], runs: int = 3) -> Cost:
-    """Run a program several times and return the cheapest run: the one that others on this machine disturbed least."""
+    """Run it several times and return the run with the least CPU time, which other work disturbed least."""
     return min((cost(arguments) for _ in range(runs)), key=lambda one: one.cpu)

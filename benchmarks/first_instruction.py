@@ -1,8 +1,8 @@
-"""From the decision to the job's first instruction, beside a bare submission of the same job on the same cluster.
+"""Time from the decision to the job's first instruction, compared with a bare submission on the same cluster.
 
 ``tests/clusters/within htcondor python benchmarks/first_instruction.py htcondor [RUNS]`` and the same with ``slurm``
-start a real pool or cluster of this machine.  Waiting for a negotiation or scheduling cycle is most of it and is
-random, so the two alternate; what gwbatch itself adds is the difference of the rows *handed over*.
+start a real pool or cluster on this machine. Most of the time is a random wait for a negotiation or scheduling cycle,
+so runs of the two alternate. What gwbatch itself adds is the difference between the two in *handed over*.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from gwbatch.schedulers import make_scheduler
 from tests.clusters.cluster import Cluster
 from tests.clusters.pool import HERE, Pool
 
-# In place of the interpreter: writes down when it was started.
+# Replaces the interpreter, and records when it was started.
 CLOCK = """#!/bin/bash
 date +%s.%N > first
 """
 
 
 class Subject:
-    """A dispatcher on the cluster, and bare submissions of what it would submit."""
+    """A dispatcher on the cluster, and bare submissions of the same jobs."""
 
     def __init__(self, folder: Path, site: str, bare: Sequence[str], settings: Sequence[str] = ()) -> None:
         self.folder, self.bare = folder, bare
@@ -53,7 +53,7 @@ class Subject:
         self.profile = load_site(site, chosen).profile
         self.ledger = Ledger(folder / "state" / "ledger.sqlite", create=True)
         policy = load_policy()
-        annotation = msgspec.structs.replace(policy.annotation, max_attempts=1)  # the clock is no computation
+        annotation = msgspec.structs.replace(policy.annotation, max_attempts=1)  # the clock makes no result
         policy = msgspec.structs.replace(policy, annotation=annotation)
         self.dispatcher = Dispatcher(
             self.ledger, load_handlers(policy, self.profile), policy, self.profile,
@@ -64,7 +64,7 @@ class Subject:
         time.sleep(2)
 
     def decided(self) -> tuple[float, float]:
-        """Seconds from a decision to the job being in the queue, and to its first instruction."""
+        """Return the seconds from a decision until the job is in the queue, and until its first instruction."""
         key = f"B{uuid.uuid4().hex[:8]}/site-check"
         began = time.time()
         with self.ledger.transaction() as tx:
@@ -77,7 +77,7 @@ class Subject:
         return row["submitted"] - began, first - began
 
     def submitted(self) -> tuple[float, float]:
-        """The same for a bare submission."""
+        """Return the same for a bare submission."""
         from gwbatch.dispatcher import run_once
 
         directory = self.folder / "bare" / uuid.uuid4().hex[:8]
@@ -94,7 +94,7 @@ class Subject:
             if time.monotonic() > end:
                 raise SystemExit(f"no first instruction in {directory}")
             time.sleep(0.01)
-        time.sleep(random.uniform(1.0, 2.5))  # the node is given back, and the cycles are met at any phase
+        time.sleep(random.uniform(1.0, 2.5))  # frees the node, and makes the phase of the cycles random
         return float(path.read_text())
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class Subject:
 
 
 def table(title: str, subject: Subject, runs: int) -> None:
-    """Alternate, and print both."""
+    """Measure both in turn, and print the results."""
     kinds: dict[str, tuple[Callable[[], tuple[float, float]], list[tuple[float, float]]]] = {
         "gwbatch": (subject.decided, []),
         "bare": (subject.submitted, []),
@@ -165,7 +165,7 @@ def slurm(runs: int, folder: Path) -> None:
 
 
 def traffic(cluster: Cluster, folder: Path, waiting: int = 1000, seconds: float = 30.0) -> None:
-    """How often slurmctld is asked about many queued jobs, by its own count."""
+    """Measure how often slurmctld is asked about many queued jobs, by its own count."""
     from gwbatch.dispatcher import run_once
 
     profile = load_site("slurm-generic", ["scheduler.ask_every=5", "scheduler.ask_soonest=5"]).profile

@@ -1,4 +1,4 @@
-"""How long ``gwbatch status`` and the console's pages take over a large ledger, beside an empty one.
+"""Time that ``gwbatch status`` and the console's pages take on a large ledger, compared with an empty one.
 
 10,000 superevents, 20,000 events, 100,000 effects, 60,000 jobs and 1,000,000 messages with their deliveries.
 """

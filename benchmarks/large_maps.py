@@ -1,4 +1,4 @@
-"""A plug-in whose sky maps are as large as BAYESTAR's: the tiny map with that much padding behind it."""
+"""A plug-in whose sky maps are as large as BAYESTAR's: a tiny map with padding after it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What the products cost that need no node: ``python benchmarks/light_products.py [--json]``.
+"""Cost of the products that need no node: ``python benchmarks/light_products.py [--json]``.
 
-Each as a whole process, from the start of Python, beside the floor: a Python that imports numpy and nothing else. And
-the computation alone, as a process that has imported everything would have it; and by a pilot of this machine
-(``[standby.general]``), from the submission to the result. em_bright and p_astro are made while the
-sky map is, so only the chirp mass, which needs the map, is later than it.
+Each is measured in three ways: as a whole process from the start of Python, compared with the floor (a Python that
+imports only numpy); as the computation alone, in a process that has imported everything; and on a pilot on this machine
+(``[standby.general]``), from submission to result. em_bright and p_astro are made at the same time as the sky map, so
+only the chirp mass, which needs the map, comes after it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ JOBS = {
 
 
 def measure(folder: Path) -> list[dict[str, Any]]:
-    """Run each as a process and in this process; medians of wall seconds, beside the floor of the same run."""
+    """Run each as a process, in this process and on a pilot; return median wall seconds, and ratios to the floor."""
     floor = statistics.median(cost(["-c", "import numpy"]).wall for _ in range(REPEATS))
     by_pilot = with_pilot(folder)
     rows = []
@@ -49,7 +49,7 @@ def measure(folder: Path) -> list[dict[str, Any]]:
         command = ["-m", "gwbatch", "job", job, *map(str, inputs.values()), "-o", str(output)]
         cold = [cost(command) for _ in range(REPEATS)]
         work = Work(inputs, output, {**load_policy().annotation.parameters.get(job, {}), "pipeline": "gstlal"})
-        computation(job).function(work)  # imports, and equations of state
+        computation(job).function(work)  # loads imports and equations of state
         warm = []
         for _ in range(REPEATS):
             began = time.perf_counter()
@@ -70,7 +70,7 @@ def measure(folder: Path) -> list[dict[str, Any]]:
 
 
 def with_pilot(folder: Path) -> dict[str, list[float]]:
-    """Wall seconds from the submission of a job to its result, as a pilot of this machine has it."""
+    """Return the wall seconds from submission to result of jobs that a pilot on this machine runs."""
     profile = load_site("local", [f"standby.general.kinds={json.dumps(list(JOBS))}"]).profile
     bench = StandbyBench(folder / "standby", profile)
     bench.pilot()

@@ -1,6 +1,6 @@
-"""How long the console's lists take on a ledger of a million rows: ``python benchmarks/lists.py [ROWS]``.
+"""Time that the console's lists take on a ledger of a million rows: ``python benchmarks/lists.py [ROWS]``.
 
-Prints milliseconds for each list (the least of five), beside the floor: reading one row by its number.
+Prints milliseconds for each list (the fastest of five runs), and the ratio to the floor: reading one row by number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LETTERS = "abcdefghij"
 
 
 def fill(ledger: Ledger, rows: int) -> None:
-    """As many superevents, events, jobs and messages as a hundred observing runs would bring."""
+    """Add as many superevents, events, jobs and messages as a hundred observing runs would bring."""
     name = "printf('S%06d', x / 10) || substr('" + LETTERS + "', x % 10 + 1, 1)"
     numbers = f"WITH RECURSIVE n(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM n WHERE x < {rows - 1})"
     with ledger.transaction() as tx:
@@ -47,7 +47,7 @@ def fill(ledger: Ledger, rows: int) -> None:
 
 
 def least(look: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the least of five times in ms, and what was found."""
+    """Return the shortest of five times in ms, and what was found."""
     times, found = [], None
     for _ in range(5):
         begin = time.perf_counter()

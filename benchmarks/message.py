@@ -1,7 +1,7 @@
-"""From the broker to the decision: latency of single messages and rate under a backlog, beside their floors.
+"""Latency of single messages from the broker to the decision, compared with floors, and rate under a backlog.
 
-The floor of *durable* is a bare confluent-kafka consumer that commits the same row to SQLite on the same disk;
-the floor of *decided* is the same with one more commit.
+The floor of *durable* is a bare confluent-kafka consumer that commits the same row to SQLite on the same disk.
+The floor of *decided* is the same with one more commit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gwbatch.runtime import Runtime
 
 SINGLE = 300
 BACKLOG = 100_000
-FETCH = {"fetch.wait.max.ms": 10}  # the mock broker answers a waiting fetch only when its time is up
+FETCH = {"fetch.wait.max.ms": 10}  # the mock broker answers a waiting fetch only when it times out
 
 BROKER = """
 import sys, time
@@ -46,20 +46,20 @@ sys.stdin.read()
 
 
 def payload(number: int) -> bytes:
-    """An alert of under 200 bytes: the mock broker keeps about 5 MB a partition."""
+    """Return an alert of under 200 bytes, because the mock broker keeps only about 5 MB per partition."""
     return json.dumps(
         {"uid": f"G{number}", "alert_type": "new", "object": {"graceid": f"G{number}", "filler": "x" * 80}}
     ).encode()
 
 
 def row(name: str, values: list[float]) -> tuple[str, float, float, float]:
-    """Name and quantiles in ms."""
+    """Return the name and the 50th, 95th and 99th percentiles in ms."""
     cuts = statistics.quantiles(values, n=100)
     return name, cuts[49] * 1e3, cuts[94] * 1e3, cuts[98] * 1e3
 
 
 def timed(producer: Producer, topic: str, receive: Callable[[], None]) -> list[float]:
-    """Seconds from publishing to the end of `receive`, for single messages."""
+    """Return the seconds from publishing to the end of `receive`, for single messages."""
     times = []
     for number in range(SINGLE):
         time.sleep(0.003)
@@ -72,7 +72,7 @@ def timed(producer: Producer, topic: str, receive: Callable[[], None]) -> list[f
 
 
 def bare(folder: Path, bootstrap: str, producer: Producer, commits: int) -> list[float]:
-    """A consumer and SQLite, nothing else."""
+    """Time a consumer with SQLite and nothing else."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "floor", **FETCH})
     consumer.assign(
         [
@@ -100,13 +100,13 @@ def bare(folder: Path, bootstrap: str, producer: Producer, commits: int) -> list
 
 
 def listener_on(ledger: Ledger, bootstrap: str) -> KafkaListener:
-    """Our listener."""
+    """Return our listener on the broker."""
     settings = ListenerSettings(bootstrap=bootstrap, group="gracedb", start="earliest", kafka=dict(FETCH))
     return KafkaListener("igwn-alert", settings, ledger, Registry.build(load_policy(), Profile()), SystemClock())
 
 
 def lane_on(ledger: Ledger, folder: Path) -> LaneWorker:
-    """A serial lane."""
+    """Return the worker of a serial lane."""
     with ledger.transaction() as tx:
         lease = leases.acquire(tx, "dispatcher", time.time())
 
@@ -120,7 +120,7 @@ def lane_on(ledger: Ledger, folder: Path) -> LaneWorker:
 
 
 def main() -> None:
-    """Print two tables."""
+    """Print two tables, and the rates under a backlog."""
     igwn_alert.handler("cbc_one", queue="superevent")(decide)
     broker = subprocess.Popen(
         [sys.executable, "-c", BROKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -138,11 +138,11 @@ def main() -> None:
 
 
 def decide(alert: dict[str, object], context: Context) -> None:
-    """A handler that does nothing."""
+    """Handle an alert by doing nothing."""
 
 
 def commits(folder: Path) -> None:
-    """What the transaction alone costs, beside a bare commit of the same row."""
+    """Compare the transaction alone with a bare commit of the same row."""
     database = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
     for pragma in ("journal_mode = WAL", "synchronous = FULL"):
         database.execute(f"PRAGMA {pragma}")
@@ -168,7 +168,7 @@ def commits(folder: Path) -> None:
 
 
 def singles(folder: Path, bootstrap: str, producer: Producer) -> None:
-    """Latency of single messages."""
+    """Measure the latency of single messages."""
     ledger = Ledger(folder / "ledger.sqlite", create=True)
     listener, lane = listener_on(ledger, bootstrap), lane_on(ledger, folder)
     listener.step()
@@ -199,7 +199,7 @@ def singles(folder: Path, bootstrap: str, producer: Producer) -> None:
 
 
 def backlog(folder: Path, bootstrap: str, producer: Producer) -> None:
-    """Rate under a backlog of messages that came while we were down."""
+    """Measure the rate under a backlog of messages that arrived while the listener was down."""
     for number in range(BACKLOG):
         producer.produce("gracedb.cbc_one", payload(number), partition=number % 4)
         if number % 2000 == 0:

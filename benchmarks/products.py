@@ -1,4 +1,4 @@
-"""What all products of a superevent cost, from its sky map on: ``python benchmarks/products.py [--json] [--picture]``.
+"""Cost of all products made from a superevent's sky map: ``python benchmarks/products.py [--json] [--picture]``.
 
 ``--picture FILE`` draws the CPU seconds of each as bars.
 """
@@ -26,7 +26,7 @@ OF_THE_MAP = list(makeable(Scope.SUPEREVENT, {MAP: FACTS}, MAP, load_policy().an
 
 
 def measure(name: str, folder: Path) -> list[dict[str, Any]]:
-    """Make every product of one map."""
+    """Make every product of one map, and return what each costs."""
     rows = []
     for product in OF_THE_MAP:
         output = folder / product.name
@@ -44,7 +44,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(7, 2.5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    colours = ("#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00")  # Okabe and Ito's, for the colour-blind
+    colours = ("#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00")  # Okabe and Ito's palette for the colour-blind
     for number, product in enumerate(product.name for product in OF_THE_MAP):
         values = [row["cpu_s"] for row in rows if row["product"] == product]
         starts = range(0, len(rows), len(OF_THE_MAP))

@@ -1,4 +1,4 @@
-"""How many recorded alerts a second the superevent manager decides, beside parsing the same JSON only."""
+"""Recorded alerts per second that the superevent manager decides, compared with just decoding and encoding the JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMPLETE = ["PASTRO_READY", "EMBRIGHT_READY", "SKYMAP_READY"]
 
 
 def stream(events: int) -> list[bytes]:
-    """Four alerts an event, an event every ten seconds on the average."""
+    """Return four alerts per event, with an event every ten seconds on average."""
     chance, lines, gps = random.Random(1), [], 1.0e9
     for number in range(events):
         gps += chance.expovariate(0.1)

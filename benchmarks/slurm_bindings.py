@@ -1,7 +1,7 @@
-"""Questions and orders to a real slurmctld through the commands and through pyslurm, in one run.
+"""Time of queries and submissions to a real slurmctld, by command and by pyslurm, in one run.
 
-``tests/clusters/within slurm python benchmarks/slurm_bindings.py [JOBS]`` starts a cluster of this machine and fills
-its queue.  Set ``PYSLURM_SOURCE`` to build the real pyslurm first.  Without pyslurm only the commands are measured.
+``tests/clusters/within slurm python benchmarks/slurm_bindings.py [JOBS]`` starts a cluster on this machine and fills
+its queue. Set ``PYSLURM_SOURCE`` to build the real pyslurm first. Without pyslurm only the commands are measured.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCRIPT = "#!/bin/sh\n#SBATCH --hold\n#SBATCH --comment=gwbatch:{key}\n#SBATCH --
 
 
 def median(call: Callable[[], object]) -> float:
-    """Seconds of the middle run."""
+    """Return the median seconds of a call."""
     seconds = []
     for _ in range(RUNS):
         began = time.perf_counter()

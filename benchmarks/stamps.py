@@ -1,4 +1,4 @@
-"""A plug-in for `standby.py`: BAYESTAR as far as the entry of its core, and a job that only notes its start."""
+"""A plug-in for `standby.py`: BAYESTAR up to the entry into its core, and a job that only records its start."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Reached(Exception):
 
 @job(queue="openmp", name="stamp")
 def stamp(work: Work) -> dict[str, Any]:
-    """Note the first instruction."""
+    """Record the time of the first instruction."""
     work.output.write_text("here\n")
     return {"first": time.time()}
 
 
 @job(queue="openmp", name="stamp-core", preload=PRELOAD)
 def stamp_core(work: Work) -> dict[str, Any]:
-    """Note the entry of BAYESTAR's core, and go no further."""
+    """Record when BAYESTAR's core is entered, and stop there."""
     first = time.time()
     from ligo.skymap import bayestar
 

@@ -1,8 +1,8 @@
-"""How soon a job starts: cold, by a pilot, and in a plain process on a node that is held anyway, in one run.
+"""Start-up time of a job in one run: cold, on a pilot, and as a plain process on a node that is already held.
 
 ``tests/clusters/within htcondor python benchmarks/standby.py htcondor [--runs 50] [--json]``, the same with ``slurm``,
-or without a cluster ``python benchmarks/standby.py local``.  *first* is the first instruction of a job with 1.5 MB of
-input, *core* the entry of BAYESTAR's core for a simulated event; seconds since the submission call.
+or without a cluster ``python benchmarks/standby.py local``. *first* is the first instruction of a job with 1.5 MB of
+input, and *core* the entry into BAYESTAR's core for a simulated event, both in seconds since the submission call.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SITES = {
 
 
 class Measure:
-    """Jobs of two kinds, and when they came how far."""
+    """Jobs of two kinds, and how long each took to start."""
 
     def __init__(self, bench: StandbyBench, which: str) -> None:
         self.bench, self.which = bench, which
@@ -73,7 +73,7 @@ class Measure:
         return found
 
     def bare(self, pilot: Beat) -> Callable[[str], float]:
-        """A plain process on the pilot's node."""
+        """Return a function that times a plain process on the pilot's node."""
         step = ["srun", f"--jobid={pilot.batch_id}", "--overlap", "-N1", "-n1", "--mem=0", "--input=none"]
 
         def start(kind: str) -> float:
@@ -107,7 +107,7 @@ def both(measure: Callable[[str], float], runs: int) -> dict[str, Any]:
 
 @contextmanager
 def started(which: str, folder: Path) -> Iterator[None]:
-    """The pool or cluster, for as long as it is needed."""
+    """Run the pool or cluster for as long as the block lasts."""
     if which == "local":
         yield
         return
@@ -152,7 +152,7 @@ def run(which: str, runs: int, cold_runs: int, folder: Path) -> dict[str, Any]:
 
 
 def dispatcher_cost(folder: Path, pilots: int, seconds: float = 30.0) -> float:
-    """CPU of an idle dispatcher with so many idle pilots, in per cent of a core."""
+    """Return the CPU use of an idle dispatcher with `pilots` idle pilots, in per cent of a core."""
     folder.mkdir()
     (folder / "policy.toml").write_text(f"[standby.general]\npilots = {pilots}\n")
     settings = [
@@ -163,7 +163,7 @@ def dispatcher_cost(folder: Path, pilots: int, seconds: float = 30.0) -> float:
         [*command, "--policy", str(folder / "policy.toml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     process = psutil.Process(dispatcher.pid)
-    time.sleep(12)  # pilots are ready
+    time.sleep(12)  # until the pilots are ready
     before = process.cpu_times()
     time.sleep(seconds)
     after = process.cpu_times()

@@ -1,4 +1,4 @@
-"""How long commands take to start, beside Python doing nothing."""
+"""Start-up time of commands, compared with a Python that does nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPEATS = 11
 
 
 def median(*arguments: str) -> float:
-    """Median wall time in s."""
+    """Return the median wall time in s."""
     times = []
     for _ in range(REPEATS):
         begin = time.perf_counter()

@@ -1,6 +1,7 @@
-"""The volume plot beside the field's own tool, in one run: ``python benchmarks/volume_plot.py [--tool …] [--json]``.
+"""Cost of the volume plot and of ligo.skymap's tool: ``python benchmarks/volume_plot.py [--tool …] [--json]``.
 
-The floor is what importing NumPy and Matplotlib costs; of the floor and of ours, the least of three runs counts.
+All are measured in one run. The floor is the cost of importing NumPy and Matplotlib. For the floor and for our plot,
+the cheapest of three runs counts.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from tests.skymaps import HARD, SIMULATED, simulated  # noqa: E402
 
 TOOL = "from ligo.skymap.tool.ligo_skymap_plot_volume import main; import sys; main(sys.argv[1:])"
 WRITE = "import sys, pathlib, tests.skymaps as maps; maps.write_hard(sys.argv[1], pathlib.Path(sys.argv[2]))"
-FLOOR = "import numpy, matplotlib.figure, matplotlib.backends.backend_agg"  # what any picture begins with
+FLOOR = "import numpy, matplotlib.figure, matplotlib.backends.backend_agg"  # what every picture needs
 CHEAPEST = "nsbh_hl"
 
 
 def measure(name: str, folder: Path, *, with_tool: bool) -> dict[str, Any]:
-    """Draw one map: at 100 dpi, at 200 dpi, and with the tool at 100 dpi."""
+    """Draw one map at 100 dpi, at 200 dpi and, if wanted, with the tool at 100 dpi; return the costs."""
     path = simulated(name) if name in SIMULATED else folder / f"{name}.fits"
-    if name in HARD:  # not here: a child's peak memory is never less than its parent's
+    if name in HARD:  # in a child: the peak memory of later children is never below our own
         subprocess.run([sys.executable, "-c", WRITE, name, str(path)], check=True, cwd=ROOT)
     row: dict[str, Any] = {"map": name, "floor_s": least_cost(["-c", FLOOR]).cpu}
     for dpi in (100, 200):

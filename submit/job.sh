@@ -2,7 +2,7 @@
 # Runs on the node, in the job's scratch folder:  job.sh PYTHON
 export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}"
 here=$PWD
-# The home folder may be read-only on a node; what lies in sub-folders is not sent back.
+# The home folder may be read-only on a node, so use a sub-folder here.  HTCondor does not send sub-folders back.
 mkdir -p .home
 export HOME="$here/.home" XDG_CACHE_HOME="$here/.home" XDG_CONFIG_HOME="$here/.home" MPLCONFIGDIR="$here/.home"
 export MPLBACKEND=Agg

@@ -1,8 +1,8 @@
-"""Looking beyond the ledger: is what gwbatch depends on there, and as it should be?
+"""Health checks of the ledger and of everything else that gwbatch depends on.
 
-A check is one function in one place. The dispatcher runs each from time to time and writes down what it found, for
-status, ``gwbatch check``, the console and notifications; ``gwbatch doctor`` runs all of them at once. A plug-in adds
-one in the same way::
+Each check is a single function. The dispatcher runs each check at its own interval and records the findings for status,
+``gwbatch check``, the console and notifications. ``gwbatch doctor`` runs all of them at once. A plug-in adds a check in
+the same way::
 
     @check("seeing", every=3600.0)
     def seeing(place: Place) -> Iterator[Finding]:
@@ -20,6 +20,6 @@ __all__ = ["CHECKS", "Check", "Place", "check", "load_checks", "look", "run_all"
 
 
 def load_checks() -> None:
-    """Import gwbatch's own checks; those of plug-ins come with the plug-ins."""
+    """Import gwbatch's own checks. A plug-in's checks are imported together with the plug-in."""
     for module in iter_modules(__path__):
         import_module(f"{__name__}.{module.name}")

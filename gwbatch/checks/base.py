@@ -1,4 +1,4 @@
-"""What a check is, how one is declared, and how one is run."""
+"""Declaration and execution of checks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Place:
-    """What checks look at.
+    """What a check can inspect.
 
     Attributes
     ----------
     ledger : Ledger or None
-        None where no dispatcher has ever run.
+        None if no dispatcher has ever run on this state directory.
     """
 
     profile: Profile
@@ -40,11 +40,11 @@ class Check:
     Attributes
     ----------
     every : float
-        Seconds between two looks of the dispatcher.
+        Seconds between two runs by the dispatcher.
     after : float
-        Seconds after the dispatcher's start of its first look.
+        Seconds between the dispatcher's start and the first run.
     look : callable
-        Yields what it finds, what is well with level OK.
+        Yields findings, with level OK for what is in order.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Check:
 
 
 CHECKS: dict[str, Check] = {}
-"""Every check by its name, plug-ins' among them."""
+"""Every check by name, including those of plug-ins."""
 
 
 def check(name: str, *, every: float = 600.0, after: float = 20.0) -> Callable[[Look], Look]:
@@ -63,7 +63,7 @@ def check(name: str, *, every: float = 600.0, after: float = 20.0) -> Callable[[
     Raises
     ------
     ConfigError
-        When another check has this name.
+        If another check already has this name.
     """
 
     def declare(function: Look) -> Look:
@@ -80,7 +80,7 @@ def check(name: str, *, every: float = 600.0, after: float = 20.0) -> Callable[[
 
 
 def look(one: Check, place: Place) -> list[Finding]:
-    """Run a check; one that fails is a finding, too."""
+    """Run a check and return its findings. An exception in the check becomes a finding, too."""
     try:
         return list(one.look(place))
     except Exception as error:

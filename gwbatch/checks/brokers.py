@@ -1,4 +1,4 @@
-"""Kafka: do the brokers that we hear and send by answer, and let us in?"""
+"""The Kafka check: whether the brokers of our listeners and notices answer and accept our credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clock: does it agree with GraceDB's?"""
+"""The clock check: whether this machine's clock agrees with GraceDB's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REMEDY = "have it set: chronyc tracking, timedatectl"
 
 @check("clock", every=300.0)
 def clock(place: Place) -> Iterator[Finding]:
-    """Compare the clock with the date in an answer of GraceDB."""
+    """Compare this machine's clock with the Date header of a GraceDB response."""
     settings = place.profile.gracedb
     if not settings.url:
         return
@@ -27,7 +27,7 @@ def clock(place: Place) -> Iterator[Finding]:
             date = client.request("GET", settings.url).headers.get("Date")
         after = place.clock.now()
     except GwbatchError:
-        return  # the check of GraceDB says so
+        return  # the gracedb check reports it
     finally:
         client.close()
     if date is None:

@@ -1,4 +1,4 @@
-"""Credentials: how long will GraceDB still accept ours?"""
+"""The credentials check: how long GraceDB will still accept ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RENEW = "see what renews it (a crontab with htgettoken, condor_vault_storer); wr
 
 @check("credentials", every=300.0)
 def credentials(place: Place) -> Iterator[Finding]:
-    """Find the token or certificate that the GraceDB client would take now."""
+    """Report how long the token or certificate that the GraceDB client would use now remains valid."""
     settings, now = place.profile.gracedb, place.clock.now()
     if not settings.url or settings.auth == "none":
         yield Finding(Level.OK, "credentials", "GraceDB asks for none")

@@ -1,4 +1,4 @@
-"""GraceDB: does it answer, as GraceDB does, and does it know us?"""
+"""The GraceDB check: whether the server answers, is a GraceDB server, and knows us."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gwbatch.reports.finding import Finding, Level
 
 @check("gracedb", every=300.0)
 def gracedb(place: Place) -> Iterator[Finding]:
-    """Read the root document, and ask who we are."""
+    """Read the API's root document and the user name that GraceDB has for us."""
     settings = place.profile.gracedb
     if not settings.url:
         yield Finding(Level.OK, "gracedb", "the site profile names no GraceDB server")

@@ -1,4 +1,4 @@
-"""The ledger: is its file sound?"""
+"""The integrity check: whether the ledger's file is sound."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY = 86400.0
 
 @check("integrity", every=DAY, after=3600.0)
 def integrity(place: Place) -> Iterator[Finding]:
-    """Read every page of the ledger, over a connection that only reads and keeps no one waiting."""
+    """Read every page of the ledger over a read-only connection, which does not block writers."""
     if place.ledger is None or place.ledger.path is None:
         yield Finding(Level.OK, "integrity", "there is no ledger yet")
         return

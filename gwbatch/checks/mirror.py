@@ -1,4 +1,4 @@
-"""The mirror: does the ledger still say what GraceDB says?"""
+"""The mirror check: whether the ledger still agrees with GraceDB."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from gwbatch.gracedb import GraceDB, make_client
 from gwbatch.reports.finding import Finding, Level
 
 DAY = 86400.0
-SETTLE = 10.0  # s for writes in progress to arrive
+SETTLE = 10.0  # s for writes in progress to finish
 
 
 @check("mirror", every=3600.0, after=600.0)
 def mirror(place: Place) -> Iterator[Finding]:
-    """Compare everything of the last day, twice, and change nothing."""
+    """Compare everything from the last day with GraceDB, without changing anything.
+
+    Only differences that persist for `SETTLE` seconds count.
+    """
     from gwbatch.reconcile import Remedy, lasting
     from gwbatch.reconcile.looking import Scope
 
@@ -27,7 +30,7 @@ def mirror(place: Place) -> Iterator[Finding]:
     try:
         found = lasting(place.ledger, GraceDB(client), scope, SETTLE)
     except GwbatchError:
-        return  # the check of GraceDB says so
+        return  # the gracedb check reports it
     finally:
         client.close()
     stuck = [one for one in found if one.remedy is not Remedy.WAIT]

@@ -1,4 +1,4 @@
-"""The command line: one command a file; ``gwbatch --help`` imports none of them."""
+"""The command line, with one command per file. ``gwbatch --help`` imports none of them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="gwbatch")
 def cli() -> None:
-    """Turn gravitational-wave alerts into superevents, and superevents into sky maps by whole-node batch jobs.
+    """Turn gravitational-wave alerts into superevents, and superevents into sky maps with whole-node batch jobs.
 
     
     Examples:
@@ -73,9 +73,9 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line: errors as one plain sentence, and exit codes that mean something.
+    """Run the command line. Print errors as one plain sentence and exit with a meaningful code.
 
-    0 all well, 1 failed, 2 wrong usage or configuration, 3 bad input, 4 already running, 130 interrupted.
+    Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 bad input, 4 already running, 130 interrupted.
     """
     try:
         code = cli.main(standalone_mode=False)  # click hands an Exit's code back

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LOOK = "gwbatch alerts list"
 ABOUT = ("sky_localization", "em_bright", "p_astro", "raven", "cgmi")
-"""What the circular of an update can be about, as the field's tool names it."""
+"""What an update circular can be about, in the terms of the field's tool."""
 
 FILES = {
     "map_file": "bayestar.multiorder.fits",
@@ -38,7 +38,7 @@ FILES = {
 
 @click.group("alerts")
 def command() -> None:
-    """Show and send public alerts: what went out, what waits, and who said so.
+    """Show and send public alerts: what went out, what is waiting, and who ordered it.
 
     NOTICE is a number or SUPEREVENT/NAME; SUPEREVENT is GraceDB's ID or the local key.
 
@@ -62,7 +62,7 @@ def command() -> None:
 @state_option
 @json_option
 def list_all(limit: int, state: Path | None, as_json: bool) -> None:
-    """List the newest notices, and how far each has come."""
+    """List the newest notices and the state of each."""
     from gwbatch.reports import alerts
 
     ledger = _ledger(state)
@@ -81,7 +81,7 @@ def notice_line(one: dict[str, Any]) -> str:
 
 
 def switch_lines(found: dict[str, Any]) -> list[str]:
-    """Say whether alerts go out."""
+    """Describe whether alerts go out, and where."""
     if found["mode"] == "off":
         return ["Alerts are off (alerts.mode in the site profile)."]
     if found["stopped"] is not None:
@@ -101,7 +101,7 @@ def switch_lines(found: dict[str, Any]) -> list[str]:
 @state_option
 @json_option
 def show(notice: str, body: bool, state: Path | None, as_json: bool) -> None:
-    """Show one notice: what it says, where it is, and where its time went."""
+    """Show one notice: its content, where it was delivered, and where its time went."""
     from gwbatch.mirror import public_notices
     from gwbatch.reports import alerts
 
@@ -148,7 +148,7 @@ def _print_notice(found: dict[str, Any]) -> None:
 @state_option
 @json_option
 def preview(superevent: str, kind: str, state: Path | None, as_json: bool, **files: str | None) -> None:
-    """Show a notice as it would go out now, who would get it, and what stands against it."""
+    """Show a notice as it would go out now, who would get it, and what would stop it."""
     found = _preview(superevent, kind, files, state)
     if as_json:
         click.echo(json.dumps(found))
@@ -189,8 +189,8 @@ def _print_preview(found: dict[str, Any]) -> None:
 def circular(about: str, changed: tuple[str, ...], state: Path | None) -> None:
     """Print the draft of a circular; nothing is uploaded or sent.
 
-    Of a superevent: about what its last notice says, or with --update about what has changed since the first. Of an
-    external event (GraceDB ID): about the search around it, in medium latency.
+    For a superevent, the circular is about its last notice, or with --update about what has changed since the first
+    notice. For an external event (GraceDB ID), it is about the medium-latency search around that event.
     """
     from gwbatch import circulars
     from gwbatch.errors import ConfigError
@@ -219,9 +219,9 @@ def circular(about: str, changed: tuple[str, ...], state: Path | None) -> None:
 @state_option
 @json_option
 def compare(hours: float, broker: str | None, state: Path | None, as_json: bool) -> None:
-    """Compare our notices, those of a dry run above all, with the ones that stand on the topic, field by field.
+    """Compare our notices, typically those of a dry run, with the ones on the topic, field by field.
 
-    Exit code 0 only if every notice has its match and no field differs.
+    Exit code 0 only if every notice has a match and no field differs.
     """
     from gwbatch.errors import ConfigError
     from gwbatch.executors.notices.comparing import compare as look
@@ -254,7 +254,7 @@ def compare(hours: float, broker: str | None, state: Path | None, as_json: bool)
 @yes_option
 @state_option
 def send(superevent: str, event: str, why: str, yes: bool, state: Path | None) -> None:
-    """Send a preliminary notice; thresholds and blocking labels still count."""
+    """Send a preliminary notice; thresholds and blocking labels still apply."""
     from gwbatch.handlers.messages import SendNotice
 
     ledger = _ledger(state)
@@ -312,7 +312,7 @@ def release(notice: str, why: str, state: Path | None) -> None:
 @click.option("--why", default="", help="A reason, shown wherever people look.")
 @state_option
 def stop(why: str, state: Path | None) -> None:
-    """Stop all alerts, before the next notice leaves; it stays so across restarts."""
+    """Stop all alerts before the next notice leaves. They stay stopped across restarts."""
     from gwbatch.ledger import alert_switch
 
     with _ledger(state).transaction() as tx:
@@ -324,7 +324,7 @@ def stop(why: str, state: Path | None) -> None:
 @yes_option
 @state_option
 def enable(yes: bool, state: Path | None) -> None:
-    """Let notices leave, to the brokers of the dispatcher's site profile, after a stop or for the first time."""
+    """Allow notices to go to the brokers of the dispatcher's site profile, for the first time or after a stop."""
     from gwbatch.errors import ConfigError
     from gwbatch.ledger import alert_switch
     from gwbatch.reports import alerts
@@ -370,7 +370,7 @@ def _key(ledger: Ledger, superevent: str) -> str:
 
 
 def _chosen(files: dict[str, str | None]) -> dict[str, str]:
-    """Return product to ``NAME,VERSION``, of the files that were named."""
+    """Return the ``NAME,VERSION`` of each file that was named, by product."""
     from gwbatch.errors import ConfigError
 
     chosen = {}

@@ -1,4 +1,4 @@
-"""``gwbatch backup``: a copy of the ledger, while everything runs."""
+"""``gwbatch backup``: a copy of the ledger while the dispatcher runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gwbatch.cli.options import json_option, ledger_path, state_option
 @state_option
 @json_option
 def command(file: Path, verify: bool, state: Path | None, as_json: bool) -> None:
-    """Copy the ledger into FILE, while the dispatcher runs, and verify the copy.
+    """Copy the ledger to FILE while the dispatcher runs, and verify the copy.
 
-    The copy is one file for its owner alone; keep it on another machine. A FILE that is there is replaced once the
-    new copy is whole. 'gwbatch restore' makes a state directory of it; 'gwbatch check' warns when the newest copy is
-    older than 26 hours.
+    The copy is a single file that only its owner can read. Keep it on another machine. An existing FILE is replaced
+    once the new copy is complete. 'gwbatch restore' makes a state directory from the copy. 'gwbatch check' warns when
+    the newest copy is older than 26 hours.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``gwbatch campaign``: the sky maps of many events over many nodes."""
+"""``gwbatch campaign``: sky maps of many events on many nodes."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def plan(
     plugin_folders: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Read event files (coinc.xml, gzipped or not; one event or many in each) and make a campaign of them.
+    """Make a campaign from event files (coinc.xml, gzipped or not, with one or many events in each).
 
     Products: map (a multi-order FITS map), stats (credible areas), volume-stats (volumes too), allsky-plot.
-    The files stay where they are, and must stay as they are.
+    The campaign reads the files where they are, so do not move or change them.
 
     \b
     Examples:
@@ -122,10 +122,11 @@ def plan(
 @site_option
 @profile_options
 def run(campaign: Path, mpi: bool, site: str, settings: tuple[str, ...]) -> None:
-    """Work at a campaign on this machine, with a science process per core, or as the ranks of an MPI program.
+    """Run a campaign on this machine, with one science process per core, or as the ranks of an MPI program.
 
-    Ctrl-C lets every process finish its event; a second one does not.  Running it again goes on where it stopped.
-    Exit code 0 when all is done, 1 when events are set aside or left, 4 when somebody else works at the campaign.
+    Ctrl-C lets every process finish its event; a second Ctrl-C stops at once.  Run the command again to continue.
+    Exit code 0 when all events are done, 1 when some are set aside or left, 4 when another process works on the
+    campaign, 130 after a stop at the terminal.
 
     \b
     Examples:
@@ -153,7 +154,7 @@ def run(campaign: Path, mpi: bool, site: str, settings: tuple[str, ...]) -> None
 @site_option
 @profile_options
 def work(campaign: Path, site: str, settings: tuple[str, ...]) -> None:
-    """Be a worker: take chunks that 'submit' or 'resume' have laid out, until there are none.
+    """Run as a worker: process the chunks that 'submit' or 'resume' prepared until none is left.
 
     Any number of workers, on any nodes that share the folder, may join and leave at any time.
 
@@ -191,9 +192,9 @@ def submit(
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Submit a campaign: whole nodes of the batch system, which must see its folder.
+    """Submit a campaign to whole nodes of the batch system, which must see its folder.
 
-    Workers need nobody: they have the table written, and deal again what failed, among themselves.
+    Workers need no coordinator: among themselves they keep the campaign's table and redistribute failed events.
 
     \b
     Examples:
@@ -217,9 +218,9 @@ def submit(
 @folder_argument
 @json_option
 def resume(campaign: Path, as_json: bool) -> None:
-    """Submit a campaign once more as it was submitted last; it goes on where it stopped.
+    """Submit a campaign again with the options of the last submission; it continues where it stopped.
 
-    Does nothing (exit code 4) while jobs of it are in the queue.
+    Does nothing (exit code 4) while the campaign has jobs in the queue.
 
     \b
     Examples:
@@ -243,7 +244,7 @@ def _tell_submitted(made: Submission, campaign: Path, as_json: bool) -> None:
 @command.command()
 @folder_argument
 def stop(campaign: Path) -> None:
-    """Stop a campaign: every process finishes its event first.  'run' or 'resume' continues it.
+    """Stop a campaign once every process has finished its event.  'run' or 'resume' continues it.
 
     \b
     Examples:
@@ -258,7 +259,7 @@ def stop(campaign: Path) -> None:
 @folder_argument
 @click.argument("events", nargs=-1, type=int)
 def retry(campaign: Path, events: tuple[int, ...]) -> None:
-    """Bring back events that were set aside: all, or the ones named by their numbers.
+    """Retry events that were set aside: all of them, or those given by number.
 
     \b
     Examples:
@@ -278,17 +279,17 @@ for _command in campaign_results.COMMANDS:
 
 
 def _folder(path: Path) -> Folder:
-    """Open a campaign that is there."""
+    """Open an existing campaign."""
     return campaign_results.folder_of(path)
 
 
 def tell_wait(owner: Owner) -> None:
-    """Say why nothing happens for a while."""
+    """Explain the wait for the previous owner of a campaign."""
     click.echo(f"Process {owner.pid} on {owner.host} had this campaign last: looking whether it still lives.", err=True)
 
 
 def end(folder: Folder, ending: Ending) -> None:
-    """Say how a run ended, and end with the exit code that says the same."""
+    """Report how a run ended, and exit with the matching code."""
     from gwbatch.campaigns.owning import Ending
     from gwbatch.campaigns.table import SET_ASIDE, counts, reading
 
@@ -305,7 +306,7 @@ def end(folder: Folder, ending: Ending) -> None:
 
 
 class _Progress:
-    """Shows how far a run is."""
+    """Shows the progress of a run."""
 
     def __init__(self, folder: Folder, bar: Bar) -> None:
         self._folder, self._bar = folder, bar
@@ -313,7 +314,7 @@ class _Progress:
 
     def __call__(self, live: Live) -> None:
         ended = live.done + live.set_aside
-        if not self._total:  # of several ranks only the one that deals comes here, and looks into the table
+        if not self._total:  # only the rank that deals gets here and reads the table
             from gwbatch.campaigns.table import counts, reading
 
             with reading(self._folder.table) as connection:

@@ -1,4 +1,4 @@
-"""``gwbatch campaign``: what has come of a campaign."""
+"""``gwbatch campaign``: status and results of a campaign."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def folder_of(path: Path) -> Folder:
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until all is done.")
 @json_option
 def status(campaign: Path, watch: bool, as_json: bool) -> None:
-    """Show how far a campaign is: done, rate, efficiency, time left, by node; what failed and why.
+    """Show the progress of a campaign (rate, efficiency, time left, workers), and what failed and why.
 
     \b
     Examples:
@@ -63,7 +63,7 @@ def status(campaign: Path, watch: bool, as_json: bool) -> None:
 
 
 def describe(live: Live) -> str:
-    """Say in one line what goes on."""
+    """Describe the progress of a running campaign in one line."""
     return ", ".join(
         word
         for word in (
@@ -77,7 +77,7 @@ def describe(live: Live) -> str:
 
 
 def span(seconds: float) -> str:
-    """Format a length of time for people."""
+    """Format a duration for people."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
@@ -125,9 +125,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
 @profile_options
 @json_option
 def stats(campaign: Path, volumes: bool, output: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
-    """Write the statistics of all maps as ``allsky.dat`` and ``allsky.fits``; those that are missing are made first.
+    """Write the statistics of all maps to ``allsky.dat`` and ``allsky.fits``, after computing those that are missing.
 
-    The first columns are those of ligo-skymap-stats; ligo-skymap-plot-stats reads the file.
+    The first columns are those of ligo-skymap-stats, so ligo-skymap-plot-stats can read the file.
 
     \b
     Examples:
@@ -161,7 +161,7 @@ def stats(campaign: Path, volumes: bool, output: Path | None, settings: tuple[st
 
 
 def lacking(folder: Folder, kinds: list[str]) -> list[int]:
-    """Return the events that are done and have none of these products."""
+    """Return the finished events that have none of these products."""
     from gwbatch.campaigns.table import done_without, reading
 
     with reading(folder.table) as connection:
@@ -173,7 +173,7 @@ def lacking(folder: Folder, kinds: list[str]) -> list[int]:
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="[default: CAMPAIGN/plots]")
 @json_option
 def plot(campaign: Path, output: Path | None, as_json: bool) -> None:
-    """Draw P-P, areas, volumes, cost and progress, as PDF and PNG; prints the Kolmogorov-Smirnov tests.
+    """Plot P-P, areas, volumes, cost and progress as PDF and PNG, and print the Kolmogorov-Smirnov tests.
 
     \b
     Examples:
@@ -204,9 +204,10 @@ def plot(campaign: Path, output: Path | None, as_json: bool) -> None:
 @click.argument("campaign", type=click.Path(file_okay=False, path_type=Path))
 @json_option
 def pack(campaign: Path, as_json: bool) -> None:
-    """Put the maps of each thousand events that are all done into one ZIP, uncompressed, with their SHA-256.
+    """Pack the maps of every thousand finished events into one uncompressed ZIP, with their SHA-256.
 
-    Every map is read back before the loose ones go; killed at any time it has changed nothing.
+    A thousand is packed once each of its events is done or set aside. Every map is read back from the ZIP before the
+    loose ones are deleted, so no map is lost if the command is killed.
 
     \b
     Examples:
@@ -230,7 +231,7 @@ def pack(campaign: Path, as_json: bool) -> None:
 @click.option("--again", is_flag=True, help="Localize damaged events again.")
 @json_option
 def verify(campaign: Path, again: bool, as_json: bool) -> None:
-    """Check that every map, loose or packed, is intact; exit code 1 when one is not.
+    """Check that every map, loose or packed, is intact; exit code 1 if one is not.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``gwbatch check``: one look for a monitoring system."""
+"""``gwbatch check``: a plug-in for monitoring systems."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from gwbatch.cli.options import json_option, ledger_path, state_option
 def command(state: Path | None, as_json: bool, **limits: Any) -> None:
     """Report problems, worst first, with Nagios/Icinga exit codes.
 
-    Looks at the dispatcher, all listeners, lanes, effects, jobs and their scheduler, dead letters, disk space and
-    clock, and at what the dispatcher found when it last looked at GraceDB, the brokers, its credentials and its ledger
-    ('gwbatch doctor' looks now).  Exit code 0 all well, 1 warning, 2 critical, 3 unknown (no ledger, or it cannot be
-    read).  What no option says is that of [limits] in the site profile of the dispatcher.
+    Covers the dispatcher, all listeners, lanes, effects, jobs and their scheduler, dead letters, disk space and clock,
+    and the results of the dispatcher's last checks of GraceDB, the brokers, its credentials and its ledger ('gwbatch
+    doctor' checks them now).  Exit code 0: all well, 1: warning, 2: critical, 3: unknown (the ledger is missing or
+    cannot be read).  Limits that no option sets come from [limits] in the dispatcher's site profile.
 
     \b
     Examples:
@@ -80,5 +80,5 @@ def _performance(report: dict[str, Any] | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return one line without the character that begins performance data."""
+    """Return text as one line without ``|``, which would begin performance data."""
     return " ".join(text.split()).replace("|", "/")

@@ -1,4 +1,4 @@
-"""``gwbatch completion``: commands, options and file names at the touch of the tab key."""
+"""``gwbatch completion``: tab completion of commands, options and file names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print what makes SHELL complete gwbatch's commands and options.
+    """Print the script that makes SHELL complete gwbatch's commands and options.
 
     \b
     Examples:

@@ -37,13 +37,14 @@ def command(
     policies: tuple[Path, ...],
     state: Path | None,
 ) -> None:
-    """Serve a web page that keeps itself current: what is wrong, superevents, jobs, messages, campaigns.
+    """Serve a self-updating web page with problems, superevents, jobs, messages and campaigns.
 
-    Read-only, and a process of its own: it can be stopped and started without the dispatcher noticing.  It asks for
-    a token, for other accounts of this machine reach its port too: that of console.token_file, else one that it
-    makes in the state directory.  console.loopback = "open" asks nobody on this machine, console.socket listens on a
-    Unix socket that only you may open.  On another address than loopback it needs console.token_file, or the user
-    that a reverse proxy names (console.user_header, console.proxies).
+    The console is a process of its own, so stopping or starting it does not affect the dispatcher.  It requires a
+    token, because other accounts on this machine can reach its port too.  The token comes from console.token_file;
+    without that file, the console generates one in the state directory.  Two settings make a token unnecessary:
+    console.loopback = "open" admits every account on this machine, and console.socket listens on a Unix socket that
+    only you can open.  Without a token or a reverse proxy the console is read-only.  On any other address than loopback
+    it requires console.token_file, or a reverse proxy that names the user (console.user_header, console.proxies).
 
     \b
     Examples:

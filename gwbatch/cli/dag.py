@@ -1,4 +1,4 @@
-"""``gwbatch dag``: the annotation of events as a workflow of its own."""
+"""``gwbatch dag``: the annotation of events as a stand-alone workflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GRACEID = re.compile(r"(MS|TS|S|G|M|T|E)\d+[A-Za-z]*")
 
 @click.group("dag")
 def command() -> None:
-    """Compute sky map, plots and conversions of an event as a DAG, without a dispatcher.
+    """Compute an event's sky map, plots and conversions as a DAG, without a dispatcher.
 
     
     Examples:
@@ -51,12 +51,12 @@ def write(
     policies: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Write the data products of event files, or of a superevent in GraceDB, as a ready workflow.
+    """Write a workflow that makes the data products of event files, or of a superevent in GraceDB.
 
-    Each event file (coinc.xml) becomes a sky map and its plots; of a superevent the preferred event is taken.
-    Products end up in FOLDER/products, what became of each node in FOLDER/summary.json.  A node that fails is
-    tried again as often as the policy says; after that DAGMan leaves a rescue DAG, and submitting the same DAG
-    again goes on where it stopped.
+    Each event file (coinc.xml) yields a sky map and its plots; for a superevent, the preferred event is used.
+    Products go to FOLDER/products, and the outcome of each node to FOLDER/summary.json.  A failed node is retried as
+    often as the policy allows.  After that DAGMan leaves a rescue DAG, and submitting the same DAG again continues
+    where it stopped.
 
     \b
     Examples:
@@ -99,7 +99,7 @@ def write(
 
 
 def _inputs(what: tuple[str, ...], profile: Profile, scratch: Path) -> dict[str, dict[str, Path]]:
-    """Return the files of each subject, by the names of the annotation graph."""
+    """Return the files of each subject, by their names in the annotation graph."""
     from gwbatch.errors import BadInput
 
     found: dict[str, dict[str, Path]] = {}
@@ -117,7 +117,7 @@ def _inputs(what: tuple[str, ...], profile: Profile, scratch: Path) -> dict[str,
 
 
 def _beginning(path: Path) -> bytes:
-    """Read enough of a file to know its kind, unpacked where need be."""
+    """Read enough of a file to recognize its type, and decompress it if necessary."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         try:
             return stream.read(4096)
@@ -126,7 +126,7 @@ def _beginning(path: Path) -> bytes:
 
 
 def _named(path: Path) -> str:
-    """Name the subject of a file: its name, or its folder's where that says more."""
+    """Name a file's subject after the file, or after its folder if the file is just called ``coinc.xml``."""
     stem = path.parent.name if path.name == "coinc.xml" and path.absolute().parent.name else path.name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]", "-", stem) or "event"
 

@@ -30,7 +30,7 @@ def command() -> None:
 @state_option
 @json_option
 def list_dead(state: Path | None, as_json: bool) -> None:
-    """List them, newest first."""
+    """List dead letters, newest first."""
     from gwbatch.ledger import Ledger
     from gwbatch.reports.status import dead_letters
 
@@ -43,7 +43,7 @@ def list_dead(state: Path | None, as_json: bool) -> None:
 @state_option
 @json_option
 def show(identifier: str, state: Path | None, as_json: bool) -> None:
-    """Show one with its payload and traceback."""
+    """Show a dead letter with its payload and traceback."""
     from gwbatch.ledger import Ledger, dead_letters
     from gwbatch.reports.detail import dead_letter
 
@@ -62,7 +62,7 @@ def show(identifier: str, state: Path | None, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @state_option
 def retry(identifier: str | None, everything: bool, state: Path | None) -> None:
-    """Queue one (or --all) to be processed again."""
+    """Queue a dead letter (or --all of them) for processing again."""
     from gwbatch.executors import repairs
     from gwbatch.ledger import Ledger
     from gwbatch.orchestrator.commands import ordered

@@ -1,4 +1,4 @@
-"""``gwbatch demo``: everything at once, on this machine."""
+"""``gwbatch demo``: the whole system at work on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gwbatch.demo.processes import DemoProcesses
 
-QUIET = 1.0  # s without anything left to do, after which the demo is over
+QUIET = 1.0  # s with nothing left to do, after which the demo is over
 
 POLICY = """# A full-resolution flat map would take three seconds.
 [annotation]
@@ -31,7 +31,7 @@ nside = 512
 [alerts]
 second_after = 25.0
 """
-# On this machine pilots wait for work, as they could on a cluster: sky maps and what is small start at once.
+# On this machine pilots wait for work, as they could on a cluster, so sky maps and small jobs start at once.
 PILOTS = """[standby.openmp]
 pilots = 1
 [standby.general]
@@ -44,7 +44,7 @@ STANDBY = [
     "standby.general.orphaned_after=20",
 ]
 TOPICS = {"igwn.gwalert": "json", "igwn.gwalert-avro": "avro"}
-# Whether a preliminary tells of Fermi already depends on when the nodes were free for the combined map.
+# Whether a preliminary notice already mentions Fermi depends on when a node was free for the combined map.
 ANNOUNCED = ["PRELIMINARY", "PRELIMINARY", "INITIAL+Fermi"]
 TAKEN_BACK = ["PRELIMINARY (less significant)", "PRELIMINARY (less significant)", "RETRACTION"]
 
@@ -62,10 +62,10 @@ TAKEN_BACK = ["PRELIMINARY (less significant)", "PRELIMINARY (less significant)"
 def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | None, timeout: float) -> None:
     """See it all work: simulated triggers, a gamma-ray burst, real BAYESTAR maps, and the alerts that astronomers get.
 
-    Ends with exit code 0 only if GraceDB holds what it should: two superevents with the right members,
-    preferred event, labels, sky maps and plots, the coincidence of one with the burst, with its joint false
-    alarm rate and combined map, and nothing is left undone; and if an astronomer, who follows the public
-    topics, received every notice about both, valid and in order. What the astronomer received stays as files.
+    Exit code 0 requires that GraceDB holds two superevents with the right members, preferred event, labels, sky maps
+    and plots. One of them must coincide with the burst and have its joint false alarm rate and combined map, and
+    nothing may be left to do. An astronomer who follows the public topics must also have received every notice about
+    both, valid and in order. The received notices are kept as files.
 
     \b
     Examples:
@@ -88,7 +88,7 @@ def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | Non
     policy.write_text(POLICY.format(leave_out=leave_out) + (PILOTS if alone else ""))
     settings = (*_alert_settings(), *(STANDBY if alone else []), *settings)
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with all that it has started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops like Ctrl-C, with every child process
     console.print(f"Sandbox and dispatcher start; logs in {folder}")
     with DemoProcesses(folder, site=site, policies=[policy], settings=settings) as stage:
         problems = _play(stage, console, began, timeout, volume=not quick)
@@ -139,7 +139,7 @@ def _play(stage: DemoProcesses, console: Console, began: float, timeout: float, 
     console.print(f"The advocate signs {announced} off, and takes {glitch} back")
     _wait_for(6, received, stage, began, timeout)
     _watch(stage, ledger, console, began, timeout, len(graceids) + 1)
-    # One event of two pipelines, significant; the other less so.
+    # Two pipelines found the first superevent, which is significant; the second is less significant.
     first = verdict.LABELS | verdict.COINCIDENT_LABELS | verdict.ANNOUNCED | {"HIGH_PROFILE"}
     expected = [(graceids[:2], first), (graceids[2:], verdict.LESS_SIGNIFICANT_LABELS | verdict.RETRACTED)]
     pictures = stage.folder / "pictures"

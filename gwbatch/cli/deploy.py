@@ -23,7 +23,7 @@ SITE = "site.json"
 
 @click.group("deploy")
 def command() -> None:
-    """Run the dispatcher and the console as jobs of the submit host, started again whenever they die.
+    """Run the dispatcher and the console as jobs of the batch system, which are restarted whenever they die.
 
     \b
     Examples:
@@ -50,7 +50,7 @@ def submit(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Start the resident processes; a second start on one state directory is refused (exit code 4).
+    """Start the resident processes; a second start on the same state directory is refused (exit code 4).
 
     \b
     Examples:
@@ -103,7 +103,7 @@ def submit(
 @state_option
 @json_option
 def status(state: Path | None, as_json: bool) -> None:
-    """Show the resident processes; exit code 0 when the dispatcher runs, 1 when not, 2 where none was ever deployed.
+    """Show the resident processes; exit code 0 if the dispatcher runs, 1 if not, 2 if none was ever deployed.
 
     \b
     Examples:
@@ -128,7 +128,7 @@ def status(state: Path | None, as_json: bool) -> None:
 @command.command()
 @state_option
 def hold(state: Path | None) -> None:
-    """Stop the processes for a while; batch jobs go on, and 'release' starts them again."""
+    """Pause the processes until 'release'; batch jobs keep running."""
     _deployed(state_directory(state)).hold()
     click.echo("Held: the processes finish their current work and wait for 'gwbatch deploy release'.")
 
@@ -145,7 +145,7 @@ def release(state: Path | None) -> None:
 @state_option
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for the processes to end.")
 def rm(state: Path | None, timeout: float) -> None:
-    """Stop the processes for good: they finish their current work, and nothing is lost."""
+    """Stop the processes permanently; they finish their current work, and nothing is lost."""
     from gwbatch.errors import GwbatchError
 
     deployment = _deployed(state_directory(state))
@@ -163,8 +163,9 @@ def rm(state: Path | None, timeout: float) -> None:
 
 
 def _deployed(directory: Path) -> Deployment:
-    """Return what was deployed on a state directory, with the scheduler settings of that time: its profile may be
-    broken.
+    """Return what was deployed on a state directory.
+
+    The scheduler settings are those recorded at deployment, because the profile may be broken by now.
     """
     from msgspec import convert
 
@@ -184,7 +185,10 @@ def _deployed(directory: Path) -> Deployment:
 
 
 def _refuse_unseen_credentials(profile: Profile) -> None:
-    """Refuse secrets that are not in files: everybody can read a job's environment, so it carries none."""
+    """Refuse credentials that are not in files.
+
+    Everybody can read a job's environment, so gwbatch puts no secrets there.
+    """
     from gwbatch.errors import ConfigError
 
     for name, listener in profile.listeners.items():
@@ -197,7 +201,7 @@ def _refuse_unseen_credentials(profile: Profile) -> None:
 
 
 def _refuse_second(deployment: Deployment, directory: Path) -> None:
-    """Refuse to submit while something is there, or while it is not known whether something is."""
+    """Refuse to submit while something is deployed or running, or while that cannot be determined."""
     from gwbatch.errors import AlreadyRunning
     from gwbatch.ledger import Ledger
     from gwbatch.reports.status import report
@@ -220,7 +224,7 @@ def _refuse_second(deployment: Deployment, directory: Path) -> None:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Let two people who deploy at the same moment take turns."""
+    """Serialize simultaneous deployments on one state directory."""
     (directory / "deploy").mkdir(parents=True, exist_ok=True)
     with (directory / "deploy" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""``gwbatch doctor``: everything looked at once, at length, with what to do."""
+"""``gwbatch doctor``: a thorough check of everything, with remedies."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ COLOURS = {"OK": "green", "WARNING": "yellow", "CRITICAL": "red", "UNKNOWN": "ma
 @profile_options
 @json_option
 def command(state: Path | None, site: str | None, settings: tuple[str, ...], as_json: bool) -> None:
-    """Look at everything once, and say what was found and what to do.
+    """Check everything once, and say what was found and what to do.
 
-    Asks GraceDB and the brokers, looks at credentials and clock, reads the whole ledger, and repeats what 'gwbatch
-    check' says. It changes nothing, and may run beside a dispatcher or before there has ever been one. The batch system
-    is tried by 'gwbatch site check'. Exit code 0 all well, 1 warning, 2 critical.
+    Contacts GraceDB and the brokers, checks credentials and clock, reads the whole ledger, and includes the findings
+    of 'gwbatch check'. It changes nothing, and can run beside a dispatcher or before one has ever run. To test the
+    batch system, use 'gwbatch site check'. Exit code 0: all well, 1: warning, 2: critical.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``gwbatch external``: looking at external events, and having something done about one."""
+"""``gwbatch external``: external events, and orders about them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def command() -> None:
 @state_option
 @json_option
 def list_all(limit: int, state: Path | None, as_json: bool) -> None:
-    """List the newest, each with the superevent that it coincides with."""
+    """List the newest external events, each with the superevent it coincides with."""
     from gwbatch.reports.externals import externals
 
     output.show(externals(_ledger(state), limit), as_json, _line, "external events")
@@ -55,7 +55,7 @@ def _line(one: dict[str, Any]) -> str:
 @state_option
 @json_option
 def show(external: str, state: Path | None, as_json: bool) -> None:
-    """Show one: its trigger, why it is or is no burst, and every superevent in its window."""
+    """Show an external event: its trigger, why it is or is not a burst, and every superevent in its window."""
     found = _find(_ledger(state), external)
     if as_json:
         click.echo(json.dumps(found))
@@ -78,9 +78,9 @@ def show(external: str, state: Path | None, as_json: bool) -> None:
 @yes_option
 @state_option
 def announce(external: str, why: str, yes: bool, state: Path | None) -> None:
-    """Have its superevent announced together with it, though the policy would not do so by itself.
+    """Announce an external event with the superevent it coincides with, even if the policy would not.
 
-    The labels RAVEN_ALERT make the preferred event publishable; the next notice tells of the coincidence.
+    The RAVEN_ALERT labels make the preferred event publishable, and the next notice reports the coincidence.
     """
     from gwbatch.errors import ConfigError
     from gwbatch.handlers.messages import Announce
@@ -105,7 +105,7 @@ def announce(external: str, why: str, yes: bool, state: Path | None) -> None:
 @why_option
 @state_option
 def use_map(external: str, url: str, why: str, state: Path | None) -> None:
-    """Take the HEALPix map at URL (https) for it; it counts more than any other map of the same notice."""
+    """Use the HEALPix map at URL (https) for an external event, in preference to other maps of the same notice."""
     from gwbatch.errors import ConfigError
     from gwbatch.handlers.messages import UseMap
 

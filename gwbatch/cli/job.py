@@ -1,4 +1,4 @@
-"""``gwbatch job``: computations run manually, anywhere; each command is made from how its computation declares it."""
+"""``gwbatch job``: computations run manually. Each command is generated from its computation's declaration."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Computations(click.Group):
 
 @cache
 def _import_installed() -> None:
-    """Import what is installed for all sites, once: looking for entry points takes a moment."""
+    """Import the plug-ins installed for all sites, only once, because looking up entry points takes a moment."""
     import_plugins((), ())
 
 
@@ -74,9 +74,9 @@ def _import_plugin(context: click.Context, _parameter: click.Parameter, modules:
 )
 @click.pass_context
 def command(context: click.Context, policies: tuple[Path, ...]) -> None:
-    """Run one computation manually: the same code that batch jobs run, with the same policy.
+    """Run one computation manually, with the same code and policy as batch jobs.
 
-    Each writes its output and a result.json beside it (checksums, host, cores, versions, run time).
+    Each command writes its output and a result.json beside it (checksums, host, cores, versions, run time).
 
     \b
     Examples:
@@ -201,7 +201,10 @@ def _run(
     as_json: bool,
     defaults: Mapping[str, Any] | None = None,
 ) -> None:
-    """Run a computation with what was chosen, else what the policy says, else its defaults; and exit."""
+    """Run a computation and exit.
+
+    The command line's parameters take precedence over the policy's, and those over the computation's defaults.
+    """
     from gwbatch.jobs import result, runner
 
     if not output.parent.is_dir():

@@ -1,4 +1,4 @@
-"""``gwbatch jobs``: the jobs of the ledger, and stepping in by hand."""
+"""``gwbatch jobs``: the jobs in the ledger, and manual intervention."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def command() -> None:
 @state_option
 @json_option
 def list_all(state_is: str, name: str, limit: int, state: Path | None, as_json: bool) -> None:
-    """List the newest."""
+    """List the newest jobs."""
     from gwbatch.ledger import Ledger
     from gwbatch.reports.listings import Wanted, jobs
 
@@ -53,7 +53,7 @@ def _line(job: dict[str, Any]) -> str:
 @state_option
 @json_option
 def show(job: str, state: Path | None, as_json: bool) -> None:
-    """Show one with its request, its result and the ends of what it wrote."""
+    """Show a job with its request, its result and the tails of its stdout and stderr."""
     from gwbatch.errors import ConfigError
     from gwbatch.ledger import Ledger
     from gwbatch.reports import detail
@@ -73,7 +73,7 @@ def show(job: str, state: Path | None, as_json: bool) -> None:
 @click.argument("job")
 @state_option
 def release(job: str, state: Path | None) -> None:
-    """Let a held JOB go on."""
+    """Release a held JOB."""
     _order(job, state, "release-job")
 
 
@@ -81,7 +81,7 @@ def release(job: str, state: Path | None) -> None:
 @click.argument("job")
 @state_option
 def cancel(job: str, state: Path | None) -> None:
-    """Take JOB back from the batch system; it is not tried again."""
+    """Cancel JOB in the batch system; it is not retried."""
     _order(job, state, "cancel-job")
 
 
@@ -89,7 +89,7 @@ def cancel(job: str, state: Path | None) -> None:
 @click.argument("job")
 @state_option
 def retry(job: str, state: Path | None) -> None:
-    """Hand a JOB that failed, or was cancelled, to the batch system once more."""
+    """Submit a failed or cancelled JOB to the batch system again."""
     _order(job, state, "retry-job")
 
 

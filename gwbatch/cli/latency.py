@@ -1,4 +1,4 @@
-"""``gwbatch latency``: where the seconds went."""
+"""``gwbatch latency``: where the time of superevents went."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def command(
     state: Path | None,
     as_json: bool,
 ) -> None:
-    """Show where the seconds of superevents went, from the first alert to the notice, and how it is with many.
+    """Show where the time of superevents went, from the first alert to the notice, with statistics over all shown.
 
-    All times are counted from when the first alert about a superevent was published. SUPEREVENT is GraceDB's id or the
-    local key; without any, the newest ones.
+    All times count from the publication of the first alert about a superevent. SUPEREVENT is GraceDB's ID or the local
+    key; without one, the newest superevents are shown.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``gwbatch mdc``: mock data, and whether it goes all the way."""
+"""``gwbatch mdc``: mock data as an end-to-end test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gwbatch.cli.options import (
 
 @click.group("mdc")
 def command() -> None:
-    """Mock data: upload a simulated event as if it had just been detected, and see whether it goes all the way.
+    """Upload a simulated event as if it had just been detected, and check that its notices went out.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def command() -> None:
 def upload(
     event: int, burst: bool, site: str | None, settings: tuple[str, ...], state: Path | None, as_json: bool
 ) -> None:
-    """Upload a mock event to GraceDB, with the search MDC and the time of now."""
+    """Upload a mock event to GraceDB, with the search MDC and the current time."""
     from gwbatch import mdc
     from gwbatch.errors import ConfigError
     from gwbatch.gpstime import unix_to_utc, utc_to_gps
@@ -67,9 +67,9 @@ def upload(
 @state_option
 @json_option
 def check(hours: float, no_topic: bool, no_gracedb: bool, state: Path | None, as_json: bool) -> None:
-    """Say of each mock superevent which notices went out and when: by the ledger, the topics read back, and GraceDB.
+    """Show which notices about each mock superevent went out and when, by the ledger, the topics and GraceDB.
 
-    Exit code 0 if none is missing, 2 if one is.
+    Exit code 0 if no notice is missing, otherwise 2.
     """
     from gwbatch.executors.notices.comparing import published
     from gwbatch.executors.notices.recalling import notices_in_gracedb

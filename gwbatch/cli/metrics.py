@@ -1,4 +1,4 @@
-"""``gwbatch metrics``: what can be counted, for Prometheus."""
+"""``gwbatch metrics``: metrics for Prometheus, and their Grafana dashboard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gwbatch.errors import ConfigError
 def command(state: Path | None, textfile: Path | None, every: float | None, grafana: bool) -> None:
     """Print metrics in Prometheus' format: messages, lag, lanes, effects, jobs, latencies, whole-node seconds.
 
-    The console serves the same at /metrics; a textfile is for sites that forbid ports.
+    The console serves the same metrics at /metrics. Use --textfile at sites that forbid open ports.
 
     \b
     Examples:

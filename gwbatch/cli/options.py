@@ -58,7 +58,7 @@ def profile_options(command: Command) -> Command:
 
 
 def policy_option(command: Command) -> Command:
-    """Add ``--policy FILE`` to a command on a ledger, which uses the dispatcher's own policy without it."""
+    """Add ``--policy FILE`` to a command that reads a ledger and defaults to the dispatcher's own policy."""
     return click.option(
         "--policy",
         "policies",
@@ -84,7 +84,7 @@ def policy_in_force(ledger: Ledger, policies: tuple[Path, ...]) -> tuple[Policy,
 
 
 def profile_in_force(path: Path, site: str | None, settings: tuple[str, ...]) -> Profile:
-    """Return the site profile that a command names, else the one that the ledger's dispatcher runs with."""
+    """Return the site profile that a command names, else the one recorded by the ledger's dispatcher."""
     from gwbatch.config.profile import load_site
     from gwbatch.ledger import Ledger, in_force
 

@@ -1,4 +1,4 @@
-"""Handing an order over to the dispatcher, which carries it out like any other message."""
+"""Orders to the dispatcher, which handles them like any other message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 
 
 def hand_over(ledger: Ledger, order: type[Message], look: str, **fields: Any) -> None:
-    """Write an order of this user down, and say with which command (`look`) to see what becomes of it."""
+    """Record an order of this user in the ledger, and name the command (`look`) that shows its progress."""
     from gwbatch.ledger import messages
 
     now = time.time()

@@ -1,4 +1,4 @@
-"""Lists, for people or for programs."""
+"""Printing of lists, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 
 def show(rows: Sequence[dict[str, Any]], as_json: bool, line: Callable[[dict[str, Any]], str], none: str) -> None:
-    """Print rows as one JSON list, or as one line each, or say that there are `none`."""
+    """Print rows as one JSON list or as one line each; `none` names what is missing if there are no rows."""
     if as_json:
         click.echo(json.dumps(rows))
         return

@@ -12,12 +12,12 @@ PLAIN_EVERY = 30.0  # s between two lines
 
 
 class Bar:
-    """A context manager: call it with how many are done, of how many, and a word about it.
+    """A progress display, used as a context manager. Call it with the number done, the total and a short remark.
 
     Parameters
     ----------
     what : str
-        What is being done.
+        Label of the display.
     quiet : bool
         Show nothing.
     """

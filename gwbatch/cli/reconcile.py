@@ -1,4 +1,4 @@
-"""``gwbatch reconcile``: what the ledger and GraceDB differ in, and making them agree."""
+"""``gwbatch reconcile``: differences between the ledger and GraceDB, and their repair."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gwbatch.reconcile import Difference
 
 DAY = 86400.0
-SETTLE = 2.0  # s for writes in progress to arrive
+SETTLE = 2.0  # s for writes in progress to finish
 
 
 @click.command("reconcile")
@@ -28,12 +28,13 @@ SETTLE = 2.0  # s for writes in progress to arrive
 @state_option
 @json_option
 def command(names: tuple[str, ...], days: float, apply: bool, state: Path | None, as_json: bool) -> None:
-    """Compare the ledger with GraceDB, say who is right and why, and repair it if asked.
+    """Compare the ledger with GraceDB, say which is right and why, and make them agree with --apply.
 
-    Compared are superevents (window, preferred event, members, labels), external events (labels) and public notices. A
-    difference that is gone after two seconds was only on its way and is not told. With --apply, writes of ours that
-    failed are done again, and changes in GraceDB whose alerts never came are handled as if they had: a label that asks
-    for a public notice has it sent. Exit code 0 if they agree, or all was repaired; 1 otherwise.
+    The comparison covers superevents (window, preferred event, members, labels), external events (labels) and public
+    notices. A difference that is gone after two seconds was a write in progress and is not reported. With --apply, the
+    dispatcher repeats our failed writes, and handles changes in GraceDB whose alerts never came as if they had come.
+    In particular, a label that requests a public notice causes it to be sent. Exit code 0 if both agree or a repair of
+    every difference was queued, otherwise 1.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The CLI reference, from the commands themselves: ``python -m gwbatch.cli.reference > docs/cli.md``."""
+"""The CLI reference, generated from the commands: ``python -m gwbatch.cli.reference > docs/cli.md``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``gwbatch replay``: recorded alerts and notices, decided as they would be live."""
+"""``gwbatch replay``: recorded alerts and notices, processed as if they were live."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def command(
     state: Path | None,
     as_json: bool,
 ) -> None:
-    """Replay recorded alerts and notices ({"topic": ..., "payload": ...} a line) to see what would be decided.
+    """Replay recorded alerts and notices (one {"topic": ..., "payload": ...} per line) to see the resulting decisions.
 
-    With --dry-run the dispatcher's own lanes decide in a scratch ledger in memory, with the plug-ins of the site:
-    every decision is printed as one JSON line (--json changes nothing there), and last one line {"final": [...]} with
-    every superevent's end state.  Without it the messages go into the ledger, to the dispatcher that runs there.
+    With --dry-run, the dispatcher's own lanes decide in a scratch ledger in memory, with the plug-ins of the site.
+    Every decision is printed as one JSON line (with or without --json), and a last line {"final": [...]} holds the
+    final state of every superevent.  Without --dry-run, the messages are queued in the ledger for its dispatcher.
 
     \b
     Examples:

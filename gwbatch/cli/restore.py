@@ -19,10 +19,10 @@ from gwbatch.cli.options import json_option, state_directory, state_option
 def command(file: Path, state: Path | None, as_json: bool) -> None:
     """Make a new state directory from FILE, a copy that 'gwbatch backup' wrote.
 
-    Whatever came after the copy comes again: the listeners read on where it stood, as far as the brokers still hold
-    the messages. Nothing is done twice: for a week GraceDB, the brokers and the batch system are asked first. Start the
-    dispatcher afterwards, with the same site profile and policy. Make sure that no other dispatcher works from the
-    lost ledger on another machine.
+    The listeners continue from where the copy was made, so later messages arrive again as far as the brokers still
+    hold them. Nothing is done twice, because for a week the dispatcher asks GraceDB, the brokers and the batch system
+    before it acts. Start the dispatcher afterwards, with the same site profile and policy. Make sure that no
+    dispatcher on another machine still uses the lost ledger.
 
     \b
     Examples:

@@ -26,7 +26,7 @@ def command(
 ) -> None:
     """Run the dispatcher until SIGTERM or Ctrl-C; work in progress is finished first.
 
-    Only one dispatcher can run on a state directory.  After a crash, start it again: it goes on where it was.
+    Only one dispatcher can run on a state directory.  After a crash, start it again; it continues where it stopped.
 
     \b
     Examples:
@@ -61,7 +61,7 @@ def command(
 
     def leave(*_: object) -> None:
         if not running:
-            sys.exit(0)  # nothing was begun yet
+            sys.exit(0)  # nothing has started yet
         running[0].ask_to_stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

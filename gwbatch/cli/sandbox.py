@@ -22,10 +22,10 @@ from gwbatch.errors import ConfigError
 def command(port: int, state: Path, group: str, no_kafka: bool) -> None:
     """Serve a GraceDB-compatible API that publishes every alert to a loopback Kafka broker.
 
-    Give a fixed --port when it shall be started again: alerts carry the server's address.
+    Choose a fixed --port if you will restart the sandbox, because alerts contain the server's address.
 
-    Prints one JSON line with its addresses and serves until Ctrl-C.  Made for the demo, for tests and for
-    offline work with the unmodified ligo-gracedb client; it asks nobody who they are.
+    Prints one JSON line with its addresses and serves until Ctrl-C.  It is meant for the demo, for tests and for
+    offline work with the unmodified ligo-gracedb client, and requires no authentication.
 
     \b
     Examples:

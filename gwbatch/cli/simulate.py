@@ -1,4 +1,4 @@
-"""``gwbatch simulate``: what would happen."""
+"""``gwbatch simulate``: a stream of events, a pool and a policy in virtual time."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def command(
     policies: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Say what would happen with a SCENARIO: a stream of events, a pool and a policy, in virtual time.
+    """Simulate a SCENARIO (a stream of events and a pool) with a policy, in virtual time.
 
-    Decisions, jobs, retries and timers are the dispatcher's own; the batch system is a model, GraceDB the sandbox, no
-    notice is sent and nothing is computed. Without SCENARIO: an hour with an event every ten minutes. See
-    docs/simulation.md for what a scenario can say, and for what the model leaves out.
+    Decisions, jobs, retries and timers are the dispatcher's own. The batch system is a model and GraceDB is the
+    sandbox; no notice is sent and nothing is computed. The default SCENARIO is an hour with an event every ten
+    minutes. docs/simulation.md describes what a scenario can contain and what the model leaves out.
 
     \b
     Examples:

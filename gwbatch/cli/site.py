@@ -15,7 +15,7 @@ from gwbatch.cli.options import json_option, profile_options
 
 @click.group("site")
 def command() -> None:
-    """Show and check site profiles, which say where things are on one cluster.
+    """Show and check site profiles, each of which describes one cluster.
 
     
     Examples:
@@ -34,7 +34,7 @@ command.add_command(site_prepare.command)
 @command.command("list")
 @json_option
 def list_sites(as_json: bool) -> None:
-    """List the profiles that gwbatch brings."""
+    """List the profiles that come with gwbatch."""
     from gwbatch.config.profile import load_site, site_names
 
     sites = {name: load_site(name).profile.description for name in site_names()}
@@ -87,7 +87,7 @@ def show(
     default_policy: bool,
     as_json: bool,
 ) -> None:
-    """Show a profile, every value of it, or the science policy."""
+    """Show every value of a profile, or the science policy."""
     import msgspec
 
     from gwbatch.config.policy import load_policy

@@ -1,4 +1,4 @@
-"""``gwbatch site check``: a tiny whole-node job that says whether a site profile works."""
+"""``gwbatch site check``: a tiny whole-node job that tests a site profile."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 def command(
     name: str, settings: tuple[str, ...], dry_run: bool, timeout: float, folder: Path | None, as_json: bool
 ) -> None:
-    """Submit a tiny whole-node job and tell what it found: cores, threads, software, transfer, time to start.
+    """Submit a tiny whole-node job and report what it found: cores, threads, software, transfer, time to start.
 
-    The job localizes an event that takes BAYESTAR a second or a few.  Exit code 1 when something is wrong.
+    The job localizes an event that takes BAYESTAR one to a few seconds.  Exit code 1 if something is wrong.
 
     \b
     Examples:
@@ -83,7 +83,7 @@ def _tell(report: JobStatus) -> None:
 
 
 def _judge(ran: RunOutcome, asked: Resources) -> list[dict[str, Any]]:
-    """Judge what was found, line by line."""
+    """Return one row for each finding of the job, with whether it is as it should be."""
     from gwbatch.jobs.result import sha256
     from gwbatch.jobs.waveforms import WITHOUT_ROM_DATA
 

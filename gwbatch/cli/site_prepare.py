@@ -1,4 +1,4 @@
-"""``gwbatch site prepare``: environments that some products need for themselves."""
+"""``gwbatch site prepare``: the separate environments that some products need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gwbatch.cli.options import json_option
 
 @click.group("prepare")
 def command() -> None:
-    """Prepare environments that some products need for themselves.
+    """Prepare the separate environments that some products need.
 
     \b
     Examples:
@@ -34,10 +34,10 @@ def command() -> None:
 @click.option("--python", default=sys.executable, help="A Python 3.11 or 3.12 to build on.  [default: this one]")
 @json_option
 def em_bright(folder: Path, models: Path | None, python: str, as_json: bool) -> None:
-    """Make the environment of ligo.em_bright in FOLDER, which all nodes must see, and try it.
+    """Make the environment of ligo.em_bright in FOLDER, which all nodes must see, and test it.
 
-    The 30 model files are pickles, that is code. Those of the first time are trusted and their SHA-256 written into
-    manifest.json; from then on no other one is loaded. Run again, it does only what is missing.
+    The 30 model files are pickles, so loading one runs code. The first run trusts the files it gets and records their
+    SHA-256 in manifest.json; from then on no other file is loaded. A further run does only what is missing.
 
     \b
     Then say in the site profile and in the policy:
@@ -71,7 +71,7 @@ def em_bright(folder: Path, models: Path | None, python: str, as_json: bool) -> 
     click.echo(f"{tried['version']} says of a double neutron star: {_words(tried['properties'])}")
 
 
-STDERR = 2  # the answer alone goes to stdout
+STDERR = 2  # stdout carries only the answer
 REQUIREMENTS = Path(__file__).parents[1] / "config" / "em-bright.txt"
 
 

@@ -1,4 +1,4 @@
-"""``gwbatch standby``: pilots that wait for work, how many there shall be, and what they cost."""
+"""``gwbatch standby``: pilots that wait for work, their number and their cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY = 86400.0
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Read a length of time, ``90m`` or ``3h``; s."""
+    """Convert a duration such as ``90m`` or ``3h`` to seconds."""
     if value is None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
@@ -35,7 +35,7 @@ queue_option = click.option("--queue", default="openmp", show_default=True, help
 
 @click.group("standby")
 def command() -> None:
-    """Show and order pilots: jobs that have everything imported and wait for work, so that it starts at once.
+    """Show and order pilots, which are jobs that have everything imported and wait, so that work starts at once.
 
     
     Examples:
@@ -50,7 +50,7 @@ def command() -> None:
 @state_option
 @json_option
 def list_all(state: Path | None, as_json: bool) -> None:
-    """List how many pilots are wanted and why, and those that there are."""
+    """List the existing pilots, and how many are wanted and why."""
     from dataclasses import asdict
 
     from gwbatch.ledger import standby
@@ -89,7 +89,7 @@ def pilot_line(pilot: dict[str, Any]) -> str:
 @queue_option
 @state_option
 def set_number(pilots: int, span: float | None, queue: str, state: Path | None) -> None:
-    """Order a number of pilots, whatever the policy's rules say (its limits stay in force)."""
+    """Order a number of pilots, whatever the policy's rules say (its limits still apply)."""
     from gwbatch.errors import ConfigError
     from gwbatch.ledger import standby
 
@@ -115,7 +115,7 @@ def set_number(pilots: int, span: float | None, queue: str, state: Path | None) 
 @queue_option
 @state_option
 def clear(queue: str, state: Path | None) -> None:
-    """Take an order back: the policy's rules decide again."""
+    """Cancel an order, so that the policy's rules decide again."""
     from gwbatch.ledger import standby
 
     with _ledger(state).transaction() as tx:
@@ -129,7 +129,7 @@ def clear(queue: str, state: Path | None) -> None:
 @state_option
 @json_option
 def report(days: float, queue: str, state: Path | None, as_json: bool) -> None:
-    """Report what pilots have cost and what they were worth."""
+    """Report how much node time pilots have cost and how much waiting they have saved."""
     from gwbatch.ledger import standby
 
     ledger, now = _ledger(state), time.time()

@@ -50,7 +50,7 @@ def command(state: Path | None, as_json: bool, watch: bool) -> None:
         from rich.console import Console
 
         found = report(ledger, time.time())
-        # Emoji and highlighting cost a fifth of the start-up.
+        # Emoji and highlighting take a fifth of the start-up time.
         Console(emoji=False, markup=False, highlight=False).print(render(found))
     raise click.exceptions.Exit(0 if found["dispatcher"]["running"] else 1)
 
@@ -84,7 +84,7 @@ def _headline(found: dict[str, Any]) -> RenderableType:
 
 
 def _trouble(found: dict[str, Any]) -> list[RenderableType]:
-    """Say what is wrong, before anything else."""
+    """Render the problems and their remedies."""
     from rich.text import Text
 
     lines: list[RenderableType] = []
@@ -124,7 +124,7 @@ def _with_method(product: str, method: str | None) -> str:
 
 
 def _externals(found: dict[str, Any]) -> list[RenderableType]:
-    """Render external events, where there are any."""
+    """Render external events, if there are any."""
     from rich.table import Table
 
     if not found["external_events"]:
@@ -143,7 +143,7 @@ def _externals(found: dict[str, Any]) -> list[RenderableType]:
 
 
 def _notices(found: dict[str, Any]) -> list[RenderableType]:
-    """Render public notices, where alerts are on or were."""
+    """Render public notices, if alerts are on or any notice exists."""
     from rich.table import Table
 
     alerts = found["alerts"]
@@ -171,7 +171,7 @@ def _arrival(row: dict[str, Any], send: dict[str, Any]) -> str:
 
 
 def coincidence_lines(externals: list[dict[str, Any]]) -> Iterator[str]:
-    """Describe coincidences, a line each."""
+    """Describe coincidences, one line each."""
     for row in externals:
         match = row["coincidence"]
         if match is not None:

@@ -1,4 +1,4 @@
-"""``gwbatch superevent``: looking at superevents, and having something done about one."""
+"""``gwbatch superevent``: superevents, and orders about them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @click.group("superevent")
 def command() -> None:
-    """Show superevents: what they are, why, and what was done for them.
+    """Show superevents, the decisions behind them and the work done for them; give orders about one.
 
-    SUPEREVENT is GraceDB's id or the local key (S@G123).
+    SUPEREVENT is GraceDB's ID or the local key (S@G123).
 
     
     Examples:
@@ -42,7 +42,7 @@ def command() -> None:
 @state_option
 @json_option
 def list_all(name: str, limit: int, state: Path | None, as_json: bool) -> None:
-    """List the newest."""
+    """List the newest superevents."""
     from gwbatch.ledger import Ledger
     from gwbatch.reports.listings import Wanted, superevents
 
@@ -64,7 +64,7 @@ def _line(one: dict[str, Any]) -> str:
     "--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw the timeline into, too."
 )
 def show(superevent: str, policies: tuple[Path, ...], state: Path | None, as_json: bool, picture: Path | None) -> None:
-    """Show members, why the preferred one is preferred, coincidences, jobs and the timeline."""
+    """Show a superevent's members, why its preferred event is preferred, coincidences, jobs and the timeline."""
     found = _find(superevent, state, policies)
     if picture is not None:
         _draw(found, picture)
@@ -93,7 +93,7 @@ def show(superevent: str, policies: tuple[Path, ...], state: Path | None, as_jso
 @click.argument("superevent")
 @state_option
 def annotate(superevent: str, state: Path | None) -> None:
-    """Try again what failed for it, and ask for whatever is missing."""
+    """Retry the failed products of a superevent and request the missing ones."""
     from gwbatch.handlers.messages import Annotate
 
     _order(superevent, state, Annotate)
@@ -106,7 +106,7 @@ def annotate(superevent: str, state: Path | None) -> None:
 @why_option
 @state_option
 def prefer(superevent: str, event: str, pipeline: bool, why: str, state: Path | None) -> None:
-    """Make EVENT, one of its members, the preferred event, or with --pipeline that of its pipeline."""
+    """Make EVENT, a member of SUPEREVENT, the preferred event, or with --pipeline the event shown for its pipeline."""
     from gwbatch.errors import ConfigError
     from gwbatch.handlers.messages import Prefer, PreferForPipeline
 
@@ -128,8 +128,8 @@ def prefer(superevent: str, event: str, pipeline: bool, why: str, state: Path | 
 def copy_map(source: str, file: str, target: str, why: str, state: Path | None) -> None:
     """Copy the sky map FILE of SOURCE to TARGET: any two events or superevents, by their GraceDB IDs.
 
-    On a superevent it counts for the initial notice, for updates and for combined maps; on an event it takes the
-    place of the map that was made for it.
+    On a superevent, the initial notice, updates and combined maps use it. On an event, it replaces the map that was
+    made for that event.
     """
     from gwbatch.errors import ConfigError
     from gwbatch.handlers.messages import CopyMap
@@ -162,7 +162,7 @@ def _find(superevent: str, state: Path | None, policies: tuple[Path, ...] = ()) 
 
 
 def _draw(found: dict[str, Any], picture: Path) -> None:
-    """Draw what happened when: a row for alerts, for each kind of decision and write, and for each job."""
+    """Draw the timeline, with a row for alerts, for each kind of decision and write, and for each job."""
     from gwbatch.errors import ConfigError, missing_package
 
     try:

@@ -1,4 +1,4 @@
-"""The policy of public alerts, and the brokers that they go to, as typed, frozen values."""
+"""The policy for public alerts and the brokers that receive them, as typed, frozen values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Category = Literal["production", "mdc"]
 
 
 class HighProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From where on a preliminary notice calls people together; see ``policy.toml``."""
+    """Thresholds for HIGH_PROFILE, with which a preliminary notice calls people together; see ``policy.toml``."""
 
     terrestrial: float
     above: dict[str, float]
@@ -33,7 +33,7 @@ class DataQuality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frame_types: dict[str, list[str]] = {}
 
     def window(self, pipeline: str, t_start: float, t_end: float) -> tuple[float, float]:
-        """Return the GPS times (s) between which data are looked at."""
+        """Return the GPS times (s) between which the data are checked."""
         margin = self.margins.get(pipeline, self.margin)
         return t_start - margin, t_end + margin
 
@@ -43,7 +43,7 @@ class DataQuality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every number that the chain of public alerts goes by; see ``policy.toml`` for what each means."""
+    """Every parameter of the public-alert chain; ``policy.toml`` documents each."""
 
     second_after: float
     dqr_after_early_warning: float
@@ -57,35 +57,41 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_quality: DataQuality
 
     def product_wait(self, kind: str, product: str) -> float:
-        """Return how long (s) a notice waits for a product: by kind and product, by product, or not at all."""
+        """Return how long (s) a notice waits for a product.
+
+        A setting for ``kind:product`` takes precedence over one for the product; without either it is 0.
+        """
         return self.wait.get(f"{kind}:{product}", self.wait.get(product, 0.0))
 
     def goes_without(self, kind: str, product: str) -> bool:
-        """Return whether a notice goes with an empty field if a product is still missing after its wait."""
+        """Return whether a notice goes out with an empty field if a product is still missing after its wait."""
         return not {product, f"{kind}:{product}"} & set(self.not_without)
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One broker that gets notices.
+    """A broker that receives notices.
 
     Attributes
     ----------
     bootstrap : str
-        Kafka brokers, ``host:port[,host:port]``; may be empty for ``oidc``: GCN's own, of `domain`.
+        Kafka brokers, ``host:port[,host:port]``. May be empty for ``oidc``, which then uses GCN's brokers at `domain`.
     topic : str
-        Where the notices go.
+        The topic for the notices.
     format : str
         ``avro`` (SCiMMA) or ``json`` (GCN).
     categories : list of str
-        What may go there: ``production``, ``mdc``. Test superevents go nowhere.
+        Categories of superevents whose notices may go there: ``production``, ``mdc``. Notices about test superevents
+        are never sent.
     auth : str
         ``scram`` (SCiMMA), ``oidc`` (GCN) or ``none``.
     credentials : str
-        File with the credentials; empty: hop's ``auth.toml``, or ``$GCN_CLIENT_ID`` and ``$GCN_CLIENT_SECRET``.
+        File with the credentials. If empty: hop's ``auth.toml`` (``scram``), or ``$GCN_CLIENT_ID`` and
+        ``$GCN_CLIENT_SECRET`` (``oidc``).
     domain : str
-        Of GCN: ``gcn.nasa.gov``, ``test.gcn.nasa.gov``.
+        GCN's domain: ``gcn.nasa.gov`` or ``test.gcn.nasa.gov``.
     max_bytes : int
-        The largest notice that the broker takes; a larger one goes without its combined map, or without any.
+        Largest notice that the broker accepts, in bytes. A larger one is sent without its combined map, or without any
+        map.
     delivery_timeout : float
         Seconds after which an unconfirmed notice is looked for on the topic and, if it is not there, sent again.
     read_back : bool
@@ -117,36 +123,37 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def address(self) -> str:
-        """Where it is, for people."""
+        """The broker's address, for display."""
         return self.bootstrap or f"kafka.{self.domain}"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is on this machine, where nobody else reads."""
+        """Whether the broker is on this machine, where the public cannot read."""
         hosts = [host.rpartition(":")[0].strip("[]") for host in self.bootstrap.split(",")]
         return all(host in ("127.0.0.1", "localhost", "::1") for host in hosts)
 
 
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether public alerts are sent, and where to.
+    """Whether public alerts are sent, and where.
 
     Attributes
     ----------
     mode : str
-        ``off``; ``mdc``: only about MDC superevents; ``all``: about production superevents too.
+        ``off``, ``mdc`` (only about MDC superevents) or ``all`` (about production superevents too).
     dry_run : bool
-        Freeze and check every notice, and send none: a shadow beside another system.
+        Freeze and check every notice but send none, to shadow another system.
     expose : bool
         Make production superevents public in GraceDB before their first notice goes out.
     mdc_every : float
-        Seconds between two mock events that we upload ourselves, as a sign of life; 0: never. The field's are hourly.
+        Seconds between the mock events that the dispatcher uploads as a sign of life; 0: never. The field's own mock
+        events come hourly.
     frames : dict
-        Detector to the pattern of its low-latency frame files (``H1 = "/kafka/H1/*.gwf"``).
+        Pattern of the low-latency frame files of each detector (``H1 = "/kafka/H1/*.gwf"``).
     frame_server : str
-        GWDataFind server (``host[:port]``) that is asked for what is not there.  Without both, the quality of the data
-        is not looked at.
+        GWDataFind server (``host[:port]``) for frames that `frames` does not find. If both are empty, data quality is
+        not checked.
     brokers : dict
-        Name to broker.
+        Brokers by name.
     """
 
     mode: Literal["off", "mdc", "all"] = "off"
@@ -163,7 +170,7 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def has_frames(self) -> bool:
-        """Whether we know where data are."""
+        """Whether the profile says where to find frames."""
         return bool(self.frames or self.frame_server)
 
     def covers(self, category: str) -> bool:

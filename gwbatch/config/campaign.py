@@ -1,4 +1,4 @@
-"""Campaigns at a site: how a node is used, and what a batch job asks for."""
+"""Campaigns at a site: how they use a node, and what their batch jobs request."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     processes : int
-        Science processes on a node; 0: one per core (and threads), as far as its memory goes.
+        Science processes on a node. 0: its cores divided by `threads`, or fewer if its memory does not suffice.
     threads : int
-        OpenMP threads of each.
+        OpenMP threads of each process.
     """
 
     processes: int = 0
@@ -25,27 +25,28 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CampaignSite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The batch jobs of campaigns.  They come after all other work, and give way to it.
+    """The batch jobs of campaigns. They run after all other work and give way to it.
 
     Attributes
     ----------
     launcher : str
-        What starts MPI ranks in a Slurm job: ``srun --mpi=pmi2``, ``mpiexec``, ...; ``auto``: from what the site's
-        ``srun`` knows, else ``mpiexec`` of this environment.
+        Command that starts the MPI ranks in a Slurm job, e.g. ``srun --mpi=pmi2``. ``auto``: the ``mpiexec`` beside the
+        nodes' Python interpreter if there is one, else ``srun --mpi=pmix``.
     partition, qos, account : str
-        Slurm's; where they are empty, those of the scheduler.
+        Slurm: where the jobs run and whom they are charged to. An empty partition or account falls back to that of the
+        scheduler.
     nice : int
-        Slurm's: how much later than other jobs of the same user.
+        Slurm: nice value, which puts these jobs behind other jobs of the same user.
     time_limit : float
-        Seconds of a batch job.
+        Slurm: time limit of a batch job in seconds.
     min_cores : int
-        Nodes with fewer are not asked for.
+        Fewest cores that a node may have.
     memory_mb, disk_mb : int
-        HTCondor's, of a worker; 0: as the pool has it.
+        HTCondor: memory and disk of a worker; 0 leaves it to the pool.
     nice_user : bool
-        HTCondor's: only where nobody else wants to run.
+        HTCondor: run only where nobody else wants to.
     requirements : str
-        HTCondor's.
+        HTCondor: a further ClassAd expression that the node must satisfy.
     """
 
     node: NodeSettings = NodeSettings()

@@ -1,4 +1,4 @@
-"""The policy of external triggers as typed, frozen values."""
+"""The policy for external triggers, as typed, frozen values."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import msgspec
 
 
 class Targeted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Thresholds in Hz up to which a targeted search looks.
+    """False alarm rate thresholds of a targeted search, in Hz.
 
     Attributes
     ----------
     far_external : float
-        On the observatory's side; triggers above it are vetoed, of any search.
+        For the observatory's triggers. Triggers above it are vetoed, whatever their search.
     far_gw : float or None
-        On the gravitational-wave side; None takes the less-significant threshold of the superevent's search.
+        For gravitational-wave candidates. None takes the less-significant threshold of the superevent's kind, divided
+        by its trials.
     """
 
     far_external: float
@@ -21,7 +22,7 @@ class Targeted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Vetoes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From where on a notice speaks against its trigger; see ``policy.toml``."""
+    """Limits beyond which a notice vetoes its own trigger; see ``policy.toml``."""
 
     grb_probability: float
     most_likely_grb: int
@@ -32,7 +33,7 @@ class Vetoes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Mixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Systematic error as a core with the weight `core_weight` and a tail, each a 1-sigma radius in deg."""
+    """Systematic error as a core (weight `core_weight`) plus a tail, each given by its 1-sigma radius in deg."""
 
     core_weight: float
     core: float
@@ -40,7 +41,7 @@ class Mixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExternalPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every number that external triggers are judged by; see ``policy.toml`` for what each means."""
+    """Every parameter of the rules for external triggers; ``policy.toml`` documents each."""
 
     windows: dict[str, dict[str, list[float]]]
     rates: dict[str, float]
@@ -66,5 +67,5 @@ class ExternalPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def reach(self) -> float:
-        """The longest time in s between a superevent and an external event that could belong together."""
+        """The longest time (s) between a superevent and an external event that can still coincide."""
         return max(abs(bound) for windows in self.windows.values() for window in windows.values() for bound in window)

@@ -1,4 +1,4 @@
-"""From where on something is worth a warning, and from where on it is critical."""
+"""Limits beyond which a value is worth a warning or is critical."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class Limits:
-    """``[limits]`` of a site profile: what status, check, notifications and the console go by.
+    """``[limits]`` of a site profile, which status, check, notifications and the console apply.
+
+    A pair holds the limit for a warning and the limit for critical.
 
     Attributes
     ----------
     lane_age, effect_age : tuple of float
-        Age of the oldest waiting message and effect, s: warning, critical.
+        Age of the oldest waiting message and effect, s.
     lag : tuple of float
         Messages that a listener is behind.
     disk_free : tuple of float
         Free space of the state directory, GiB.
     clock_behind : tuple of float
-        By how much the machine's clock is behind that of the servers, s.
+        Time by which this machine's clock lags behind the servers', s.
     notice_age : tuple of float
         Age of a public notice that has not reached its brokers, s.
     standby_age : float
-        Seconds for which fewer pilots may be ready than are wanted.
+        Seconds for which fewer pilots than wanted may be ready.
     backup_age : float
-        Age of the newest backup, s, where backups are made.
+        Age of the newest backup, s. A ledger that was never backed up causes no warning.
     silence : float
-        Seconds without a message after which a listener counts as silent; 0 never.
+        Seconds without a message after which a listener counts as silent; 0: never.
     recent : float
-        Seconds for which a failure is shown.
+        Seconds for which a failure is reported.
     """
 
     lane_age: Pair = (10.0, 60.0)
@@ -59,7 +61,7 @@ class Limits:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Limits:
-        """Return the limits with some values changed.
+        """Return the default limits with some values replaced.
 
         Raises
         ------
@@ -74,7 +76,7 @@ class Limits:
 
 
 def _like(usual: Any, value: Any, name: str) -> Any:
-    """Return a value as a number, or as a pair where that is what there usually is."""
+    """Convert a value to the type of the default, a number or a pair of numbers."""
     try:
         if isinstance(usual, tuple):
             warning, critical = map(float, value)

@@ -1,15 +1,15 @@
-"""Laying settings over settings, and remembering where each value came from."""
+"""Merging of settings, with a record of where each value came from."""
 
 from __future__ import annotations
 
 from typing import Any
 
 Origins = dict[str, str]
-"""Dotted name of a value to where it was set."""
+"""Where each value was set, by its dotted name."""
 
 
 def merge(base: dict[str, Any], over: dict[str, Any], origins: Origins, origin: str, prefix: str = "") -> None:
-    """Lay `over` on `base` in place, table by table, noting `origin` for each value set."""
+    """Merge `over` into `base` in place, table by table, and record `origin` for each value set."""
     for name, value in over.items():
         dotted = f"{prefix}{name}"
         if isinstance(value, dict) and isinstance(base.get(name), dict):
@@ -20,7 +20,7 @@ def merge(base: dict[str, Any], over: dict[str, Any], origins: Origins, origin: 
 
 
 def note(origins: Origins, dotted: str, value: Any, origin: str) -> None:
-    """Remember `origin` for a value, or for each value of a table."""
+    """Record `origin` for a value, or for each value of a table."""
     if isinstance(value, dict) and value:
         for name, inner in value.items():
             note(origins, f"{dotted}.{name}", inner, origin)

@@ -35,7 +35,7 @@ class Windows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Ranking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the preferred event is found."""
+    """How the preferred event is chosen."""
 
     ranking_instruments_only: bool
     burst_like_pipelines: list[str]
@@ -55,7 +55,7 @@ class Annotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """Every number the science rules decide by; see ``policy.toml`` for what each means."""
+    """Every parameter of the science rules; ``policy.toml`` documents each."""
 
     topics: list[str]
     drop_instruments: list[str]
@@ -92,12 +92,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
 
 
 def load_policy(*overrides: Path) -> Policy:
-    """Load the documented defaults, with the values of `overrides` laid over them.
+    """Load the documented defaults and override them with the files in `overrides`, in order.
 
     Raises
     ------
     ConfigError
-        When a file cannot be read, names something unknown, or has a value of the wrong kind.
+        If a file cannot be read, names something unknown, or has an invalid value.
     """
     values, origins = default_policy(), Origins()
     for path in overrides:
@@ -106,7 +106,7 @@ def load_policy(*overrides: Path) -> Policy:
 
 
 def policy_from(values: dict[str, Any]) -> Policy:
-    """Check a mapping of the shape of ``policy.toml`` and return it as a policy."""
+    """Check a mapping with the structure of ``policy.toml`` and return it as a policy."""
     try:
         policy = _case_folded(msgspec.convert(values, Policy))
     except msgspec.ValidationError as error:
@@ -122,7 +122,7 @@ def policy_from(values: dict[str, Any]) -> Policy:
 
 
 def _case_folded(policy: Policy) -> Policy:
-    """Put kinds, searches and pipelines into lower case, as events have them, and instruments into upper case."""
+    """Convert kinds, searches and pipelines to lower case and instruments to upper case, as events have them."""
 
     def keys(table: dict[str, Any]) -> dict[str, Any]:
         return {name.lower(): value for name, value in table.items()}
@@ -160,7 +160,7 @@ def default_policy() -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file, with errors that name it."""
+    """Read a TOML file; errors name the file."""
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Site profiles: where things are on one cluster, as data."""
+"""Site profiles: the configuration of one cluster, as data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gwbatch.errors import ConfigError
 from gwbatch.queues import QUEUES
 
 NOTICE_TOPICS = ("gcn.notices.swift.bat.guano", "gcn.notices.svom.voevent.eclairs", "fermi.gbm.targeted.private.igwn")
-"""Topics of JSON notices that the field's own production listens to; the last one needs an agreement with Fermi."""
+"""Topics of JSON notices that IGWN's production system listens to; the last one needs an agreement with Fermi."""
 
 
 class GraceDBSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,11 +33,13 @@ class GraceDBSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     url : str
-        Its API, e.g. ``https://gracedb-playground.ligo.org/api/``; empty: alerts are decided, nothing is written.
+        Its API, e.g. ``https://gracedb-playground.ligo.org/api/``. If empty, the dispatcher still decides on alerts but
+        writes nothing.
     auth : str
-        ``default`` looks for a SciToken; ``none`` asks as nobody (the sandbox).
+        ``default`` takes the credentials that the client finds (token, certificate or ``.netrc``); ``none`` sends none
+        (for the sandbox).
     timeout : float
-        Seconds for one request (the client itself has none).
+        Timeout of one request in seconds (the client itself has none).
     """
 
     url: str = ""
@@ -50,7 +52,7 @@ class GraceDBSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One connection that stays open.
+    """A listener, i.e. one connection that stays open.
 
     Attributes
     ----------
@@ -63,19 +65,20 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auth : str
         ``scram`` (SCiMMA), ``oidc`` (GCN) or ``none``.
     credentials : str
-        File with the credentials; empty: hop's ``auth.toml``, or ``$GCN_CLIENT_ID`` and ``$GCN_CLIENT_SECRET``.
+        File with the credentials. If empty: hop's ``auth.toml`` (``scram``), or ``$GCN_CLIENT_ID`` and
+        ``$GCN_CLIENT_SECRET`` (``oidc``).
     domain : str
-        Of GCN: ``gcn.nasa.gov``, ``test.gcn.nasa.gov``.
+        GCN's domain: ``gcn.nasa.gov`` or ``test.gcn.nasa.gov``.
     start : str
-        Where to begin a topic that was never read: ``latest``, ``earliest`` or a Unix time in seconds.
+        Where to start reading a topic for the first time: ``latest``, ``earliest`` or a Unix time in seconds.
     kafka : dict
         Further librdkafka properties.
     topics : list of str
         GCN: topics of JSON notices to listen to, besides those of GCN Classic and of plug-ins.
     directory : str
-        What a spool listener watches.
+        The directory that a spool listener watches.
     max_bytes : int
-        Larger payloads are dead letters.
+        Largest payload in bytes; larger ones become dead letters.
     """
 
     kind: Literal["igwn-alert", "gcn", "spool"] = "igwn-alert"
@@ -93,33 +96,33 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the jobs of a queue ask of a node.
+    """What the jobs of a queue request.
 
     Attributes
     ----------
     cores : int
         Number of cores; 0 means the whole node.
     min_cores : int
-        For whole-node jobs, the least a node must have.
+        For whole-node jobs, the fewest cores that a node may have.
     memory_mb, disk_mb : int
         Memory and disk in MiB; 0 leaves it to the scheduler.
     untouched_node : bool
-        HTCondor, whole node: only a node of which nobody else has a part.
+        HTCondor, whole-node jobs: match only nodes on which no other job holds a core.
     requirements : str
-        HTCondor: a ClassAd expression about the node, besides cores.
+        HTCondor: a further ClassAd expression that the node must satisfy.
     attributes : dict
         HTCondor: further attributes of the job ad (``+Name = value``).
     partition, qos, constraint, reservation : str
         Slurm: where these jobs go.
     run_on : str
-        ``batch`` or ``local``: the dispatcher's own machine, beside the batch system, so that short jobs do not wait
-        behind whole-node ones (``scheduler.local_cores``, ``scheduler.local_memory_mb``).
+        ``batch``, or ``local`` for the dispatcher's own machine, so that short jobs do not wait behind whole-node ones.
+        ``scheduler.local_cores`` and ``scheduler.local_memory_mb`` limit the local jobs.
     time_limit : float
         Slurm: seconds after which the cluster ends the job; 0 takes `run_deadline`.
     queue_deadline, run_deadline, held_deadline : float
         Seconds that a job may spend queued, running and held.
     options : dict
-        What the batch system of a plug-in asks for besides.
+        Further settings for a plug-in's batch system.
     """
 
     cores: int = 1
@@ -155,40 +158,41 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who runs the jobs, and what every job tells it.
+    """The batch system that runs the jobs, and the settings that all jobs share.
 
     Attributes
     ----------
     kind : str
         ``local``, ``htcondor``, ``slurm``, or the batch system of a plug-in.
     options : dict
-        What the batch system of a plug-in asks for besides.
+        Further settings for a plug-in's batch system.
     bindings : str
-        How to talk to it: ``python`` (htcondor2), ``pyslurm``, ``cli`` (the commands on PATH), or ``auto``:
-        the bindings where they work, else the commands.
+        How to talk to it: ``python`` (htcondor2), ``pyslurm``, ``cli`` (the commands on PATH), or ``auto`` (the
+        bindings where they work, else the commands).
     cores : int
-        Local: how many cores jobs may take together; 0 takes all.
+        Local: total number of cores that jobs may use; 0 means all.
     em_bright : str
-        The folder that ``gwbatch site prepare em-bright`` has made, as the nodes see it; empty: no ligo.em_bright.
+        The folder that ``gwbatch site prepare em-bright`` has made, by its path on the nodes. If empty, the site has no
+        ligo.em_bright.
     local_cores, local_memory_mb : int
-        How many cores, and how much memory (MiB, as the queues ask for it), the jobs of queues with
-        ``run_on = "local"`` may take together beside a batch system; 0 memory: no limit.
+        Total cores and memory (MiB, as the queues request it) that jobs of queues with ``run_on = "local"`` may use
+        beside a batch system; 0 memory: no limit.
     python : str
-        The interpreter that has gwbatch, on the nodes; empty takes this one's path.
+        Path on the nodes of the Python interpreter that has gwbatch; empty takes the path of the current one.
     accounting_group, accounting_user : str
         HTCondor: whom the jobs are charged to.
     accounting_required : bool
         HTCondor: refuse to run without an accounting group.
     job_directory : str
-        Where jobs have their folders; empty takes ``jobs/`` in the state directory.  On Slurm all nodes must see it.
+        Parent of the jobs' folders; empty takes ``jobs/`` in the state directory. On Slurm all nodes must see it.
     account : str
         Slurm: whom the jobs are charged to.
     forward : list of str
-        Environment variables that jobs get from the dispatcher's environment; never credentials.
+        Environment variables that jobs inherit from the dispatcher; never credentials.
     environment : dict
         Further environment variables of jobs.
     keep_claim_idle : int
-        HTCondor: seconds for which a node stays ours behind a job; 0 leaves it to the pool.
+        HTCondor: seconds for which the claim on a node is kept after a job ends; 0 leaves it to the pool.
     hold_releases : int
         How often a held job is released before it is removed and tried elsewhere.
     hold_release_after : float
@@ -196,25 +200,27 @@ class SchedulerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     partition : str
         Slurm: where jobs go unless their queue says otherwise.
     ask_every, ask_soonest : float
-        Seconds between two questions to the scheduler about all jobs.  HTCondor: always `ask_every`, besides its
-        event log.  Slurm: `ask_soonest` after a change, then longer and longer.
+        Seconds between two queries to the scheduler about all jobs. HTCondor: always `ask_every`, in addition to its
+        event log. Slurm: `ask_soonest` after a change, then doubling up to `ask_every`.
     patience : float
-        Seconds after which an unanswered question counts as no answer.
+        Timeout in seconds of a query to the scheduler.
     warn_before : float
         Seconds before the batch system's time limit at which a job ends itself, so that its result can say why; 0
         leaves the end to the batch system.
     result_late : float
-        Slurm: seconds for which an ended job's result may not be seen yet, for the file system takes its time.
+        Slurm: seconds to wait for the result of a job that has ended, because shared file systems lag.
     resident_node : str
-        Slurm: the node on whose local disk the ledger is, when the dispatcher itself is a job.
+        Slurm: the node whose local disk holds the ledger, if the dispatcher itself runs as a job.
     resident_directory : str
-        Slurm: where the dispatcher's batch script and log go, seen by that node; empty takes ``deploy/`` in the state.
+        Slurm: folder for the dispatcher's batch script and log, which that node must see; empty takes ``deploy/`` in
+        the state directory.
     resident_partition, resident_qos : str
-        Slurm: where the dispatcher goes; empty as other jobs.
+        Slurm: where the dispatcher runs. An empty partition falls back to `partition`.
     resident_cores, resident_memory_mb : int
-        Slurm: what the dispatcher asks for.
+        Slurm: cores and memory (MiB) that the dispatcher requests.
     resident_time_limit : float
-        Slurm: seconds; before they are over it is queued again.  0 takes the partition's own limit.
+        Slurm: time limit of the dispatcher's job in seconds; it queues a successor before the limit. 0 takes the
+        partition's own limit.
     """
 
     kind: str = "local"
@@ -256,17 +262,17 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     webhook_file : str
-        A file with the address of an incoming webhook (Mattermost, Slack); the address is a secret.
+        File with the address of an incoming webhook (Mattermost, Slack); the address is a secret.
     email_to : list of str
         Addresses; empty sends no e-mail.
     email_from, smtp : str
         Sender, and ``HOST:PORT`` of the mail server.
     select : list of str
-        Beginnings of what is worth telling, as ``gwbatch check --json`` names it in ``key``.
+        Prefixes of the findings to notify about, compared with ``key`` of ``gwbatch check --json``.
     after : float
-        Seconds for which something has to be wrong.
+        Seconds that a problem must last before a notification is sent.
     silence : float
-        Seconds without a message after which a listener counts as silent; 0 never.
+        Seconds without a message after which a listener counts as silent; 0 takes ``silence`` of ``[limits]``.
     """
 
     webhook_file: str = ""
@@ -294,23 +300,23 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who may look at the console.
+    """Who may use the console, and which campaigns it shows.
 
     Attributes
     ----------
     token_file : str
-        A file with a secret that visitors have to know; readable by its owner only.
+        File with the token that visitors must present; only its owner may have access to it.
     loopback : str
-        ``token``: on this machine too visitors have to know a secret (without `token_file` one that the console makes
-        in the state directory); ``open``: every account of this machine may look.
+        Who may use the console on this machine if there is no `token_file`. ``token``: visitors with the token that the
+        console generates in the state directory. ``open``: every account, but only to look.
     socket : str
-        A Unix socket to listen on instead of a port; only its owner may open it, and no secret is asked for.
+        A Unix socket to listen on instead of a port. Only its owner can open it, so it needs no token.
     user_header : str
-        Header in which a reverse proxy names the user it has let in (``X-Remote-User``).
+        Header in which a reverse proxy names the user it has authenticated (``X-Remote-User``).
     proxies : list of str
-        Addresses of that proxy: from anywhere else the header counts for nothing.
+        Addresses of that proxy. The console ignores the header from any other address.
     campaigns : list of str
-        Folders of campaigns, or folders that have such folders in them, for the page about them.
+        Folders of campaigns, or their parent folders, for the campaigns page.
     """
 
     token_file: str = ""
@@ -322,20 +328,20 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One site.
+    """The profile of one site.
 
     Attributes
     ----------
     standby : dict
-        Queues whose jobs may go to pilots, and how those are run; how many there are, the policy says.
+        Queues whose jobs may go to pilots, and how the pilots run. The policy sets the number of pilots.
     campaign : CampaignSite
-        Campaigns: how they use a node, and what their batch jobs ask for.
+        How campaigns use a node, and what their batch jobs request.
     limits : dict
-        From where on something is worth a warning: names and values of `gwbatch.config.limits.Limits`.
+        Limits that differ from the defaults, by the names in `gwbatch.config.limits.Limits`.
     plugins : list of str
         Modules that declare handlers and jobs.
     plugin_folders : list of str
-        Absolute paths of folders to look for them in, besides the environment.
+        Absolute paths of folders to search for them, besides the Python environment.
     fill_in : list of str
         Dotted names of values that must be filled in before the profile can be used.
     """
@@ -363,32 +369,32 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Limits.of(self.limits)
 
     def resources(self, queue: str) -> Resources:
-        """Return what the jobs of a queue ask for."""
+        """Return what the jobs of a queue request."""
         return self.queues.get(queue) or Resources(cores=0 if queue == "openmp" else 1)
 
     def job_folder(self, state: Path) -> Path:
-        """Return where jobs have their folders."""
+        """Return the parent of the jobs' folders."""
         return Path(self.scheduler.job_directory) if self.scheduler.job_directory else state / "jobs"
 
     @property
     def missing(self) -> list[str]:
-        """The values that nobody but the site can know, and that are still empty (dotted names)."""
+        """Dotted names of the values that only the site can supply and that are still empty."""
         values = msgspec.to_builtins(self)
         needed = [*self.fill_in, *(["scheduler.accounting_group"] if self.scheduler.accounting_required else [])]
         return [name for name in dict.fromkeys(needed) if not _value(values, name)]
 
     def require_complete(self, what: str = "") -> None:
-        """Refuse a profile whose values are not all filled in.
+        """Raise unless all values that the site must supply are filled in.
 
         Parameters
         ----------
         what : str
-            Only the values whose dotted names begin so (``scheduler.``) are needed now.
+            Check only values whose dotted names begin with this (``scheduler.``).
 
         Raises
         ------
         ConfigError
-            Naming what is missing and how to give it.
+            If a value is missing. The message names it and says how to supply it.
         """
         missing = [name for name in self.missing if name.startswith(what)]
         if missing:
@@ -417,17 +423,17 @@ class Site:
 
 
 def site_names() -> list[str]:
-    """Return the names of the profiles that gwbatch brings."""
+    """Return the names of the packaged profiles."""
     return sorted(path.stem for path in resource_directory("site-configs").glob("*.toml"))
 
 
 def load_site(name: str, settings: Iterable[str] = ()) -> Site:
-    """Load the profile `name` (of a packaged profile, or a TOML file's path), with ``a.b=value`` settings laid over it.
+    """Load a packaged profile by name, or a TOML file by path, and override values with ``a.b=value`` settings.
 
     Raises
     ------
     ConfigError
-        When there is no such profile, or it is invalid.
+        If there is no such profile, or it is invalid.
     """
     path = Path(name) if name.endswith(".toml") else packaged_profile(name)
     if not path.exists():
@@ -457,12 +463,12 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
 
 
 def packaged_profile(name: str) -> Path:
-    """Return the file of a profile that gwbatch brings."""
+    """Return the path of a packaged profile."""
     return resource_directory("site-configs") / f"{name}.toml"
 
 
 def _setting(text: str) -> dict[str, Any]:
-    """Read ``NAME=VALUE`` as TOML would; a value that is no TOML is taken as it stands."""
+    """Parse ``NAME=VALUE`` as TOML. A value that is not valid TOML is taken as a string."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set {text!r}: write NAME=VALUE, e.g. --set gracedb.timeout=10.")
@@ -479,7 +485,10 @@ def _setting(text: str) -> dict[str, Any]:
 
 
 def default_state_directory() -> Path:
-    """Return where state lives unless a command says otherwise: ``$GWBATCH_STATE``, else ``~/.local/state/gwbatch``."""
+    """Return the default state directory.
+
+    It is ``$GWBATCH_STATE``, else ``gwbatch`` in ``$XDG_STATE_HOME`` (by default ``~/.local/state``).
+    """
     configured = os.environ.get("GWBATCH_STATE")
     if configured:
         return Path(configured)

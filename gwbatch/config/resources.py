@@ -1,4 +1,4 @@
-"""Where the files beside the package are: in a checkout at its top level, installed inside the package."""
+"""Paths of the files shipped with gwbatch, at the top level of a checkout or inside an installed package."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ def resource_directory(name: str) -> Path:
 
 
 def example_event(name: str) -> Path:
-    """Return the ``coinc.xml`` of a simulated event that gwbatch brings (``bns_hlv``, ``nsbh_hl``, ``bbh_hlv``;
-    ``short`` has its SNR series cut, so that BAYESTAR is done in seconds).
+    """Return the ``coinc.xml`` of a packaged simulated event.
+
+    The events are ``bns_hlv``, ``nsbh_hl``, ``bbh_hlv``, and ``short``, whose SNR series is truncated so that BAYESTAR
+    finishes in seconds.
     """
     return _PACKAGE / "data" / "events" / name / "coinc.xml"
 
 
 def example_injections() -> Path:
-    """Return ten simulated binary black holes in one file, with the places where they truly were."""
+    """Return the path of a file with ten simulated binary black holes and their true locations."""
     return _PACKAGE / "data" / "events" / "injections" / "coincs.xml.gz"

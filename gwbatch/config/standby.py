@@ -1,4 +1,4 @@
-"""Warm standby: how pilots are run at a site (profile), and how many there shall be (policy)."""
+"""Warm standby: how a site runs its pilots (profile), and how many there should be (policy)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     kinds : list of str
-        Computations whose jobs go to a pilot that is free; the pilot imports what they need before any comes.
+        Computations whose jobs go to a free pilot. The pilot imports what they need in advance.
     room : int
-        Tasks that a pilot works at, at a time.
+        Tasks that a pilot runs at the same time.
     hedge : float
-        Seconds after which a task that no pilot has taken is submitted as without standby; 0: 1 s on Slurm, else 0.5 s.
+        Seconds after which a task that no pilot has claimed is submitted to the batch system; 0 takes 1 s on Slurm,
+        else 0.5 s.
     silence : float
-        Seconds without a heartbeat after which a pilot loses its tasks; 0: 20 s on HTCondor, whose own reconnection
-        takes 10 s, else 5 s.
+        Seconds without a heartbeat after which a pilot loses its tasks; 0 takes 20 s on HTCondor, whose reconnection
+        alone takes 10 s, else 5 s.
     idle_limit : float
         Seconds without a task after which a pilot leaves; 0: never.
     lifetime : float
         Seconds after which a pilot leaves and another one takes its place.
     lead : float
-        Seconds before that at which the other one is asked for.
+        Seconds before the end of `lifetime` at which the replacement is requested.
     orphaned_after : float
-        Seconds without a sign of the dispatcher after which a pilot leaves.
+        Seconds without a heartbeat of the dispatcher after which a pilot leaves.
     tasks_limit : int
         Tasks after which a pilot leaves.
     observing_file : str
-        A file that the site keeps up to date, with the detectors that observe now (``H1 L1``).
+        A file in which the site keeps the list of detectors that are observing now (``H1 L1``).
     """
 
     kinds: list[str] = msgspec.field(default_factory=lambda: ["localize"])
@@ -63,24 +64,27 @@ class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StandbyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many pilots a queue shall have.  The largest of the rules counts; an operator's order counts instead of all.
+    """How many pilots a queue should have.
+
+    Each rule gives a number and the largest one counts. An operator's order replaces the rules. `at_most` and
+    `node_hours_per_day` limit both.
 
     Attributes
     ----------
     pilots : int
-        Always.
+        Pilots at all times.
     observing, detectors : int
-        That many pilots while at least `detectors` detectors observe.
+        Pilots while at least `detectors` detectors are observing.
     after_alert : int
-        That many for `after_alert_for` seconds after a job that pilots take was planned.
+        Pilots for `after_alert_for` seconds after a job that pilots can take was planned.
     backlog : int
-        That many while such jobs wait in the batch system.
+        Pilots while such jobs wait in the batch system.
     hours : dict
-        That many at a time of day (UTC): ``"22:00-06:00" = 1``.
+        Pilots at a time of day (UTC): ``"22:00-06:00" = 1``.
     at_most : int
-        Never more.
+        Largest number of pilots.
     node_hours_per_day : float
-        None at all once pilots have held nodes for so long within 24 hours; 0: no such limit.
+        Node-hours that pilots may hold within 24 hours. Once they are used up there are no pilots; 0: no limit.
     """
 
     pilots: int = 0
@@ -110,15 +114,15 @@ class Facts(msgspec.Struct, frozen=True):
     now : float
         Unix time in s.
     ordered : int or None
-        What an operator has ordered.
+        Number of pilots that an operator has ordered.
     observing : int
-        Detectors that observe.
+        Number of detectors that are observing.
     last_planned : float or None
-        Unix time (s) at which a job that pilots take was last planned.
+        Unix time (s) at which a job that pilots can take was last planned.
     waiting : int
-        Such jobs that wait in the batch system.
+        Number of such jobs that wait in the batch system.
     node_hours : float
-        Held by pilots within 24 hours.
+        Node-hours that pilots have held within 24 hours.
     """
 
     now: float
@@ -130,7 +134,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 def wanted(policy: StandbyPolicy, facts: Facts) -> tuple[int, str]:
-    """Return how many pilots there shall be, and why."""
+    """Return how many pilots there should be, and why."""
     if policy.node_hours_per_day and facts.node_hours >= policy.node_hours_per_day:
         return 0, f"{facts.node_hours:.1f} node-hours were held within a day, and the policy allows no more"
     if facts.ordered is not None:

@@ -1,4 +1,4 @@
-"""Who may look: this machine; with a token, or through a reverse proxy that names its user, others too."""
+"""Access to the console: by token, through a reverse proxy that names its user, or open to this machine."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from gwbatch.private import private_file, private_folder
 
 COOKIE = "gwbatch-console"
 LONGEST_FORM = 4096  # bytes
-WRONG_TOKEN = 0.5  # s that a wrong guess costs everybody who guesses
-FREE_GUESSES = 20  # wrong ones, until they cost time
+WRONG_TOKEN = 0.5  # s of delay per guess, for everybody, after too many wrong ones
+FREE_GUESSES = 20  # recent wrong guesses that cause no delay yet
 FORGIVEN_AFTER = 30.0  # s after which one wrong guess is forgotten
-WAITING = 8  # guesses that may wait for their turn; more are turned away
+WAITING = 8  # guesses that may wait for their turn; further ones are rejected
 ORDER_HEADER = "x-gwbatch-order"
 SHORTEST = 16  # characters of a token
 OWN_TOKEN = "console-token"  # in the state directory
@@ -45,15 +45,15 @@ Next = Callable[[Request], Awaitable[Response]]
 
 
 class TooManyGuesses(Exception):
-    """So many are guessing that this one is turned away unheard."""
+    """Too many guesses are waiting, so this one is rejected unchecked."""
 
 
 class NotAllowed(Exception):
-    """Who sends this request may not order anything."""
+    """The sender of this request may not give orders."""
 
 
 class Guesses:
-    """Makes guessing slow over all connections together: a guess that may be wrong is looked at in its turn."""
+    """Slows down guessing across all connections, by checking guesses one at a time after too many wrong ones."""
 
     def __init__(self) -> None:
         self._wrong: deque[float] = deque(maxlen=FREE_GUESSES)
@@ -61,12 +61,12 @@ class Guesses:
         self._turn = anyio.Lock()
 
     async def is_right(self, look: Callable[[], bool]) -> bool:
-        """Look at a guess, after those that came before it.
+        """Tell whether a guess is right, after a delay if too many recent guesses were wrong.
 
         Raises
         ------
         TooManyGuesses
-            When too many wait.
+            If too many guesses are waiting.
         """
         if self._recent() < FREE_GUESSES:
             return self._count(look())
@@ -94,14 +94,14 @@ class Guesses:
 
 @dataclass(frozen=True)
 class Access:
-    """The rule of one console.
+    """The access rules of one console.
 
     Attributes
     ----------
     token : str
-        Empty: none is asked for.
+        Empty if the console does not accept tokens.
     cookie, proof : str
-        Name and content of the cookie that who has entered gets.
+        Name and value of the cookie that a visitor gets for the right token.
     """
 
     token: str
@@ -113,19 +113,19 @@ class Access:
 
     @property
     def is_open(self) -> bool:
-        """Whether everybody who reaches it may look: a loopback address that the profile opens, or a Unix socket."""
+        """Whether everybody who can reach the console may look, on loopback set to ``open`` or on a Unix socket."""
         return not (self.token or self.user_header)
 
     def who_orders(self, request: Request) -> str:
-        """Return who may order something with this request.
+        """Return the name of the person who gives an order with this request.
 
-        Another site's page cannot send such a request in a visitor's name: it would need the header and the type of
-        content that no form has, and the cookie is not sent along.
+        Another site's page cannot send such a request on a visitor's behalf. It would need a header and a content type
+        that no form can send, and the browser would not send the cookie along.
 
         Raises
         ------
         NotAllowed
-            With the reason.
+            If the request may not give orders, with the reason.
         """
         if self.is_open:
             raise NotAllowed("Orders need a token: set console.loopback = 'token' in the site profile.")
@@ -138,10 +138,10 @@ class Access:
         return f"{named or getpass.getuser()} (console)"
 
     async def check(self, request: Request, call_next: Next) -> Response:
-        """Answer the request, or ask who it is."""
-        path = request.scope["path"]  # request.url is put together from the Host header, which anybody may write
+        """Pass the request on if its sender has access; otherwise answer with the login form or an error."""
+        path = request.scope["path"]  # request.url is built from the Host header, which the client controls
         if self.is_open:
-            # Another name than this machine's own comes from a page that wants to read what its visitor may see.
+            # Any other host name suggests DNS rebinding: a page trying to read what its visitor may see.
             if _is_local(request.headers.get("host", "")):
                 return await call_next(request)
             return Response("Open it as http://127.0.0.1 or localhost.", 421, media_type="text/plain")
@@ -165,7 +165,7 @@ class Access:
         if not self.token:
             return False
         if _same(request.cookies.get(self.cookie, ""), self.proof):
-            return True  # never a guess: it is random, of this process alone, and says nothing about the token
+            return True  # not a guess: the cookie is random for each process and reveals nothing about the token
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         return bool(bearer) and await self.guesses.is_right(lambda: _same(bearer, self.token))
 
@@ -185,24 +185,24 @@ class Access:
 
 
 def access_of(settings: ConsoleSettings, state: Path | None = None) -> Access:
-    """Return the rule that a profile asks for.
+    """Return the access rules that a site profile sets.
 
     Parameters
     ----------
     state : Path or None
-        The state directory, where a console that has no token makes one of its own.
+        The state directory, where a console without a token file creates its own token.
 
     Raises
     ------
     ConfigError
-        When the token cannot be read, is too short, or could be read by others.
+        If the token cannot be read, is too short, or is readable by others.
     """
     path = Path(settings.token_file).expanduser() if settings.token_file else None
     alone = settings.loopback == "token" and not settings.user_header and not settings.socket
     if path is None and state is not None and alone:
         path = _own_token(state)
     token = "" if path is None else _read_token(path)
-    # Cookies know no ports: two consoles on one machine must not overwrite each other's.
+    # Cookies ignore ports. Two consoles on one machine must not overwrite each other's.
     cookie = COOKIE if state is None else f"{COOKIE}-{hashlib.sha256(str(state).encode()).hexdigest()[:8]}"
     return Access(token, settings.user_header, frozenset(settings.proxies), cookie)
 

@@ -1,7 +1,7 @@
-"""The addresses of the console.
+"""The routes of the console.
 
-Everything in the page is put in by its script as text, never as HTML: what comes from outside (a VOEvent, a
-handler's error) cannot become markup.
+The page's scripts insert all data as text, never as HTML, so outside data (a VOEvent, a handler's error) cannot become
+markup.
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ class _StrictHeaders(BaseHTTPMiddleware):
 def make_app(
     path: Path, access: Access, gracedb: str = "", policy: Policy | None = None, campaigns: Sequence[Path] = ()
 ) -> Starlette:
-    """Make the console over the ledger at `path`, which need not exist yet.
+    """Return the console's application for the ledger at `path`, which need not exist yet.
 
     Parameters
     ----------
     gracedb : str
-        Where links to GraceDB go.
+        Address of GraceDB, for links.
     policy : Policy or None
-        What decisions are explained by; None takes the dispatcher's own at any time.
+        Policy for explaining decisions; None for the dispatcher's current one.
     campaigns : sequence of Path
-        Where campaigns are.
+        Folders of campaigns, or folders that contain such folders.
     """
     known = Campaigns(campaigns)
     standard, live = load_policy(), Live(path, known)

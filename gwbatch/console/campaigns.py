@@ -1,4 +1,4 @@
-"""The campaigns that the console shows: those in the folders that the site names."""
+"""The campaigns that the console shows, from the folders that the site profile or the command line names."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.overview import brief, overview
 
-FRESH = 5.0  # s for which what was read is shown again: a table may have a million rows
-FAILED = 200  # events set aside that are listed one by one
+FRESH = 5.0  # s for which a reading is reused, because a table may have a million rows
+FAILED = 200  # events set aside that are listed individually
 
 
 class Campaigns:
-    """Campaigns in some places, looked up anew each time: one may be planned while the console runs.
+    """The campaigns in some places, searched again on every call because one may be planned meanwhile.
 
     Parameters
     ----------
     places : sequence of Path
-        Folders of campaigns, and folders that have such folders in them.
+        Folders of campaigns, or folders that contain such folders.
     """
 
     def __init__(self, places: Sequence[Path], clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class Campaigns:
         self._read_at, self._briefs = float("-inf"), list[dict[str, Any]]()
 
     def briefs(self) -> list[dict[str, Any]]:
-        """Return how far each campaign is, those at work first; one that cannot be read says why in ``error``."""
+        """Return the progress of each campaign, running ones first; ``error`` says why one cannot be read."""
         with self._lock:
             if self._clock() - self._read_at > FRESH:
                 self._briefs = sorted(

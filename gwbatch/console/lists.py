@@ -13,14 +13,14 @@ from gwbatch.ledger import Ledger
 from gwbatch.reports import detail
 from gwbatch.reports.listings import LISTINGS, Page, Wanted
 
-MOST = 1000  # rows of a page
-LONGEST = 200  # characters of what is looked for
-MOST_EXPORTED = 100_000  # rows of a file
+MOST = 1000  # most rows of a page
+LONGEST = 200  # characters of a search term or filter
+MOST_EXPORTED = 100_000  # most rows of a file
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def wanted_of(asked: Mapping[str, str]) -> Wanted:
-    """Return what the parameters of an address ask for; what makes no sense counts as not asked."""
+    """Return the rows that a URL's parameters ask for; an invalid limit is ignored."""
     names = [one.name for one in fields(Wanted) if one.name != "limit"]
     limit = asked.get("limit", "")
     is_number = limit.isascii() and limit.isdigit() and len(limit) < 10
@@ -31,7 +31,7 @@ def wanted_of(asked: Mapping[str, str]) -> Wanted:
 
 
 def page(name: str, ledger: Ledger, wanted: Wanted) -> dict[str, Any]:
-    """Return one page of a list, its dead letters with the command that brings each back."""
+    """Return one page of a list; each dead letter has the command that retries it."""
     found = asdict(LISTINGS[name](ledger, wanted))
     if name == "deadletters":
         for row in found["rows"]:
@@ -40,7 +40,7 @@ def page(name: str, ledger: Ledger, wanted: Wanted) -> dict[str, Any]:
 
 
 def as_csv(name: str, ledger: Ledger, wanted: Wanted) -> str:
-    """Return all rows of a list, the newest 100,000 of them, as a table for spreadsheets."""
+    """Return the rows of a list, at most the newest 100,000, as CSV for spreadsheets."""
     text = io.StringIO()
     writer: csv.DictWriter[str] | None = None
     look: Callable[[Ledger, Wanted], Page] = LISTINGS[name]
@@ -61,7 +61,7 @@ def as_csv(name: str, ledger: Ledger, wanted: Wanted) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value that no spreadsheet takes for a formula."""
+    """Return a value in a form that no spreadsheet takes for a formula."""
     if isinstance(value, list | dict):
         return json.dumps(value)
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

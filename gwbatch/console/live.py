@@ -1,4 +1,4 @@
-"""What every open page shows, kept current: read once for all of them, and only when something has changed."""
+"""The live overview, read once for all open pages when the ledger changes, and every few seconds otherwise."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from gwbatch.reports.milestones import courses
 from gwbatch.reports.status import report
 from gwbatch.reports.summaries import cards
 
-LOOK = 0.5  # s between two looks whether the ledger has changed
-AT_LEAST = 5.0  # s after which ages have grown, even if nothing else has changed
+LOOK = 0.5  # s between two checks for changes to the ledger
+AT_LEAST = 5.0  # s after which to read again in any case, because ages have grown
 DAY = 86_400.0  # s
-COURSES = 200  # newest superevents whose latencies are drawn
+COURSES = 200  # newest superevents in the latency chart
 
 
 def overview(ledger: Ledger, now: float, campaigns: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-    """Return ``gwbatch status`` with tiles, cards of the day's superevents, and what is drawn over time."""
+    """Return the report of ``gwbatch status`` with tiles, cards of the last day's superevents, and chart data."""
     found = {**report(ledger, now), "campaigns": list(campaigns)}
     return {**found, "tiles": tiles(ledger, found), "cards": cards(ledger, now - DAY), "series": _series(ledger)}
 
 
 def _series(ledger: Ledger) -> list[dict[str, float | None]]:
-    """Return when superevents came, and how many seconds each took to its milestones, oldest first."""
+    """Return when superevents began and how many seconds each took to reach its milestones, oldest first."""
     return [
         {"at": one.began, **{name: one.reached.get(name) for name in ("decided", "finished", "delivered")}}
         for one in reversed(courses(ledger, limit=COURSES))
@@ -54,11 +54,11 @@ class Live:
         self._campaigns = campaigns or Campaigns(())
         self._lock = anyio.Lock()
         self._newest: tuple[int, str] = (0, "null")
-        self._seen: tuple[int, ...] | None = None  # nothing was read yet
+        self._seen: tuple[int, ...] | None = None  # nothing has been read yet
         self._read_at = -math.inf
 
     async def changes(self) -> AsyncIterator[tuple[int, str]]:
-        """Yield the overview as JSON whenever there is something new, with a number that tells of which change."""
+        """Yield the overview as JSON whenever it differs from the last, with the number of the ledger's last change."""
         sent = ""
         while True:
             async with self._lock:
@@ -78,13 +78,13 @@ class Live:
         return self._newest
 
     def _state(self) -> tuple[int, ...]:
-        """Return something that is different after every commit."""
+        """Return a fingerprint of the ledger's files, which differs after every commit."""
         state: list[int] = []
         for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
             try:
                 found = path.stat()
             except OSError:
-                continue  # the last one to close a ledger removes its log
+                continue  # the last process to close a ledger removes its WAL file
             state += (found.st_size, found.st_mtime_ns, found.st_ino) if found.st_size else ()
         return tuple(state)
 
@@ -98,13 +98,13 @@ class Live:
         try:
             return json.dumps(plain(overview(ledger, self._clock(), self._campaigns.briefs())))
         except (GwbatchError, sqlite3.OperationalError):
-            return before  # busy: at the next look
+            return before  # the ledger is busy; try again at the next check
         finally:
             ledger.close()
 
 
 def plain(value: Any) -> Any:
-    """Return a value without the numbers that JSON does not have."""
+    """Return a value with None for the numbers that JSON cannot express (infinities and NaN)."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

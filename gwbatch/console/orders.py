@@ -1,7 +1,7 @@
-"""Orders from the console: what people may have done with a click, once they have said why.
+"""Orders from the console: what people can start with a click, giving a reason if they like.
 
-An order is a message to the dispatcher, as the command line sends it, or a repair of one job or dead letter; stopping
-the alerts needs no dispatcher.
+An order is a message to the dispatcher, the same that the command line sends, or a repair of one job or dead letter.
+Stopping the alerts needs no dispatcher.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _FILE = re.compile(r"[^,/]+,\d+")
 
 @dataclass(frozen=True)
 class Order:
-    """What one kind of order sends.
+    """The message that one kind of order sends.
 
     Attributes
     ----------
     fields : tuple of str
-        What the page says.
+        Fields that the page sets.
     fixed : mapping
-        What is always so.
+        Fields that are the same for every order of this kind.
     """
 
     message: type[Message]
@@ -66,23 +66,23 @@ ORDERS = {
     "copy-map": Order(CopyMap, ("source", "file", "target", "why")),
     "use-map": Order(UseMap, ("external", "url", "why")),
 }
-"""Every order that is a message, by its name."""
+"""All orders that are messages, by name."""
 
 
 def hand_over(ledger: Ledger, wanted: Any, by: str, now: float) -> str:
-    """Carry out an order, or hand it over to the dispatcher; return a sentence that says which.
+    """Carry out an order, or queue it for the dispatcher; return a sentence that says which.
 
     Parameters
     ----------
     wanted : object
-        As the page sends it: ``order``, and the fields of that order.
+        The order as the page sends it: ``order``, and the fields of that order.
 
     Raises
     ------
     BadInput
         If `wanted` is not an order.
     ConfigError
-        If what it is about is not there, or does not allow it.
+        If the object of the order does not exist or does not allow it.
     """
     if not isinstance(wanted, dict) or not isinstance(wanted.get("order"), str):
         raise BadInput("Cannot read the order: it must be a JSON object with 'order'.")
@@ -112,19 +112,19 @@ def hand_over(ledger: Ledger, wanted: Any, by: str, now: float) -> str:
 
 
 def notice_now(ledger: Ledger, superevent: str, kind: str, files: str, state: Path) -> dict[str, Any]:
-    """Return a notice as it would go out now, by the policy and the profile of the dispatcher.
+    """Return a notice as it would go out now under the dispatcher's policy and profile.
 
     Parameters
     ----------
     files : str
-        JSON: product to ``NAME,VERSION`` of the superevent, for those that were chosen by hand.
+        JSON object: product to ``NAME,VERSION`` of the superevent, for files that were chosen manually.
 
     Raises
     ------
     BadInput
         If `files` is not such an object.
     """
-    from gwbatch.executors.notices.preview import preview  # with Kafka and all: only who asks for one waits for that
+    from gwbatch.executors.notices.preview import preview  # slow because it imports Kafka, so only previews load it
 
     policy, profile = in_force.recorded_policy(ledger), in_force.recorded_profile(ledger)
     chosen = chosen_files(json.loads(files or "{}"))
@@ -133,7 +133,7 @@ def notice_now(ledger: Ledger, superevent: str, kind: str, files: str, state: Pa
 
 
 def chosen_files(value: Any) -> dict[str, str]:
-    """Return products and the files that somebody has chosen for them.
+    """Check the files that somebody has chosen for products, and return them by product.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Serving the console."""
+"""The web server of the console."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def serve(
     Parameters
     ----------
     gracedb : str
-        Where links to GraceDB go.
+        Address of GraceDB, for links.
     policies : sequence of Path
-        Policy files to explain decisions by; empty takes the dispatcher's own policy.
+        Policy files for explaining decisions; empty for the dispatcher's own policy.
     campaigns : sequence of Path
-        Where campaigns are.
+        Folders of campaigns, or folders that contain such folders.
 
     Raises
     ------
     ConfigError
-        For an address that others can reach, while nothing says who they may be.
+        If others can reach the address but the settings say nothing about who may look.
     """
     if not (_is_loopback(host) or settings.token_file or settings.user_header):
         raise ConfigError(
@@ -69,7 +69,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server that says where it is once it can be reached, and stopped."""
+    """A server that prints its address once clients can reach it and signals can stop it."""
 
     def __init__(self, config: uvicorn.Config, address: str) -> None:
         super().__init__(config)

@@ -1,7 +1,7 @@
-"""The tiles of the overview: one for each part of the machinery, with how it is.
+"""The tiles of the overview: one for each part of the system, with its state.
 
-The findings of ``gwbatch check`` colour a tile green, yellow or red, so that page and check agree; a finding that
-belongs to no tile is still in the list above them.
+The findings of ``gwbatch check`` colour a tile green, yellow or red, so the page and the check agree. A finding that
+belongs to no tile still appears in the list above them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Report = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Tile:
-    """One part of the machinery.
+    """The tile of one part of the system.
 
     Attributes
     ----------
     value : str
-        The word or number that people look for.
+        The main word or number.
     concerns : tuple of str
-        Beginnings of the keys of the findings about it.
+        Prefixes of the keys of the findings about this part.
     page : str
-        Where on the console there is more.
+        Page of the console that shows more.
     is_off : bool
-        Nobody has asked for it.
+        The part is not in use or its state is unknown.
     """
 
     name: str
@@ -49,7 +49,7 @@ _MAKERS: list[Maker] = []
 
 
 def tile(maker: Maker) -> Maker:
-    """Declare what makes tiles; they stand in the order of the declarations."""
+    """Register a function that makes tiles; tiles appear in the order of registration."""
     _MAKERS.append(maker)
     return maker
 
@@ -190,7 +190,7 @@ def _credentials(ledger: Ledger, report: Report) -> Iterator[Tile]:
 
 
 def _of_check(ledger: Ledger, report: Report, check: str, name: str, concerns: tuple[str, ...]) -> Iterator[Tile]:
-    """Yield a tile about what the dispatcher looks at from time to time."""
+    """Yield the tile of a check that the dispatcher runs from time to time."""
     known, who = checked.newest(ledger).get(check), report["dispatcher"]
     if not who["running"]:
         yield Tile(name, "unknown", "no dispatcher looks", concerns, is_off=True)

@@ -1,7 +1,8 @@
-"""The demonstration: the real thing on simulated events, and a verdict that looks at what GraceDB got.
+"""The demo: the real system on simulated events, and a check of what arrived in GraceDB.
 
-`processes` starts the sandbox and the dispatcher as processes, `pipelines` plays the search pipelines with the
-unmodified ``ligo-gracedb`` client, `verdict` checks the end state.
+`processes` starts the sandbox and the dispatcher. `pipelines` stands in for the search pipelines, with the unmodified
+``ligo-gracedb`` client, `observatories` for Fermi, and `astronomer` for the readers of public notices. `verdict` checks
+the end state.
 """
 
 from __future__ import annotations

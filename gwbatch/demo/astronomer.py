@@ -1,7 +1,7 @@
-"""Playing an astronomer: a process that follows the public topics, checks what comes and keeps it.
+"""A simulated astronomer: a process that follows the public topics, and checks and stores every notice.
 
-It knows nothing of gwbatch: it reads Kafka, Avro, JSON and FITS with the libraries that astronomers use, and checks
-every notice against the public schema. ``python -m gwbatch.demo.astronomer BOOTSTRAP FOLDER TOPIC...``
+It uses no code of gwbatch. It reads Kafka, Avro, JSON and FITS with the libraries that astronomers use, and checks
+every JSON notice against the public schema. ``python -m gwbatch.demo.astronomer BOOTSTRAP FOLDER TOPIC...``
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOOK_AGAIN = 0.2  # s
 
 
 def follow(bootstrap: str, folder: Path, topics: list[str]) -> None:
-    """Read the topics from the beginning until killed, and keep every notice as a file."""
+    """Read the topics from the beginning until killed, and store every notice as a file."""
     schema = json.loads(files("igwn_gwalert_schema").joinpath("igwn.alerts.Alert.schema.json").read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "astronomer", "fetch.wait.max.ms": 10})
@@ -44,7 +44,7 @@ def follow(bootstrap: str, folder: Path, topics: list[str]) -> None:
 
 
 def keep(message: Any, number: int, folder: Path, validator: Any) -> None:
-    """Write down what a message says and what is wrong with it, and its sky maps beside it."""
+    """Store what a message says and what is wrong with it, with its sky maps as separate files."""
     notice, wrong = read(message.value(), validator)
     kind = str(notice.get("alert_type", "unreadable")).lower()
     stem = f"{number:02d}-{message.topic()}-{notice.get('superevent_id', 'nothing')}-{kind}"

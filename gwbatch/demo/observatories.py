@@ -1,4 +1,4 @@
-"""Playing Fermi: a burst two seconds after the simulated merger, sent over Kafka as GCN sends it."""
+"""A simulated Fermi: a burst two seconds after the simulated merger, sent over Kafka as GCN sends it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACE = (278.2, 26.1)  # deg: near the simulated binary neutron star, some degre
 
 
 def burst(merger: float) -> bytes:
-    """Write the notice of a burst that follows a merger at the GPS time `merger` (s)."""
+    """Return the notice of a burst that follows a merger at GPS time `merger` (s)."""
     return fermi_notice(merger + AFTER_MERGER, TRIGGER_ID, *PLACE)
 
 

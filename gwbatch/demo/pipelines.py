@@ -1,4 +1,4 @@
-"""Playing search pipelines: uploads with the unmodified ``ligo-gracedb`` client, as pipelines do them."""
+"""Simulated search pipelines, which upload with the unmodified ``ligo-gracedb`` client as real ones do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ligo.gracedb.rest import GraceDb
 
 from gwbatch.config.resources import example_event
 
-# What pipelines say of the kind of a source; numbers for the demo, not computed.
+# The source classifications that the pipelines upload. The numbers are made up for the demo, not computed.
 CLASSIFICATION = {
     "bns_hlv": {"BNS": 0.99, "NSBH": 0.0, "BBH": 0.0, "Terrestrial": 0.01},
     "bbh_hlv": {"BNS": 0.0, "NSBH": 0.02, "BBH": 0.97, "Terrestrial": 0.01},
@@ -27,7 +27,7 @@ class Trigger:
     event : str
         Name of the simulated event.
     far : float
-        False alarm rate in Hz that the pipeline gives it.
+        False alarm rate in Hz that the pipeline assigns.
     """
 
     pipeline: str
@@ -46,7 +46,7 @@ TRIGGERS = (
 
 
 def upload(client: GraceDb, trigger: Trigger, content: bytes | None = None) -> str:
-    """Upload a trigger and its source classification, as pipelines do; return its graceid."""
+    """Upload a trigger and its source classification, as pipelines do; return the graceid."""
     content = with_far(example_event(trigger.event).read_bytes(), trigger.far) if content is None else content
     response = client.create_event(
         trigger.group, trigger.pipeline, "coinc.xml", search=trigger.search, filecontents=content
@@ -63,7 +63,7 @@ def upload(client: GraceDb, trigger: Trigger, content: bytes | None = None) -> s
 
 
 def with_far(coinc: bytes, far: float) -> bytes:
-    """Write the coincidence with another ``combined_far`` (Hz): the second column of its ``coinc_inspiral`` table."""
+    """Return the coincidence with another ``combined_far`` (Hz), the second column of its ``coinc_inspiral`` table."""
     pattern = rb'(Name="coinc_inspiral:table" Delimiter="," Type="Local">\s*\d+,)([^,]+)(,)'
     changed, count = re.subn(pattern, lambda match: match[1] + repr(far).encode() + match[3], coinc)
     if count != 1:

@@ -1,4 +1,4 @@
-"""Sandbox and dispatcher as processes, started and stopped together."""
+"""The processes of the demo: sandbox, dispatcher and, if wanted, astronomer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gwbatch.errors import GwbatchError
 from gwbatch.sandbox.server import read_addresses
 from gwbatch.sandbox.store import alerts_published
 
-PATIENCE = 60.0  # s for a process to come up
+PATIENCE = 60.0  # s for the dispatcher to become ready
 KAFKA = "@KAFKA@"  # in a setting: the address of the sandbox's broker
 
 
@@ -30,7 +30,7 @@ class DemoProcesses:
     settings : sequence of str
         Further ``NAME=VALUE`` settings of its profile, with ``@KAFKA@`` for the address of the sandbox's broker.
     environment : mapping
-        What the dispatcher's environment has besides ours.
+        Variables to add to our environment for the dispatcher.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class DemoProcesses:
         self.stop()
 
     def start_sandbox(self) -> None:
-        """Start it and learn its addresses."""
+        """Start the sandbox and read its addresses."""
         process = self.sandbox = self._start(
             "sandbox",
             ["sandbox", "--port", "0", "--state", str(self.folder / "sandbox")],
@@ -93,7 +93,7 @@ class DemoProcesses:
             f"listeners.igwn-alert.bootstrap={self.addresses['kafka']}",
             f"listeners.igwn-alert.group={self.addresses['group']}",
             "listeners.igwn-alert.start=earliest",
-            # The mock broker answers a waiting fetch only when its time is up.
+            # The mock broker answers a waiting fetch only when it times out.
             "listeners.igwn-alert.kafka.'fetch.wait.max.ms'=10",
             "listeners.gcn.enabled=true",
             "listeners.gcn.auth=none",
@@ -109,7 +109,7 @@ class DemoProcesses:
         self._wait_until_listening(self.dispatcher)
 
     def stop(self) -> None:
-        """Stop the dispatcher, then the sandbox."""
+        """Stop all processes, the last one started first."""
         for process in reversed(self._processes):
             if process.poll() is None:
                 process.terminate()
@@ -130,7 +130,7 @@ class DemoProcesses:
         return alerts_published(self.folder / "sandbox" / "sandbox.sqlite", topics)
 
     def check_alive(self) -> None:
-        """Raise when a process has ended on its own."""
+        """Raise an error if a process has ended on its own."""
         for process in self._processes:
             if process.poll() is not None:
                 raise GwbatchError(
@@ -159,7 +159,7 @@ class DemoProcesses:
         return process
 
     def _wait_until_listening(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until the listeners stand in every topic: only then alerts come in the order of their uploads."""
+        """Wait until the listeners read every topic; only then do alerts arrive in the order of their uploads."""
         from gwbatch.config.policy import load_policy
         from gwbatch.external import voevent_topics
         from gwbatch.orchestrator import SUPEREVENT_TOPICS

@@ -4,7 +4,7 @@ JOIN products AS p ON p.subject IN (s.key, s.preferred) JOIN events AS e ON e.gr
 ORDER BY s.id, p.created;
 
 -- name: counts
--- What has come, and what is not done.
+-- How much has arrived, and how much is not done.
 SELECT (SELECT count(*) FROM messages WHERE source = 'igwn-alert') AS alerts,
        (SELECT count(*) FROM events) + (SELECT count(*) FROM external_events) AS events,
        (SELECT count(*) FROM deliveries WHERE state <> 'done') AS messages,

@@ -1,4 +1,4 @@
-"""Looking at the end state as a scientist would: in GraceDB, and in the maps themselves."""
+"""Checks of the end state as a scientist would see it, in GraceDB and in the sky maps themselves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gwbatch.orchestrator import SUPEREVENT_TOPICS
 PRODUCTS = (
     MAP, EM_BRIGHT, MCHIRP_SOURCE, "bayestar.html", "bayestar.png", "bayestar.fits.gz", "em_bright.png",
 )  # fmt: skip
-OF_THE_PIPELINE = (P_ASTRO, "p_astro.png")  # PIPELINE. stands before the name
+OF_THE_PIPELINE = (P_ASTRO, "p_astro.png")  # with the prefix PIPELINE.
 VOLUME = "bayestar.volume.png"
 COMPLETE = {"SKYMAP_READY", "EMBRIGHT_READY", "PASTRO_READY"}
 LABELS = {"EM_READY", "SIGNIF_LOCKED", "LOW_SIGNIF_LOCKED", *COMPLETE}
@@ -43,14 +43,16 @@ def find_problems(
     *,
     volume: bool,
 ) -> Iterator[str]:
-    """Yield everything that is not as it should be.
+    """Yield every problem with the superevents in GraceDB, and all unfinished work.
 
     Parameters
     ----------
     expected : sequence
-        For each superevent its members and its labels.
+        The members and labels of each superevent.
     folder : Path
-        Gets the pictures.
+        Where to save the products.
+    volume : bool
+        Whether to expect the volume plot.
     """
     found = {tuple(sorted(s["gw_events"])): s for s in client.superevents("category: Production")}
     if len(found) != len(expected):
@@ -65,12 +67,14 @@ def find_problems(
 
 
 def find_coincidence_problems(client: GraceDb, member: str, trigger_id: str, dt: float, folder: Path) -> Iterator[str]:
-    """Yield what is not as it should be about the coincidence of a member's superevent with an external trigger.
+    """Yield every problem with the coincidence between a member's superevent and an external trigger.
 
     Parameters
     ----------
     dt : float
-        Gravitational wave minus external, in s.
+        Time of the gravitational wave minus that of the trigger, in s.
+    folder : Path
+        Where to save the sky maps and the plot.
     """
     superevent = next(client.superevents(client.event(member).json()["superevent"]))
     name = superevent["superevent_id"]
@@ -133,18 +137,19 @@ def _superevent(
 
 
 def received(folder: Path) -> list[dict[str, Any]]:
-    """Return what the astronomer has received so far, in order."""
+    """Return the notices that the astronomer has received so far, in order."""
     return [json.loads(path.read_text()) for path in sorted(folder.glob("[0-9]*.json"))]
 
 
 def find_alert_problems(found: Sequence[dict[str, Any]], expected: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Yield everything that is wrong with what the astronomer received.
+    """Yield every problem with the notices that the astronomer received.
 
     Parameters
     ----------
     expected : mapping
-        Superevent to the notices that should have come about it on every topic, in order: ``PRELIMINARY``,
-        ``PRELIMINARY (less significant)``, ``INITIAL+Fermi`` ... A preliminary may tell of the external event or not.
+        Superevent to the notices expected about it on every topic, in order: ``PRELIMINARY``,
+        ``PRELIMINARY (less significant)``, ``INITIAL+Fermi`` ... A preliminary notice may mention the external event or
+        not.
     """
     topics: dict[str, dict[str, list[str]]] = {}
     for one in found:
@@ -168,7 +173,7 @@ def find_alert_problems(found: Sequence[dict[str, Any]], expected: Mapping[str, 
 
 
 def describe(notice: Mapping[str, Any]) -> str:
-    """Return the type of a notice, and with what and how significantly."""
+    """Return the type of a notice, whether it is less significant, and the observatory of its external event."""
     event, external = notice.get("event"), notice.get("external_coinc")
     less = " (less significant)" if event is not None and not event["significant"] else ""
     return f"{notice.get('alert_type')}{less}{'+' + external['observatory'] if external else ''}"
@@ -176,7 +181,7 @@ def describe(notice: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Made:
-    """A product of a superevent, who made it, and when it was there (Unix s)."""
+    """A product of a superevent, who made it, and when it became available (Unix s)."""
 
     superevent: str
     name: str
@@ -185,7 +190,7 @@ class Made:
 
 
 def products(ledger: Ledger) -> Iterator[Made]:
-    """Yield every product of every superevent and its preferred event, in the order in which they were there."""
+    """Yield the products of every superevent and its preferred event, without copies, in order of creation for each."""
     rows = ledger.read(query("products_shown"))
     declared, copies = {product.name: product for product in ALL_PRODUCTS}, {copied.name for copied in COPIES}
     for row in rows:
@@ -240,5 +245,5 @@ def unfinished(ledger: Ledger) -> Iterator[str]:
 
 
 def events_heard(ledger: Ledger) -> int:
-    """Count the events and external events that have come."""
+    """Count the events and external events that have arrived."""
     return int(ledger.read(query("counts"))[0]["events"])

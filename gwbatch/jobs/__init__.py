@@ -1,7 +1,7 @@
-"""What runs on a node: computations from files to one file, with a ``result.json`` written last.
+"""Computations that run on a node, each from input files to one output file and a ``result.json`` written last.
 
-`catalogue` registers them (`job`), one module each holds one computation, `runner` executes a job directory,
-`result` writes and checks ``result.json``.  Jobs never open the ledger and hold no credentials.
+`catalogue` registers them (`job`) and imports the module of a computation when it is needed.  `runner` executes a job
+directory, and `result` writes and checks ``result.json``.  Jobs never open the ledger and hold no credentials.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a computation is called by hand: what ``gwbatch job`` makes its command from."""
+"""Declarations from which ``gwbatch job`` makes the command of a computation."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class Input:
     Attributes
     ----------
     name : str
-        What the command calls it.
+        Name of the command's argument or option.
     file : str
-        The name by which the computation finds it; empty for the file's own name.
+        Name under which the computation finds the file; empty for the file's own name.
     by_suffix : mapping of str to str
-        Names that depend on how the file's own name ends.
+        Names that replace `file`, by the suffix of the file's own name.
     help : str
-        Makes it an option instead of an argument.
+        Help text; if there is one, the input is an option instead of an argument.
     is_required : bool
-        Whether an argument must be there.
+        Whether an argument is required; options never are.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Input:
     is_required: bool = True
 
     def known_as(self, own: str) -> str:
-        """Return the name by which the computation finds a file with this name of its own."""
+        """Return the name under which the computation finds a file whose own name is `own`."""
         return next((name for end, name in self.by_suffix.items() if own.endswith(end)), self.file or own)
 
 
@@ -43,17 +43,18 @@ class Parameter:
     Attributes
     ----------
     name : str
-        The name by which the computation finds it; the option's name, too, unless `option` names another.
+        Name under which the computation finds it, and the option's name unless `option` gives another.
     kind : type, or tuple of types
-        ``str``, ``int``, ``float``, ``bool`` (an option and its ``--no-`` form), or several for several values.
+        ``str``, ``int``, ``float``, ``bool`` (an option and its ``--no-`` form), or a tuple for an option that takes
+        several values.
     least, most : float or None
-        Bounds of a number, themselves included unless `is_open`.
+        Bounds of a number, inclusive unless `is_open`.
     is_repeated : bool
         Whether the option may be given several times; the computation gets a list.
     stands_for : object
-        The value that an option without one of its own stands for.
+        Value that the option sets if it is a flag without a value of its own.
     default : object
-        What holds where neither an option nor the policy says anything.
+        Value if neither an option nor the policy gives one.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Other:
-    """An option that has another computation do it, which takes only some of the parameters."""
+    """An option that runs another computation instead, which takes only some of the parameters."""
 
     option: str
     job: str
@@ -86,11 +87,11 @@ class ByHand:
     Attributes
     ----------
     summary : str
-        Its help; the first line says what it does.
+        Help text; its first line says what the command does.
     examples : sequence of str
-        Without the program's name.
+        Example commands, without ``gwbatch job``.
     wrong : callable
-        Returns what is wrong with a choice of inputs (by the names by which the computation finds them), or None.
+        Takes the names under which the computation finds its inputs; returns what is wrong with them, or None.
     """
 
     summary: str

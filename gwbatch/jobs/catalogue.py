@@ -50,8 +50,8 @@ class Computation:
 
 
 _CATALOGUE: dict[str, Computation] = {}
-_LOADING = RLock()  # lanes ask at the same time
-_BUILTIN = {  # the module of each job that gwbatch brings: a node imports the one that it needs
+_LOADING = RLock()  # several lanes may load jobs at the same time
+_BUILTIN = {  # the module of each built-in job, so that a node imports only the one it needs
     "site-check": "site_check",
     "localize": "localize",
     "multi-order": "multi_order_map",
@@ -86,10 +86,10 @@ def job(
     """Declare a computation: ``queue='openmp'`` runs on a whole node, ``'general'`` on one core.
 
     The function takes a `Work`, writes ``work.output`` and may return a JSON-ready mapping of facts about it.
-    Imports of the science stack belong inside the function; `preload` names the modules that take their time, for
-    pilots that have them imported before the work comes, and `prepare` gets the policy's parameters and may fill a
-    cache (neither may start a thread or a parallel region).  `by_hand` makes it a command of ``gwbatch job``.  A later
-    declaration of a name replaces an earlier one, so a plug-in can bring its own ``localize``.
+    Imports of the science stack belong inside the function.  `preload` names the modules that are slow to import, which
+    pilots import before any work arrives.  `prepare` gets the policy's parameters and may fill a cache.  Neither may
+    start a thread or a parallel region.  `by_hand` makes the computation a command of ``gwbatch job``.  A later
+    declaration of a name replaces an earlier one, so a plug-in can provide its own ``localize``.
     """
     if queue not in QUEUES:
         raise ConfigError(f"There is no queue {queue!r}: choose one of {', '.join(QUEUES)}.")
@@ -124,7 +124,7 @@ def computation(name: str) -> Computation:
 
 
 def _load(name: str) -> None:
-    """Import the module that brings a job; what a plug-in has declared under the same name stays."""
+    """Import the module of a built-in job; a plug-in's declaration of the same name takes precedence."""
     module = f"gwbatch.jobs.{_BUILTIN.get(name, '')}"
     with _LOADING:
         if name in _BUILTIN and module not in sys.modules:

@@ -1,4 +1,4 @@
-"""Small charts in one style: a quantity on a scale of evidence, and probabilities as bars."""
+"""Small charts in one style, such as evidence on a scale, probabilities as bars, and timelines."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 BULLET_THRESHOLDS = (1, 3, 5)
-"""Natural logarithms of a Bayes factor from which evidence is positive, strong, very strong.
+"""Natural logarithms of a Bayes factor from which evidence is positive, strong and very strong.
 
-Kass & Raftery 1995 (JASA 90, 773), who give them for twice the logarithm and as 2, 6 and 10.
+Kass & Raftery 1995 (JASA 90, 773) give them for twice the logarithm, as 2, 6 and 10.
 """
 _WORDS = ("", "strong\n", "very strong\n")
 _END = 7  # of the scale
@@ -26,15 +26,15 @@ WATERFALL = (
     "#000000",
     "#882255",
 )
-"""The same palette, and a wine red: one for each milestone."""
-BLUE, GREY = "#0072B2", "#999999"  # of Okabe and Ito's palette, which the colour-blind can tell apart
+"""Colours of the milestones: a grey, Okabe and Ito's palette for colour-blind readers, and a wine red."""
+BLUE, GREY = "#0072B2", "#999999"  # from the same palette
 
 
 def new_figure(width: float, height: float, dpi: int = DPI, layout: str | None = "constrained") -> Any:
     """Return an empty figure; sizes in inches."""
     import matplotlib.artist
 
-    # Every class of artists writes a table of its properties into its documentation: a fifth of Matplotlib's import.
+    # Skip the property tables in the docstrings of artists, which take a fifth of Matplotlib's import time.
     matplotlib.artist.kwdoc = lambda _: ""  # type: ignore[assignment]
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def new_figure(width: float, height: float, dpi: int = DPI, layout: str | None =
 
 
 def bullet(log_factor: float, *, title: str, symbol: str, output: Path) -> None:
-    """Draw the natural logarithm of a Bayes factor on the scale of evidence; infinities reach its end."""
+    """Draw the natural logarithm of a Bayes factor on the scale of evidence; infinite values reach its end."""
     import matplotlib as mpl
     import numpy as np
 
@@ -74,7 +74,7 @@ def bullet(log_factor: float, *, title: str, symbol: str, output: Path) -> None:
 
 
 def probability_bars(values: Mapping[str, float], *, title: str, output: Path, faded: Sequence[str] = ()) -> None:
-    """Draw probabilities (0 to 1) as horizontal bars with their per cent; names in `faded` are grey."""
+    """Draw probabilities (0 to 1) as horizontal bars labelled in per cent; names in `faded` are grey."""
     figure = new_figure(4.5, 0.7 + 0.35 * max(len(values), 1))
     axes = figure.add_subplot()
     names = list(values)
@@ -99,7 +99,7 @@ def timeline(
     Parameters
     ----------
     rows : sequence of tuple
-        Name, moments (dots), begin and end of a bar (equal: no bar), the moments in `unit` since the beginning.
+        Name, moments (drawn as ticks), and begin and end of a bar (no bar if equal), in `unit` since the first alert.
     """
     figure = new_figure(8, 0.9 + 0.24 * max(len(rows), 1))
     axes = figure.add_subplot()
@@ -126,7 +126,7 @@ def queues(histories: Mapping[str, Sequence[tuple[float, int, int]]], *, output:
     Parameters
     ----------
     histories : mapping of str to sequence of tuple
-        By title: time in s, jobs that wait, and jobs that run from then on.
+        By title: time in s, with the numbers of waiting and running jobs from then on.
     """
     figure = new_figure(9, 2.4 * max(len(histories), 1))
     panels = figure.subplots(max(len(histories), 1), sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -150,14 +150,14 @@ def waterfall(
     title: str,
     output: Path,
 ) -> None:
-    """Draw where the seconds went: a row each, a piece of its own colour for each milestone on the way.
+    """Draw where the seconds went, with one row for each name and one coloured piece for each milestone.
 
     Parameters
     ----------
     rows : sequence of tuple
         Name, and milestones with the begin and end of their pieces in s since the first alert.
     names : mapping of str to str
-        What each milestone is called in the legend, in its order.
+        Name of each milestone in the legend, in the legend's order.
     """
     figure = new_figure(9, 1.6 + 0.24 * max(len(rows), 1))
     axes = figure.add_subplot()
@@ -185,17 +185,17 @@ def waterfall(
 
 
 def plain(text: str) -> str:
-    """Return a text in which nothing is taken for a formula."""
+    """Escape a text so that Matplotlib does not take any of it for a formula."""
     return text.replace("$", r"\$")
 
 
 def percent(value: float) -> str:
-    """Write a probability for people: never 0 % or 100 % for what is neither."""
+    """Format a probability in per cent; only exactly 0 and 1 become 0 % and 100 %."""
     if 0 < value < 0.01:
         return "<1%"
     return ">99%" if 0.99 < value < 1 else f"{100 * value:.0f}%"
 
 
 def describe(probabilities: Mapping[str, float]) -> str:
-    """Write probabilities by name as a list for people."""
+    """Format named probabilities as a readable list."""
     return ", ".join(f"{name} {percent(value)}" for name, value in probabilities.items())

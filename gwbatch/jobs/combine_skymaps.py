@@ -1,4 +1,4 @@
-"""The sky map of a superevent and that of an external trigger as one."""
+"""Combination of the sky maps of a superevent and an external trigger."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NORMALISED_WITHIN = 1e-3
     ),
 )
 def combine_skymaps(work: Work) -> dict[str, Any]:
-    """Multiply ``superevent.fits`` (its distances are kept) with ``external.fits``.
+    """Multiply ``superevent.fits``, whose distances are kept, by ``external.fits``.
 
     The facts are the ``overlap_integral`` of the two and whether they are ``disjoint``.
     """
@@ -58,9 +58,9 @@ def combine(ours: Table, other: Table) -> tuple[Table, float]:
     Returns
     -------
     combined : Table
-        Normalised to 1 (all zero where the maps are disjoint); with the distance columns of `ours`.
+        Normalised to 1 (all zero if the maps are disjoint), with the distance columns of `ours`.
     overlap : float
-        ``4 pi`` times the integral of the product of the densities: 1 for a uniform map, above where the two
+        ``4 pi`` times the integral of the product of the densities: 1 if either map is uniform, more if the two
         agree (Ashton et al. 2018; with equal pixels ``N_pix sum(p q)``).
     """
     import numpy as np
@@ -70,7 +70,7 @@ def combine(ours: Table, other: Table) -> tuple[Table, float]:
     begin = np.union1d(begin_a, begin_b)
     in_a = np.searchsorted(begin_a, begin, "right") - 1
     in_b = np.searchsorted(begin_b, begin, "right") - 1
-    # Of two pixels one contains the other, so the finer one begins where a cell of the common grid does.
+    # Of two overlapping pixels one contains the other, so the finer one begins where a cell of the common grid does.
     order = np.maximum(order_a[in_a], order_b[in_b])
     uniq = (begin >> 2 * (FINEST - order)) + (np.int64(4) << 2 * order)
     product = np.asarray(ours["PROBDENSITY"])[row_a[in_a]] * np.asarray(other["PROBDENSITY"])[row_b[in_b]]
@@ -84,8 +84,9 @@ def combine(ours: Table, other: Table) -> tuple[Table, float]:
 
 
 def _cells(table: Table) -> tuple[Any, Any, Any]:
-    """Return beginnings (in the nested scheme of the finest order) and orders of a map's pixels in order, and their
-    rows.
+    """Return the beginnings and orders of a map's pixels, and their rows in the table, sorted by beginning.
+
+    The beginning of a pixel is its first nested index at the order `FINEST`.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Whether a source holds a neutron star and leaves matter outside: ``em_bright.json`` from the template alone."""
+"""Source properties, such as a neutron star or matter left outside: ``em_bright.json`` from template or samples."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NOTE_OF_SAMPLES = "estimate from posterior samples, not the field's classifier"
 NOTE = "point estimate from the template, not the field's classifier"
 MASS_GAP = (3.0, 5.0)  # solar masses
 SUBSOLAR = 1.0  # solar masses
-# Between them, in units of a standard deviation, equal shares of a normal distribution.
+# Number of points for each spread; each point is the median of an equal share of the normal distribution.
 MASS_STEPS, SPIN_STEPS = 41, 9
 
 
 def _prepare(parameters: Mapping[str, Any]) -> None:
-    """Build the equations of state, which takes most of the time."""
+    """Build the equations of state in advance, because they take most of the time."""
     for name in parameters.get("equations_of_state", ()):
         equation_of_state(name)
 
@@ -57,7 +57,7 @@ def em_bright(work: Work) -> dict[str, Any]:
 
     Parameters of the annotation: ``equations_of_state``, ``total_spread``, ``ratio_spread``, ``spin_spread``. The
     template is read from ``mass1``, ``mass2``, ``spin1z``, ``spin2z``, or else from ``coinc.xml``. From posterior
-    samples (an input ``*.hdf5``) all four properties, without any spread.
+    samples (an input ``*.hdf5``) it writes all four properties and applies no spread.
     """
     names = work.parameters.get("equations_of_state", ())
     if not names:
@@ -92,27 +92,27 @@ def source_properties(
 ) -> dict[str, float]:
     """Estimate the properties of a source from its best-matching template.
 
-    Both masses are multiplied by a common factor (log-normal, `total_spread`), and one is multiplied and the other
-    divided by a second (log-normal, `ratio_spread`), which leaves the chirp mass of comparable masses as it is: the
-    search measures it a hundred times better than the ratio. The spin of the heavier component gets a normal spread,
-    cut off at -1 and 1. Every combination is judged under every equation of state; all count the same.
+    A log-normal factor (`total_spread`) multiplies both masses. A second one (`ratio_spread`) multiplies one mass and
+    divides the other, which leaves the chirp mass of comparable masses unchanged, because the search measures the chirp
+    mass a hundred times better than the ratio. The spin of the heavier component gets a normal spread, cut off at -1
+    and 1. Every combination is evaluated under every equation of state, all with equal weight.
 
     Parameters
     ----------
     template : Template
-        Its masses count as those of the source: the redshift is not known yet.
+        Its masses are taken as source-frame masses, because the redshift is not known yet.
     equations : sequence of EquationOfState
-        The stated set, marginalized over.
+        The set to marginalize over.
     total_spread, ratio_spread, spin_spread : float
         Standard deviations: relative, relative, and of the dimensionless spin.
 
     Returns
     -------
     dict
-        Probabilities from 0 to 1, if the source is astrophysical: ``HasSSM`` (a component below one solar mass),
-        ``HasNS`` (the lighter one not above the largest mass of a neutron star), ``HasRemnant`` (matter left outside:
-        always if both are neutron stars, else by `remnant_fraction`), ``HasMassGap`` (a component from 3 to 5 solar
-        masses).
+        Probabilities from 0 to 1, given that the source is astrophysical: ``HasSSM`` (a component below one solar
+        mass), ``HasNS`` (the lighter component does not exceed the largest mass of a neutron star), ``HasRemnant``
+        (matter is left outside: always if both are neutron stars, else by `remnant_fraction`), ``HasMassGap`` (a
+        component between 3 and 5 solar masses).
 
     Notes
     -----
@@ -130,7 +130,7 @@ def source_properties(
 
 
 def judged(larger: Any, smaller: Any, spin: Any, equations: Sequence[EquationOfState]) -> dict[str, float]:
-    """Return which share of given sources has each property, every equation of state counting the same.
+    """Return the share of given sources that has each property, with equal weight for every equation of state.
 
     Parameters
     ----------
@@ -139,12 +139,12 @@ def judged(larger: Any, smaller: Any, spin: Any, equations: Sequence[EquationOfS
     spin : array
         Dimensionless spin of the heavier component along the orbital angular momentum; all three shapes broadcast.
     equations : sequence of EquationOfState
-        The stated set, marginalized over.
+        The set to marginalize over.
 
     Returns
     -------
     dict
-        Of `source_properties`.
+        As `source_properties` returns it.
     """
     import numpy as np
 

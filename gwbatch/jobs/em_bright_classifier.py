@@ -1,4 +1,4 @@
-"""``em_bright.json`` by the field's own classifiers, which live in an environment of their own."""
+"""``em_bright.json`` from the field's own classifiers, which run in a separate environment."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from gwbatch.jobs.template import EVENT, SSM, read_template
 
 ENVIRONMENT = "GWBATCH_EM_BRIGHT"  # the folder that `gwbatch site prepare em-bright` has made
 RESIDENT = "GWBATCH_EM_BRIGHT_SOCKET"
-ASK, START = 10.0, 300.0  # s for an answer of the resident process, and of a new one
+ASK, START = 10.0, 300.0  # s to wait for an answer from the resident process, and from a new one
 
 
 def _start_resident(parameters: Mapping[str, Any]) -> None:
-    """Start the process that has the classifiers loaded; it ends with the pilot that starts it."""
+    """Start a resident process that keeps the classifiers loaded; it ends with the pilot that starts it."""
     folder = environment_folder()
     path = Path(tempfile.mkdtemp(prefix="gwbatch-em-bright-")) / "socket"
     libc = ctypes.CDLL(None)
@@ -51,8 +51,8 @@ def _start_resident(parameters: Mapping[str, Any]) -> None:
 def em_bright_classifier(work: Work) -> dict[str, Any]:
     """Write HasNS, HasRemnant and HasMassGap; for sub-solar-mass searches HasSSM, HasNS and HasMassGap.
 
-    From posterior samples (an input ``*.hdf5``) all four. The template is read as the job ``em-bright`` reads it; its
-    SNR, too.
+    From posterior samples (an input ``*.hdf5``) it writes all four properties. The template is read as for the job
+    ``em-bright``, and must have an SNR.
     """
     folder = environment_folder()
     asked = question(work)
@@ -97,7 +97,7 @@ def environment_folder() -> Path:
 
 
 def ask_resident(asked: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Ask the process that has the classifiers loaded; None when there is none, or it does not answer."""
+    """Ask the resident process; return None when there is none, or it does not answer."""
     path = os.environ.get(RESIDENT, "")
     if not path or not Path(path).exists():
         return None
@@ -112,7 +112,7 @@ def ask_resident(asked: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def ask_new(folder: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask a process of its own, which takes its seconds to load the classifiers."""
+    """Ask a new process, which first takes some seconds to load the classifiers."""
     return run(folder, "ask", text=json.dumps(dict(asked)))
 
 
@@ -137,6 +137,6 @@ def command(folder: Path, action: str, *more: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment with nothing of ours that would change what the other Python imports."""
+    """Return an environment without any variable of ours that would change what the other Python imports."""
     kept = ("PATH", "HOME", "TMPDIR", "LANG")
     return {**{name: os.environ[name] for name in kept if name in os.environ}, "OMP_NUM_THREADS": "1"}

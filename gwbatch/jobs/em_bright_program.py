@@ -1,8 +1,8 @@
-"""The field's classifiers of source properties, in the environment of their own that they need.
+"""The field's classifiers of source properties, run in the separate environment that they need.
 
-``PYTHON em_bright_program.py ACTION FOLDER``: this file is run there as it stands, and imports nothing of gwbatch.  The
-folder is what ``gwbatch site prepare em-bright`` has made: the environment, the model files in astropy's cache, and a
-manifest with their SHA-256.  The models are pickles, that is code: none is loaded that the manifest does not know.
+``PYTHON em_bright_program.py ACTION FOLDER`` runs this file there as a script, which imports nothing of gwbatch.
+``gwbatch site prepare em-bright`` makes the folder, with the environment, the model files in astropy's cache, and a
+manifest of their SHA-256.  The models are pickles, which can execute code, so only those in the manifest are loaded.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 
 PACKAGE = "ligo.em_bright"
 MANIFEST = "manifest.json"
-SEED, DRAWS = 1, 100  # of the equations of state, for posterior samples
+SEED, DRAWS = 1, 100  # of the equations of state that are drawn for posterior samples
 MEMORY = 6 * 2**30  # bytes of address space at most
 KNOWN_SSM = ("gstlal", "mbta")
-# A double neutron star, for a try: its numbers are those of the simulated event bns_hlv.
+# A double neutron star for the action ``try``, with the numbers of the simulated event bns_hlv.
 KNOWN_CASE = {"mass1": 1.4758, "mass2": 1.2562, "spin1z": -0.003, "spin2z": -0.016, "snr": 18.29}
 
 
 class Refused(Exception):
-    """What keeps the classifiers from being used, for people."""
+    """A readable reason why the classifiers cannot be used."""
 
 
 def use_cache(folder: Path) -> None:
-    """Have astropy look for the models below the folder, whose sub-folder must be there for that."""
+    """Have astropy look for the models below the folder, which it does only if the sub-folder exists."""
     (folder / "cache" / PACKAGE).mkdir(parents=True, exist_ok=True)
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
 
@@ -56,12 +56,14 @@ def links() -> dict[str, str]:
 
 
 def seed(folder: Path, source: str) -> dict[str, Any]:
-    """Fetch the models, from a folder or (``source`` empty) from the network; write the manifest on first trust.
+    """Fetch the models from the folder `source`, or from the network if it is empty.
+
+    The first call trusts the files that it finds, and records them in the manifest.
 
     Raises
     ------
     Refused
-        When a file is missing, or is not the one that the manifest knows.
+        When a file cannot be fetched, or differs from the one in the manifest.
     """
     from astropy.utils.data import download_file, import_file_to_cache
 
@@ -93,7 +95,7 @@ def seed(folder: Path, source: str) -> dict[str, Any]:
 
 
 def verify(folder: Path) -> None:
-    """Refuse models that are not exactly those of the manifest."""
+    """Raise `Refused` unless the models are exactly those of the manifest."""
     known = _manifest(folder)
     if not known:
         raise Refused(f"{folder} has no {MANIFEST}. Run: gwbatch site prepare em-bright {folder}")
@@ -120,7 +122,7 @@ def _compare(name: str, found: str, known: dict[str, str]) -> None:
 
 
 def load(folder: Path) -> Any:
-    """Import the classifiers, after their files were verified."""
+    """Verify the model files, then import the classifiers."""
     use_cache(folder)
     verify(folder)
     from astropy.utils.data import conf
@@ -158,7 +160,7 @@ def classify(em_bright: Any, asked: dict[str, Any]) -> dict[str, float]:
         else:
             names = ("HasNS", "HasRemnant", "HasMassGap")  # type: ignore[assignment]
             values = em_bright.source_classification(*numbers, asked["snr"])
-    # Weights that add up to one may add up to a little more.
+    # Rounding can make weights add up to slightly more than one.
     return {name: min(1.0, max(0.0, float(value))) for name, value in zip(names, values, strict=True)}
 
 

@@ -1,4 +1,4 @@
-"""The sky map of an external trigger: a model around its position, or the map that its observatory made."""
+"""Sky map of an external trigger: a model around its position, or the map that its observatory made."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 GIVEN = "given.fits"
-LARGEST = 10**9  # bytes of a map once it is unpacked
-ROUNDS = 8  # of refinement: down to 50 arc seconds
+LARGEST = 10**9  # bytes of an unpacked map, at most
+ROUNDS = 8  # of refinement, down to pixels of 50 arc seconds
 
 
 @job(queue="general")
@@ -25,7 +25,7 @@ def external_skymap(work: Work) -> dict[str, Any]:
 
     Parameters of the job: ``ra``, ``dec``, ``error`` (deg, 1 sigma), ``mixture`` (``[[weight, sigma / deg], ...]``,
     systematic errors that are added in quadrature), ``gps_time`` (s), ``instrument``, ``object``.
-    With an input ``given.fits`` the observatory's own HEALPix map is taken.
+    An input ``given.fits`` is the observatory's own HEALPix map, which replaces the model.
     """
     offline_astropy()
     from astropy.time import Time
@@ -69,7 +69,7 @@ def circle(ra: float, dec: float, error: float, mixture: list[list[float]]) -> T
     Notes
     -----
     ``p = kappa / (2 pi (1 - exp(-2 kappa))) exp(kappa (cos(theta) - 1))`` with ``kappa = 1 / sigma**2``
-    (Fisher 1953); the parts of Fermi GBM after Connaughton et al. (2015).
+    (Fisher 1953). The parts for Fermi GBM follow Connaughton et al. (2015).
     """
     import numpy as np
     from ligo.skymap.moc import bayestar_adaptive_grid
@@ -78,7 +78,7 @@ def circle(ra: float, dec: float, error: float, mixture: list[list[float]]) -> T
     parts = [(weight, 1 / math.radians(math.hypot(error, sigma)) ** 2) for weight, sigma in mixture]
 
     def density(places: Any) -> Any:
-        # 1 - cos(theta) by haversines: exact also for arc seconds
+        # Compute 1 - cos(theta) from haversines, which stay accurate down to arc seconds.
         haversine = (
             np.sin((places[:, 1] - lat) / 2) ** 2
             + np.cos(lat) * np.cos(places[:, 1]) * np.sin((places[:, 0] - lon) / 2) ** 2
@@ -99,12 +99,12 @@ def read_given(path: Path) -> Table:
 
 
 def read_any(path: Path) -> Table:
-    """Read a map that somebody else made, flat or multi-order, as a multi-order one normalised to 1; all else stays.
+    """Read a map from any source, flat or multi-order, as a multi-order one normalised to 1; keep everything else.
 
     Raises
     ------
     BadInput
-        When it is no HEALPix map of a probability, or too large.
+        When it is not a HEALPix map of a probability, or too large.
     """
     import numpy as np
     from ligo.skymap.io import fits

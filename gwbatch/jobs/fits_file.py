@@ -1,7 +1,7 @@
 """Headers and binary tables of FITS files (version 4.0), as far as sky maps use them.
 
-Importing a whole FITS library costs more CPU than drawing a picture.  What is not understood here (scaled columns,
-variable-length arrays) is refused, and left to that library.
+Importing a whole FITS library costs more CPU time than drawing a picture.  This module refuses what it does not
+understand (scaled columns, variable-length arrays), so that the caller can turn to that library.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Value = bool | int | float | str | None
 
 
 class Unsupported(BadInput):
-    """The file is in order, but has something that only a whole FITS library understands."""
+    """The file is valid, but uses a feature that only a whole FITS library understands."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Unit:
     cards : tuple of Card
         In the order of the file.
     offset, size : int
-        Where the data begin in the (unpacked) file, and how many bytes they have.
+        Position and length of the data in the (unpacked) file, in bytes.
     """
 
     cards: tuple[Card, ...]
@@ -64,7 +64,7 @@ class Unit:
 
 
 def open_fits(path: Path) -> IO[bytes]:
-    """Open a file for reading, unpacked if need be."""
+    """Open a file for reading, unpacking it if it is gzipped."""
     with path.open("rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
     return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
@@ -76,13 +76,13 @@ def read_units(stream: IO[bytes]) -> list[Unit]:
     Raises
     ------
     BadInput
-        When it is no FITS file, or is cut off.
+        When it is not a FITS file, or is truncated.
     """
     return list(each_unit(stream))
 
 
 def each_unit(stream: IO[bytes]) -> Iterator[Unit]:
-    """Read one header after the other, as far as somebody wants to know; raises like `read_units`."""
+    """Read one header after the other, only as far as the caller iterates; raise like `read_units`."""
     after, first = 0, True
     try:
         while True:
@@ -99,7 +99,7 @@ def each_unit(stream: IO[bytes]) -> Iterator[Unit]:
 
 
 def read_table(stream: IO[bytes], unit: Unit) -> dict[str, Any]:
-    """Read the columns of a binary table as native arrays; of several elements a row, shape (rows, elements).
+    """Read the columns of a binary table as native arrays, of shape (rows, elements) if a row has several elements.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def read_table(stream: IO[bytes], unit: Unit) -> dict[str, Any]:
 
 
 def card(keyword: str, value: bool | int | str, comment: str = "") -> str:
-    """Return the line of a header that gives a value."""
+    """Return the header line that gives a keyword its value."""
     if isinstance(value, bool):
         written = f"{'T' if value else 'F':>20}"
     elif isinstance(value, int):

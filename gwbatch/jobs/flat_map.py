@@ -1,6 +1,6 @@
-"""A multi-order map written at a single resolution, block by block.
+"""Multi-order maps written at a single resolution, block by block.
 
-The file is the one that ``ligo-skymap-flatten`` writes, without ever being in memory: at full resolution a
+The file is the same as that of ``ligo-skymap-flatten``, but is never held in memory as a whole.  At full resolution a
 well-localized event has 200 million pixels of 32 bytes.
 """
 
@@ -16,8 +16,8 @@ from gwbatch.jobs.fits_file import BLOCK, Card, Unsupported, card, header_block,
 from gwbatch.jobs.healpix import Floats, Integers, split_uniq
 from gwbatch.jobs.skymap import DISTANCES
 
-PIXELS = 1 << 18  # at a time: 8 MiB
-FINEST = 15  # order beyond which a flat map would not fit on any disk
+PIXELS = 1 << 18  # in a block of 8 MiB
+FINEST = 15  # highest order of a flat map, which takes 412 GB with distances
 _UNITS = {"PROB": "pix-1", "DISTMU": "Mpc", "DISTSIGMA": "Mpc", "DISTNORM": "Mpc-2"}
 _OURS = frozenset((
     "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "TFIELDS", "MOC", "PIXTYPE", "ORDERING",
@@ -26,14 +26,14 @@ _OURS = frozenset((
 
 
 class Writable(Protocol):
-    """What bytes can be written to."""
+    """Anything that bytes can be written to."""
 
     def write(self, content: bytes, /) -> int: ...
 
 
 @dataclass(frozen=True)
 class FlatMap:
-    """What is to be written.
+    """A map at a single resolution, ready to be written.
 
     Attributes
     ----------
@@ -54,14 +54,14 @@ class FlatMap:
 
     @classmethod
     def read(cls, path: Path, nside: int = 0) -> FlatMap:
-        """Read a multi-order map, to be written with `nside` (0: as fine as its finest cell).
+        """Read a multi-order map for writing with `nside` (0: as fine as its finest cell).
 
         Raises
         ------
         BadInput
-            When it cannot be read, or `nside` is no power of two.
+            When it cannot be read, `nside` is not a power of two, or the flat map would have too many pixels.
         Unsupported
-            When it is not laid out as BAYESTAR's maps.
+            When it is not laid out like BAYESTAR's maps.
         """
         import numpy as np
 
@@ -97,11 +97,11 @@ class FlatMap:
 
     @property
     def pixels(self) -> int:
-        """How many it has."""
+        """Number of pixels."""
         return 12 << (2 * self.order)
 
     def write(self, stream: Writable) -> None:
-        """Write it as a FITS file."""
+        """Write the map as a FITS file."""
         stream.write(header_block(_PRIMARY))
         stream.write(header_block(self._header()))
         for block in self._blocks():
@@ -133,7 +133,7 @@ class FlatMap:
         return structure + sky + [theirs.lines for theirs in self.cards if not _is_ours(theirs.keyword)]
 
     def _blocks(self) -> Iterator[bytes]:
-        """Make the rows of the table, a block of pixels at a time."""
+        """Yield the rows of the table, a block of pixels at a time."""
         import numpy as np
 
         rows = np.stack(list(self.columns.values()), axis=1).astype(">f8")
@@ -161,7 +161,7 @@ def _is_ours(keyword: str) -> bool:
 def _downsample(
     order: Integers, ipix: Integers, columns: dict[str, Any], wanted: int
 ) -> tuple[Integers, dict[str, Any]]:
-    """Average cells that are finer than wanted: the densities, and with them the moments of the distance."""
+    """Average the densities and distance moments of cells that are finer than the order `wanted`."""
     import numpy as np
     from ligo.skymap.core import moments_to_parameters, parameters_to_moments
 
@@ -173,7 +173,7 @@ def _downsample(
         mean[bad] = std[bad] = np.nan
         averaged += [density * mean, density * (np.square(std) + np.square(mean))]
     finer = np.maximum(order - wanted, 0)
-    pixel = np.where(order > wanted, (ipix >> (2 * finer)), -1 - np.arange(len(ipix)))  # a coarser one stays alone
+    pixel = np.where(order > wanted, (ipix >> (2 * finer)), -1 - np.arange(len(ipix)))  # others stay as they are
     first = np.flatnonzero(np.r_[True, pixel[1:] != pixel[:-1]])
     density, *moments = (np.add.reduceat(column * (1.0 / (1 << (2 * finer))), first) for column in averaged)
     means = {"PROBDENSITY": density}

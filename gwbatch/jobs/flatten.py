@@ -1,4 +1,4 @@
-"""From a multi-order map to one of a single resolution."""
+"""Conversion of a multi-order map to a single resolution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gwbatch.jobs.science import offline_astropy
     ),
 )
 def flatten(work: Work) -> None:
-    """Write the map at one resolution (``nside``; 0 keeps the finest), gzipped by its name."""
+    """Write the map at one resolution (``nside``; 0 keeps the finest), gzipped if its name ends in ``.gz``."""
     from gwbatch.jobs.flat_map import FlatMap
 
     (source,) = work.inputs.values()
@@ -39,11 +39,11 @@ def flatten(work: Work) -> None:
             flat.write(file)
 
 
-LEVEL = 1  # a sky map packs to nearly the same size at any level, at the first five times faster
+LEVEL = 1  # of gzip: sky maps shrink to nearly the same size at any level, and level 1 is five times faster
 
 
 def _with_the_tool(source: Path, output: Path, nside: int) -> None:
-    """Take the whole map into memory: for maps that are not laid out as BAYESTAR's."""
+    """Flatten a map that is not laid out like BAYESTAR's with the field's tool, which holds all of it in memory."""
     offline_astropy()
     from ligo.skymap.tool.ligo_skymap_flatten import main
 

@@ -1,4 +1,6 @@
-"""HEALPix geometry in the nested numbering, in NumPy alone: importing a HEALPix library takes longer than a picture.
+"""HEALPix geometry in the nested numbering, in NumPy alone.
+
+Importing a HEALPix library would take longer than drawing a picture.
 
 Formulae: Gorski et al. 2005, ApJ 622, 759 (arXiv:astro-ph/0409513), section 5 and appendix A.
 """
@@ -8,11 +10,11 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 Floats: TypeAlias = Any
-"""An array of float64; NumPy itself is imported by those who compute, not by those who only name a type."""
+"""An array of float64; the alias spares modules that only annotate types the import of NumPy."""
 Integers: TypeAlias = Any
 """An array of int64."""
 
-# Of each of the twelve base pixels: the row and the longitude of its southernmost corner.
+# Row and longitude (in units of pi / 4) of the southernmost corner of each of the twelve base pixels.
 _ROW = (2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4)
 _LONGITUDE = (1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7)
 
@@ -60,7 +62,7 @@ def pixel_centres(order: Integers, ipix: Integers) -> Floats:
 
 
 def children(order: Integers, ipix: Integers, finer: int) -> tuple[Integers, Integers]:
-    """Return the pixels `finer` orders down in the tree, as index of the parent and nested index."""
+    """Return the descendants of pixels `finer` orders down the tree, as index of the parent and nested index."""
     import numpy as np
 
     count = 4**finer
@@ -82,7 +84,7 @@ def _even_bits(bits: Integers) -> Integers:
 
 
 def pixels_at(order: int, x: Floats, y: Floats, z: Floats) -> Integers:
-    """Return the nested indices of the pixels in some directions.
+    """Return the nested indices of the pixels in given directions.
 
     In the projection of the sphere onto a plane (Calabretta & Roukema 2007, MNRAS 381, 865) all pixels are squares that
     stand on a corner. A pixel is where a falling diagonal strip of them meets a rising one.
@@ -94,7 +96,7 @@ def pixels_at(order: int, x: Floats, y: Floats, z: Floats) -> Integers:
     x, y : ndarray, shape (n,)
         Two components of the directions, in any unit.
     z : ndarray, shape (n,)
-        The third, of unit vectors. In float32 some 1e-4 of the directions end up in the pixel beside theirs.
+        Third component, of unit vectors. In float32 about 1e-4 of the directions end up in a neighbouring pixel.
 
     Returns
     -------
@@ -115,7 +117,7 @@ def pixels_at(order: int, x: Floats, y: Floats, z: Floats) -> Integers:
     up = np.where(polar, np.copysign(1 - narrow / 2, z), z * 0.75)
     falling = ((across + 0.5 - up) * nside).astype(np.int32)
     rising = ((across + 0.5 + up) * nside).astype(np.int32)
-    # Around a pole each quarter has its own strips, also for what lies on its edge.
+    # Around a pole each quarter has its own strips, which include its edge.
     first = quarter.astype(np.int32) << order
     southern = (z < 0) * np.int32(nside)
     falling = np.where(polar, np.clip(falling, first + southern, first + southern + (nside - 1)), falling)

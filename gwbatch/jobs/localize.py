@@ -1,4 +1,4 @@
-"""BAYESTAR: from a coincidence to a multi-order sky map."""
+"""Localization of a coincidence with BAYESTAR, as a multi-order sky map."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def localized(event: Any, waveform: str = "auto", f_low: float = 15.0, **options
 
 
 def credible_area(uniq: Any, density: Any, level: float) -> float:
-    """Return the area in deg² of the smallest region that holds a probability.
+    """Return the area in deg² of the smallest region that holds the probability `level`.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def read_event(coinc: Path, psd: Path) -> Any:
     Raises
     ------
     BadInput
-        When the file cannot be read, holds no event or more than one, or has no PSD for a detector.
+        When the file cannot be read, does not hold exactly one event, or has no PSD for a detector.
     """
     from ligo.skymap.io import events
 

@@ -1,4 +1,4 @@
-"""The chirp mass of a source, in its own frame: ``mchirp_source.json`` from template and sky map."""
+"""Source-frame chirp mass: ``mchirp_source.json`` from a template and a sky map, or from posterior samples."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def _lacks_a_map(inputs: Collection[str]) -> str | None:
 def mchirp_source(work: Work) -> dict[str, Any]:
     """Write the probabilities of the field's 18 bins of chirp mass, in solar masses, with the bins' 19 edges.
 
-    The template's chirp mass is divided by 1 + z, z marginalized over the distances of the sky map. Where the map has
-    none, as for bursts, all is in the bin of the chirp mass in the detector frame. Posterior samples (an input
-    ``*.hdf5``) are counted bin by bin.
+    The template's chirp mass is divided by 1 + z, with z marginalized over the distances of the sky map. If the map
+    has none, as for bursts, the bin of the detector-frame chirp mass gets all the probability. Posterior samples (an
+    input ``*.hdf5``) are counted bin by bin.
     """
     offline_astropy()
     samples = given_samples(work.inputs)

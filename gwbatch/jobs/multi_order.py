@@ -1,4 +1,4 @@
-"""Multi-order HEALPix maps as numbers, with numpy alone: how large a region is, and the same sky in fewer pixels."""
+"""Multi-order HEALPix maps with NumPy alone: the area of a credible region, and the same sky in fewer pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEFT_OUT = ("CHECKSUM", "DATASUM", "THEAP")
 
 
 def warm_up() -> None:
-    """Import what computes."""
+    """Import NumPy ahead of the first computation."""
     import numpy  # noqa: F401
 
 
@@ -32,15 +32,15 @@ def area_within(content: bytes, level: float) -> float:
 
 
 def smaller_map(content: bytes, share: float = 1.0) -> bytes:
-    """Return a multi-order map without its distances, in at most a share of its pixels where that can be had.
+    """Return a multi-order map without its distances, in at most the given share of its pixels where possible.
 
-    Pixels are merged four to one, first where the density differs least among them, so that as little probability as
-    possible ends up elsewhere.  The header stays, with the mean distance of the whole.
+    Four sister pixels are merged into one, first where that moves the least probability from one pixel to another.  The
+    header is kept, including the mean distance over the whole sky.
 
     Raises
     ------
     BadInput
-        If it is no multi-order map.
+        When the content is not a multi-order map.
     """
     unit, uniq, density = _read(content)
     uniq, density = _merged(uniq, density, max(12, int(len(uniq) * share)))
@@ -58,7 +58,7 @@ def _read(content: bytes) -> tuple[Unit, Integers, Floats]:
 
 
 def _merged(uniq: Integers, density: Floats, wanted: int) -> tuple[Integers, Floats]:
-    """Merge complete sets of four sister pixels until `wanted` are left, or no set is."""
+    """Merge sets of four sister pixels until at most `wanted` pixels are left, or no complete set is."""
     import numpy as np
 
     order = np.argsort(uniq)

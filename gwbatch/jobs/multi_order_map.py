@@ -1,4 +1,4 @@
-"""From a map of a single resolution, as some pipelines make it, to a multi-order one."""
+"""Conversion of a single-resolution map, as some pipelines make it, to a multi-order one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gwbatch.jobs.science import offline_astropy
     ),
 )
 def multi_order(work: Work) -> dict[str, Any]:
-    """Write the map as a multi-order one, normalised to 1; distances and the headers that describe the event stay."""
+    """Write the map as a multi-order one, normalised to 1; keep its distances and the headers about the event."""
     offline_astropy()
     from ligo.skymap.io import fits
 

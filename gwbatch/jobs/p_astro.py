@@ -1,4 +1,4 @@
-"""Which kind of source an event has: ``p_astro.json`` where no pipeline brings its own."""
+"""Source classification: ``p_astro.json`` for events whose pipeline provides none."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SNR_STAR = 8.5
 def p_astro(work: Work) -> dict[str, Any]:
     """Write the probabilities of BNS, NSBH, BBH and Terrestrial.
 
-    Parameters of the annotation: ``pipeline``; the template, ``snr``, ``far`` (Hz) and ``instruments`` are read from
+    Parameters of the annotation: ``pipeline``. The template, ``snr``, ``far`` (Hz) and ``instruments`` are read from
     the parameters, or else from ``coinc.xml``.
     """
     template = read_template(work.inputs, work.parameters)
@@ -61,12 +61,14 @@ def classify(template: Template, pipeline: str) -> dict[str, float]:
     Raises
     ------
     BadInput
-        When FAR or SNR is missing or not positive, or the package knows no threshold for pipeline and instruments.
+        When FAR or SNR is missing or not positive, the package has no threshold for the pipeline and instruments, or
+        its result is not finite.
 
     Notes
     -----
-    The ratio of foreground and background densities is (3 snr*^3 / snr^4) / (FAR / FAR*) FAR*, with snr* = 8.5 and
-    FAR* = 1 / 30 days (the foreground falls as SNR^-4); classes by the package's template weights and mean counts.
+    The ratio of foreground and background densities is (3 snr*^3 / snr^4) / (FAR / FAR*), with snr* = 8.5 and
+    FAR* = 1 / 30 days (the foreground falls as SNR^-4). The expected number of terrestrial events is the package's
+    livetime times FAR*. The package's template weights and mean counts split the probability among the classes.
     """
     import math
 

@@ -1,4 +1,4 @@
-"""What a source is, and whether it shines: the probabilities of ``p_astro.json`` and ``em_bright.json`` as bars."""
+"""Bar charts of the probabilities in ``p_astro.json`` and ``em_bright.json``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plot_p_astro(work: Work) -> dict[str, Any]:
     by_hand=ByHand("The probabilities of em_bright.json.", (Input("em_bright"),), (GRACEID,)),
 )
 def plot_em_bright(work: Work) -> dict[str, Any]:
-    """Draw the probabilities that there is a neutron star, matter left outside, and so on."""
+    """Draw the probabilities of a neutron star, of matter left outside, and so on."""
     return _draw(work, "If astrophysical")
 
 
@@ -53,7 +53,7 @@ def read_probabilities(path: Path) -> dict[str, float]:
     Raises
     ------
     BadInput
-        When it is no mapping of names to numbers from 0 to 1.
+        When it is not a mapping of names to numbers from 0 to 1.
     """
     try:
         values = json.loads(path.read_bytes())

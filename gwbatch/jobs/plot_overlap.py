@@ -1,4 +1,4 @@
-"""The overlap integral of two sky maps as a picture."""
+"""Picture of the overlap integral of two sky maps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gwbatch.jobs.catalogue import Work, job
     ),
 )
 def plot_overlap(work: Work) -> dict[str, Any]:
-    """Draw the ``overlap`` of the parameters as the evidence for one source that it is."""
+    """Draw the parameter ``overlap`` on the scale of evidence for a common source."""
     from gwbatch.jobs.charts import bullet
 
     overlap = float(work.parameters["overlap"])

@@ -59,8 +59,9 @@ def plot_volume(work: Work) -> dict[str, Any]:
 
     Parameters of the job, all optional: ``dpi``, ``contours`` (in per cent), ``annotate``, ``summary``,
     ``max_distance`` (Mpc), ``radecdist`` (list of right ascension, declination in deg, distance in Mpc),
-    ``projection`` (0 to 3), ``colormap``, ``figure_width`` and ``figure_height`` (inches), ``transparent``.  Beside the
-    map there may be ``align-to.fits``, a map whose axes are taken, and ``chain.hdf5``, posterior samples.
+    ``projection`` (0 to 3), ``colormap``, ``figure_width`` and ``figure_height`` (inches), ``transparent``.
+    Optional inputs beside the map are ``align-to.fits``, a map whose principal axes are used, and ``chain.hdf5``,
+    posterior samples.
     """
     from gwbatch.jobs.skymap import read_distances
     from gwbatch.jobs.volume_picture import Options, Scene, description, draw
@@ -91,13 +92,16 @@ def plot_volume(work: Work) -> dict[str, Any]:
     by_hand=ByHand("The same with ligo-skymap-plot-volume, for minutes on all cores.", (SKYMAP,), (DPI, CONTOURS)),
 )
 def plot_volume_exact(work: Work) -> None:
-    """Draw it with the field's own tool, by line integrals: minutes on a whole node (``dpi``, ``contours``)."""
+    """Draw the volume with the field's own tool, whose line integrals take minutes on a whole node.
+
+    Parameters of the job, both optional: ``dpi``, ``contours`` (in per cent).
+    """
     offline_astropy()
     from ligo.skymap.tool.ligo_skymap_plot_volume import main
 
     (source,) = work.inputs.values()
     contours = [str(level) for level in work.parameters.get("contours", ())]
-    # The tool never applies its own default: an explicit value is always passed.
+    # Always pass a value, because the tool never applies its own default.
     dpi = ["--dpi", str(int(work.parameters.get("dpi", 100)))]
     main([str(source), "-o", str(work.output), "--annotate", *dpi, *(["--contour", *contours] if contours else [])])
 

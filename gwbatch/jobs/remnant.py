@@ -1,4 +1,4 @@
-"""What a merger leaves outside: neutron stars of given equations of state, and the remnant mass of a disrupted one."""
+"""Matter left outside by a merger: neutron stars by equation of state, and the remnant mass of a disrupted one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from gwbatch.errors import BadInput
 
 GEOMETRIC_KM = 1.4766250385  # G times solar mass over c squared, in km
-LIGHTEST_STAR = 0.5  # solar masses; lighter ones are not formed, and their radii diverge
+LIGHTEST_STAR = 0.5  # solar masses; lighter stars do not form, and their radii diverge
 GRID = 200
 # Foucart, Hinderer and Nissanke 2018 (arXiv:1807.00011), equation 4 and table 1
 ALPHA, BETA, GAMMA, DELTA = 0.406, 0.139, 0.255, 1.761
@@ -86,7 +86,7 @@ def innermost_stable_orbit(spin: Any) -> Any:
 
 
 def remnant_fraction(ratio: Any, spin: Any, compactness: Any) -> Any:
-    """Return the baryon mass left outside the black hole some 10 ms after a merger, over that of the neutron star.
+    """Return the baryon mass left outside the black hole about 10 ms after a merger, over that of the neutron star.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""``result.json``: written last and at once, so that a whole one means a finished job."""
+"""``result.json``, which a job writes last and atomically, so that a complete file means a finished job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sha256(path: Path) -> str:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON file so that it is there whole or not at all, even after a power cut."""
+    """Write a JSON file atomically, so that it is never incomplete, even after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w") as stream:
         json.dump(value, stream, indent=1)
@@ -34,7 +34,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file's content on the disk before anything says that it is there."""
+    """Flush a file's content to disk, before a result announces the file."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -43,9 +43,9 @@ def sync(path: Path) -> None:
 
 
 def read_result(directory: Path, key: str) -> dict[str, Any] | None:
-    """Read the result of the attempt `key` in a job directory; None when there is no whole one of that attempt."""
+    """Read the result of the attempt `key` in a job directory; return None if that attempt has no complete result."""
     try:
-        os.scandir(directory).close()  # has a network file system look again for what it believed missing
+        os.scandir(directory).close()  # makes a network file system look again for files it has cached as missing
         result = json.loads((directory / NAME).read_text())
     except (OSError, ValueError):
         return None
@@ -67,7 +67,7 @@ def _is_result(value: Any) -> bool:
 
 
 def fault(directory: Path, result: Mapping[str, Any]) -> str | None:
-    """Return why a result cannot be used, or None: the job failed, or an output is missing or damaged."""
+    """Return why a result cannot be used (the job failed, or an output is missing or damaged), or None."""
     error = result.get("error")
     if error:
         return str(error.get("message"))

@@ -1,4 +1,4 @@
-"""Executing a job directory on a node: ``python -m gwbatch.jobs.runner DIRECTORY``."""
+"""Execution of a job directory on a node: ``python -m gwbatch.jobs.runner DIRECTORY``."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ WARN_AT = "GWBATCH_WARN_AT"  # Unix s; the batch script sets it where the batch 
 
 
 def _stay() -> None:
-    """Ignore SIGTERM, as the end is near anyway: nothing may come between a product and its ``result.json``."""
+    """Ignore SIGTERM for the rest of the job, so that nothing comes between a product and its ``result.json``."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class ToldToEnd(TransientError):
-    """The batch system wants the job to end: its time is nearly over, or its node is wanted."""
+    """The batch system wants the job to end, because its time limit is near or its node is needed."""
 
 
 def _end(*_: object) -> None:
@@ -57,9 +57,9 @@ def _watch_time_limit() -> None:
 
 
 def run_directory(directory: Path) -> int:
-    """Do what ``job.json`` of a directory says; returns the exit code.
+    """Run the job that a directory's ``job.json`` describes, and return the exit code.
 
-    SIGTERM ends it with a ``result.json`` that says so.
+    On SIGTERM the job ends with a ``result.json`` that says so.
     """
     signal.signal(signal.SIGTERM, _end)
     _watch_time_limit()
@@ -86,9 +86,9 @@ def run(
     directory: Path,
     prepare: Callable[[], None] = lambda: None,
 ) -> int:
-    """Compute `output` and write ``result.json`` into `directory`.
+    """Compute `output`, write ``result.json`` into `directory`, and return the exit code.
 
-    Whatever `prepare` raises is retryable: another node may have what this one lacks.
+    An error in `prepare` is always retryable, because another node may have what this one lacks.
     """
     one_blas_thread()
     started = time.time()
@@ -98,7 +98,7 @@ def run(
     hit(f"job.{kind}.started")
     error: dict[str, Any] | None = None
     facts: Mapping[str, Any] = {}
-    # The suffix stays as it is: the tools tell the format from it.
+    # Keep the suffix, because the tools infer the format from it.
     unfinished = output.with_name(f".partial-{output.name}")
     is_prepared = False
     try:
@@ -153,7 +153,7 @@ def _is_retryable(problem: Exception) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Return what the result was made with."""
+    """Return the versions of Python and of the packages that made the result."""
     found = {"python": platform.python_version()}
     for package in ("gwbatch", "ligo.skymap", "lalsuite", "healpy", "astropy", "numpy"):
         try:

@@ -1,4 +1,4 @@
-"""Posterior samples of a parameter estimation: the masses and spins in an HDF5 file."""
+"""Masses and spins from the posterior samples of a parameter estimation, an HDF5 file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from gwbatch.errors import BadInput
 
 SUFFIX = ".hdf5"
 TABLE = "posterior_samples"
-MOST = 20_000  # samples; more make no difference to a probability of three digits
-REDSHIFTS = (1e-5, 20.0, 4000)  # of the table that turns distances into redshifts
+MOST = 20_000  # samples to read; more do not change the first three digits of a probability
+REDSHIFTS = (1e-5, 20.0, 4000)  # lowest, highest and number in the table that turns distances into redshifts
 
 
 class Samples(NamedTuple):
-    """Masses in the frame of the source, in solar masses, and the dimensionless spin of the heavier component.
+    """Source-frame masses in solar masses, and the dimensionless spin of the heavier component.
 
-    Arrays of shape (samples,); `heavy` is nowhere less than `light`.
+    Arrays of shape (samples,); `heavy` is never less than `light`.
     """
 
     heavy: Any
@@ -33,15 +33,15 @@ def given_samples(inputs: Mapping[str, Path]) -> Path | None:
 def read_samples(path: Path) -> Samples:
     """Read masses and spins, at most 20,000 samples evenly spaced.
 
-    Masses are read from ``mass_1_source`` and ``mass_2_source``, or from ``chirp_mass_source`` and ``mass_ratio``; or
-    else in the frame of the detector, divided by 1 + ``redshift`` or by that of ``luminosity_distance`` (Mpc; Planck
-    2018). The spin along the orbital angular momentum is ``spin_1z``, ``chi_1``, or ``a_1`` times the cosine of
-    ``tilt_1``; without any it is 0.
+    Masses come from ``mass_1_source`` and ``mass_2_source``, or from ``chirp_mass_source`` and ``mass_ratio``. If the
+    table has neither, detector-frame masses are divided by 1 + z, with z from ``redshift`` or from
+    ``luminosity_distance`` (Mpc; Planck 2018). The spin along the orbital angular momentum is ``spin_1z``, ``chi_1``,
+    or ``a_1`` times the cosine of ``tilt_1``. Without any of these it is 0.
 
     Raises
     ------
     BadInput
-        When the file has no such table, or the table lacks masses or is empty.
+        When the file has no such table, or the table is empty, lacks masses or holds impossible masses or spins.
     """
     import h5py
     import numpy as np
@@ -59,7 +59,7 @@ def read_samples(path: Path) -> Samples:
     fit = (first > 0) & (second > 0) & np.isfinite(first) & np.isfinite(second) & (np.abs(spin) <= 1)
     if not (len(fit) and fit.all()):
         raise BadInput(f"Cannot use {path.name}: it is empty, or has masses or spins that are impossible.")
-    # The spin is that of the component called the first one, which is the heavier by convention.
+    # The spin is that of the first component, which is the heavier one by convention.
     return Samples(np.maximum(first, second), np.minimum(first, second), spin)
 
 

@@ -1,4 +1,4 @@
-"""What every computation with the science stack does first."""
+"""Preparations for every computation with the science stack."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import warnings
 
 
 def without_mpi() -> None:
-    """Have nothing that is imported from here on start MPI, as BAYESTAR's imports would where mpi4py is installed.
+    """Keep later imports from starting MPI, as BAYESTAR's imports would where mpi4py is installed.
 
-    Without a library mpi4py ends the import, and in a child of an MPI rank the library aborts, crashes or hangs.
+    Without an MPI library, mpi4py makes the import fail.  In a child of an MPI rank, the library aborts, crashes or
+    hangs.
     """
     sys.modules.setdefault("mpi4py", None)  # type: ignore[arg-type]
 
 
 def one_blas_thread() -> None:
-    """Have NumPy, which is imported later, start no threads for matrices: ours are 3 x 3."""
+    """Keep NumPy, which is imported later, from starting threads for matrices, because ours are only 3 x 3."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 

@@ -1,4 +1,4 @@
-"""A tiny whole-node job that tells what a job finds on a node."""
+"""A short whole-node job that reports what a job finds on its node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gwbatch.jobs.waveforms import has_rom_data
 
 @job(queue="openmp")
 def site_check(work: Work) -> dict[str, Any]:
-    """Look around and localize a small event (``coinc.xml``); report what fails instead of raising it."""
+    """Inspect the node and localize a small event (``coinc.xml``); report failures instead of raising them."""
     facts: dict[str, Any] = {
         "python": platform.python_version(),
         "executable": sys.executable,
@@ -42,7 +42,7 @@ def site_check(work: Work) -> dict[str, Any]:
 
 
 def _classifiers() -> dict[str, Any]:
-    """Ask ligo.em_bright about a known case on this node."""
+    """Classify a known case with ligo.em_bright on this node; return an error instead of raising it."""
     try:
         return run(environment_folder(), "try")
     except GwbatchError as error:

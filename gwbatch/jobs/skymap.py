@@ -1,4 +1,4 @@
-"""A sky map with distances as arrays, read without the science stack's second of imports."""
+"""Sky maps with distances as arrays, read without the science stack, which takes a second to import."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def read_distances(path: Path) -> SkyMap:
 
 
 def describe_sky(path: Path) -> str | None:
-    """Say where a map points, for those who cannot see it; None for one that is not multi-order."""
+    """Describe where a map points, as alternative text for its picture; return None if it is not multi-order."""
     import numpy as np
 
     try:
@@ -125,13 +125,13 @@ def credible_area(density: Floats, area: Floats, level: float = 0.9) -> float:
 
 
 def rounded(value: float) -> str:
-    """Write a number for people: two significant digits, without an exponent."""
+    """Format a number with two significant digits, without an exponent from 1e-4 up."""
     digits = float(f"{value:.2g}")
     return f"{digits:,.0f}" if digits >= 10 else f"{digits:g}"
 
 
 def _flat(path: Path) -> dict[str, Any]:
-    """Read a map of a single resolution, in whatever order its pixels are; takes the whole science stack."""
+    """Read a map that `read_table` cannot, such as one of a single resolution, with the whole science stack."""
     import numpy as np
     from ligo.skymap.io import read_sky_map
 

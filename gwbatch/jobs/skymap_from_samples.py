@@ -1,4 +1,4 @@
-"""The sky map of posterior samples: a density that is fitted to their positions and distances."""
+"""Sky map of posterior samples, as a density fitted to their positions and distances."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from gwbatch.jobs.by_hand import ByHand, Input, Parameter
 from gwbatch.jobs.catalogue import Work, job
 from gwbatch.jobs.science import offline_astropy
 
-TOP_NSIDE = 16  # from which the map is refined
-TRIALS = 5  # at each number of clusters
+TOP_NSIDE = 16  # resolution from which the map is refined
+TRIALS = 5  # fits for each number of clusters
 TIMES = ("time", "geocent_time", "time_mean", "time_maxl")
 
 
@@ -29,8 +29,8 @@ TIMES = ("time", "geocent_time", "time_mean", "time_maxl")
 def skymap_from_samples(work: Work) -> dict[str, Any]:
     """Write a multi-order map, with distances if the samples have them, by ligo.skymap's clustered kernel density.
 
-    Parameters of the annotation: ``most`` (samples taken, evenly spaced). As many processes as ``OMP_NUM_THREADS``
-    says.
+    Parameters of the annotation: ``most`` (maximum number of samples, evenly spaced), ``graceid``. The job uses
+    ``OMP_NUM_THREADS`` processes, or one for each core if that is not set.
     """
     offline_astropy()
     import numpy as np

@@ -1,4 +1,4 @@
-"""A job directory: what stands in it before the job runs."""
+"""The request in a job directory, written before the job runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_request(
     parameters: Mapping[str, Any],
     profile: Profile,
 ) -> None:
-    """Write ``job.json``: what `runner` is to do in this directory."""
+    """Write ``job.json``, which tells `runner` what to do in this directory."""
     value = {
         "key": key,
         "kind": kind,

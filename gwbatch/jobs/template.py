@@ -1,4 +1,4 @@
-"""The template that matched an event best: its masses, spins and SNR, from an alert or from ``coinc.xml``."""
+"""The best-matching template of an event: its masses, spins and SNR, from an alert or from ``coinc.xml``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SSM = Parameter(
 
 @dataclass(frozen=True)
 class Template:
-    """The numbers that classifications start from.
+    """The parameters of a template, from which classifications start.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Template:
     far : float or None
         False alarm rate, in Hz.
     instruments : tuple of str
-        Detectors that took part.
+        Detectors that contributed to the event.
     """
 
     mass1: float
@@ -56,7 +56,7 @@ def read_template(inputs: Mapping[str, Path], parameters: Mapping[str, Any]) -> 
     Raises
     ------
     BadInput
-        When neither has the numbers, or a mass or spin is impossible.
+        When neither has these parameters, or a mass or spin is impossible.
     """
     if "mass1" in parameters:
         known = {name: parameters[name] for name in ("mass1", "mass2", "spin1z", "spin2z") if name in parameters}

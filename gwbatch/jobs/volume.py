@@ -3,16 +3,17 @@
 Every cell of the map is a cone from Earth, in which the density per volume is (Singer et al. 2016, ApJL 829, L15;
 arXiv:1603.07333)::
 
-    rho(r) = p N / (s sqrt(2 pi)) exp(-(r - m)^2 / 2 s^2)        p: probability per sr; m, s, N: DISTMU, -SIGMA, -NORM
+    rho(r) = p N / (s sqrt(2 pi)) exp(-(r - m)^2 / 2 s^2)
 
-A picture needs the integral of rho along each of the three principal axes.  Instead of following a line of sight for
-each picture element, most of which see nothing, cones are cut into pieces, and each piece is added to the elements that
-it lies in (`volume_cones`).  Where nearly everything is wider than an element and smooth, the density at the points of
-a lattice is added up instead (`volume_lattice`).  Either makes all three faces in one pass, at a cost that is bounded
-for any map.
+where p is the probability per sr, and m, s and N are DISTMU, DISTSIGMA and DISTNORM.
 
-Against line integrals on a five times finer grid, averaged over each element, the error is below 6 % of a face's
-maximum where the source is as thin as an element (it gets 5 % wider), 3 % elsewhere.
+A picture needs the integral of rho along each of the three principal axes.  Most lines of sight see nothing, so
+`volume_cones` does not follow them.  It cuts the cones into pieces and adds each piece to the picture elements that it
+lies in.  Where nearly everything is smooth and wider than an element, `volume_lattice` adds up the density at the
+points of a lattice instead.  Either way makes all three faces in one pass, at a cost that is bounded for any map.
+
+Compared with line integrals on a grid five times finer, averaged over each element, the error is below 6 % of a face's
+maximum where the source is as thin as an element (which then looks 5 % wider), and below 3 % elsewhere.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from gwbatch.jobs.volume_faces import FACES, Cube, Moments
 
 __all__ = ["FACES"]
 
-FAINTEST = 1e-5  # probability that is left out, in the faintest cells
-MOSTLY = 0.9  # of the probability must lie in wide cells for a lattice to be worth it
-REACH = 4.5  # standard deviations of the distance that count
-NODES, WIDTH = 40, 9.0  # of the quadrature: nodes, and its reach in standard deviations
-CELLS = 1 << 12  # at a time in a quadrature
+FAINTEST = 1e-5  # share of the probability that is left out with the faintest cells
+MOSTLY = 0.9  # share of the probability that must lie in wide cells for a lattice to pay off
+REACH = 4.5  # standard deviations of the distance that are considered
+NODES, WIDTH = 40, 9.0  # of the quadrature: number of nodes, and reach in standard deviations
+CELLS = 1 << 12  # cells at a time in a quadrature
 
 
 def usable(skymap: SkyMap) -> SkyMap:
@@ -51,9 +52,9 @@ def usable(skymap: SkyMap) -> SkyMap:
 def cell_moments(skymap: SkyMap) -> Moments:
     """Return the moments of the distance in each cell, those of ``exp(-(r - m)^2 / 2 s^2) r^2``.
 
-    The closed form (Singer et al. 2016, Supplement; arXiv:1605.04242) cancels out where ``m / s`` is far below zero, as
-    it is where the prior dominates.  It is used only far above, where the cut at r = 0 does not matter; elsewhere a
-    Gauss-Legendre quadrature is good to 1e-12.
+    The closed form (Singer et al. 2016, Supplement; arXiv:1605.04242) suffers from cancellation where ``m / s`` is far
+    below zero, which happens where the prior dominates.  It is used only where ``m / s`` is at least `WIDTH`, so that
+    the cut at r = 0 does not matter.  Elsewhere a Gauss-Legendre quadrature is accurate to 1e-12.
     """
     import numpy as np
 
@@ -73,7 +74,7 @@ def _quadrature(ratio: Floats) -> tuple[Floats, Floats]:
     import numpy as np
 
     node, weight = np.polynomial.legendre.leggauss(NODES)
-    # Where the integrand falls below 1e-16 of its maximum, on either side of it.
+    # Integrate between the points on either side of the maximum where the integrand has fallen below 1e-16 of it.
     peak = (ratio + np.sqrt(ratio**2 + 8)) / 2
     low = np.maximum(peak - WIDTH, 0.0)
     high = np.where(ratio > 0, peak + WIDTH, ratio + np.sqrt(ratio**2 + WIDTH**2))
@@ -112,15 +113,15 @@ def render(skymap: SkyMap, cells: Moments, rotation: Floats, reach: float, eleme
     Parameters
     ----------
     skymap : SkyMap
-        Only usable cells.
+        Usable cells only.
     cells : Moments
-        Of the same cells.
+        Moments of the same cells.
     rotation : ndarray, shape (3, 3)
         From `principal_axes`.
     reach : float
         Half the side of the cube in Mpc.
     elements : int
-        Picture elements a side.
+        Picture elements per side.
 
     Returns
     -------
@@ -165,7 +166,7 @@ def credible_volume(skymap: SkyMap, cells: Moments, level: float = 0.9, nodes: i
     near = np.maximum(cells.mean - REACH * cells.std, 0.0)
     depth = (cells.mean + REACH * cells.std - near) / nodes
     log_density = np.log(skymap.density) + np.log(skymap.norm) - np.log(skymap.sigma * np.sqrt(2 * np.pi))
-    # A histogram of the density instead of sorting all places: a thousandth of a decade a bin.
+    # Fill a histogram of the density, with bins of 0.1 %, instead of sorting all places.
     bins, width = 40_001, 1e-3
     probability, volume = np.zeros(bins), np.zeros(bins)
     highest: float = np.max(log_density - (np.clip(skymap.mu, near, None) - skymap.mu) ** 2 / (2 * skymap.sigma**2))

@@ -1,8 +1,9 @@
-"""Projections of a volume of any shape: cones cut into pieces, each added to the elements that it lies in.
+"""Projections of a volume of any shape, as cones cut into pieces, each added to the elements that it lies in.
 
-Each cone, a cell of the map as seen from Earth, is cut into pieces as deep as half an element. The probability of a
-piece, ``rho O r^2 dr`` (O: solid angle of the cone), goes to the elements around its middle, on all three faces at once
-(bilinearly, on a grid twice as fine, then averaged over 2 x 2).  Cones wider than an element are split first.
+Each cone, a cell of the map as seen from Earth, is cut into pieces half an element deep (deeper if there would be too
+many).  The probability of a piece, ``rho O r^2 dr`` (O: solid angle of the cone), goes to the elements around its
+centre, on all three faces at once.  It is shared out bilinearly on a grid twice as fine, which is then added up over
+2 x 2.  Cones wider than an element are split first.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from gwbatch.jobs.healpix import Floats, children
 from gwbatch.jobs.skymap import SkyMap
 from gwbatch.jobs.volume_faces import FACES, Cube, Moments
 
-PIECES = 100  # at most, for each element of one face: 3 million of them for 175 x 175 elements
-CHUNK = 1 << 14  # pieces at a time: their dozen arrays stay in the processor's cache
+PIECES = 100  # for each element of one face, at most: 3 million for 175 x 175 elements
+CHUNK = 1 << 14  # pieces at a time, so that their dozen arrays stay in the processor's cache
 REACH = 4.5  # standard deviations of the distance that are drawn
-COARSEST = 6  # HEALPix order to which cells are split, and two less where there are too many pieces
+COARSEST = 6  # least HEALPix order to which cells are split, or two less if there are too many pieces
 _GOLDEN = 0.6180339887498949
 
 
@@ -28,7 +29,7 @@ def project(skymap: SkyMap, cells: Moments, cube: Cube) -> Floats:
 
     order, depth = plan(skymap, cells, cube)
     cones = split(skymap, cells, order, cube.reach)
-    width = 2 * cube.elements + 2  # of the grid, with a cell more on every side
+    width = 2 * cube.elements + 2  # of the grid, with an extra cell on every side
     sums = np.zeros((3, width * width))
     scale = np.float32(2 / cube.element)
     middle = np.float32((cube.reach + cube.element / 2) * scale + 0.5)
@@ -45,7 +46,7 @@ def project(skymap: SkyMap, cells: Moments, cube: Cube) -> Floats:
 
 @dataclass(frozen=True)
 class Cones:
-    """Cells split to the size of picture elements: their directions, and what `_pieces` needs of their cells."""
+    """Cells split to the size of picture elements, with what `_pieces` needs to know about their cells."""
 
     directions: Floats
     log_weight: Floats  # at the mean distance
@@ -57,7 +58,7 @@ class Cones:
 
 
 def plan(skymap: SkyMap, cells: Moments, cube: Cube) -> tuple[int, float]:
-    """Return the order to which cells are split, and the depth of a piece (Mpc): as fine as `PIECES` allows."""
+    """Return the order to which cells are split and the depth of a piece (Mpc), as fine as `PIECES` allows."""
     import numpy as np
 
     order, depth, bound = _finest_order(cube.elements), cube.element / 2, PIECES * cube.elements**2
@@ -66,7 +67,7 @@ def plan(skymap: SkyMap, cells: Moments, cube: Cube) -> tuple[int, float]:
     def count() -> float:
         return float(np.sum(np.maximum(span / depth, 1.0) * 4.0 ** np.maximum(order - skymap.order, 0)))
 
-    # Deeper pieces first, then wider cones: so the error grows least (each step at most doubles it).
+    # Deepen the pieces first, then widen the cones, so that the error grows least (each step at most doubles it).
     while count() > bound and depth < cube.element:
         depth *= 2
     while count() > bound and order > COARSEST - 2:
@@ -77,7 +78,7 @@ def plan(skymap: SkyMap, cells: Moments, cube: Cube) -> tuple[int, float]:
 
 
 def _finest_order(elements: int) -> int:
-    """Return the HEALPix order whose pixels seem smaller than an element at the edge of the picture."""
+    """Return the HEALPix order whose pixels look smaller than an element at the edge of the picture."""
     apparent = 114.6 / (elements - 1)  # deg
     order = COARSEST
     while 58.6 / 2**order > 0.7 * apparent:
@@ -86,7 +87,7 @@ def _finest_order(elements: int) -> int:
 
 
 def split(skymap: SkyMap, cells: Moments, order: int, reach: float) -> Cones:
-    """Split cells that are wider than pixels of an order."""
+    """Split cells that are wider than the pixels of `order`."""
     import numpy as np
     from numpy import concatenate
 
@@ -112,13 +113,13 @@ def split(skymap: SkyMap, cells: Moments, order: int, reach: float) -> Cones:
 
 
 def _pieces(cones: Cones, rotation: Floats, depth: float) -> Iterator[tuple[Floats, Floats, list[Floats]]]:
-    """Cut cones into pieces, a chunk at a time: distance (Mpc), probability, and direction along each axis."""
+    """Yield the pieces of cones in chunks, as distance (Mpc), probability, and direction along each axis."""
     import numpy as np
 
     count = np.maximum(np.ceil((cones.far - cones.near) / depth), 0).astype(np.int64)
-    offset = (np.arange(len(count)) * _GOLDEN) % 1.0  # each cone begins elsewhere, or its neighbours draw rings
+    offset = (np.arange(len(count)) * _GOLDEN) % 1.0  # stagger the cones, as neighbours would otherwise form rings
     step = np.float32(depth)
-    # Counted from the mean distance: with mu far below zero, float32 cannot resolve (r - mu)^2 / 2 sigma^2.
+    # Count from the mean distance, because with mu far below zero float32 cannot resolve (r - mu)^2 / 2 sigma^2.
     tilt = (cones.mean - cones.mu) / cones.sigma * np.sqrt(2)
     columns = (
         cones.near + offset * depth - cones.mean, cones.mean, cones.log_weight + np.log(depth), tilt,
@@ -145,7 +146,7 @@ def _deposit(grids: Floats, place: list[Floats], weight: Floats, width: int) -> 
     """Add pieces to the four fine cells around each of them, on every face."""
     import numpy as np
 
-    # Index and weight as np.add.at wants them: any other type costs a conversion and five times the time.
+    # np.add.at wants these types for index and weight; any other needs a conversion and takes five times as long.
     cell = [coordinate.astype(np.intp) for coordinate in place]
     fraction = [coordinate - whole for coordinate, whole in zip(place, cell, strict=True)]
     weight = weight.astype(np.float64)

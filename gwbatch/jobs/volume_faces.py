@@ -19,7 +19,7 @@ class Moments:
     std: Floats
 
     def __getitem__(self, chosen: Any) -> Moments:
-        """Return those of some cells."""
+        """Return the moments of some cells."""
         return Moments(self.mean[chosen], self.std[chosen])
 
 
@@ -34,7 +34,7 @@ class Cube:
     reach : float
         Half its side in Mpc.
     elements : int
-        Picture elements a side.  The first and last are centred on the cube's edges, at -reach and +reach.
+        Picture elements per side.  The first and last are centred on the cube's edges, at -reach and +reach.
     """
 
     rotation: Floats

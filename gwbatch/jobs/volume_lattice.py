@@ -1,10 +1,10 @@
-"""Projections of a volume that is wide and smooth: its density at the points of a lattice, added up along each axis.
+"""Projections of a wide and smooth volume, as its density at the points of a lattice, added up along each axis.
 
-Where the density is a Gaussian of the distance, a sum over points is as good as an integral: with points h apart and a
-standard deviation s, the error is ``2 exp(-2 pi^2 s^2 / h^2)``.  One lattice serves all three faces.  Of the middles of
-all picture elements, stacked to a cube, it has those whose three indices add up to a multiple of M.  So every line of
-sight of every face has a point in each M elements, and neighbouring lines begin at other depths, which spreads what an
-edge between two cells of the map brings in.
+Where the density is a Gaussian of the distance, a sum over points is nearly as accurate as an integral.  With points h
+apart and a standard deviation s, the error is ``2 exp(-2 pi^2 s^2 / h^2)``.  One lattice serves all three faces.  From
+a cube of stacked picture elements, it takes the centres whose three indices add up to a multiple of M.  Every line of
+sight of every face therefore has one point in every M elements.  Neighbouring lines begin at different depths, which
+spreads the error from edges between cells of the map.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from gwbatch.jobs.healpix import Floats, Integers, pixels_at
 from gwbatch.jobs.skymap import SkyMap
 from gwbatch.jobs.volume_faces import Cube, Moments
 
-POINTS = 100  # at most, on each line of sight
-FINEST = 8  # HEALPix order of the cells at most: a table of 786,432 pixels
+POINTS = 100  # on each line of sight, at most
+FINEST = 8  # highest HEALPix order of the cells, with 786,432 pixels
 DEEP = 0.8  # largest spacing of points along a line of sight, in standard deviations of the distance
-ACROSS = 1.0  # elements that a cell seems wide, at least
+ACROSS = 1.0  # least apparent width of a cell, in elements
 REACH = 4.5  # standard deviations of the distance that are drawn
 
 
 def wide(skymap: SkyMap, cells: Moments, cube: Cube) -> Floats:
-    """Return which cells are smooth enough to be seen at single points."""
+    """Return which cells are wide and smooth enough for sampling at single points."""
     import numpy as np
 
     across = np.sqrt(skymap.area) * cells.mean
@@ -59,14 +59,15 @@ def project(skymap: SkyMap, cells: Moments, cube: Cube) -> Floats:
 
 
 def _apart(cube: Cube) -> int:
-    """Return how many elements the points on a line of sight are apart."""
+    """Return the spacing of the points on a line of sight, in elements."""
     return -(-cube.elements // POINTS)
 
 
 class _Density(NamedTuple):
-    """The density in each cell, counted from the mean distance: with DISTMU far below zero, float32 has too few digits.
+    """The density in each cell as a function of the offset from the mean distance.
 
-    A last cell is empty; in it are all pixels that no other cell has.
+    The offset is needed because float32 has too few digits where DISTMU is far below zero.  The last cell is empty and
+    takes all pixels that no other cell covers.
     """
 
     order: int
@@ -92,7 +93,7 @@ class _Density(NamedTuple):
         return cls(order, cell, *(np.append(column, last).astype(np.float32) for column, last in columns))
 
     def at(self, place: list[Floats], radius: Floats) -> Floats:
-        """Return the probability per Mpc^3 at places in Mpc, so far from Earth."""
+        """Return the probability per Mpc^3 at places in Mpc, with their distances from Earth as `radius`."""
         import numpy as np
 
         cell = self.cell[pixels_at(self.order, place[0], place[1], place[2] / radius)]

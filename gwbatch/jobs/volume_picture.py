@@ -1,4 +1,4 @@
-"""Drawing the volume: three faces of a cube, the distance, and what the eye needs to read them.
+"""Picture of the volume: three faces of a cube, the distance, and the scale, markers and labels to read them.
 
 Layout, colours, markers and contours are those of ``ligo-skymap-plot-volume``, whose pictures astronomers know.
 """
@@ -24,7 +24,7 @@ _PLACES = ((0, 0), (1, 1), (1, 0))  # row and column of each face
 
 @dataclass(frozen=True)
 class Options:
-    """What is drawn, and how.
+    """Options of a picture.
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class Options:
     contours : sequence of float
         Credible levels in per cent.
     annotate : bool
-        Name of the event, instruments and distance.
+        Write the name of the event, instruments and distance.
     summary : bool
-        With them the 90 % area and volume.
+        Write the 90 % area and volume with them.
     reach : float or None
         Half the side of the cube in Mpc; None takes mean plus 2.5 standard deviations of the distance.
     marks : sequence of tuple
@@ -67,7 +67,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Scene:
-    """A map, and how it is looked at."""
+    """A map, and the cube through which it is viewed."""
 
     skymap: SkyMap
     cells: Moments
@@ -76,7 +76,7 @@ class Scene:
 
     @classmethod
     def of(cls, skymap: SkyMap, options: Options, align_to: SkyMap | None = None) -> Scene:
-        """Look at a map along its own principal axes, or along those of another."""
+        """View a map along its own principal axes, or along those of `align_to`, which also sets the default reach."""
         skymap = volume.usable(skymap)
         cells = volume.cell_moments(skymap)
         guide, moments = skymap, cells
@@ -93,7 +93,7 @@ class Scene:
 
 
 def draw(scene: Scene, options: Options, output: Path, faces: Floats = None) -> None:
-    """Write the picture as a PNG (or PDF, by its name).
+    """Write the picture, in the format of the file's suffix (PNG if it has none).
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def _draw_face(axes: Any, density: Floats, plane: tuple[int, int], scene: Scene,
 
 
 def enclosed(density: Floats) -> Floats:
-    """Return for each element the share of the sum that lies in elements at least as dense."""
+    """Return, for each element, the share of the total that lies in elements at least as dense."""
     import numpy as np
 
     flat = density.ravel()
@@ -203,7 +203,7 @@ def _draw_distance(axes: Any, scene: Scene, options: Options) -> None:
 
 
 def annotation(scene: Scene, *, summary: bool) -> list[str]:
-    """Return what is written above the distance: event, instruments and distance; as a summary also 90 % volumes."""
+    """Return the lines above the distance: event, instruments and distance; `summary` adds the 90 % area and volume."""
     header = scene.skymap.header
     event = f"event ID: {plain(str(header['OBJECT']))}" if header.get("OBJECT") not in (None, "") else ""
     instruments = ", ".join(sorted(str(header.get("INSTRUME") or "").split(",")))
@@ -221,7 +221,7 @@ def annotation(scene: Scene, *, summary: bool) -> list[str]:
 
 
 def description(scene: Scene) -> list[str]:
-    """Return what a reader sees in the picture, for those who cannot see it."""
+    """Return the parts of the picture's alternative text: the distance, and the 90 % area and volume."""
     header, (area, size) = scene.skymap.header, scene.credible
     mean, std = header.get("DISTMEAN"), header.get("DISTSTD")
     distance = "" if mean is None or std is None else f"distance {mean:.0f}±{std:.0f} Mpc"
@@ -239,7 +239,7 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def colour_map(name: str) -> Any:
-    """Return a colour map by its name; ``cylon`` is read from the file that ligo.skymap brings."""
+    """Return a colour map by its name; ``cylon`` comes from a file of ligo.skymap."""
     import matplotlib as mpl
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap
@@ -270,7 +270,7 @@ def earth() -> Any:
 
 
 def reticle() -> Any:
-    """Return a marker of four strokes around a gap, turned by 45 degrees."""
+    """Return a marker of four diagonal strokes around a gap."""
     import numpy as np
     from matplotlib.markers import MarkerStyle
     from matplotlib.path import Path as Outline
@@ -290,7 +290,7 @@ def _cartesian(ra: float, dec: float, distance: float) -> Floats:
 
 
 def _cell_at(skymap: SkyMap, ra: float, dec: float) -> int:
-    """Return the cell in a direction: the one whose centre is nearest, counted in sizes of cells."""
+    """Return the cell in a direction, which is the one whose centre is nearest in units of its own size."""
     import numpy as np
 
     away = np.arccos(np.clip(_cartesian(ra, dec, 1.0) @ skymap.directions, -1, 1))

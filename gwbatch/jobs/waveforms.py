@@ -1,4 +1,4 @@
-"""Which template a localization takes, and what is said where the field's default lacks its data."""
+"""Waveform of a localization, and the messages for nodes without the data files of the field's default."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-ROM_MASS = 4.0  # solar masses: from here on the field's default template needs reduced-order model data
+ROM_MASS = 4.0  # total in solar masses, from which the field's default template needs reduced-order model data
 PHENOMENOLOGICAL = "IMRPhenomD"  # needs no data files
 NOTE = "waveform IMRPhenomD, for the node has no reduced-order model data (SEOBNRv4ROM in LAL_DATA_PATH)"
-"""What a map's log message says when the field's default template could not be used."""
+"""The note in a map's log message when the field's default template could not be used."""
 
 
 WITHOUT_ROM_DATA = (
@@ -19,7 +19,10 @@ WITHOUT_ROM_DATA = (
 
 
 def choose_waveform(event: Any, wish: str) -> str:
-    """Return the field's default template, or one without data files where the default's are not installed."""
+    """Return the template to use: `wish`, unless it is ``auto``.
+
+    ``auto`` gives the field's default, or a template that needs no data files where the default's are not installed.
+    """
     if wish != "auto":
         return wish
     arguments = event.template_args
@@ -29,5 +32,5 @@ def choose_waveform(event: Any, wish: str) -> str:
 
 
 def has_rom_data(folders: str) -> bool:
-    """Return whether the reduced-order model's data lies in one of the folders of a ``LAL_DATA_PATH``."""
+    """Return whether one of the folders of a ``LAL_DATA_PATH`` holds the reduced-order model's data."""
     return any(any(Path(folder).glob("SEOBNRv4ROM*.hdf5")) for folder in filter(None, folders.split(":")))

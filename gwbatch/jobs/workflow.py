@@ -1,7 +1,7 @@
-"""What surrounds the nodes of a workflow: bringing inputs, checking results, collecting products.
+"""Steps around the nodes of a workflow: fetching inputs, checking results, collecting products.
 
-``python -m gwbatch.jobs.workflow pre|post|collect FOLDER [NODE]``, called by DAGMan's scripts or by the job script
-of Slurm.  ``FOLDER/workflow.json`` says what belongs together; each node has a job directory ``nodes/NODE``.
+DAGMan's scripts or Slurm's job script call ``python -m gwbatch.jobs.workflow pre|post|collect FOLDER [NODE]``.
+``FOLDER/workflow.json`` describes the nodes, and each has a job directory ``nodes/NODE``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BAD_INPUT = 3
 
 
 def pre(folder: Path, name: str) -> int:
-    """Bring a node's inputs; `SKIP` when its product is there already or makes no sense for this sky map."""
+    """Fetch a node's inputs; return `SKIP` when its product exists already or makes no sense for this sky map."""
     node = _plan(folder)[name]
     directory = folder / "nodes" / name
     if check_result(directory, node) is None:
@@ -41,7 +41,7 @@ def pre(folder: Path, name: str) -> int:
 
 
 def post(folder: Path, name: str) -> int:
-    """Check that the node's result.json is complete; `BAD_INPUT` when trying again would come to the same."""
+    """Check a node's result.json; return `BAD_INPUT` when a retry would fail the same way."""
     node = _plan(folder)[name]
     directory = folder / "nodes" / name
     wrong = check_result(directory, node)
@@ -55,7 +55,7 @@ def post(folder: Path, name: str) -> int:
 
 
 def collect(folder: Path) -> int:
-    """Gather the products under ``products/`` and say in ``summary.json`` what became of every node."""
+    """Gather the products under ``products/``, and record in ``summary.json`` how every node ended."""
     nodes: dict[str, Any] = {}
     for name, node in _plan(folder).items():
         directory = folder / "nodes" / name
@@ -91,7 +91,7 @@ def _plan(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the steps; the exit code says how it went."""
+    """Run one of the steps and return its exit code."""
     step, folder, *names = arguments
     if step == "collect":
         return collect(Path(folder))

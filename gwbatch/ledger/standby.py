@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gwbatch.model import JobStatus  # takes a moment to import, which 'gwbatch status' has not
 
 DAY = 86400.0
-KEPT = 50  # of what pilots have missed, for each queue
+KEPT = 50  # records per queue of jobs that did not reach a free pilot
 _ORDER, _WANTED, _MISSED = "standby_order", "standby_wanted", "standby_missed"
 
 
@@ -134,7 +134,7 @@ def wanted(tx: Transaction) -> dict[str, dict[str, Any]]:
 
 
 def note_missed(tx: Transaction, queue: str, key: str, why: str, now: float) -> None:
-    """Write down that a job did not get through to a pilot with room for it; the newest are kept."""
+    """Record that a job did not reach a pilot that had room for it; the ledger keeps the newest records."""
     before = settings.get(tx, _MISSED, {})
     known = before.get(queue, {"count": 0, "newest": []})
     newest = [*known["newest"], {"at": now, "key": key, "why": why}][-KEPT:]
@@ -142,7 +142,7 @@ def note_missed(tx: Transaction, queue: str, key: str, why: str, now: float) -> 
 
 
 def missed(tx: Transaction, queue: str, since: float) -> list[dict[str, Any]]:
-    """Return what pilots have missed since then (Unix s): ``at``, ``key`` and ``why``, the oldest first."""
+    """Return the jobs that did not reach a free pilot since then (Unix s), oldest first: ``at``, ``key``, ``why``."""
     newest = settings.get(tx, _MISSED, {}).get(queue, {}).get("newest", [])
     return [one for one in newest if one["at"] > since]
 

@@ -1,4 +1,4 @@
-"""What can be counted: declared one function a metric, exported to Prometheus and drawn on a Grafana dashboard."""
+"""Metrics, each declared by one function, exported to Prometheus and drawn on a Grafana dashboard."""
 
 from __future__ import annotations
 

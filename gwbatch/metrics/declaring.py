@@ -1,4 +1,4 @@
-"""What a metric is, and how one is declared."""
+"""Declaration of metrics."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Look:
-    """What metrics are read from.
+    """What metrics are measured from.
 
     Attributes
     ----------
     report : dict
-        What ``gwbatch status --json`` shows.
+        The report that ``gwbatch status --json`` prints.
     now : float
         Unix time in s.
     """
@@ -46,7 +46,7 @@ class Look:
     now: float
 
     def number(self, sql: str) -> float:
-        """Return the one number that a query asks for, 0 for NULL."""
+        """Return the single number that a query selects, with 0 for NULL."""
         return float(self.ledger.read(sql)[0][0] or 0)
 
 
@@ -60,11 +60,11 @@ class Metric:
     Attributes
     ----------
     unit : str
-        As Grafana names it: ``s``, ``bytes``, ``short``, ``bool``.
+        Grafana's name for the unit: ``s``, ``bytes``, ``short``, ``bool``.
     row : str
-        The row of the dashboard.
+        The dashboard row that shows the metric.
     measure : callable
-        Returns its samples, or one number for a metric without labels.
+        Returns the samples, or one number for a metric without labels.
     """
 
     name: str
@@ -77,18 +77,18 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {}
-"""Every metric by its name, plug-ins' among them."""
+"""Every metric by name, including those of plug-ins."""
 
 
 def metric(
     name: str, kind: Kind, help: str, *, row: str, labels: tuple[str, ...] = (), unit: str = "short"
 ) -> Callable[[Measure], Measure]:
-    """Declare a metric; the function gets a `Look` and returns its samples.
+    """Declare a metric. The decorated function takes a `Look` and returns the samples.
 
     Raises
     ------
     ConfigError
-        If there is a metric of that name already.
+        If another module has already declared a metric of that name.
 
     Examples
     --------

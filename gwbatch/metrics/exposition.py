@@ -25,7 +25,10 @@ FAMILIES: dict[str, Any] = {
 
 
 def exposition(ledger: Ledger | None, now: float) -> bytes:
-    """Return all metrics in Prometheus' text format; without a ledger only that there is no dispatcher."""
+    """Return all metrics in Prometheus' text format.
+
+    Without a ledger, the only sample is ``gwbatch_dispatcher_up 0``.
+    """
 
     class Once(Collector):
         def collect(self) -> Iterable[Family]:
@@ -44,7 +47,7 @@ def families(ledger: Ledger | None, now: float) -> Iterator[Family]:
             try:
                 yield _family(metric, metric.measure(look))
             except Exception:
-                log.exception("the metric %s cannot be measured", metric.name)  # a plug-in's takes no other with it
+                log.exception("the metric %s cannot be measured", metric.name)  # spares the other metrics
         elif metric.kind != "histogram":
             yield _family(metric, 0.0 if metric.name == UP else ())
 

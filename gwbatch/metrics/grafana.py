@@ -1,4 +1,4 @@
-"""The Grafana dashboard of all metrics; ``docs/examples/grafana.json`` is its output, tested to be current."""
+"""The Grafana dashboard of all metrics. A test keeps ``docs/examples/grafana.json`` identical to its output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SOURCE = {"type": "prometheus", "uid": "${source}"}
 
 
 def dashboard() -> str:
-    """Return the dashboard as JSON that Grafana imports; it asks for the Prometheus data source."""
+    """Return the dashboard as JSON for Grafana, which asks for the Prometheus data source on import."""
     panels: list[dict[str, Any]] = []
     below = 0
     for row in dict.fromkeys(metric.row for metric in METRICS.values()):

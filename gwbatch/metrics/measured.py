@@ -1,4 +1,4 @@
-"""The metrics that gwbatch brings, in the order of the dashboard."""
+"""gwbatch's own metrics, in the order of the dashboard."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _pilot_seconds(look: Look) -> Iterator[Sample]:
 
 
 @metric(
-    "gwbatch_pilot_missed_total", "counter", "Jobs that did not get through to a free pilot.", row="Jobs",
+    "gwbatch_pilot_missed_total", "counter", "Jobs that did not reach a free pilot.", row="Jobs",
     labels=("queue",),
 )  # fmt: skip
 def _pilot_missed(look: Look) -> Iterator[Sample]:

@@ -1,7 +1,7 @@
-"""The ledger beside GraceDB: what differs, who is right and why, and what makes them agree.
+"""Comparison of the ledger with GraceDB: what differs, which side is right and why, and how to make them agree.
 
-An alert that never came, a write that failed, a hand in GraceDB's database: whatever the cause, it shows as a
-difference. None is repaired unasked.
+A lost alert, a failed write or a manual change to GraceDB's database all show up as differences. No difference is
+repaired unless the user asks for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One thing on which the ledger and GraceDB differ: who is right, and what would make them agree."""
+"""A difference between the ledger and GraceDB: which side is right, and what would make them agree."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from gwbatch.effects import Effect
 
 
 class Remedy(StrEnum):
-    """What makes them agree."""
+    """How to make the ledger and GraceDB agree."""
 
     WAIT = "wait"
     """Our write is in progress."""
     WRITE = "write"
-    """Our write failed: have it done again."""
+    """Run an effect, usually our failed write again."""
     TAKE_OVER = "take over"
-    """GraceDB is right, and its alert never came: handle it as if it had."""
+    """GraceDB is right, and its alert never came. Handle the alert as if it had."""
     LOOK = "look"
-    """Only a person can tell."""
+    """Only a person can decide."""
 
 
 @dataclass(frozen=True)
 class LostAlert:
-    """What GraceDB would have told us, made from what it says now."""
+    """The alert that GraceDB would have sent, rebuilt from what it says now."""
 
     topic: str
     payload: Mapping[str, Any]
@@ -33,24 +33,24 @@ class LostAlert:
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference.
+    """One difference between the ledger and GraceDB.
 
     Attributes
     ----------
     subject : str
-        GraceDB's id, or our key while it has none.
+        The GraceDB ID, or our key if there is none yet.
     what : str
         ``label ADVREQ``, ``member G123``, ``preferred event``, ``t_0`` (GPS s), ``notice preliminary``.
     ours, theirs : str
-        What either says, for people.
+        What the ledger and GraceDB say, worded for people.
     why : str
-        Who is right, and how that can be told.
+        Which side is right, and how we know.
     effect : str
-        Key of the effect that is to be done again.
+        Key of the effect to run again.
     ask : Effect or None
-        In its place, where nobody may have asked for it yet.
+        The effect to request instead, if it may never have been requested.
     alert : LostAlert or None
-        What is to be handled.
+        The alert to handle.
     """
 
     subject: str
@@ -65,5 +65,5 @@ class Difference:
 
     @property
     def name(self) -> tuple[str, str]:
-        """The same while it is the same difference."""
+        """Subject and aspect, which identify the difference from one comparison to the next."""
         return self.subject, self.what

@@ -1,4 +1,4 @@
-"""An external event in the ledger beside the one in GraceDB."""
+"""Comparison of an external event in the ledger with the one in GraceDB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gwbatch.reconcile.superevents import compare_labels
 
 
 def compare(ledger: Ledger, ours: ExternalEvent, theirs: Mapping[str, Any] | None) -> Iterator[Difference]:
-    """Yield what differs; `theirs` is what GraceDB's API says, None where it knows no such event."""
+    """Yield the differences; `theirs` is the event as GraceDB's API shows it, None if GraceDB does not know it."""
     subject = ours.graceid or ours.key
     if theirs is None:
         why = "GraceDB does not know it: somebody deleted it there, or the site profile names another server"

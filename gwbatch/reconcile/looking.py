@@ -1,4 +1,4 @@
-"""Poller GraceDB about what the ledger knows, object by object."""
+"""Object-by-object comparison of the ledger with GraceDB."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gwbatch.reconcile import externals, notices, superevents
 from gwbatch.reconcile.difference import Difference
 from gwbatch.superevents import Superevent
 
-LIMIT = 500  # objects of either sort at a time, newest first
+LIMIT = 500  # superevents, and external events, per comparison, newest first
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What is compared: what was made since a Unix time (s), or the superevents and external events of some names."""
+    """The objects to compare: those created since a Unix time (s) and, if `names` are given, only those."""
 
     since: float = 0.0
     names: Collection[str] = ()
@@ -33,14 +33,14 @@ class Scope:
 def differences(
     ledger: Ledger, server: GraceDB, scope: Scope, watch: Callable[[int, int], None] = lambda done, of: None
 ) -> list[Difference]:
-    """Return all differences; call `watch` with the number of objects compared, and of all.
+    """Return all differences, calling `watch` with the number of objects compared so far and their total.
 
     Raises
     ------
     ConfigError
-        When the ledger knows nothing of a name.
+        If the ledger does not know a name.
     GraceDBUnreachable
-        When GraceDB does not answer.
+        If GraceDB does not answer.
     """
     objects: list[Superevent | ExternalEvent] = [*_superevents(ledger, scope), *_externals(ledger, scope)]
     _require_names(objects, scope)

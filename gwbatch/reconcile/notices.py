@@ -1,4 +1,4 @@
-"""The public notices of a superevent in the ledger beside those in GraceDB."""
+"""Comparison of a superevent's public notices in the ledger with those in GraceDB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gwbatch.superevents import Superevent
 
 
 def compare(ledger: Ledger, ours: Superevent, created: Iterable[str]) -> Iterator[Difference]:
-    """Yield what differs; `created` holds ``time_created`` of every notice that GraceDB has of the superevent."""
+    """Yield the differences; `created` holds ``time_created`` of every notice that GraceDB has for the superevent."""
     known = public_notices.about(ledger.connection, ours.key)
     theirs, subject = set(created), ours.superevent_id or ours.key
     for notice in known:

@@ -1,4 +1,4 @@
-"""Making ledger and GraceDB agree: failed writes again, as effects; lost alerts handled, as messages."""
+"""Repair of differences: effects retry failed writes, and messages replace lost alerts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOURCE = "reconcile"
 
 
 def repair(tx: Transaction, found: Iterable[Difference], registry: Registry, now: float) -> list[Difference]:
-    """Ask for what makes them agree; return the differences for which there is such a thing."""
+    """Request what makes the ledger and GraceDB agree; return the differences that this can repair."""
     repaired = []
     for one in found:
         if one.remedy is Remedy.WRITE:
@@ -33,9 +33,9 @@ def _write_again(tx: Transaction, one: Difference, now: float) -> None:
 
 
 def _tell(tx: Transaction, alert: LostAlert, registry: Registry, now: float) -> bool:
-    """Have an alert handled by whoever would have handled it; False if nobody would.
+    """Queue a lost alert for its usual handlers; return False if it has none.
 
-    What GraceDB shows now is newer than whatever we expect it to show.
+    GraceDB's current state is newer than any write of ours that is still pending, so stop waiting for those.
     """
     topic = registry.known_topic(alert.topic)
     lanes = registry.lanes_for(topic)

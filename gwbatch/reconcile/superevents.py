@@ -1,4 +1,4 @@
-"""A superevent in the ledger beside the one in GraceDB."""
+"""Comparison of a superevent in the ledger with the one in GraceDB."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gwbatch.mirror.superevents import SHAPE, SupereventStore
 from gwbatch.reconcile.difference import Difference, LostAlert, Remedy
 from gwbatch.superevents import Superevent
 
-MICROSECOND = 1e-6  # s: what GraceDB keeps of a time
+MICROSECOND = 1e-6  # s, the precision of times in GraceDB
 NAMES = {"preferred": "preferred event"}
 TOPICS = {"production": "superevent", "mdc": "mdc_superevent", "test": "test_superevent"}
 
 
 def compare(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any] | None) -> Iterator[Difference]:
-    """Yield what differs; `theirs` is what GraceDB's API says, None where it knows no such superevent."""
+    """Yield the differences; `theirs` is the superevent as GraceDB's API shows it, None if GraceDB does not know it."""
     subject = ours.superevent_id or ours.key
     if ours.superevent_id is None:
         yield _uncreated(ledger, ours)
@@ -82,7 +82,7 @@ def _labels(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Iter
 
 
 def _labels_of_preferred(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Iterator[Difference]:
-    """Compare the labels of the event that notices are about; GraceDB describes it with the superevent."""
+    """Compare the labels of the preferred event, which notices describe and GraceDB returns with the superevent."""
     described = theirs.get("preferred_event_data") or {}
     known = SupereventStore(ledger.connection).event_data(ours.preferred)
     if known is None or described.get("graceid") != ours.preferred:
@@ -97,7 +97,7 @@ def compare_labels(
     ledger: Ledger, targets: tuple[str, ...], ours: set[str], theirs: set[str], subject: str, topic: str,
     described: Mapping[str, Any],
 ) -> Iterator[Difference]:  # fmt: skip
-    """Yield the labels that only one of the two has; `targets` are the names that our own effects go by."""
+    """Yield the labels that only one side has; `targets` are the names that our own effects use for the object."""
     for label in sorted(ours ^ theirs):
         what, told = f"label {label}", ("set", "not set") if label in ours else ("not set", "set")
         write = newest_of(

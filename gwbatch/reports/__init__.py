@@ -1,6 +1,7 @@
-"""What the ledger shows to people and machines: status, findings, lists, one superevent with its story.
+"""Reports from the ledger: status, findings, lists, and single superevents with their stories.
 
-It only reads (but for the results of checks, which it keeps); its queries stand in ``queries.sql`` beside it.
+This package only reads the ledger, except that it also records the results of checks. Its queries are in
+``queries.sql``.
 """
 
 from __future__ import annotations

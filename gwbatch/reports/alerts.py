@@ -1,4 +1,4 @@
-"""What status, console, check and ``gwbatch alerts`` show of public notices, and where the time of one went."""
+"""Reports on public notices for status, console, check and ``gwbatch alerts``, with their latency breakdown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BAYESTAR, EM_BRIGHT = "localize", "em-bright"
 
 
 def overview(ledger: Ledger, limit: int = 10) -> dict[str, Any]:
-    """Return whether alerts go out, who stopped them, and the newest notices."""
+    """Return the alert settings, whether and by whom alerts were stopped, and the newest notices."""
     settings = _settings(ledger)
     connection = ledger.connection
     return {
@@ -40,7 +40,7 @@ def _settings(ledger: Ledger) -> dict[str, Any]:
 
 
 def notices(ledger: Ledger, limit: int = 50) -> list[dict[str, Any]]:
-    """Return the newest notices, each with how far it has come at every broker."""
+    """Return the newest notices, each with its state at every broker."""
     found = []
     for row in ledger.read(query("list_notices"), {"limit": limit}):
         notice = public_notices.get(ledger.connection, row["id"])
@@ -78,12 +78,12 @@ def _line(ledger: Ledger, notice: PublicNotice, superevent_id: str | None) -> di
 
 
 def notice(ledger: Ledger, name: str) -> dict[str, Any] | None:
-    """Return everything about one notice; None if there is none.
+    """Return everything about one notice, or None if it does not exist.
 
     Parameters
     ----------
     name : str
-        Its number, or ``SUPEREVENT/NAME``: ``S230518h/preliminary``.
+        The notice's number, or ``SUPEREVENT/NAME`` (``S230518h/preliminary``).
     """
     number = find(ledger, name)
     found = None if number is None else public_notices.get(ledger.connection, number)
@@ -101,7 +101,10 @@ def notice(ledger: Ledger, name: str) -> dict[str, Any] | None:
 
 
 def find(ledger: Ledger, name: str) -> int | None:
-    """Return the number of a notice that is named by its number, or as ``SUPEREVENT/NAME``."""
+    """Resolve the name of a notice, its number or ``SUPEREVENT/NAME``, to its number.
+
+    Returns None for an unknown ``SUPEREVENT/NAME``. A number is returned unchecked.
+    """
     if name.isascii() and name.isdigit() and len(name) < 19:
         return int(name)
     superevent, _, wanted = name.rpartition("/")
@@ -113,13 +116,14 @@ def find(ledger: Ledger, name: str) -> int | None:
     return None
 
 
-# ---- where the time of a notice went -------------------------------------------------------------------------
+# ---- latency breakdown of a notice ---------------------------------------------------------------------------
 
 
 def parts(ledger: Ledger, notice: PublicNotice) -> list[dict[str, Any]]:
-    """Return the parts of a notice's latency: each with ``name``, ``begin`` and ``end`` (Unix s), in order.
+    """Return the parts of a notice's latency, each with ``name``, ``begin`` and ``end`` (Unix s), in order of time.
 
-    From the upload of the preferred event to the last broker, as far as it has come.
+    They run from the upload of the preferred event (for preliminary, less significant and early-warning notices) to
+    the draft of the circular. Parts that have not ended yet are left out.
     """
     return sorted(
         (part for part in _parts(ledger, notice) if part["begin"] is not None and part["end"] is not None),

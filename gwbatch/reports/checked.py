@@ -1,4 +1,4 @@
-"""What the dispatcher's checks found when they last looked beyond the ledger: one row of settings for each check."""
+"""The latest results of the dispatcher's checks beyond the ledger, stored as one settings row per check."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _PREFIX = "check "
 
 
 def note(tx: Transaction, check: str, found: Iterable[Finding], now: float) -> None:
-    """Write down what a check found, in place of what it found before."""
+    """Record what a check found, replacing its previous result."""
     settings.put(tx, _PREFIX + check, [[one.level, one.key, one.text, one.remedy] for one in found], now)
 
 
 def newest(ledger: Ledger) -> dict[str, tuple[float, list[Finding]]]:
-    """Return for each check when it last looked (Unix s), and what it found, what is well among it."""
+    """Return for each check when it last ran (Unix s) and all it found, including findings at level OK."""
     found = settings.beginning_with(ledger.connection, _PREFIX)
     return {one.name.removeprefix(_PREFIX): (one.recorded, list(_findings(one.value))) for one in found}
 
 
 def noted(ledger: Ledger, since: float) -> Iterator[Finding]:
-    """Return what was found since a Unix time (s), check by check."""
+    """Yield the findings of every check that has run since a Unix time (s)."""
     for one in settings.beginning_with(ledger.connection, _PREFIX):
         if one.recorded >= since:
             yield from _findings(one.value)

@@ -1,4 +1,4 @@
-"""What the console and ``superevent``, ``jobs``, ``messages`` show: one superevent with its history, jobs, messages."""
+"""Details of single superevents, jobs and dead letters, for the console and for commands such as ``jobs show``."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from gwbatch.superevents.ranking import is_complete, is_significant, preference
 
 PNG = b"\x89PNG"
 DECISION = "decision: "
-TAIL = 20_000  # bytes of a job's output that are shown
-PAYLOAD = 100_000  # bytes of a message's payload that are shown
+TAIL = 20_000  # bytes shown from the end of a job's output
+PAYLOAD = 100_000  # bytes shown from the beginning of a message's payload
 PREFERENCE = ("complete", "ok_S", "far_S", "ok_L", "far_L", "group_rank", "n_ifos", "snr or -far")
 
 
 def superevent(
     ledger: Ledger, name: str, policy: Policy, gracedb: str = "", now: float | None = None
 ) -> dict[str, Any] | None:
-    """Return everything about one superevent, by its local key or GraceDB id; None when there is none.
+    """Return everything about one superevent, given by local key or GraceDB ID, or None if it does not exist.
 
     Parameters
     ----------
     now : float or None
-        Unix time in s, for what has not ended; None takes the clock's.
+        Unix time in s at which the bars of unfinished jobs end; None for the current time.
     """
     mirror = SupereventStore(ledger.connection)
     found = mirror.superevent(name) or mirror.superevent_named(name)
@@ -93,7 +93,7 @@ def superevent(
 
 
 def _notices(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
-    """Yield the public notices about it, each with where its time went."""
+    """Yield the public notices about a superevent, each with its latency breakdown."""
     for one in public_notices.about(ledger.connection, found.key):
         shown = alerts.notice(ledger, str(one.id))
         if shown is not None:
@@ -145,7 +145,7 @@ def _coincidences(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]
 
 
 def _timeline(ledger: Ledger, found: Superevent) -> Iterator[dict[str, Any]]:
-    """Yield what happened from the alert to the products: what was decided and why, written, and computed."""
+    """Yield the history of a superevent: alerts, decisions with their reasons, finished effects, and jobs."""
     for row in ledger.read(
         query("timeline"),
         (found.key,),
@@ -174,13 +174,13 @@ def effects(ledger: Ledger, subject: str, limit: int = 100) -> list[dict[str, An
 
 
 def jobs(ledger: Ledger, subjects: list[str]) -> list[dict[str, Any]]:
-    """Return the jobs of some subjects, oldest first."""
+    """Return the jobs of the given subjects, oldest first."""
     rows = ledger.read(query("jobs_of_subjects"), (json.dumps(subjects),))
     return [dict(row) for row in rows]
 
 
 def job(ledger: Ledger, key: str) -> dict[str, Any] | None:
-    """Return one job with its request, its result and the ends of what it wrote."""
+    """Return one job with its request, its result and the tails of its stdout and stderr."""
     rows = ledger.read("SELECT * FROM jobs WHERE key = ?", (key,))
     if not rows:
         return None
@@ -200,7 +200,7 @@ def job(ledger: Ledger, key: str) -> dict[str, Any] | None:
 
 
 def command(ledger: Ledger, *words: str) -> str:
-    """Return a command on this very ledger, as one pastes it into a shell."""
+    """Return a command that acts on this ledger, quoted for pasting into a shell."""
     state = [] if ledger.path is None else ["--state", str(ledger.path.parent)]
     return shlex.join(["gwbatch", *words, *state])
 
@@ -215,9 +215,9 @@ def _tail(path: Path) -> str | None:
 
 
 def dead_letter(ledger: Ledger, name: str) -> dict[str, Any] | None:
-    """Return a message (``m17``) or effect (``e5``) that was given up, with the beginning of its payload as text.
+    """Return a dead message (``m17``) or effect (``e5``), with the beginning of its payload as text.
 
-    None if there is none, whatever the name.
+    Returns None if there is no such message or effect, or if the name is invalid.
     """
     try:
         kind, number = dead_letters.parse(name)
@@ -232,7 +232,10 @@ def _text(value: Any) -> Any:
 
 
 def picture(ledger: Ledger, subject: str, name: str) -> Path | None:
-    """Return where a picture lies that one of our jobs made; its place comes from the ledger, never from outside."""
+    """Return the path of a PNG that one of our jobs made, or None if there is none.
+
+    The path comes from the ledger, never from the caller.
+    """
     product = SupereventStore(ledger.connection).product(subject, name)
     if product is None or product.path is None or not name.endswith(".png"):
         return None

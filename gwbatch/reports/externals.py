@@ -1,4 +1,4 @@
-"""External events for people: triggers, what they coincide with, and how rarely by chance."""
+"""Reports on external events: triggers, their coincidences and the joint false alarm rates."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def externals(ledger: Ledger, limit: int) -> list[dict[str, Any]]:
 
 
 def external(ledger: Ledger, name: str) -> dict[str, Any] | None:
-    """Return one external event by GraceDB's ID or the local key; None if there is none.
+    """Return one external event, given by GraceDB ID or local key, or None if it does not exist.
 
-    Its ``superevent`` and ``far_time`` (Hz) are those of the coincidence that counts; ``coincidences`` has all.
+    Its ``superevent`` and ``far_time`` (Hz) are those of the chosen coincidence; ``coincidences`` lists all.
     """
     known = ExternalStore(ledger.connection)
     event = known.get(name) or known.by_graceid(name)

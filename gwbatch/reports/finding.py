@@ -1,4 +1,4 @@
-"""One thing that somebody looked at, how bad it is, and what to do about it."""
+"""A finding: something that a check noticed, how severe it is, and what to do about it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """Something that a check noticed.
 
     Attributes
     ----------
     key : str
-        The same while it is the same trouble (``listener gcn``).
+        Identifies the problem for as long as it lasts (``listener gcn``).
     level : Level
-        OK for what is worth seeing, but is being dealt with.
+        OK if the finding is worth showing but needs no action.
     remedy : str
-        What to do, as an order; empty where there is nothing to do.
+        What to do, in the imperative; empty if there is nothing to do.
     """
 
     level: Level

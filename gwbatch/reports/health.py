@@ -1,4 +1,4 @@
-"""What is wrong, and how badly: the one list that status, console, ``gwbatch check`` and notifications go by."""
+"""The list of everything that is wrong, shared by status, console, ``gwbatch check`` and notifications."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LATE = 600.0  # s by which a mock superevent may be late
 
 
 def limits_in_force(ledger: Ledger) -> Limits:
-    """Return the limits of the newest dispatcher's site profile; the usual ones if there are none to be read."""
+    """Return the limits in the newest dispatcher's site profile, or the defaults if those are missing or invalid."""
     profile = settings.get(ledger.connection, settings.PROFILE, {})
     try:
         return Limits.of(profile.get("limits", {}))
@@ -27,7 +27,7 @@ def limits_in_force(ledger: Ledger) -> Limits:
 
 
 def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Finding]:
-    """Return everything that is wrong, worst first."""
+    """Return all findings, worst first."""
     found = [
         *_dispatcher(report),
         *_listeners(report, limits),
@@ -137,7 +137,7 @@ def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
 
 
 def _clock_steps(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Report that somebody set the clock lately; the dispatcher has dealt with it."""
+    """Report recent steps of the clock. The dispatcher has already compensated for them."""
     for at, by in clock_steps.noted_steps(ledger.connection):
         if abs(report["time"] - at) < limits.recent:
             when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
@@ -147,7 +147,7 @@ def _clock_steps(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iter
 
 
 def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Report where copies of the ledger are made, whether the newest one is recent, and what a restore entails."""
+    """Report an outdated backup, if backups are made at all, and a recent restore."""
     backed_up, restored = (
         settings.setting(ledger.connection, name) for name in (settings.BACKED_UP, settings.RESTORED)
     )
@@ -161,13 +161,13 @@ def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
 
 
 def _waveforms(ledger: Ledger) -> Iterator[Finding]:
-    """Report that heavy binaries get another template than the field's, for want of its data files."""
+    """Report that heavy binaries use a substitute for the field's template because its data files are missing."""
     if trouble := settings.get(ledger.connection, settings.WAVEFORM_DATA):
         yield Finding(Level.OK, "waveform data", trouble)
 
 
 def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Report products that production events wait for, that the policy does not make and nobody has uploaded lately."""
+    """Report products that production events need but that neither the policy makes nor anybody uploaded recently."""
     for name, text in settings.get(ledger.connection, settings.NOT_MADE, {}).items():
         since = report["time"] - limits.recent
         brought = "SELECT 1 FROM products WHERE name = ? AND path IS NULL AND created > ? LIMIT 1"
@@ -177,7 +177,7 @@ def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Ite
 
 
 def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Report stopped alerts, and every notice that has not reached whom it should."""
+    """Report stopped alerts, notices that are stuck or withheld, and incomplete mock superevents."""
     alerts = report["alerts"]
     if alerts["mode"] == "off":
         return
@@ -192,7 +192,7 @@ def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
 
 
 def _standby(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    """Report missing pilots, and those that do not get their jobs; jobs start without them, only later."""
+    """Report pilots that are missing or were not reached.  Jobs start without them, only later."""
     for queue, one in report["standby"].items():
         if lost := standby.missed(ledger.connection, queue, report["time"] - limits.recent):
             text = f"free pilots for {queue} jobs were not reached {len(lost)} times, last for {lost[-1]['key']}: "
@@ -215,11 +215,11 @@ def _standby(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
 
 
 def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
-    """Report mock superevents that come too rarely, or do not go all the way."""
+    """Report mock superevents that are overdue or lack notices."""
     every = report["alerts"]["mdc_every"]
     if not every:
         return
-    from gwbatch.ledger import in_force  # the policy takes a moment to import
+    from gwbatch.ledger import in_force  # slow to import, because of the policy
     from gwbatch.reports import mdc
 
     found = in_force.recorded_policy(ledger)
@@ -266,14 +266,14 @@ def _unfinished(row: Any, now: float, limits: Limits) -> Iterator[Finding]:
 
 
 def _clock_behind(ledger: Ledger) -> float:
-    """Return by how much recent messages seem to have come before they were published (median, s)."""
+    """Return how long before their publication recent messages seem to have arrived (median, s), at least 0."""
     rows = ledger.read(query("newest_arrivals"))
     early = sorted(row["early"] for row in rows)
     return max(0.0, early[len(early) // 2]) if early else 0.0
 
 
 def _beyond(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
-    """Report what the running dispatcher found beyond the ledger: at GraceDB, at the brokers, in its credentials."""
+    """Report the problems that the running dispatcher found at GraceDB, at the brokers and with its credentials."""
     if report["dispatcher"]["running"]:
         yield from (one for one in checked.noted(ledger, report["dispatcher"]["since"]) if one.level > Level.OK)
 

@@ -1,7 +1,7 @@
-"""Lists that one pages and searches through: superevents, jobs, messages, dead letters.
+"""Paged, searchable lists of superevents, jobs, messages and dead letters.
 
-A search looks for names that begin with what is asked for, so that indexes answer it.  Where few rows can match, they
-are looked up; where many do, the newest are found by looking through the newest rows.
+Except for dead letters, a search matches the beginnings of names, so an index can answer it. A search with few matches
+looks them up by that index. A search with many matches scans the newest rows until the page is full.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from gwbatch.ledger import Ledger
 from gwbatch.reports import query
 
-FEW = 1000  # rows up to which they are looked up by their names
+FEW = 1000  # most rows that are looked up by name
 _LAST = "\U0010ffff"  # sorts after every other character
 _NO_ROW = 2**62
 
@@ -23,16 +23,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which rows.
+    """The rows that a list should show.
 
     Attributes
     ----------
     words : str
-        What a name begins with: of a superevent, event, job or topic.
+        Beginning of the name of a superevent, event, job or topic. For dead letters, any part of their description or
+        reason.
     state, kind, label, category : str
-        Exactly this one; empty: any.  A list ignores what its rows do not have.
+        The exact value; empty for any. A list ignores fields that its rows do not have.
     before : str
-        Where the page before has ended; empty: the newest.
+        Cursor from the previous page (`Page.next`); empty for the newest rows.
     """
 
     words: str = ""
@@ -46,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Page:
-    """Rows, newest first, and where the next page goes on; None at the end."""
+    """Rows, newest first, and the cursor for the next page (None on the last page)."""
 
     rows: list[Row]
     next: str | None
@@ -54,7 +55,7 @@ class Page:
 
 @dataclass
 class _Where:
-    """Conditions of a query with their values."""
+    """Conditions of a query, with their values."""
 
     conditions: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
@@ -74,14 +75,14 @@ class _Where:
 
 @dataclass(frozen=True)
 class _Search:
-    """One way to find rows by a name, with ``{0}`` for the condition on names.
+    """One way to find rows by name; ``{0}`` stands for the condition on the names.
 
     Attributes
     ----------
     look_up : str
-        Selects the numbers of the rows, by an index on the names.
+        Query for the numbers of the rows, by an index on the names.
     holds : str
-        Whether it holds of a row that is looked through.
+        Condition that tells whether a scanned row matches.
     """
 
     look_up: str
@@ -90,7 +91,7 @@ class _Search:
 
 
 def superevents(ledger: Ledger, wanted: Wanted) -> Page:
-    """List superevents, by their own names, by those of their members, by category and label."""
+    """List superevents, searched by their own or their members' names and filtered by category and label."""
     where = _Where()
     where.add("s.id < ?", _number(wanted.before))
     where.add_if(wanted.category, "s.category = ?")
@@ -108,7 +109,7 @@ def superevents(ledger: Ledger, wanted: Wanted) -> Page:
 
 
 def jobs(ledger: Ledger, wanted: Wanted) -> Page:
-    """List jobs, by their names and by those of the superevents that they are for, by state and kind."""
+    """List jobs, searched by their own or their superevents' names and filtered by state and kind."""
     where = _Where()
     created, _, rowid = wanted.before.partition("-")
     if wanted.before:
@@ -134,7 +135,7 @@ def jobs(ledger: Ledger, wanted: Wanted) -> Page:
 
 
 def messages(ledger: Ledger, wanted: Wanted) -> Page:
-    """List messages and what became of them in each lane, by topic, and by superevents that were decided about."""
+    """List messages with their outcome in each lane, searched by topic or by the superevent decided on."""
     where = _Where()
     where.add("m.id < ?", _number(wanted.before))
     if wanted.words:
@@ -156,7 +157,7 @@ def messages(ledger: Ledger, wanted: Wanted) -> Page:
 
 
 def _decided(join: str, names: tuple[str, list[str]]) -> _Search:
-    """Select the messages on which something was decided about a superevent."""
+    """Return the search for messages that led to a decision about a superevent."""
     found = f"FROM decisions AS d {join} WHERE"
     return _Search(
         f"SELECT d.message_id {found} {{0}}", f"EXISTS (SELECT 1 {found} d.message_id = m.id AND {{0}})", names
@@ -164,9 +165,7 @@ def _decided(join: str, names: tuple[str, list[str]]) -> _Search:
 
 
 def dead_letters(ledger: Ledger, wanted: Wanted) -> Page:
-    """List messages (``m17``) and effects (``e5``) that were given up, by any word in what they are and why they
-    failed.
-    """
+    """List dead messages (``m17``) and effects (``e5``), searched by any part of their description and reason."""
     at, _, name = wanted.before.partition(" ")
     values = {"limit": wanted.limit + 1, "at": _real(at), "id": name, "words": wanted.words}
     found = [dict(row) for row in ledger.read(query("list_dead"), values)]
@@ -176,11 +175,14 @@ def dead_letters(ledger: Ledger, wanted: Wanted) -> Page:
 LISTINGS: dict[str, Callable[[Ledger, Wanted], Page]] = {
     "superevents": superevents, "jobs": jobs, "messages": messages, "deadletters": dead_letters,
 }  # fmt: skip
-"""Every list by its name."""
+"""All lists by name."""
 
 
 def _names(words: str, *columns: str) -> tuple[str, list[str]]:
-    """Return a condition for columns that begin with what was typed, however its first letter was written."""
+    """Return the condition that one of the columns begins with `words`, and its values.
+
+    If the first letter is in lower case, the condition accepts its upper case too.
+    """
     beginnings = sorted({words, words[:1].upper() + words[1:]})
     conditions = [f"{column} >= ? AND {column} < ?" for column in columns for _ in beginnings]
     values = [value for _ in columns for one in beginnings for value in (one, one + _LAST)]
@@ -188,7 +190,7 @@ def _names(words: str, *columns: str) -> tuple[str, list[str]]:
 
 
 def _narrow(ledger: Ledger, where: _Where, column: str, searches: Sequence[_Search]) -> None:
-    """Let only rows pass that one of the searches finds."""
+    """Restrict a query to rows that at least one of the searches finds."""
     found: set[int] = set()
     for one in searches:
         condition, values = one.names

@@ -1,4 +1,4 @@
-"""Whether mock superevents go all the way: which notices each should have had by now, and had."""
+"""Completeness of mock superevents: the notices that each one has had, and those that are overdue."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from gwbatch.reports import query
 if TYPE_CHECKING:
     from gwbatch.config.policy import Policy
 
-GRACE = 120.0  # s for one notice on top of when it is due
+GRACE = 120.0  # s that each notice may be late
 SIGNOFF_AFTER = 600.0  # s after which a mock superevent is signed off, as in the field
 
 
 def sequences(ledger: Ledger, policy: Policy, now: float, hours: float = 6.0) -> list[dict[str, Any]]:
-    """Return the mock superevents of the last hours, newest first, each with its notices and what is missing.
+    """Return the mock superevents of the last `hours`, newest first, each with its notices and what is missing.
 
     Returns
     -------
     list of dict
-        ``superevent_id``, ``created`` (Unix s), ``notices`` (name to s from ``created`` to the first broker) and
-        ``missing`` (names).
+        ``superevent_id``, ``created`` (Unix s), ``notices`` (name to s from ``created`` to the first broker),
+        ``refused`` and ``missing`` (names).
     """
     rows = ledger.read(
         query("mock_superevents"),

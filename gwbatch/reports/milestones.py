@@ -1,4 +1,4 @@
-"""Where the seconds of superevents went: when each one reached which milestone, and how it is with many."""
+"""Latency of superevents: when each one reached its milestones, and statistics over many."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ MILESTONES = {
     "delivered": "notice at a broker",
     "stored": "notice in GraceDB",
 }
-"""By their names in the query ``milestones``, in the order in which they are usually reached."""
+"""Milestones by their columns in the query ``milestones``, in the order in which they are usually reached."""
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95}
 
 
 @dataclass(frozen=True)
 class Course:
-    """One superevent's way.
+    """The milestones of one superevent.
 
     Attributes
     ----------
     began : float
-        When the first alert about it was published, Unix time in s; when it was decided if that is not known any more.
+        When the first alert about it was published (Unix time in s). If that is unknown, when that alert was received,
+        when the superevent was decided on, or when it entered the ledger.
     reached : dict of str to float
-        Seconds from `began` to each milestone that was reached, in order of time.
+        Seconds from `began` to each milestone reached so far, in order of time.
     """
 
     key: str
@@ -50,19 +51,19 @@ class Course:
 
     @property
     def segments(self) -> list[tuple[str, float, float]]:
-        """Each milestone with when it began to be the next one to come, and when it was reached (s from `began`)."""
+        """Each milestone with the time when the previous one was reached and its own time (s from `began`)."""
         ends = list(self.reached.items())
         begins = [0.0, *(end for _, end in ends)]
         return [(name, begin, end) for begin, (name, end) in zip(begins, ends, strict=False)]
 
 
 def courses(ledger: Ledger, names: Sequence[str] = (), category: str = "", limit: int = 50) -> list[Course]:
-    """Return the ways of superevents, newest first.
+    """Return the milestones of superevents, newest first.
 
     Parameters
     ----------
     names : sequence of str
-        Local keys or GraceDB ids; all if there are none.
+        Local keys or GraceDB IDs; all if empty.
     category : str
         ``production``, ``mdc`` or ``test``; all if empty.
     """
@@ -73,7 +74,7 @@ def courses(ledger: Ledger, names: Sequence[str] = (), category: str = "", limit
 def _course(row: Any) -> Course:
     began = next(row[name] for name in ("published", "received", "decided", "known") if row[name] is not None)
     times = {name: row[name] - began for name in MILESTONES if row[name] is not None}
-    # Clocks differ a little, and what is asked again is later than what it led to at first.
+    # Clocks differ slightly, and a repeated step can end later than the step that followed its first try.
     reached = dict(sorted(((name, max(0.0, at)) for name, at in times.items()), key=lambda one: one[1]))
     return Course(row["key"], row["graceid"], row["preferred"], row["category"], row["t_0"], began, reached)
 
@@ -88,7 +89,7 @@ def statistics(found: Sequence[Course]) -> dict[str, dict[str, float]]:
 
 
 def summary(times: Sequence[float]) -> dict[str, float]:
-    """Return count, quantiles and maximum of at least one time (s)."""
+    """Return count, quantiles and maximum of one or more times (s)."""
     values = sorted(times)
     last = len(values) - 1
     quantiles = {name: values[min(last, ceil(q * len(values)) - 1)] for name, q in QUANTILES.items()}

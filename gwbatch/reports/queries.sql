@@ -12,7 +12,7 @@ SELECT key, attempts, error FROM effects
 WHERE state = 'ready' AND error IS NOT NULL ORDER BY id LIMIT 5;
 
 -- name: report_open_jobs
--- The first condition is the index's own: without it, every job is looked at.
+-- The first condition repeats that of the partial index. Without it, SQLite scans every job.
 SELECT key, kind, queue, state, attempt, host, cores, reason, state_since FROM jobs
 WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED') AND state <> 'LOST'
 ORDER BY state = 'RUNNING' DESC, priority DESC, created LIMIT 50;
@@ -22,7 +22,7 @@ SELECT (SELECT count(*) FROM deliveries WHERE state = 'dead')
      + (SELECT count(*) FROM effects WHERE state = 'dead') AS n;
 
 -- name: report_dead
--- Messages (m17) and effects (e5) that were given up, newest first.
+-- Dead messages (m17) and effects (e5), newest first.
 SELECT 'm' || d.id AS id, d.lane || ': ' || m.topic AS what, d.reason AS reason, d.decided AS at
 FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.state = 'dead'
 UNION ALL
@@ -57,7 +57,7 @@ SELECT n.*, s.graceid AS superevent_id, s.t_0 FROM public_notices AS n LEFT JOIN
 ORDER BY n.id DESC LIMIT :limit;
 
 -- name: unfinished_notices
--- Notices that are on their way, with their brokers.
+-- Unfinished or withheld notices, with their state at each broker.
 SELECT n.id, n.superevent, s.graceid AS superevent_id, n.kind, n.ordinal, n.state, n.planned, n.frozen, n.delivered,
     n.reason, p.broker, p.state AS send_state, p.reason AS send_reason
 FROM public_notices AS n
@@ -73,7 +73,7 @@ SELECT m.published, d.at FROM decisions AS d JOIN messages AS m ON m.id = d.mess
 WHERE json_extract(d.detail, '$.event') = ? AND d.action IN ('create', 'add_event') ORDER BY d.id LIMIT 1;
 
 -- name: milestones
--- When each superevent reached what (Unix s), newest first: its first alert, its map, its first notice.
+-- When each superevent reached its milestones (Unix s), newest superevent first: its first alert, map and notice.
 SELECT s.key, s.graceid, s.preferred, s.category, s.t_0, s.created AS known,
     m.published, m.received, d.at AS decided,
     (SELECT e.finished FROM effects AS e WHERE e.key = s.key || '/create' AND e.state = 'done') AS created,
@@ -112,7 +112,7 @@ SELECT m.id, m.source, m.topic, m.published, m.received, length(m.payload) AS si
 FROM messages AS m WHERE {where} ORDER BY m.id DESC LIMIT ?;
 
 -- name: list_dead
--- Like report_dead, from a time on backwards.
+-- Like report_dead, but searched and paged: from a time and name backwards.
 SELECT * FROM (
     SELECT 'm' || d.id AS id, d.lane || ': ' || m.topic AS what, d.reason AS reason, coalesce(d.decided, 0.0) AS at
     FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.state = 'dead'

@@ -1,4 +1,4 @@
-"""What ``gwbatch status`` tells, as one JSON-ready mapping (shape documented in ``docs/status.md``)."""
+"""The report of ``gwbatch status``, as one JSON-ready mapping (documented in ``docs/status.md``)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gwbatch.reports import alerts, query
 from gwbatch.reports.health import findings, limits_in_force
 
 VERSION = 1
-SILENT = 15.0  # s without a poll after which a listener's last word on its connection is out of date
-RECENT = 40  # newest values of a stage
-SAMPLE = 2000  # newest rows that a latency is computed from
+SILENT = 15.0  # s without a poll after which a listener counts as disconnected
+RECENT = 40  # newest values that are listed for each stage
+SAMPLE = 2000  # newest rows from which each latency is computed
 
 
 def report(ledger: Ledger, now: float) -> dict[str, Any]:
-    """Return everything at a glance; ages and latencies in s."""
+    """Return the whole report, with ages and latencies in s."""
     found = {
         "version": VERSION,
         "time": now,
@@ -89,7 +89,7 @@ def _listeners(ledger: Ledger, now: float) -> list[dict[str, Any]]:
 
 
 def _messages(ledger: Ledger, now: float) -> dict[str, Any]:
-    """Count the messages of late, and those in each of the last sixty minutes, oldest first."""
+    """Count the messages of the last hour, in total and for each minute, oldest first."""
     rows = ledger.read(
         query("messages_per_minute"),
         (now, now - 3600),
@@ -203,13 +203,13 @@ def _count_dead(ledger: Ledger) -> int:
 
 
 def dead_letters(ledger: Ledger, limit: int) -> list[dict[str, Any]]:
-    """Return messages (``m17``) and effects (``e5``) that were given up, newest first."""
+    """Return dead messages (``m17``) and effects (``e5``), newest first."""
     rows = ledger.read(query("report_dead"), {"limit": limit})
     return [dict(row) for row in rows]
 
 
 def latencies(ledger: Ledger) -> dict[str, dict[str, Any]]:
-    """Return median and 95th percentile of each stage, in s, from its newest rows, in the order of a message's way."""
+    """Return median and 95th percentile of each stage's latency (s) over its newest rows, sorted by stage name."""
     stages: dict[str, list[float]] = defaultdict(list)
     for row in ledger.read(query("report_message_latencies"), {"limit": SAMPLE}):
         if row["published"]:

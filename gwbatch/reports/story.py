@@ -1,4 +1,4 @@
-"""The story of a superevent as bars on one scale of time: what went on, and what was waited for."""
+"""The story of a superevent as bars on a time axis: what happened, and what it was waiting for."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any
 from gwbatch.gpstime import gps_to_utc
 from gwbatch.reports.milestones import MILESTONES, Course
 
-LATEST_TRIGGER = 3600.0  # s after a trigger by which an alert may come, for the scale to begin with the trigger
+LATEST_TRIGGER = 3600.0  # s; the time axis begins with the trigger unless the first alert came later than this
 
 
 @dataclass(frozen=True)
 class Bar:
-    """Something that took time, or happened at one moment.
+    """An interval or a moment on the time axis.
 
     Attributes
     ----------
     row : str
-        What it belongs to: bars of one row stand beside each other.
+        What the bar belongs to; bars of the same row share one line.
     what : str
-        ``awaited``: nothing else could go on meanwhile; ``waiting``, ``running``, ``decision``, ``upload``, ``notice``.
+        ``awaited`` (nothing else could proceed until the next milestone), ``waiting``, ``running``, ``decision``,
+        ``upload`` or ``notice``.
     begin, end : float
-        Seconds from where the scale begins.
+        Seconds since the beginning of the time axis.
     """
 
     row: str
@@ -34,7 +35,7 @@ class Bar:
 
 
 def beginning(course: Course) -> tuple[str, float]:
-    """Return what the scale of time begins with, and when that was (Unix s)."""
+    """Return what the time axis begins with, and when that was (Unix s)."""
     trigger = gps_to_utc(course.t_0).timestamp()
     if 0.0 <= course.began - trigger <= LATEST_TRIGGER:
         return "the trigger", trigger
@@ -49,14 +50,14 @@ def story(
     notices: Sequence[dict[str, Any]],
     now: float,
 ) -> dict[str, Any]:
-    """Return the bars of a superevent, row by row, and the scale that they are on.
+    """Return the bars of a superevent, row by row, and their time axis.
 
     Parameters
     ----------
     jobs, effects, decisions, notices : sequence of dict
-        As the page of a superevent has them, with Unix times in s.
+        As on the superevent's page (`gwbatch.reports.detail.superevent`), with Unix times in s.
     now : float
-        Where what is not over yet ends (Unix s).
+        When the bars of unfinished jobs end (Unix s).
     """
     origin, zero = beginning(course)
     moved = course.began - zero
@@ -81,8 +82,9 @@ def story(
 
 
 def _until(awaited: Sequence[Bar], bars: Sequence[Bar]) -> float:
-    """Return where the picture ends: a little after the last that was waited for, so that later changes do not squeeze
-    it.
+    """Return where the time axis ends: 15 % beyond the last milestone, so that later changes do not compress the rest.
+
+    A superevent with at most two milestones shows all its bars.
     """
     ends = [one.end for one in awaited] if len(awaited) > 2 else [one.end for one in bars]
     return max([1.0, *ends]) * 1.15

@@ -18,11 +18,11 @@ from gwbatch.superevents import Superevent
 
 PICTURE = "bayestar.png"
 MILESTONES_SHOWN = ("decided", "finished", "delivered")
-LARGEST = 10_000  # bytes of a file of probabilities
+LARGEST = 10_000  # bytes to read of a file of probabilities
 
 
 def cards(ledger: Ledger, since: float, limit: int = 24) -> list[dict[str, Any]]:
-    """Return the newest superevents that were made since a Unix time (s), each with what fits on a card."""
+    """Return the newest superevents that began after a Unix time (s), each with the content of its card."""
     mirror, found = SupereventStore(ledger.connection), []
     for course in courses(ledger, limit=limit):
         superevent = mirror.superevent(course.key)
@@ -32,7 +32,7 @@ def cards(ledger: Ledger, since: float, limit: int = 24) -> list[dict[str, Any]]
 
 
 def summary(ledger: Ledger, superevent: Superevent) -> dict[str, Any]:
-    """Return the numbers of a superevent, which are its preferred event's, and what astronomers ask first."""
+    """Return the key facts of a superevent: its preferred event's numbers, its map, classification and notices."""
     mirror = SupereventStore(ledger.connection)
     event, products = mirror.event(superevent.preferred), mirror.products(superevent.key)
     return {
@@ -73,7 +73,7 @@ def _fact(products: Mapping[str, StoredProduct], name: str) -> Any:
 
 
 def _probabilities(product: StoredProduct | None) -> dict[str, float] | None:
-    """Read what a file of ours says, if it can be read."""
+    """Read the probabilities in a file of ours, if there is one and it can be read."""
     if product is None or product.path is None:
         return None
     try:
@@ -85,7 +85,7 @@ def _probabilities(product: StoredProduct | None) -> dict[str, float] | None:
 
 
 def _published(ledger: Ledger, superevent: Superevent, name: str) -> dict[str, float] | None:
-    """Read what the newest notice says, if there is one."""
+    """Return the probabilities in the newest notice that has any."""
     for notice in reversed(public_notices.about(ledger.connection, superevent.key)):
         event = (notice.record or {}).get("event")
         if isinstance(event, dict) and event.get(name):

@@ -1,4 +1,4 @@
-"""What events and superevents have in common: labels, logs, tags and files."""
+"""Annotations of events and superevents: labels, logs, tags and files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROTECTED = frozenset({"ADVOK", "ADVNO", "H1OK", "H1NO", "L1OK", "L1NO", "V1OK",
 
 @dataclass(frozen=True)
 class LoggedObject:
-    """An event or superevent that is annotated."""
+    """An event or superevent, with its labels, logs, tags and files."""
 
     store: Store
     base: str
@@ -25,7 +25,7 @@ class LoggedObject:
 
     @classmethod
     def load(cls, store: Store, base: str, kind: str, identifier: str) -> LoggedObject:
-        """Return the object, or refuse with 404."""
+        """Return the object, or raise a 404 error if it does not exist."""
         if kind == "superevent":
             identifier = superevents.load(store, identifier)["superevent_id"]
         else:
@@ -40,7 +40,7 @@ class LoggedObject:
 
     @property
     def own(self) -> str:
-        """The object's address, with a slash at its end."""
+        """The object's address, with a trailing slash."""
         return f"{self.base}{self.kind}s/{self.identifier}/"
 
     # ---- labels -------------------------------------------------------------------------------------------
@@ -57,12 +57,12 @@ class LoggedObject:
         return found
 
     def _signed(self) -> set[str]:
-        """Return who has signed off: ADV, or an instrument."""
+        """Return who has signed off: ``ADV`` for the advocates, and the names of instruments."""
         records = self.store.records(self.identifier, "signoff")
         return {"ADV" if record["signoff_type"] == "ADV" else record["instrument"] for record in records}
 
     def add_label(self, name: str, *, by_signoff: bool = False) -> tuple[bool, dict[str, Any]]:
-        """Set a label; an event takes one twice, a superevent refuses it."""
+        """Set a label. Setting it twice is allowed on an event, but an error on a superevent."""
         if name not in LABELS:
             raise ApiError(400, f"Label {name} does not exist")
         if name in PROTECTED and not by_signoff:
@@ -82,7 +82,7 @@ class LoggedObject:
         return new, label
 
     def remove_label(self, name: str) -> None:
-        """Take a label away."""
+        """Remove a label."""
         label = self.label(name)
         self.store.remove_label(self.identifier, name)
         self._autolog(f"Removed label: {name}")
@@ -101,7 +101,7 @@ class LoggedObject:
     def add_log(
         self, comment: str, tags: list[str], upload: tuple[str, bytes] | None, labels: list[str]
     ) -> dict[str, Any]:
-        """Write a log message, perhaps with a file, tags and labels."""
+        """Write a log message, optionally with a file, tags and labels."""
         name, version = "", None
         if upload is not None:
             name = PurePosixPath(upload[0].replace("\\", "/")).name
@@ -168,7 +168,7 @@ class LoggedObject:
     # ---- files --------------------------------------------------------------------------------------------
 
     def files(self) -> list[dict[str, Any]]:
-        """Return all files: each version, and the bare name of the newest."""
+        """Return all files: each version as ``name,version``, and once the bare name, which stands for the newest."""
         names = []
         for name, version in self.store.file_versions(self.identifier):
             names += [name] if version == 0 else []

@@ -1,7 +1,7 @@
 """The loopback Kafka broker: librdkafka's mock cluster, filled from the outbox.
 
-Its log lives in memory.  The outbox is published in its own order to one partition a topic, so a sandbox that
-starts again republishes everything at the very offsets it had before.
+Its log lives in memory. The outbox is published in order, to one partition per topic, so a restarted sandbox
+republishes every alert at the offset it had before.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 
 from gwbatch.sandbox.store import Store
 
-LARGEST = 4_000_000  # bytes of an alert
+LARGEST = 4_000_000  # bytes of the largest alert
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Broker:
     topics : iterable of str
         Topics of the group that exist from the start.
     notices : iterable of str
-        Topics of GCN that do.
+        Topics outside the group that exist from the start, such as GCN's.
     """
 
     def __init__(self, group: str, topics: Iterable[str], notices: Iterable[str] = ()) -> None:
@@ -41,17 +41,17 @@ class Broker:
             self._producer.list_topics(topic=topic, timeout=10)
 
     def publish(self, store: Store) -> None:
-        """Publish what the outbox holds and was not published yet."""
+        """Publish the alerts in the outbox that have not been published yet."""
         for seq, topic, payload in store.alerts_after(self._published):
             self._published = seq
             if len(payload) > LARGEST:
-                # GraceDB's own broker refuses it too; the request that caused it stands.
+                # GraceDB's own broker would reject it too. The request that caused it remains valid.
                 log.error("alert %d on %s is too large to be published: %d bytes", seq, topic, len(payload))
-                payload = "{}"  # keeps the offsets of those that follow
+                payload = "{}"  # keeps the offsets of the alerts that follow
             self._producer.produce(f"{self.group}.{topic}", payload.encode(), partition=0)
         self._producer.flush(10)
 
     def send(self, topic: str, payload: bytes) -> None:
-        """Publish a message of somebody else's (a GCN notice, a malformed alert)."""
+        """Publish a message from another sender (a GCN notice, a malformed alert)."""
         self._producer.produce(topic, payload, partition=0)
         self._producer.flush(10)

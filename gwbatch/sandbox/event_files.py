@@ -1,4 +1,4 @@
-"""Reading what a search pipeline uploads, as far as GraceDB does."""
+"""Readers for the files that pipelines upload, extracting what GraceDB extracts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _EXTERNAL = ("fermi", "swift", "svom", "snews", "integral", "agile", "icecube", 
 
 
 def read_event_file(pipeline: str, content: bytes) -> dict[str, Any]:
-    """Read the fields of an event that its file determines.
+    """Read the fields of an event that its uploaded file determines.
 
     Raises
     ------
     ValueError
-        When the file is not what the pipeline uploads.
+        If the file is not in the pipeline's format.
     """
     kind = pipeline.lower()
     try:
@@ -51,7 +51,7 @@ def read_event_file(pipeline: str, content: bytes) -> dict[str, Any]:
                 found[name] = float(found[name])
         json.dumps(found, allow_nan=False)
         return found
-    except Exception as error:  # whatever a pipeline uploads: it is no event, and the server lives on
+    except Exception as error:  # any upload can be malformed; the server must survive it
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
@@ -62,7 +62,10 @@ def _parse(content: bytes) -> Any:
 
 
 def _tables(root: Any) -> dict[str, list[dict[str, Any]]]:
-    """Read the tables of a LIGO_LW document as rows; a row that lacks trailing entries gets None for them."""
+    """Read the tables of a LIGO_LW document as rows.
+
+    Empty entries become None. If the last row is too short, it lacks the trailing columns.
+    """
     tables = {}
     for table in root.iter("Table"):
         columns = [(column.get("Name").split(":")[-1], column.get("Type")) for column in table.iter("Column")]

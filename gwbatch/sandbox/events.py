@@ -1,4 +1,4 @@
-"""Events: creating, replacing, describing and announcing them."""
+"""The sandbox's rules for events: creation, replacement, description and alerts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def create(
 
 
 def _announce_new(store: Store, base: str, graceid: str, labels: list[str]) -> None:
-    """Announce an event that could be read, then each of its labels."""
+    """Announce an event whose file could be read, then each of its labels."""
     if store.get("event", graceid)["gpstime"] is None:
         return
     announce(store, base, graceid, "new")
@@ -44,7 +44,7 @@ def _announce_new(store: Store, base: str, graceid: str, labels: list[str]) -> N
 
 
 def reserve(store: Store, base: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """Reserve an id for an upload to come."""
+    """Reserve an ID for a later upload."""
     replay_id = fields.get("replay_id") or None
     if replay_id is not None and not _REPLAY_ID.fullmatch(replay_id):
         raise ApiError(400, f"malformed replay_id {replay_id!r}")
@@ -182,7 +182,7 @@ def _read_into(store: Store, event: dict[str, Any], upload: tuple[str, bytes], w
 
 
 def stored_name(pipeline: str, name: str) -> str:
-    """Return the file name under which an upload is kept: coincidences are always ``coinc.xml``."""
+    """Return the name under which an uploaded file is stored; coincidences are always ``coinc.xml``."""
     name = PurePosixPath(name.replace("\\", "/")).name
     return "coinc.xml" if pipeline.lower() in _CBC and name.endswith(".xml") else name
 

@@ -1,4 +1,4 @@
-"""Checking an uploaded notice against the public schema of alerts (igwn-gwalert-schema)."""
+"""Validation of uploaded notices against the public alert schema (igwn-gwalert-schema)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def _validator() -> Any:
 
 
 def schema_error(notice: Any) -> str | None:
-    """Return what is wrong with a notice, and where; None if nothing is."""
+    """Return what is wrong with a notice and where, or None if it is valid."""
     found = jsonschema.exceptions.best_match(_validator().iter_errors(notice))
     return None if found is None else f"{found.json_path}: {found.message[:300]}"

@@ -1,6 +1,6 @@
 """Text queries, in the forms that clients use: ids, ``key: value``, ranges ``a .. b``, comparisons, bare words.
 
-Terms of the same key are alternatives, terms of different keys must all hold.
+Terms with the same key are alternatives. Terms with different keys must all match.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Test = Callable[[Object], bool]
 
 
 def search(kind: str, text: str, objects: list[Object]) -> list[Object]:
-    """Find the objects (events or superevents, as the API shows them) that a query asks for.
+    """Return the objects (events or superevents, as the API shows them) that match a query.
 
     Raises
     ------
     ApiError
-        400 when the query cannot be understood.
+        400 if the query is invalid.
     """
     tests: dict[str, list[Test]] = defaultdict(list)
     position = 0
@@ -117,7 +117,7 @@ def _bare(kind: str, word: str) -> tuple[str, Test]:
 
 
 def _leave_out_mock_data(kind: str, text: str, tests: dict[str, list[Test]]) -> None:
-    """Leave out test and MDC data unless they are asked for."""
+    """Exclude test and MDC data unless the query asks for them."""
     lower = text.lower()
     if {"id", "event"} & tests.keys() or (kind == "superevent" and "category" in tests):
         return

@@ -54,7 +54,7 @@ VERSIONS = ["default", "v1", "v2"]
 
 
 def root_document(base: str) -> dict[str, Any]:
-    """Return the root for a client that came by `base` (with a slash at its end)."""
+    """Return the root document for a client that uses the address `base` (with a trailing slash)."""
     return {
         "links": {
             "events": f"{base}events/",

@@ -1,4 +1,4 @@
-"""The HTTP face: each address and method of the client's contract, thin over the rules behind it."""
+"""The HTTP API: every address and method that the client may use, as a thin layer over the rules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_UPLOAD = 200 * 2**20
 
 
 class ApiRequest:
-    """One request: its path parameters, form and the store, in one transaction."""
+    """One request, inside a transaction: its path parameters, query, form and the store."""
 
     def __init__(self, request: Request, store: Store, form: FormData, base: str) -> None:
         self.store = store
@@ -39,7 +39,7 @@ class ApiRequest:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Plain form fields; of a repeated one the last value."""
+        """The plain form fields; for a repeated field, the last value."""
         return {name: value for name, value in self.form.multi_items() if isinstance(value, str)}
 
     def many(self, *names: str) -> list[str]:
@@ -47,14 +47,14 @@ class ApiRequest:
         return [value for name, value in self.form.multi_items() if name in names and isinstance(value, str) and value]
 
     def number(self, name: str, default: int) -> int:
-        """Return a whole number of the query."""
+        """Return a whole number from the query string."""
         text = self.query.get(name, "")
         if text and not (text.isascii() and text.isdigit() and len(text) < 10):
             raise ApiError(400, f"{name} must be a whole number")
         return int(text) if text else default
 
     def annotated(self) -> LoggedObject:
-        """Return the event or superevent of the address."""
+        """Return the event or superevent in the address."""
         if "superevent_id" in self.path:
             return LoggedObject.load(self.store, self.base, "superevent", self.path["superevent_id"])
         return LoggedObject.load(self.store, self.base, "event", self.path["graceid"])
@@ -68,7 +68,7 @@ class ApiRequest:
         return None
 
     def require_upload(self, *names: str) -> tuple[str, bytes]:
-        """Return the uploaded file, or refuse."""
+        """Return the uploaded file, or raise a 400 error if there is none."""
         upload = self.uploaded(*names)
         if upload is None:
             raise ApiError(400, f"No file in the field {names[0]}")
@@ -117,7 +117,7 @@ def _with_and_without_slash(path: str) -> list[str]:
 
 
 def _error(status: int, message: str) -> Response:
-    # GraceDB separates with a space and ends without a newline; some clients compare bytes.
+    # GraceDB puts a space after separators and no newline at the end, and some clients compare bytes.
     return Response(json.dumps({"error": message}), status, media_type="application/json")
 
 
@@ -169,7 +169,7 @@ def _search(kind: str) -> Answer:
 
 
 def _sorted(found: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
-    """Sort by a field, downwards with a minus before it; objects without it come last."""
+    """Sort by a field, in descending order after a minus sign; objects without the field come last."""
     field = order.lstrip("-")
     if not field:
         return found

@@ -1,4 +1,4 @@
-"""Running the sandbox: one process with the server and the broker, on loopback."""
+"""The sandbox process: the server and the broker, on loopback."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def register_versions() -> None:
 
 
 def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
-    """Serve until SIGTERM or SIGINT; prints one JSON line with the addresses first.
+    """Print one JSON line with the addresses, then serve until SIGTERM or SIGINT.
 
     Parameters
     ----------
     port : int
-        0 takes a free one.
+        0 for any free port.
     state : Path
-        Folder of the SQLite file; a sandbox started there again knows everything.
+        Folder of the SQLite file; a sandbox restarted there keeps all its data.
     group : str
         First part of the Kafka topics.
     """
     register_versions()
     try:
-        listening = listen(port)  # whoever reads the addresses may connect at once
+        listening = listen(port)  # before printing, so that readers of the addresses can connect at once
     except OSError as error:
         raise GwbatchError(
             f"The sandbox cannot listen on {HOST}:{port}: {error.strerror}. Choose another --port, or 0 for a free one."
@@ -82,7 +82,7 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
 
 
 def listen(port: int) -> socket.socket:
-    """Return a listening socket of loopback; port 0 takes a free one.
+    """Return a listening socket on loopback; port 0 picks any free port.
 
     asyncio disables Nagle's algorithm only for sockets whose protocol is explicitly TCP. With the algorithm on, each
     answer waits 40 ms for a delayed acknowledgement.

@@ -1,4 +1,4 @@
-"""The sandbox's memory: one SQLite file, and an outbox of alerts written in the same transaction as their cause."""
+"""The sandbox's storage: one SQLite file, with an outbox of alerts written in the same transaction as their cause."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ USER = "sandbox.user"
 
 
 def utc_now() -> str:
-    """Return the time as GraceDB writes times."""
+    """Return the current time in GraceDB's format."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 class ApiError(Exception):
-    """A request that GraceDB would refuse: an HTTP status and what it says; with `keep` what it did so far stays."""
+    """A request that GraceDB would refuse, with HTTP status and message; `keep` commits what it has done so far."""
 
     def __init__(self, status: int, message: str, *, keep: bool = False) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class Store:
     """Objects, their records, labels and files, and the alerts that changes cause."""
 
     def __init__(self, path: Path, address: str = "") -> None:
-        self.address = address  # what alerts call the server, whatever name a client knows it by
+        self.address = address  # the server's address in alerts, whatever name a client uses for it
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
@@ -52,7 +52,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Do all of a request or nothing of it."""
+        """Commit all changes of a request, or none after an error unless it is an `ApiError` with `keep`."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -83,7 +83,7 @@ class Store:
         )
 
     def get(self, kind: str, identifier: str) -> dict[str, Any]:
-        """Read an object, or refuse with 404."""
+        """Return an object, or raise a 404 error if it does not exist."""
         row = self._db.execute("SELECT data FROM objects WHERE id = ? AND kind = ?", (identifier, kind)).fetchone()
         if row is None:
             raise ApiError(404, f"{kind.capitalize()} {identifier} not found")
@@ -129,12 +129,12 @@ class Store:
         return [dict(row) for row in rows]
 
     def add_label(self, identifier: str, name: str) -> bool:
-        """Set a label; False when it is there."""
+        """Set a label; return False if it was already set."""
         sql = "INSERT OR IGNORE INTO labels VALUES (?, ?, ?, ?)"
         return self._db.execute(sql, (identifier, name, USER, utc_now())).rowcount == 1
 
     def remove_label(self, identifier: str, name: str) -> bool:
-        """Take a label away; False when it is not there."""
+        """Remove a label; return False if it was not set."""
         return self._db.execute("DELETE FROM labels WHERE object = ? AND name = ?", (identifier, name)).rowcount == 1
 
     def add_file(self, identifier: str, name: str, content: bytes) -> int:
@@ -151,7 +151,7 @@ class Store:
         return [(row["name"], row["version"]) for row in rows]
 
     def file(self, identifier: str, name: str, version: int | None) -> bytes:
-        """Return the content of a file, by default of its newest version; 404 when there is none."""
+        """Return a file's content, by default of its newest version, or raise a 404 error if there is none."""
         row = self._db.execute(
             "SELECT content FROM files WHERE object = ? AND name = ? AND version = coalesce(?, version) "
             "ORDER BY version DESC LIMIT 1",
@@ -164,11 +164,11 @@ class Store:
     # ---- outbox ------------------------------------------------------------------------------------------
 
     def add_alert(self, topic: str, payload: dict[str, Any]) -> None:
-        """Have an alert published after this transaction."""
+        """Add an alert to the outbox, to be published after this transaction."""
         self._db.execute("INSERT INTO alerts (topic, payload) VALUES (?, ?)", (topic, json.dumps(payload)))
 
     def alerts_after(self, seq: int) -> list[tuple[int, str, str]]:
-        """Return alerts in the order of their causes."""
+        """Return the alerts after number `seq`, in the order of their causes."""
         rows = self._db.execute("SELECT seq, topic, payload FROM alerts WHERE seq > ? ORDER BY seq", (seq,))
         return [(row["seq"], row["topic"], row["payload"]) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Superevents: creating, changing, describing and announcing them."""
+"""The sandbox's rules for superevents: creation, changes, description and alerts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gwbatch.sandbox import events
 from gwbatch.sandbox.store import USER, ApiError, Store, utc_now
 from gwbatch.sandbox.vocabulary import CATEGORIES, LABELS, SUPEREVENT_TOPICS
 
-LARGEST_TIME = 1.0e11  # GPS s, the year 5000
+LARGEST_TIME = 1.0e11  # GPS s, around the year 5100
 _NUMBERS = ("t_start", "t_0", "t_end", "time_coinc_far", "space_coinc_far")
 
 
@@ -96,7 +96,7 @@ def add_event(store: Store, base: str, identifier: str, graceid: str) -> dict[st
 
 
 def remove_event(store: Store, base: str, identifier: str, graceid: str) -> None:
-    """Take a member out; not the preferred event."""
+    """Remove a member, unless it is the preferred event."""
     superevent = load(store, identifier)
     if graceid == superevent["preferred_event"]:
         raise ApiError(400, f"Event {graceid} is the preferred event and cannot be removed")
@@ -113,7 +113,7 @@ def remove_event(store: Store, base: str, identifier: str, graceid: str) -> None
 
 
 def add_pipeline_preferred(store: Store, base: str, identifier: str, graceid: str) -> dict[str, Any]:
-    """Name the preferred event of a pipeline."""
+    """Set the preferred event of a pipeline."""
     superevent = load(store, identifier)
     event = store.get("event", graceid)
     if graceid not in superevent["gw_events"]:
@@ -124,7 +124,7 @@ def add_pipeline_preferred(store: Store, base: str, identifier: str, graceid: st
 
 
 def remove_pipeline_preferred(store: Store, identifier: str, graceid: str) -> None:
-    """Take it back."""
+    """Clear the preferred event of a pipeline."""
     superevent = load(store, identifier)
     if graceid not in superevent["pipeline_preferred"].values():
         raise ApiError(404, f"Event {graceid} is no pipeline-preferred event")
@@ -144,7 +144,7 @@ def confirm(store: Store, base: str, identifier: str, gw_id: str | None = None) 
 
 
 def load(store: Store, identifier: str) -> dict[str, Any]:
-    """Load a superevent by its S or its GW name."""
+    """Load a superevent by its S or GW name."""
     if "GW" in identifier[:3]:
         for superevent in store.all("superevent"):
             if superevent["gw_id"] == identifier:

@@ -1,4 +1,4 @@
-"""The words a GraceDB server knows: groups, pipelines, searches, labels."""
+"""The vocabulary of a GraceDB server: groups, pipelines, searches, labels."""
 
 from __future__ import annotations
 

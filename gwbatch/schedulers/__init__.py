@@ -1,7 +1,7 @@
-"""Batch systems behind one interface (`base.Scheduler`), each a `backend.Backend` that a site profile names.
+"""One interface (`base.Scheduler`) to all batch systems; each is a `backend.Backend` that a site profile names.
 
-`htcondor`, `slurm` and `local` come with gwbatch, others with plug-ins; `simulated` is for tests.  Nothing above this
-package may assume that a job is a process of its own, or that it starts late.
+gwbatch includes `htcondor`, `slurm` and `local`, and plug-ins can add others; `simulated` is for tests.  Code above
+this package must not assume that a job is a process of its own, or that it waits before it starts.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 
 def make_scheduler(profile: Profile, state: Path, clock: Clock | None = None) -> Scheduler:
-    """Return the scheduler that the site profile names, and around it a standby where the profile has one.
+    """Return the scheduler that the site profile names, wrapped in a standby scheduler if the profile has pilots.
 
     Parameters
     ----------
     clock : Clock, optional
-        The dispatcher's; the machine's own otherwise.
+        The dispatcher's clock; by default, the machine's own.
 
     Raises
     ------
     ConfigError
-        When the profile is not filled in, or the scheduler cannot be reached in the way that it asks for.
+        When the profile is incomplete, or the scheduler cannot be reached in the way that it asks for.
     """
     profile.require_complete("scheduler.")
     clock = clock or SystemClock()
@@ -54,7 +54,7 @@ def runs_here(profile: Profile) -> bool:
 
 
 def _routed(batch: Scheduler, profile: Profile, state: Path) -> Scheduler:
-    """Return the batch system, and beside it this machine for the queues that run here."""
+    """Return the batch system, combined with this machine for the queues that run here."""
     queues = [queue for queue in QUEUES if profile.resources(queue).run_on == "local"]
     if not queues or runs_here(profile):
         return batch
@@ -74,7 +74,7 @@ def _with_standby(scheduler: Scheduler, profile: Profile, state: Path, clock: Cl
         if queue not in QUEUES:
             raise ConfigError(f"Cannot have pilots for {queue!r}: there is no such queue. Take {' or '.join(QUEUES)}.")
     settings = profile.scheduler
-    # Pilots of this machine are beside its jobs: one that waits must not take their cores.
+    # Pilots on this machine have a scheduler of their own, so that an idle pilot does not occupy cores that jobs need.
     environment = job_environment(settings)
     here = LocalScheduler(state / "local-pilots", settings.cores, settings.python, environment, waiters=True)
     crews = [_crew(queue, profile, state, scheduler, here, clock) for queue in profile.standby]
@@ -85,7 +85,7 @@ def _with_standby(scheduler: Scheduler, profile: Profile, state: Path, clock: Cl
 
 
 def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here: Scheduler, clock: Clock) -> Crew:
-    """Return the pilots of one queue, and the way to them."""
+    """Return the pilots of one queue, and the channel that reaches them."""
     from gwbatch.schedulers.standby import Crew, StandbyFolder
 
     wish = profile.standby[queue]
@@ -101,7 +101,7 @@ def _crew(queue: str, profile: Profile, state: Path, scheduler: Scheduler, here:
 
 
 def describe(profile: Profile, state: Path, request: JobRequest) -> str:
-    """Return what would be submitted, also where the batch system is not at hand."""
+    """Return what would be submitted; the built-in backends do not contact the batch system for this."""
     profile.require_complete("scheduler.")
     return backend_of(profile).describe(profile, state, request)
 
@@ -112,35 +112,35 @@ def make_deployment(profile: Profile, state: Path, options: Mapping[str, Sequenc
     Parameters
     ----------
     options : mapping of str to sequence of str
-        Command-line words of each role (``dispatcher``, ``console``); only needed to submit.
+        Command-line arguments of each role (``dispatcher``, ``console``); only needed to submit.
 
     Raises
     ------
     ConfigError
-        When the site has no batch system, or one that cannot do that.
+        When the site has no batch system, or one that does not support deployments.
     """
     return backend_of(profile).deployment(profile, state, options)
 
 
 def make_campaign_jobs(profile: Profile) -> CampaignJobs:
-    """Return the batch jobs of campaigns at a site.
+    """Return the interface to the batch jobs of campaigns at a site.
 
     Raises
     ------
     ConfigError
-        When the site has no batch system, or one that cannot do that.
+        When the site has no batch system, or one that does not support campaigns.
     """
     profile.require_complete("scheduler.")
     return backend_of(profile).campaign(profile)
 
 
 def make_workflow_writer(profile: Profile) -> Callable[[Plan], Workflow]:
-    """Return what makes a prepared workflow one that the site's batch system runs.
+    """Return the function that writes a prepared workflow in the form that the site's batch system runs.
 
     Raises
     ------
     ConfigError
-        When the site has no batch system, or one that cannot do that.
+        When the site has no batch system, or one that does not support workflows.
     """
     return backend_of(profile).workflow_writer(profile)
 

@@ -1,7 +1,7 @@
-"""The interface of a kind of batch system; another one is added by subclassing `Backend`.
+"""The interface of a backend, one kind of batch system; subclass `Backend` to add another.
 
 A site profile names its backend in ``scheduler.kind``.  Backends are entry points of the group
-``gwbatch.schedulers``; the built-in ones are declared in the same way as those of plug-ins.
+``gwbatch.schedulers``; gwbatch declares its own in the same way as plug-ins do.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Channel:
     name : str
         ``folder`` (the pilot sees the standby folder) or ``chirp``.
     bell : Bell or None
-        Announces a task to a pilot that sleeps; None if it polls its inbox.
+        Announces a task to a sleeping pilot; None if the pilot polls the inbox.
     hedge : float
-        Seconds after which a task that no pilot has claimed is submitted cold, unless the profile says otherwise.
+        Seconds after which an unclaimed task is submitted as an ordinary job, unless the profile sets its own value.
     silence : float
-        Seconds without a heartbeat after which a pilot counts as gone, unless the profile says otherwise.
+        Seconds without a heartbeat after which a pilot counts as gone, unless the profile sets its own value.
     """
 
     name: str
@@ -58,16 +58,17 @@ class Channel:
 class Backend:
     """One kind of batch system.
 
-    A subclass must define `scheduler`.  The other methods refuse with an error that names the site and a way out.
+    A subclass must define `name` and `scheduler`.  Until overridden, `deployment`, `campaign`, `workflow_writer` and
+    `pilots` raise an error that names the site and suggests an alternative.
 
     Attributes
     ----------
     name : str
         Its name in ``scheduler.kind``.
     on_this_machine : bool
-        Whether its jobs are processes of the dispatcher's own machine.
+        Whether its jobs are processes on the dispatcher's own machine.
     settings, resources : type of msgspec.Struct
-        What ``[scheduler.options]`` and ``[queues.NAME.options]`` of a site profile may hold.
+        Schemas of ``[scheduler.options]`` and ``[queues.NAME.options]`` in a site profile.
     """
 
     name: ClassVar[str]
@@ -76,17 +77,17 @@ class Backend:
     resources: ClassVar[type[msgspec.Struct]] = NoOptions
 
     def scheduler(self, profile: Profile, state: Path, clock: Clock) -> Scheduler:
-        """Return the scheduler, which keeps its files in a folder of its own below `state` and goes by this clock.
+        """Return the scheduler, which keeps its files in a folder of its own below `state` and uses this clock.
 
         Raises
         ------
         ConfigError
-            When it cannot be reached in the way that the profile asks for.
+            When the batch system cannot be reached in the way that the profile asks for.
         """
         raise NotImplementedError
 
     def describe(self, profile: Profile, state: Path, request: JobRequest) -> str:
-        """Return what would be submitted; overridden where that can be said without the batch system at hand."""
+        """Return what would be submitted; a subclass should override this if it can answer without its batch system."""
         return self.scheduler(profile, state, SystemClock()).describe(request)
 
     def deployment(self, profile: Profile, state: Path, options: Mapping[str, Sequence[str]]) -> Deployment:
@@ -97,21 +98,21 @@ class Backend:
         )
 
     def campaign(self, profile: Profile) -> CampaignJobs:
-        """Return the jobs of campaigns."""
+        """Return the interface to the batch jobs of campaigns."""
         raise ConfigError(
             f"Cannot submit a campaign to {self._named(profile)}. Choose another site with --site, or use "
             "'gwbatch campaign run'."
         )
 
     def workflow_writer(self, profile: Profile) -> Callable[[Plan], Workflow]:
-        """Return what writes the file that submits a workflow, once its job directories are ready."""
+        """Return the function that writes the file to submit for a workflow whose job directories are ready."""
         raise ConfigError(
             f"Cannot write a workflow for {self._named(profile)}. Choose another site with --site, or another "
             "batch system with --scheduler."
         )
 
     def pilots(self, profile: Profile) -> Channel:
-        """Return how tasks reach pilots that are jobs."""
+        """Return the channel through which tasks reach pilots that are jobs."""
         raise ConfigError(
             f"Cannot have pilots on {self._named(profile)}. Remove [standby] from the site profile, or give its "
             'queues run_on = "local".'
@@ -123,7 +124,7 @@ class Backend:
         Raises
         ------
         ConfigError
-            Naming the first of them.
+            Naming the first such option.
         """
         _check(profile.scheduler.options, self.settings, "scheduler.options", profile)
         for queue, resources in profile.queues.items():
@@ -135,12 +136,12 @@ class Backend:
 
 
 def backend_of(profile: Profile) -> Backend:
-    """Return the backend that a site profile names, with the profile's own options checked.
+    """Return the backend that a site profile names, after checking the profile's options.
 
     Raises
     ------
     ConfigError
-        When no such batch system is installed, or the profile has an option that it does not know.
+        When no such batch system is installed, or the profile has an unknown or invalid option.
     """
     add_folders(profile.plugin_folders)
     found = find_backend(profile.scheduler.kind)
@@ -155,7 +156,7 @@ def find_backend(kind: str) -> Backend:
     Raises
     ------
     ConfigError
-        When none is installed, or two are.
+        When none is installed, two are, or it cannot be loaded.
     """
     named = [entry for entry in _installed() if entry.name == kind]
     if not named:

@@ -1,4 +1,4 @@
-"""What every batch system offers."""
+"""The interface of every batch system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gwbatch.model import JobRequest, JobStatus
 
 
 class SchedulerError(GwbatchError):
-    """The batch system refused a job for good."""
+    """The batch system permanently refused a job."""
 
 
 class SchedulerBusy(SchedulerError):
@@ -20,37 +20,37 @@ class SchedulerBusy(SchedulerError):
 
 
 class Scheduler(Protocol):
-    """A batch system.  Jobs are known by the key of their attempt, which travels in its own record of them."""
+    """A batch system.  It identifies a job by the key of the attempt, which it keeps in its own record of the job."""
 
     name: str
 
     def submit(self, request: JobRequest) -> str:
-        """Hand over a job whose directory is ready; returns the scheduler's own name for it.
+        """Submit a job whose directory is ready; return the scheduler's own name for it.
 
         Raises
         ------
         SchedulerError
-            With ``transient`` set when the outcome is unknown: then `find` is asked before submitting again.
+            With ``transient`` set if the outcome is unknown; the caller must then try `find` before submitting again.
         """
         ...
 
     def find(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
-        """Ask for jobs by key, after a lost reply or a restart; those it does not know are absent."""
+        """Look jobs up by key, after a lost reply or a restart; unknown ones are absent from the result."""
         ...
 
     def poll(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
-        """Return what is known of these jobs, cheaply (from an event log, or one batched query).
+        """Return the status of these jobs, cheaply (from an event log, or with one batched query).
 
-        A key that the scheduler certainly does not know is reported LOST; no answer is UNKNOWN.
+        A key that the scheduler definitely does not know is reported as LOST; without an answer, it is UNKNOWN.
         """
         ...
 
     def cancel(self, key: str) -> None:
-        """Take a job back; no error when it has ended."""
+        """Cancel a job; do nothing if it has ended."""
         ...
 
     def release(self, key: str) -> None:
-        """Let a held job go on."""
+        """Release a held job."""
         ...
 
     def describe(self, request: JobRequest) -> str:
@@ -58,5 +58,5 @@ class Scheduler(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of resources; jobs go on."""
+        """Free resources; jobs keep running."""
         ...

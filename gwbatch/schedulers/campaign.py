@@ -1,4 +1,4 @@
-"""The batch jobs of a campaign: what every batch system offers."""
+"""The interface to the batch jobs of a campaign."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gwbatch import children
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be submitted.
+    """A request for campaign jobs.
 
     Attributes
     ----------
     folder : Path
-        The campaign's, which the nodes see too.
+        The campaign folder, which the nodes must see.
     nodes : int
-        How many nodes.
+        Number of nodes.
     mpi : bool
-        One MPI program over all of them, else workers that come and go.
+        Whether to run one MPI program on all of them, or else workers that come and go.
     options : sequence of str
-        Words of the command line that choose the site profile on the node.
+        Command-line arguments that select the site profile on the node.
     """
 
     folder: Path
@@ -33,7 +33,7 @@ class Wish:
 
     @property
     def arguments(self) -> list[str]:
-        """What the interpreter is called with on a node."""
+        """The arguments of the interpreter on a node."""
         verb = ["run", str(self.folder), "--mpi"] if self.mpi else ["work", str(self.folder)]
         return children.python("gwbatch", "campaign", *verb, *self.options)[1:]
 
@@ -46,19 +46,19 @@ class CampaignJobs(Protocol):
         ...
 
     def submit(self, wish: Wish) -> list[str]:
-        """Submit; returns the batch system's names of the jobs."""
+        """Submit the jobs; return the batch system's names for them."""
         ...
 
     def in_queue(self, folder: Path) -> Mapping[str, str]:
-        """Return the jobs of a campaign that run or wait, and their states.
+        """Return the jobs of a campaign that are in the queue, with their states.
 
         Raises
         ------
         SchedulerBusy
-            When there is no answer.
+            When the batch system does not answer.
         """
         ...
 
     def remove(self, folder: Path) -> None:
-        """Take all jobs of a campaign out of the queue."""
+        """Remove all jobs of a campaign from the queue."""
         ...

@@ -1,4 +1,4 @@
-"""The resident processes as jobs of a batch system: what every kind of deployment offers."""
+"""The interface of a deployment: the resident processes as jobs of a batch system."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Resident:
     Attributes
     ----------
     role : str
-        ``dispatcher``, ``console``, or what starts them again (``dagman``).
+        ``dispatcher``, ``console``, or ``dagman``, which restarts the other two.
     state : str
-        ``idle``, ``running``, ``held`` or ``leaving``.
+        ``idle``, ``running``, ``held``, ``leaving`` or ``unknown``.
     since : float or None
-        Unix time in seconds.
+        Unix time in seconds at which it entered this state, where known.
     """
 
     role: str
@@ -33,23 +33,23 @@ class Deployment(Protocol):
     """Starting, watching and stopping the resident processes."""
 
     def files(self) -> Mapping[Path, str]:
-        """Return what `submit` writes, and where."""
+        """Return the text of the files that `submit` writes, by path."""
         ...
 
     def command(self) -> Sequence[str]:
-        """Return what `submit` runs."""
+        """Return the command that submits these files."""
         ...
 
     def submit(self) -> str:
-        """Write the files and submit them; returns the batch system's name for it."""
+        """Write the files and submit them; return a line that names the job."""
         ...
 
     def residents(self) -> list[Resident]:
-        """Return what runs or waits. Raises `SchedulerBusy` when there is no answer."""
+        """Return the processes that run or wait.  Raises `SchedulerBusy` if the batch system does not answer."""
         ...
 
     def hold(self) -> None:
-        """Stop the processes, to be started again by `release`."""
+        """Stop the processes until `release` starts them again."""
         ...
 
     def release(self) -> None:
@@ -62,7 +62,7 @@ class Deployment(Protocol):
 
 
 def write_files(files: Mapping[Path, str]) -> None:
-    """Write each at once: what reads them may be running."""
+    """Write each file atomically, because a running process may be reading it."""
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.new")

@@ -1,4 +1,4 @@
-"""What tells this dispatcher's jobs from those of others that use the same keys."""
+"""The ID that distinguishes this dispatcher's jobs from those of others with the same keys."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gwbatch.jobs.result import write_json
 
 
 def dispatcher_id(folder: Path) -> str:
-    """Return the identity kept in a scheduler's folder; made on first use.
+    """Return the dispatcher ID stored in a scheduler's folder; create it on first use.
 
     Raises
     ------
     GwbatchError
-        When it is corrupt: with a new one, running jobs would not be found again and would be repeated.
+        When it is corrupt, because with a new ID the running jobs would not be found again and would be repeated.
     """
     path = folder / "identity.json"
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Which interpreter runs a job on a node."""
+"""The Python interpreter that runs a job on a node."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from gwbatch.config.profile import SchedulerSettings
 
 
 def interpreter(settings: SchedulerSettings) -> str:
-    """Return the interpreter that the profile names, else this one's path (the same software on all nodes)."""
+    """Return the interpreter that the profile names, or this one's path (if all nodes have the same software)."""
     return settings.python or sys.executable

@@ -1,4 +1,7 @@
-"""What a job's own files say, which on a shared file system is more, and sooner, than its batch system knows."""
+"""The state of a job according to its own files.
+
+On a shared file system these files say more than the batch system, and sooner.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from gwbatch.schedulers.records import JobRecord
 
 
 def by_files(record: JobRecord, clock: Clock) -> JobRecord | None:
-    """Return what the job's own files say that is not known yet."""
+    """Return the record updated from the job's own files, or None if they hold nothing new."""
     seen = clock.steady()
     directory = Path(record.directory)
     result = read_result(directory, record.key)
@@ -35,7 +38,7 @@ def by_files(record: JobRecord, clock: Clock) -> JobRecord | None:
 
 
 def _started(directory: Path, key: str) -> dict[str, Any] | None:
-    """Read ``started.json``, if it is of this attempt."""
+    """Read ``started.json``, if it belongs to this attempt."""
     try:
         found = json.loads((directory / "started.json").read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Poller a batch system about all jobs now and then: beside the work, one question at a time, seldom in quiet times."""
+"""A background poller that asks a batch system about all jobs, one query at a time and rarely in quiet times."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable, Sequence
 from gwbatch.clock import Clock
 from gwbatch.schedulers.base import SchedulerBusy
 
-SHARE = 0.05  # largest share of the time spent waiting for answers: a slow batch system is asked less often
+SHARE = 0.05  # largest fraction of time spent waiting for answers, so that a slow batch system is polled less often
 
 log = logging.getLogger(__name__)
 
 
 class Poller:
-    """A question that is put again and again, in a thread of its own.
+    """A query that is repeated in a thread of its own.
 
     Parameters
     ----------
     question : callable
-        Takes the keys of interest; returns whether anything had changed.  May raise `SchedulerBusy`.
+        Takes the keys of interest; returns whether anything has changed.  May raise `SchedulerBusy`.
     soonest, longest : float
-        Seconds between two questions: short after a change, then longer and longer.
+        Seconds between two queries: `soonest` after a change, then twice as long each time, up to `longest`.
     """
 
     def __init__(self, question: Callable[[Sequence[str]], bool], soonest: float, longest: float, clock: Clock) -> None:
@@ -34,13 +34,13 @@ class Poller:
         self.trouble = ""
 
     def poll_if_due(self, keys: Sequence[str]) -> None:
-        """Ask about these jobs, if it is time and the last question has been answered."""
+        """Start a query about these jobs if one is due and the previous one has finished."""
         if keys and self._clock.steady() >= self._next and (self._thread is None or not self._thread.is_alive()):
             self._thread = threading.Thread(target=self._ask, args=(list(keys),), name="ask-about-jobs", daemon=True)
             self._thread.start()
 
     def poll_soon(self, within: float | None = None) -> None:
-        """Ask soon, as something has begun, but never sooner than the last answer allows."""
+        """Bring the next query forward after a change, but keep the pause that the last query requires."""
         self._interval = self._soonest
         soon = self._clock.steady() + (self._soonest if within is None else within)
         self._next = max(self._not_before, min(self._next, soon))

@@ -1,9 +1,9 @@
-"""The skeleton of a scheduler that asks its batch system about all jobs now and then.
+"""The common part of schedulers that poll their batch system about all jobs.
 
-A batch system fills in `Queue` (five calls) and `PollingScheduler.describe`.  What is the same everywhere is here: a
-reply that was lost, two jobs with one key, a job that nobody knows any more, answers older than what is known, a
-dispatcher that starts again.  News comes sooner than by asking: from the files of jobs on a shared file system, or
-from whatever a subclass reads in `news`.
+A backend implements `Queue` (five calls) and `PollingScheduler.describe`.  This module handles what all batch systems
+have in common: lost replies, two jobs with one key, jobs that have vanished, answers older than what is known, and
+restarts of the dispatcher.  Some updates arrive before the next query: from the jobs' own files on a shared file
+system, or from whatever a subclass reads in `news`.
 """
 
 from __future__ import annotations
@@ -27,55 +27,55 @@ from gwbatch.schedulers.jobfiles import by_files
 from gwbatch.schedulers.poller import Poller
 from gwbatch.schedulers.records import JobRecord, JobRecords, restored
 
-LOOK_EVERY = 0.25  # s between two looks at the files of running jobs
-LOOK_AT_WAITING = 2.0  # s between two looks at those of waiting ones: there may be many
-SECOND_SOURCES = 20  # jobs at most that are asked about one by one in one round
+LOOK_EVERY = 0.25  # s between two checks of the files of running jobs
+LOOK_AT_WAITING = 2.0  # s between two checks of those of waiting jobs, of which there may be many
+SECOND_SOURCES = 20  # most jobs that one round looks up one by one
 
 log = logging.getLogger(__name__)
 
 
 class Queue(Protocol):
-    """The batch system's queue.  Every call raises `SchedulerBusy` when there is no answer."""
+    """The batch system's queue.  Every call raises `SchedulerBusy` if there is no answer."""
 
     def submit(self, text: str, environment: Mapping[str, str]) -> str:
-        """Submit one job; returns its native id.  Raises `SchedulerError` when it is refused for good."""
+        """Submit one job; return its native id.  Raises `SchedulerError` if it is permanently refused."""
         ...
 
     def jobs(self) -> list[JobRecord]:
-        """Ask once for all jobs of this dispatcher that the batch system knows."""
+        """Return all jobs of this dispatcher that the batch system knows, with one query."""
         ...
 
     def details(self, record: JobRecord) -> JobRecord | None:
-        """Return what a slower source says of one job; None if it knows nothing or does not exist."""
+        """Return the record of one job from a slower source; None if that does not know the job or does not exist."""
         ...
 
     def cancel(self, native_id: str) -> None:
-        """Take a job back; no error when it has ended."""
+        """Cancel a job; do nothing if it has ended."""
         ...
 
     def release(self, native_id: str) -> None:
-        """Let a held job go on."""
+        """Release a held job."""
         ...
 
 
 class PollingScheduler:
-    """A batch system behind the interface of every scheduler.
+    """A batch system's `Queue`, behind the `Scheduler` interface.
 
     Parameters
     ----------
     folder : Path
-        Where it remembers its jobs.
+        Where the scheduler saves its records of jobs.
     queue : Queue
-        The way to the batch system.
+        Access to the batch system.
     clock : Clock, optional
-        What times and durations are taken from; the dispatcher's own goes on when somebody sets the machine's.
+        The source of times and durations; the dispatcher's own runs on evenly if somebody sets the machine's.
 
     Attributes
     ----------
     name : str
-        The backend's name, with which its failpoints begin.
+        The backend's name, with which the names of its failpoints begin.
     whom : str
-        Who is asked, for reasons that people read.
+        What messages to people call the batch system.
     """
 
     name: str
@@ -95,21 +95,21 @@ class PollingScheduler:
         self._cancelled: set[str] = set()
         self._closed = False
 
-    # ---- to be filled in, or overridden -------------------------------------------------------------------------
+    # ---- for subclasses to define or override -------------------------------------------------------------------
 
     def describe(self, request: JobRequest) -> str:
         raise NotImplementedError
 
     def hand_over(self, request: JobRequest) -> str:
-        """Submit a job; returns its native id."""
+        """Submit a job; return its native id."""
         return self._queue.submit(self.describe(request), submit_environment(self._settings))
 
     def news(self, keys: Sequence[str]) -> None:
-        """Take in what is known without asking, or have it looked for; never waits."""
+        """Process what is known without a query, or start looking for it; never block."""
         self._looking.poll_if_due(keys)
 
     def merged(self, known: JobRecord | None, reported: JobRecord, asked: float) -> JobRecord:
-        """Return what is known after an answer to a question that was put at the steady time `asked` (s)."""
+        """Return the job's record after the answer to a query that began at the steady time `asked` (s)."""
         before = known or JobRecord(reported.key)
         after = replace(
             before, native_id=reported.native_id, state=reported.state, reason=reported.reason, remedy=reported.remedy,
@@ -124,19 +124,20 @@ class PollingScheduler:
         return after
 
     def give_up(self, key: str) -> None:
-        """Take back, by its key, what may still run although the batch system says that it knows no such job.
+        """Cancel, by key, a job that may still run although the batch system says that it knows no such job.
 
-        Not by its native id: a batch system that lost its state gives the same number to another job.
+        The native id would not be safe, because a batch system that lost its state gives the same number to another
+        job.  By default, do nothing.
         """
 
-    # ---- as any scheduler ---------------------------------------------------------------------------------------
+    # ---- the Scheduler interface --------------------------------------------------------------------------------
 
     def submit(self, request: JobRequest) -> str:
         hit(f"{self.name}.before_submit")
         native_id = self.hand_over(request)
         hit(f"{self.name}.after_submit")
         with self._lock:
-            known = self._records.of(native_id)  # the news may have come before the reply
+            known = self._records.of(native_id)  # an event may have arrived before the reply
             if known is None or known.key != request.key:
                 known = JobRecord(request.key, native_id, learned=self._clock.steady())
             if not self._closed:
@@ -183,7 +184,7 @@ class PollingScheduler:
     def close(self) -> None:
         self._save()
         with self._lock:
-            self._closed = True  # an answer that comes after this must not write over what the next one knows
+            self._closed = True  # a late answer must not overwrite what the next dispatcher saves
 
     def _report(self, key: str) -> JobStatus:
         record = self._records.current(key)
@@ -198,10 +199,10 @@ class PollingScheduler:
             return [record.native_id]
         return [reported.native_id for reported in self._queue.jobs() if reported.key == key]
 
-    # ---- the files of the jobs ----------------------------------------------------------------------------------
+    # ---- the jobs' own files ------------------------------------------------------------------------------------
 
     def _look_at_files(self, keys: Sequence[str]) -> bool:
-        """Look at files in a thread of its own: a file system that hangs must not keep anybody waiting."""
+        """Check the jobs' files, in a thread of its own, so that a hanging file system does not block anything else."""
         now = self._clock.steady()
         waiting_too = now - self._looked_at_waiting >= LOOK_AT_WAITING
         if waiting_too:
@@ -218,7 +219,7 @@ class PollingScheduler:
         return True
 
     def _with_result(self, before: JobRecord, after: JobRecord) -> JobRecord:
-        """Return a job that has ended as its result says, which may not be seen here yet."""
+        """Return the record of an ended job according to its result, which may not be visible here yet."""
         now = self._clock.now()
         reported = by_files(after if before.started is None else replace(after, started=before.started), self._clock)
         if reported is not None and reported.state.final:
@@ -226,17 +227,17 @@ class PollingScheduler:
         since = before.ended or now
         if now - since >= self._settings.result_late:
             return after
-        # The file systems of clusters take their time.
+        # On the file systems of clusters, files may become visible late.
         waiting = "ended; its result is not to be seen yet"
         return replace(after, state=JobState.RUNNING, reason=waiting, exit_code=None, ended=since)
 
-    # ---- the question to the batch system -----------------------------------------------------------------------
+    # ---- querying the batch system ------------------------------------------------------------------------------
 
     def _ask(self, keys: Sequence[str]) -> bool:
         asked = self._clock.steady()
         jobs = self._queue.jobs()
         with self._lock:
-            self.news(keys)  # the end of a job may have been told while the queue was asked
+            self.news(keys)  # a job may have ended while the query was running
         self._cancel_left_over(jobs)
         known = self._deduplicate(jobs, set(keys))
         changed, further = False, SECOND_SOURCES
@@ -267,7 +268,10 @@ class PollingScheduler:
             return False
 
     def _deduplicate(self, jobs: Iterable[JobRecord], keys: Collection[str]) -> dict[str, JobRecord]:
-        """Return jobs by key; of two with one key (a reply came late) the one that runs, or is known, or is older."""
+        """Return jobs by key; cancel unfinished duplicates, which arise when a reply comes late.
+
+        Of several jobs with one key, prefer an unfinished one, then a running one, then the known one, then the oldest.
+        """
         with self._lock:
             ours = {record.native_id for key in keys if (record := self._records.current(key)) is not None}
 
@@ -289,7 +293,7 @@ class PollingScheduler:
         return found
 
     def _cancel_left_over(self, jobs: Iterable[JobRecord]) -> None:
-        """Cancel what waits or runs for an attempt that is over (put back by the batch system, say)."""
+        """Cancel jobs that wait or run for an attempt that is over (requeued by the batch system, for example)."""
         for reported in jobs:
             with self._lock:
                 record = self._records.current(reported.key)
@@ -299,9 +303,9 @@ class PollingScheduler:
                 self._queue.cancel(reported.native_id)
 
     def _count_miss(self, key: str, known: JobRecord | None) -> bool:
-        """Count an answer that does not know the job: after more than one without a result it is lost.
+        """Count an answer that does not include the job; after `MISSES` in a row without a result, the job is lost.
 
-        The accounting of a busy cluster is not asked: that takes minutes, and it says less than the result.
+        If the job has a native id, `Queue.details` did not know it either.
         """
         now = self._clock.steady()
         reported = by_files(known, self._clock) if known is not None and known.directory else None
@@ -312,7 +316,7 @@ class PollingScheduler:
             return self._put(replace(known, state=JobState.CANCELLED, reason="cancelled", learned=now))
         with self._lock:
             if not self._records.missed(key):
-                return True  # asked again soon
+                return True  # a change, so that the next query comes soon
         self.give_up(key)
         record = known or JobRecord(key)
         log.error("job %s (%s) is not known to %s any more", key, record.native_id, self.whom)
@@ -320,7 +324,7 @@ class PollingScheduler:
         return self._put(replace(record, state=JobState.LOST, reason=reason, learned=now))
 
     def _update(self, key: str, reported: JobRecord, asked: float) -> bool:
-        """Take over what the batch system says, unless something newer is known."""
+        """Adopt what the batch system says, unless something newer is known."""
         with self._lock:
             known = self._records.current(key)
             if known is not None and (known.state.final or known.learned > asked):

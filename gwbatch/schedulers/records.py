@@ -1,4 +1,4 @@
-"""What is known of the jobs in a batch system: one record an attempt, and the table of them."""
+"""Records of the jobs in a batch system: one per attempt, and the table that holds them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from gwbatch.clock import Clock, SystemClock
 from gwbatch.model import JobState, JobStatus, Remedy
 
-MISSES = 2  # answers in a row that do not know a job, after which it is lost
-KEEP_ENDED = 600.0  # s for which an ended job that nobody asks about is remembered
-KEEP_OPEN = 86400.0  # s for which one without an end is
+MISSES = 2  # consecutive answers that do not include a job, after which it is lost
+KEEP_ENDED = 600.0  # s to keep the record of an ended job that nobody asks about
+KEEP_OPEN = 86400.0  # s to keep that of an unfinished one
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """What is known of one attempt, or what one answer of the batch system says of it.
+    """What is known about one attempt, or what one answer of the batch system says about it.
 
     Attributes
     ----------
@@ -28,15 +28,15 @@ class JobRecord:
     started, finished : float or None
         Unix time in seconds.
     sudden : bool
-        Of an ended job: no result can be expected to appear any more.
+        Whether an ended job was cut off, so that no result can be expected any more.
     requeued : float
-        Unix time at which it was put back into the queue: what its files said before does not count.
+        Unix time at which the job was requeued; files from before that are ignored.
     ended : float or None
-        Unix time since which the batch system says that it ended, while its result is not to be seen yet.
+        Unix time at which the batch system first reported the end of a job whose result is not visible yet.
     event_time : float
-        Unix time of the newest event; older ones that come late or again change nothing.
+        Unix time of the newest event; older ones, which come late or twice, are ignored unless they end the job.
     learned : float
-        When we learned the newest of it, in s of the clock's steady time: somebody may set the other one.
+        When the newest information arrived, in s of the clock's steady time, because somebody may set the wall clock.
     """
 
     key: str
@@ -57,7 +57,7 @@ class JobRecord:
     learned: float = 0.0
 
     def report(self) -> JobStatus:
-        """Return the record in the words of every scheduler."""
+        """Return the record as the status that every scheduler reports."""
         remedy = self.remedy if self.state is JobState.HELD else Remedy.WAIT
         return JobStatus(
             self.key, self.state, self.native_id, self.reason, self.host, self.cores, self.started, self.finished,
@@ -66,7 +66,7 @@ class JobRecord:
 
     @property
     def age(self) -> tuple[int, ...]:
-        """Sorts records by the numbers in the native id: the older job comes first."""
+        """The numbers in the native id, a sort key that puts the older job first."""
         return tuple(int(digits) for digits in re.findall(r"\d+", self.native_id))
 
 
@@ -74,26 +74,26 @@ _RENAMED = {"told": "event_time", "seen": "learned"}  # as earlier versions save
 
 
 def restored(values: Mapping[str, Any]) -> JobRecord:
-    """Read a record as it was saved.
+    """Return a record from its saved form.
 
     Raises
     ------
     TypeError, ValueError, KeyError
-        When it is damaged.
+        When it is corrupt.
     """
     record = JobRecord(**{_RENAMED.get(name, name): value for name, value in values.items()})
     return replace(record, state=JobState(record.state), remedy=Remedy(record.remedy))
 
 
 class JobRecords:
-    """The records of a dispatcher's jobs, by native id, and which of them a key means.
+    """The records of a dispatcher's jobs by native id, and which of them is the current one for each key.
 
     Attributes
     ----------
     changed : bool
         Whether there is something to save.
     doubled : bool
-        Whether a second job was seen with the key of one that is still in the queue.
+        Whether a second job appeared with the key of one that is unfinished.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -107,16 +107,16 @@ class JobRecords:
         return iter(list(self._by_id.values()))
 
     def current(self, key: str) -> JobRecord | None:
-        """Return what is known of the job that `key` means."""
+        """Return the current record for a key."""
         record = self._by_id.get(self._current.get(key, ""))
         return record if record is not None and record.key == key else None
 
     def of(self, native_id: str) -> JobRecord | None:
-        """Return what is known of a job by its native id."""
+        """Return the record of a native id."""
         return self._by_id.get(native_id)
 
     def begin(self, record: JobRecord) -> None:
-        """Add a job; a second one with the same key does not replace the first while that is unfinished."""
+        """Add a job and make it the current one for its key, unless that has an unfinished job already."""
         under_way = self.current(record.key)
         if under_way is None or under_way.state.final:
             self.choose(record)
@@ -125,22 +125,22 @@ class JobRecords:
             self.doubled = True
 
     def choose(self, record: JobRecord) -> None:
-        """Note a job that is, from now on, the one that its key means."""
+        """Store a record and make it the current one for its key."""
         self._current[record.key] = _id(record)
         self.update(record)
 
     def update(self, record: JobRecord) -> None:
-        """Note what is known of a job, whether or not its key means it."""
+        """Store a record without changing which one is current for its key."""
         self._by_id[_id(record)] = record
         self.changed = True
 
     def put(self, record: JobRecord, instead_of: JobRecord | None = None) -> bool:
-        """Note what is known of a key's job; whether that was taken.  An end is never taken back.
+        """Store the current record for a key, and return whether it was accepted.  A final state is never changed.
 
         Parameters
         ----------
         instead_of : JobRecord or None
-            What it was concluded from: when that has changed meanwhile, the conclusion is void.
+            The record from which the new one was derived; if that has changed meanwhile, the new one is rejected.
         """
         known = self.current(record.key)
         if (instead_of is not None and known != instead_of) or (known is not None and known.state.final):
@@ -149,7 +149,7 @@ class JobRecords:
         return True
 
     def missed(self, key: str) -> bool:
-        """Count one more answer that did not know the job, and return whether it is lost by now."""
+        """Count one more answer that did not include the job, and return whether the job is now lost."""
         self._misses[key] = self._misses.get(key, 0) + 1
         if self._misses[key] < MISSES:
             return False
@@ -157,11 +157,11 @@ class JobRecords:
         return True
 
     def found(self, key: str) -> None:
-        """Note that an answer knew the job."""
+        """Note that an answer included the job."""
         self._misses.pop(key, None)
 
     def forget_all_but(self, keys: Collection[str]) -> None:
-        """Drop jobs that nobody has asked about for long."""
+        """Drop the records of other jobs once they are older than `KEEP_ENDED` or `KEEP_OPEN`."""
         now = self._clock.steady()
         for native_id, record in list(self._by_id.items()):
             if record.key not in keys and now - record.learned > (KEEP_ENDED if record.state.final else KEEP_OPEN):
@@ -171,13 +171,14 @@ class JobRecords:
                 self.changed = True
 
     def saved(self) -> list[dict[str, Any]]:
-        """Return everything, for a JSON file."""
+        """Return all records, for a JSON file."""
         return [asdict(record) for record in self._by_id.values()]
 
     def restore(self, records: Iterable[JobRecord]) -> None:
-        """Take over what was saved."""
+        """Add the saved records."""
         for record in records:
-            self.begin(replace(record, learned=self._clock.steady()))  # the steady time of another process says nothing
+            # The saved steady time is that of another process, and means nothing here.
+            self.begin(replace(record, learned=self._clock.steady()))
         self.changed = False
 
 

@@ -1,7 +1,8 @@
-"""Some queues on the submit host itself, beside a batch system for the others.
+"""A scheduler that runs some queues on the submit host itself and the others in a batch system.
 
-On a small cluster a job of one second waits behind localizations that take whole nodes for a minute.  A queue with
-``run_on = "local"`` in the site profile does not: its jobs are processes of the dispatcher's own machine.
+On a small cluster, a one-second job may wait behind localizations that occupy whole nodes for a minute.  The jobs of a
+queue with ``run_on = "local"`` in the site profile do not wait, because they are processes on the dispatcher's own
+machine.
 """
 
 from __future__ import annotations

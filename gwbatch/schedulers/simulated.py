@@ -1,6 +1,6 @@
-"""A batch system that follows a script, in the time of a clock that may be moved by hand.
+"""A batch system that follows a script, timed by a clock that tests can advance.
 
-For tests of everything above the schedulers, and for simulating a pool's queue.
+It serves to test everything above the schedulers, and to simulate a pool's queue.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gwbatch.schedulers.base import SchedulerBusy
 
 @dataclass(frozen=True)
 class Step:
-    """From `after` seconds behind submission the job is in `state`."""
+    """A state that a job enters `after` seconds after its submission."""
 
     after: float
     state: JobState
@@ -41,15 +41,15 @@ class SimulatedScheduler:
     Attributes
     ----------
     clock : Clock
-        Whose time the scripts run in.
+        The clock that times the scripts.
     script : callable
-        The steps of a job; by default it runs well.
+        Returns the steps of a job; by default, the job succeeds.
     work : callable
         Called with the request when the job reaches DONE, to write its outputs and ``result.json``.
     reachable : bool
-        Set to False to let every call go unanswered.
+        Set to False to leave every call unanswered.
     lose_replies : int
-        So many submissions are accepted, but their reply is lost.
+        Number of submissions to accept while losing the reply.
     submissions : list of str
         Keys in the order in which they were accepted.
     """
@@ -90,21 +90,21 @@ class SimulatedScheduler:
             self._jobs[key].forced = JobStatus(key, JobState.CANCELLED, reason="cancelled")
 
     def release(self, key: str) -> None:
-        """Leave the script's HELD step for what comes next."""
+        """Drop the HELD steps of the script, so that the job continues with the others."""
         self._answer()
         job = self._jobs.get(key)
         if job is not None:
             job.steps = tuple(step for step in job.steps if step.state is not JobState.HELD)
 
     def forget(self, key: str) -> None:
-        """Lose a job, as a batch system that crashed does."""
+        """Lose a job, like a batch system that crashed."""
         self._jobs.pop(key, None)
 
     def describe(self, request: JobRequest) -> str:
         return f"simulated job {request.key}: {request.kind} in {request.directory}\n"
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing, because there are no resources to free."""
 
     def _answer(self) -> None:
         if not self.reachable:

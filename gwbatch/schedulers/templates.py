@@ -1,4 +1,4 @@
-"""The templates in ``submit/`` and ``dags/``: what operators read and change, filled in with the site profile."""
+"""The templates in ``submit/`` and ``dags/``, which operators can read and change, and how gwbatch fills them in."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Verbatim(str):
-    """What a filter has made ready: it goes into the file as it is."""
+    """Text that a filter has already escaped; it goes into the file unchanged."""
 
 
 def render(template: str, templates: Path | None = None, /, **values: Any) -> str:
-    """Fill in the template `template` of ``submit/`` or ``dags/``, or of a folder `templates` of one's own.
+    """Fill in a template of ``submit/`` or ``dags/``, or of the caller's own folder `templates`, which comes first.
 
-    In HTCondor's submit files a ``$`` of a value is no macro, unless the template says ``| expression``.
+    In HTCondor's submit files, a ``$`` in a value does not begin a macro unless the template says ``| expression``.
 
     Raises
     ------
     ConfigError
-        When the template asks for what is not there, or a value would break out of its line.
+        When the template is missing or invalid, or uses an undefined value, or a value would break out of its line.
     """
     try:
         text = _environment(templates, macros=template.endswith(".sub")).get_template(template).render(**values)
@@ -65,7 +65,7 @@ def _environment(templates: Path | None, *, macros: bool) -> jinja2.Environment:
 
 
 def _one_line(value: Any) -> Any:
-    """Refuse a value with a line break in it, which could add a statement of its own to a submit file."""
+    """Refuse a value with a control character, because a line break could add a statement to the submit file."""
     if isinstance(value, str | Path) and _CONTROL.search(str(value)):
         raise ConfigError(f"{str(value)!r} has a control character in it and cannot stand in a submit file.")
     return value
@@ -82,28 +82,28 @@ def _escaped(text: str) -> str:
 
 
 def classad(value: bool | int | float | str) -> str:
-    """Write a value as a ClassAd literal, safe from the macros of a submit file."""
+    """Format a value as a ClassAd literal in which a submit file expands no macros."""
     return Verbatim(_escaped(json.dumps(value, ensure_ascii=False)))
 
 
 def _arguments(words: Iterable[str]) -> str:
-    """Quote words as HTCondor's ``arguments`` do."""
+    """Quote words for HTCondor's ``arguments``."""
     return Verbatim('"' + " ".join(quoted(word) for word in words) + '"')
 
 
 def _variables(environment: Mapping[str, str]) -> str:
-    """Quote ``NAME=value`` pairs as HTCondor's ``environment`` does."""
+    """Quote ``NAME=value`` pairs for HTCondor's ``environment``."""
     return Verbatim('"' + " ".join(f"{name}={quoted(value)}" for name, value in environment.items()) + '"')
 
 
 def quoted(word: str) -> str:
-    """Quote a word as HTCondor's ``arguments`` and ``environment`` do."""
+    """Quote a word for HTCondor's ``arguments`` or ``environment``."""
     doubled = _escaped(word.replace('"', '""'))
     return "'" + doubled.replace("'", "''") + "'" if re.search(r"[\s']", word) or not word else doubled
 
 
 def _names(files: Iterable[str]) -> str:
-    """Write file names as a list of HTCondor's."""
+    """Format file names as an HTCondor list."""
     listed = list(files)
     for name in listed:
         if re.search(r"[,\s]", name):
@@ -118,7 +118,7 @@ def _attribute(name: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    """Write a path as one of Slurm's file name patterns."""
+    """Quote a path for use in a Slurm file name pattern."""
     return shlex.quote(str(path).replace("%", "%%"))
 
 

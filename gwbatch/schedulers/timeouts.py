@@ -20,17 +20,17 @@ Answer = TypeVar("Answer")
 
 
 class CallTimeout:
-    """Calls into a library, one at a time, each given up after some seconds.
+    """Calls into a library, one at a time, each abandoned after some seconds.
 
-    While an abandoned call still hangs, further ones are refused at once, so that a batch system that hangs
-    takes at most one wait of each worker.
+    While an abandoned call still hangs, further ones are refused at once, so that a hanging batch system costs each
+    worker at most one wait.
 
     Parameters
     ----------
     whom : str
-        Who is asked, for the error.
+        What error messages call the batch system.
     seconds : float
-        How long to wait, from the moment at which the call begins.
+        How long to wait, counted from the start of the call.
     """
 
     def __init__(self, whom: str, seconds: float) -> None:
@@ -44,17 +44,17 @@ class CallTimeout:
         Raises
         ------
         SchedulerBusy
-            When it does not come in time; what it does may still happen.
+            When no answer arrives in time; the call may still take effect.
         """
         if self._hanging or not self._turn.acquire(timeout=self._seconds):
             raise SchedulerBusy(f"The {self._whom} still owes an answer; nothing new was asked.")
         future: Future[Answer] = Future()
-        # A daemon: a call that never returns must not keep the process from ending.
+        # A daemon thread, so that a call that never returns does not keep the process from exiting.
         threading.Thread(target=self._call, args=(future, call), name=f"ask-{self._whom}", daemon=True).start()
         try:
             return future.result(self._seconds)
         except NoAnswer:
-            if future.done():  # the call itself said so
+            if future.done():  # the call itself raised it
                 raise
             self._hanging = True
             raise SchedulerBusy(f"The {self._whom} did not answer within {self._seconds:g} s.") from None
@@ -70,9 +70,9 @@ class CallTimeout:
 
 
 class CommandRunner:
-    """A batch system's commands on PATH, each killed when it does not answer.
+    """A batch system's commands on PATH, each killed if it does not answer in time.
 
-    After one that hung, further ones are refused at once for as long as it was waited for.
+    After a command has hung, further ones are refused at once for as long as its timeout was.
     """
 
     def __init__(self, whom: str, seconds: float) -> None:
@@ -82,12 +82,12 @@ class CommandRunner:
     def run(
         self, *command: str, text: str | None = None, environment: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
-        """Run a command, in our environment unless another is given; return exit code, output and errors.
+        """Run a command, in our environment unless another is given; return exit code, output and error output.
 
         Raises
         ------
         SchedulerBusy
-            When it hangs (what it does may have happened), or is not there just now.
+            When the command hangs (it may have taken effect), or is not on PATH at the moment.
         """
         if time.monotonic() < self._rest_until:
             raise SchedulerBusy(f"{self._whom} hung a moment ago; {command[0]} is tried again in a few seconds.")
@@ -112,9 +112,7 @@ class CommandRunner:
 
 @cache
 def _dying_with_us() -> tuple[str, ...]:
-    """Return a prefix by which a command is killed when this process is: a submission must not come to be behind our
-    back.
-    """
+    """Return a prefix that makes a command die with this process, so that it cannot submit a job afterwards."""
     return ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
 
 
@@ -131,6 +129,6 @@ def _kill(process: Popen[str]) -> None:
 
 
 def last_line(text: str) -> str:
-    """Return what a command complained of last, which is usually the point."""
+    """Return the last line of a command's error output, which is usually the cause."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1].rstrip(".") if lines else "no explanation"

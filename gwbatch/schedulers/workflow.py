@@ -1,4 +1,4 @@
-"""Writing a workflow into a folder: its inputs, a job directory for every node, and what submits it."""
+"""Workflow folders: the inputs, a job directory for every node, and the file to submit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gwbatch.jobs.spec import REQUEST, write_request
 from gwbatch.jobs.workflow import PLAN
 from gwbatch.model import JobRequest
 
-IDENTITY = "dag"  # of jobs that belong to no dispatcher
+IDENTITY = "dag"  # stands for the dispatcher ID in jobs that belong to no dispatcher
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Plan:
     Attributes
     ----------
     folder : Path
-        Absolute.
+        Absolute path of the workflow.
     requests : mapping of str to JobRequest
-        By the names of the nodes.
+        The requests, by node name.
     attempts : int
-        How often a node is tried.
+        Maximum number of attempts per node.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Workflow:
     Attributes
     ----------
     path : Path
-        What is submitted.
+        The file to submit.
     command : str
         The command that submits it.
     """
@@ -68,14 +68,14 @@ def prepare_workflow(
     Parameters
     ----------
     inputs : mapping
-        For each subject its given files, by the name that the nodes know them by.
+        For each subject, its given files by the names that the nodes use.
     attempts : int
-        How often a node is tried.
+        Maximum number of attempts per node.
 
     Raises
     ------
     ConfigError
-        When the folder holds something already, or the site profile is not complete.
+        When the folder is not empty or has a space in its path, or the site profile is incomplete.
     """
     profile.require_complete("scheduler.")
     folder = folder.absolute()

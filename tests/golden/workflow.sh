@@ -1,16 +1,16 @@
 #!/bin/bash
 # The data products of bns:  bash workflow.sh
-# Submits every node with its dependencies; products are collected when all have ended.  Run again after a failure,
-# it does only what is missing.
+# Submits every node with its dependencies, and a job that collects the products when all nodes have ended.  After a
+# failure, run it again; it computes only what is missing.
 set -euo pipefail
 cd <folder>
 exec 9> .lock
 flock -n 9 || { echo "another workflow.sh is submitting just now" >&2; exit 4; }
 
-# Nodes get a plain environment: no tokens of yours.
+# The jobs get a plain environment, without your tokens.
 slurm() { env -i PATH="$PATH" HOME="$HOME" USER="${USER:-$(id -un)}" ${SLURM_CONF:+SLURM_CONF="$SLURM_CONF"} "$@"; }
 queued() { slurm squeue -h -n "$1" -o %i; }
-# summary.json is there a moment before the job that wrote it has ended: that one is waited for.
+# summary.json appears a moment before the job that writes it has ended, so wait for that job.
 for second in $(seq 30); do [ -z "$(queued gwbatch-NAME-end)" ] || [ -n "$(queued gwbatch-NAME)" ] && break; sleep 1; done
 if [ -n "$(queued gwbatch-NAME,gwbatch-NAME-end)" ]; then
     echo "jobs of this workflow are in the queue; wait for them, or: scancel -n gwbatch-NAME,gwbatch-NAME-end" >&2

@@ -1,4 +1,4 @@
-// Campaigns: thousands of events over many nodes, how far they are, and what failed.
+// Campaigns of thousands of events over many nodes: their progress and their failures.
 import { chip } from "./chips.js";
 import { folded, link, make, section } from "./dom.js";
 import { seconds } from "./people.js";

@@ -1,8 +1,8 @@
-// Charts over time, by uPlot; each has its values in words for those who do not see it.
+// Charts over time, drawn by uPlot, each with a text alternative for people who cannot see it.
 import { keep, make } from "./dom.js";
 
 const HEIGHT = 150;
-// A canvas knows no light-dark(): the browser works the colour out.
+// A canvas does not understand light-dark(), so the browser resolves the colour.
 function colour(name) {
   const probe = make("span", {});
   probe.style.color = `var(${name})`;

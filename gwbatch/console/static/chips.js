@@ -1,4 +1,4 @@
-// Words with a colour and a sign, so that nobody needs to tell colours apart.
+// Labels with a colour and a symbol, so that nobody has to tell colours apart.
 import { link, make } from "./dom.js";
 import { percent } from "./people.js";
 
@@ -13,7 +13,7 @@ export const chip = (text, kind) => make("span", { class: "chip " + kind }, make
 export const state = (name) => (name ? chip(name, STATES[name] || "off") : "");
 export const label = (name) => make("span", { class: "chip " + kindOf(name) }, name);
 const kindOf = (name) => (LABELS.find(([pattern]) => pattern.test(name)) || [null, "off"])[1];
-// Those that say more than that a file is there.
+// The labels that say more than that a file exists.
 export const tellingLabels = (names) => labels(names.filter((name) => kindOf(name) !== "off"));
 export const labels = (names) => make("span", { class: "chips" }, ...names.map(label));
 export const notices = (list) => make("span", { class: "chips" }, ...list.map((one) => make("a", { href: "#/alert/" + one.id, class: "chip " + (STATES[one.state] || "off") }, one.name)));

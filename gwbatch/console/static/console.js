@@ -1,4 +1,4 @@
-// Which page is open, and keeping it current: the server says when something has changed.
+// Routing between pages, and keeping the open page current whenever the server reports a change.
 import { overview } from "./overview.js";
 import { oneSuperevent, superevents } from "./superevents.js";
 import { alerts, oneAlert, stoppedText } from "./notices.js";
@@ -9,15 +9,16 @@ import { ordering } from "./ordering.js";
 import { asked as askedWhetherWeMay } from "./orders.js";
 import { make, section } from "./dom.js";
 
-const AGAIN = 3000; // ms until a lost connection is tried again
-const AT_MOST = 1000; // ms between two readings of a page
+const AGAIN = 3000; // ms before reconnecting after a lost connection
+const AT_MOST = 1000; // least ms between two reads of a page
 const content = document.getElementById("content"), headline = document.getElementById("headline"), dialog = document.getElementById("dialog");
 const sorted = {};
 let pushed, newest = "", shown = null, drawnAt = 0, timer = null;
 
 const by = (page, name) => (argument) => `/${page}.json?` + new URLSearchParams({ [name]: argument });
 const list = (page) => (_, asked) => `/${page}.json?` + new URLSearchParams(asked);
-// What is asked for, how it is drawn, and whether it stays as it is, for people type into it.
+// For each page: the address of its data, the function that draws it, and whether to leave it unchanged while it is
+// open because people type into it.
 const pages = {
   "": [null, overview],
   superevents: [list("superevents"), superevents],
@@ -57,7 +58,7 @@ function whereTheFocusIs() {
   return content.contains(one) && one !== content ? { number: focusable().indexOf(one), tag: one.tagName, id: one.id, text: one.textContent, typed: one.value, at: one.selectionStart } : null;
 }
 
-// To what looks the same at the same place; else to the first that looks the same.
+// Focus the element that looks the same at the same position, or else the first one that looks the same.
 function giveTheFocusBack(before) {
   const all = focusable(), isSame = (one) => one && one.tagName === before.tag && one.id === before.id && one.textContent === before.text;
   const back = isSame(all[before.number]) ? all[before.number] : all.find(isSame);
@@ -67,7 +68,7 @@ function giveTheFocusBack(before) {
   if (typeof before.at === "number" && back.setSelectionRange) back.setSelectionRange(before.at, before.at);
 }
 
-// Text that somebody selects stays, and so does what somebody is clicking at, and a page behind a question.
+// Do not redraw while the user is selecting text, pressing a button or answering a dialog.
 let isPressed = false;
 addEventListener("pointerdown", () => { isPressed = true; });
 for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { isPressed = false; });
@@ -90,8 +91,8 @@ async function refresh() {
   }
 }
 
-// Whoever draws another page first, the change of the address or the live news, takes the focus to it, once: by the
-// second time somebody may be typing.  A search on the same page leaves the focus where it is.
+// A change of address and a live update may both draw a new page. Only the first of them moves the focus there, because
+// by the second one the user may be typing. A search on the same page leaves the focus where it is.
 function arrived(here) {
   const isOther = shown !== null && shown.split("?")[0] !== here.split("?")[0];
   shown = here;
@@ -103,7 +104,7 @@ function lost() {
   headline.className = "bad";
 }
 
-// Not more often than people read, and once more after the last change.
+// Refresh at most once per AT_MOST, and once more after the last change.
 function later() {
   if (timer) return;
   timer = setTimeout(() => { timer = null; if (!document.hidden) refresh(); }, Math.max(0, drawnAt + AT_MOST - performance.now()));

@@ -1,4 +1,4 @@
-// Building blocks.  Whatever comes from outside goes in as text: nothing here ever parses HTML.
+// Building blocks of the pages. All outside data is inserted as text; nothing here ever parses HTML.
 
 export function make(tag, attributes, ...children) {
   const made = document.createElement(tag);
@@ -16,7 +16,7 @@ export function section(title, ...children) {
   return make("section", { "aria-labelledby": id }, make("h2", { id }, title), ...children);
 }
 
-// Something long, made when somebody asks for it; it stays open when the page is drawn again.
+// Long content, built only when the user opens it. It stays open when the page is redrawn.
 const opened = new Set();
 export function folded(title, create) {
   const made = make("details", opened.has(title) ? { open: "" } : {}, make("summary", {}, title));
@@ -26,7 +26,7 @@ export function folded(title, create) {
   return made;
 }
 
-// A node that outlives the drawing of a page, such as a picture that has been loaded.
+// A node that survives when the page is redrawn, such as a loaded picture.
 const kept = new Map();
 export function keep(id, create) {
   if (!kept.has(id)) kept.set(id, create());
@@ -35,9 +35,9 @@ export function keep(id, create) {
 
 export const raw = (value) => make("pre", { tabindex: "0" }, typeof value === "string" ? value : JSON.stringify(value, null, 1));
 
-// A command that does what the page does not do.
+// A command to copy, for what the page itself cannot do.
 export function copyable(command) {
-  if (!navigator.clipboard) return make("p", { class: "command" }, make("code", {}, command)); // plain http from elsewhere
+  if (!navigator.clipboard) return make("p", { class: "command" }, make("code", {}, command)); // browsers have no clipboard over plain HTTP from another host
   const button = make("button", { type: "button", class: "outline", "aria-label": "Copy the command " + command }, "Copy");
   button.addEventListener("click", () => navigator.clipboard.writeText(command).then(() => { button.textContent = "Copied"; }));
   return make("p", { class: "command" }, make("code", {}, command), " ", button);

@@ -1,4 +1,4 @@
-// The link that "gwbatch console" prints carries the token behind a #, which no server and no log ever sees.
+// The link that "gwbatch console" prints carries the token after a #, so it never reaches a server or a log.
 "use strict";
 const token = location.hash.startsWith("#token=") ? decodeURIComponent(location.hash.slice(7)) : "";
 if (token) {

@@ -1,4 +1,4 @@
-// Messages that came in, and those that were given up.
+// Received messages, and dead letters.
 import { link, make, raw, section } from "./dom.js";
 import { giveOrder } from "./orders.js";
 import { moment } from "./people.js";

@@ -1,4 +1,4 @@
-// Links to what has a page of its own.
+// Links to objects that have their own page.
 import { link } from "./dom.js";
 
 export const nameOf = (one) => one.superevent_id || one.key;

@@ -1,4 +1,4 @@
-// Orders to the dispatcher: confirmed, with a reason, and only where the console takes orders.
+// Orders to the dispatcher, each confirmed with a reason, and only if the console takes orders.
 import { make } from "./dom.js";
 
 let may = false;
@@ -30,7 +30,7 @@ async function order(wanted) {
   return answer.json();
 }
 
-// fields: what is ordered, or a function that says it at the time of the click
+// fields: the fields of the order, or a function that returns them at the time of the click
 export function giveOrder(label, question, fields) {
   if (!may) return null;
   const button = make("button", { type: "button", class: "outline" }, label);

@@ -1,9 +1,9 @@
-// Numbers as people say them.
+// Numbers and times formatted for people.
 import { make } from "./dom.js";
 
 const YEAR = 365.25 * 86400;
 const SPANS = [["year", YEAR], ["month", YEAR / 12], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
-const LEAP_SECONDS = 18, GPS_EPOCH = 315964800; // of all that is observed since 2017
+const LEAP_SECONDS = 18, GPS_EPOCH = 315964800; // s; the leap seconds hold for all times since 2017
 
 const LARGE = [[1e12, "e12"], [1e9, " billion"], [1e6, " million"], [1, ""]];
 function digits(value) {
@@ -32,7 +32,7 @@ export function seconds(value) {
 }
 
 export const utc = (unix) => (unix ? new Date(unix * 1000).toISOString().replace("T", " ").slice(0, 19) : "");
-// gps: where it is known; otherwise it is worked out for times since 2017
+// known: the GPS time, if known; otherwise it is computed, which is right for times since 2017
 export function moment(unix, known) {
   if (!unix) return "";
   const gps = known === undefined ? (unix - GPS_EPOCH + LEAP_SECONDS).toFixed(1) : known;

@@ -1,8 +1,8 @@
-// What went on about a superevent, as bars on one scale of time.
+// The story of a superevent as bars on a time axis.
 import { folded, hidden, make } from "./dom.js";
 import { seconds } from "./people.js";
 
-const ROWS = 10; // that are shown at once
+const ROWS = 10; // shown at once; the others are folded
 const FIRST = ["waited for", "decisions"];
 
 function place(one, until) {
@@ -21,7 +21,7 @@ function line(row, until) {
     make("span", { class: "track" }, ...shown.map((one) => place(one, until)), hidden(words)), make("span", { class: "took" }, whole ? seconds(whole) : ""));
 }
 
-// parts: [{name, begin, end}] in Unix seconds, one bar a row
+// list: [{name, begin, end}] in Unix seconds, one bar per row
 export function parts(list, title) {
   if (!list.length) return make("p", { class: "none" }, "nothing yet");
   const zero = Math.min(...list.map((one) => one.begin)), until = Math.max(...list.map((one) => one.end)) - zero || 1;

@@ -1,4 +1,4 @@
-// The list of superevents, and the story of one.
+// The list of superevents, and the page of one.
 import { chip, labels, shares, state } from "./chips.js";
 import { copyable, folded, keep, link, make, outside, raw, section } from "./dom.js";
 import { nameOf, picture, superevent } from "./names.js";

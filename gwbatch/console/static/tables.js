@@ -1,9 +1,9 @@
-// Tables that are sorted, and lists that are searched and paged through; what was asked for stands in the address.
+// Sortable tables, and lists with search and paging; the address holds the query.
 import { make, section } from "./dom.js";
 
 const later = (x, y) => (x === y ? 0 : x === null || x === undefined || x === "" ? 1 : y === null || y === undefined || y === "" ? -1 : x < y ? -1 : 1);
 
-// columns: [title, row => text or node, row => value to sort by, false: not sortable]
+// columns: [title, row => text or node, row => value to sort by (false if not sortable)]
 export function table(label, columns, rows, state) {
   const wanted = state || {};
   const shown = rows.slice();

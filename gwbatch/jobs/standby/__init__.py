@@ -1,7 +1,7 @@
-"""Warm standby on a node: a pilot that has imported the science, and forks a child for every task that it takes.
+"""Warm standby on a node: a pilot that has imported the science stack and forks a child for every task it takes.
 
-`layout` is the folder that dispatcher and pilots share, `channel` and `chirp` are the two ways to it from a node, and
-`pilot` is the program.
+`layout` describes the folder that the dispatcher and the pilots share.  `channel` and `chirp` are the two ways to reach
+it from a node, and `pilot` is the program.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a pilot reaches the standby folder, and how it hears of tasks."""
+"""Channels through which a pilot reaches the standby folder and learns of tasks."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import msgspec
 from gwbatch.errors import TransientError
 from gwbatch.jobs.standby.layout import INBOX, ORDERS, PILOTS, TAKEN, Beat, Orders, Task, decoded
 
-TELL = 0.5  # s that a caller has to say which task it means
+TELL = 0.5  # s that a caller has to name its task
 
 
 class ChannelDown(TransientError):
-    """The folder cannot be reached just now."""
+    """The standby folder cannot be reached at the moment."""
 
 
 class Channel(Protocol):
@@ -29,23 +29,23 @@ class Channel(Protocol):
     socket: str
 
     def offers(self, seconds: float) -> Iterator[str]:
-        """Yield names of tasks to claim; wait for one at most `seconds`."""
+        """Yield the names of tasks to claim, waiting at most `seconds` for the first."""
         ...
 
     def claim(self, name: str, pilot: str) -> Task | None:
-        """Claim a task; None when somebody else has it, or it was withdrawn."""
+        """Claim a task; return None when another pilot has it, or it was withdrawn, or it cannot be read."""
         ...
 
     def holds(self, name: str, pilot: str) -> bool:
-        """Return whether the claim still stands."""
+        """Return whether the pilot still holds the claim."""
         ...
 
     def fetch(self, name: str, task: Task) -> Path:
-        """Return the folder on this node in which the task's child works."""
+        """Return the folder on this node in which the task's child works, with its inputs."""
         ...
 
     def deliver(self, name: str, task: Task, pilot: str) -> None:
-        """Bring home what the child has left, and note how it ended."""
+        """Deliver the files that the child has left, and record in the claim how it ended."""
         ...
 
     def beat(self, beat: Beat) -> None:
@@ -53,18 +53,19 @@ class Channel(Protocol):
         ...
 
     def orders(self) -> Orders | None:
-        """Return what the dispatcher orders; None when that cannot be read just now."""
+        """Return the dispatcher's orders; None when they cannot be read at the moment."""
         ...
 
     def close(self, pilot: str) -> None:
-        """Leave."""
+        """Remove the pilot's heartbeat and close the channel."""
         ...
 
 
 class FolderChannel:
-    """A folder that this node sees, and a Unix socket as the doorbell.
+    """A folder that this node sees, with a Unix socket as the doorbell.
 
-    Nobody polls the inbox: a network file system shows new names late.  A rename of a known name is not affected.
+    The pilot does not poll the inbox, because a network file system may show new names late.  Renaming a known name is
+    not affected.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -99,25 +100,26 @@ class FolderChannel:
         try:
             return decoded(mine.read_bytes(), Task)
         except OSError:
-            return None  # revoked already, or nobody can read it: who offered it gives it to somebody else
+            return None  # revoked already, or unreadable; the dispatcher starts another attempt
 
     def holds(self, name: str, pilot: str) -> bool:
         try:
             return self._claim(name, pilot).exists()
         except OSError:
-            return True  # silence is no answer
+            return True  # an I/O error does not mean that the claim is gone
 
     def fetch(self, name: str, task: Task) -> Path:
         return Path(task.directory)
 
     def deliver(self, name: str, task: Task, pilot: str) -> None:
-        # Never made anew: one that is gone was taken away.
+        # Update in place only.  A claim that has disappeared was revoked and must not be recreated.
         with contextlib.suppress(OSError), self._claim(name, pilot).open("r+b") as claim:
             claim.write(msgspec.json.encode(task))
             claim.truncate()
 
     def beat(self, beat: Beat) -> None:
-        # In place: a network file system sees new contents at once, a new file of the same name perhaps not.
+        # Rewrite the file in place.  Other clients of a network file system see new contents at once, but may miss a
+        # new file that replaces one of the same name.
         with contextlib.suppress(OSError):
             (self._folder / PILOTS / f"{beat.pilot}.json").write_bytes(msgspec.json.encode(beat))
 

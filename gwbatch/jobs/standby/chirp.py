@@ -1,4 +1,4 @@
-"""HTCondor's chirp: files of the submit node from inside a running job, carried by starter and shadow."""
+"""Access to the submit node's files from inside a running job by HTCondor's chirp, through starter and shadow."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from gwbatch.jobs.result import NAME
 from gwbatch.jobs.standby.channel import ChannelDown
 from gwbatch.jobs.standby.layout import INBOX, ORDERS, PILOTS, TAKEN, Beat, Orders, Task, decoded, is_task
 
-LOOK_EVERY = 0.05  # s between two looks into the inbox
-# s for one call, and for a file: the client itself never returns from a connection that was closed
+LOOK_EVERY = 0.05  # s between two polls of the inbox
+# Time limits in s for one call and for one file.  The client itself never returns from a closed connection.
 ANSWER, TRANSFER = 5.0, 60.0
 MODE = 0o600
 
@@ -32,7 +32,7 @@ class ChirpChannel:
     Raises
     ------
     ChannelDown
-        From every method: when starter, shadow or schedd do not answer just now.
+        From every method but `close`, when the starter, the shadow or the schedd does not answer.
     """
 
     socket = ""
@@ -64,7 +64,7 @@ class ChirpChannel:
         except HTChirp.DoesntExist:
             return None
         except ChannelDown:
-            if not self.holds(name, pilot):  # the answer was lost, or the question
+            if not self.holds(name, pilot):  # either the request or its answer was lost
                 return None
         try:
             return decoded(self._read(mine), Task)
@@ -90,9 +90,9 @@ class ChirpChannel:
 
     def deliver(self, name: str, task: Task, pilot: str) -> None:
         folder = self._work / name
-        # The result comes last, and says the checksums of the others.
+        # The result comes last, because it holds the checksums of the others.
         files = ("stdout", "stderr", "started.json", *(one for one in task.outputs if one != NAME), NAME)
-        with contextlib.suppress(FileNotFoundError):  # nobody wants it any more: its directory is gone
+        with contextlib.suppress(FileNotFoundError):  # the job directory is gone, so nobody needs the result
             for file in files if self.holds(name, pilot) else ():
                 if (folder / file).is_file():
                     self._bring(folder / file, f"{task.directory}/{file}")
@@ -135,11 +135,11 @@ class ChirpChannel:
         self._bring(local, path)
 
     def _bring(self, local: Path, path: str) -> None:
-        """Put a file in its place whole: the transfer itself is not atomic."""
+        """Write a file atomically, by transferring it under a temporary name and renaming it."""
 
         def bring(chirp: Any) -> None:
             empty = not local.stat().st_size
-            if empty:  # the server does not answer to the transfer of an empty file
+            if empty:  # the server does not answer when the transferred file is empty
                 local.write_bytes(b"\n")
             chirp.put(str(local), f"{path}.part", mode=MODE)
             if empty:
@@ -157,7 +157,7 @@ class ChirpChannel:
             raise FileNotFoundError(f"{path} is not there") from error
 
     def _call(self, ask: Callable[[Any], T], seconds: float = ANSWER) -> T:
-        """Ask once; the connection is made anew after any failure but a plain no."""
+        """Make one call; any failure but ``DoesntExist`` drops the connection, and the next call opens a new one."""
         from htcondor2.htchirp import HTChirp
 
         before = signal.signal(signal.SIGALRM, _too_late)

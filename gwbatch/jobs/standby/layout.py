@@ -1,15 +1,16 @@
-"""The standby folder: how a task goes from the dispatcher to a pilot, and how each knows of the other.
+"""The standby folder, through which the dispatcher hands tasks to pilots and each side sees the other's heartbeat.
 
 ::
 
-    inbox/TASK               offered by the dispatcher; a pilot claims it, or the dispatcher withdraws it, by rename
+    inbox/TASK               offered by the dispatcher; a pilot renames it to claim it, the dispatcher deletes it to
+                             withdraw it
     taken/TASK.PILOT         claimed by that pilot, until the dispatcher has read the result
-    revoked/TASK.PILOT       taken away from it: what it still delivers counts for nothing
+    revoked/TASK.PILOT       taken away from that pilot; anything it still delivers is ignored
     pilots/PILOT.json        the pilot's heartbeat
-    orders.json              the dispatcher's heartbeat, and which pilots shall leave
+    orders.json              the dispatcher's heartbeat, and which pilots must leave
 
-Who renames first has the task: there is no other lock.  The outputs go into the task's own job directory, whose
-``result.json`` comes last, as that of any job.
+The first rename or deletion of a file in the inbox wins; there is no other lock.  The outputs go into the task's own
+job directory, with ``result.json`` last, as for any job.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ class Task(msgspec.Struct, frozen=True):
     Attributes
     ----------
     key : str
-        That of the attempt.
+        Key of the attempt.
     kind : str
-        Which computation.
+        Name of the computation.
     directory : str
         The job directory, as the dispatcher sees it.
     inputs, outputs : list of str
-        Files in it that travel to the node and back, where the node does not see it.
+        Files in it that travel to the node and back where the node cannot see the directory.
     priority : int
-        As the job has it.
+        Priority of the job.
     ended : str
-        How the child ended, in words, once the pilot has seen it end.
+        How the child ended, in words; empty until the pilot has seen it end.
     exit_code : int or None
-        Its exit code; negative: the signal that killed it.
+        Exit code of the child; a negative one is the signal that killed it.
     """
 
     key: str
@@ -67,29 +68,29 @@ class Beat(msgspec.Struct, frozen=True):
     Attributes
     ----------
     pilot : str
-        Its name, which no second start of the same batch job has.
+        Name of the pilot, unique to this start of its batch job.
     job : str
-        Key of the batch job that it is.
+        Key of its batch job.
     beat : int
-        Larger each time.
+        Counter that grows with every heartbeat.
     tasks : dict
-        What it works at: task name to Unix time (s) of the start of its child.
+        Tasks it is working on: task name to Unix time (s) at which the child started.
     room : int
-        How many tasks more it takes now.
+        Number of further tasks it can take now.
     leaving : bool
-        Whether it takes none any more.
-    host, pid : str, int
-        Where it runs, and as which process.
+        Whether it is about to leave and takes no more tasks.
+    host, pid, cores : str, int, int
+        Host name, process ID, and number of cores available to it.
     socket : str
-        Unix socket on its node that announces a task; empty if the pilot polls its inbox.
+        Unix socket on its node for announcing tasks; empty if the pilot polls the inbox.
     batch_id : str
-        The batch system's own name of its job, where the node knows it.
+        The batch system's own ID of the job, where the node knows it.
     ready : float
-        Unix time (s) at which all was imported.
+        Unix time (s) at which all imports were done.
     idle, busy : float
         Seconds since then without and with a task.
     done : int
-        Tasks that it has ended.
+        Number of tasks that have ended.
     """
 
     pilot: str
@@ -110,7 +111,7 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """What the dispatcher tells all pilots: that it lives (``beat`` grows), and whose jobs shall leave."""
+    """The dispatcher's orders to all pilots: its heartbeat (``beat`` grows), and keys of the jobs that must leave."""
 
     beat: int
     leave: list[str] = []
@@ -124,18 +125,19 @@ class PilotSettings(msgspec.Struct, frozen=True):
     folder : str
         The standby folder, as the dispatcher sees it.
     channel : str
-        ``folder``: the node sees it, too, and a Unix socket announces tasks to the pilot.  ``chirp``: HTCondor
-        carries files, and the pilot looks into the inbox.
+        ``folder`` if the node sees the folder, too, and a Unix socket announces tasks to the pilot; ``chirp`` if
+        HTCondor carries the files and the pilot polls the inbox.
     kinds : list of str
-        Computations whose modules are imported before any task.
+        Computations whose modules the pilot imports before it takes any task.
     room : int
-        Tasks at a time.
+        Number of tasks at a time.
     idle_limit, lifetime, orphaned_after : float
-        Seconds without a task, in all, and without a sign of the dispatcher, after which the pilot leaves; 0: never.
+        Seconds without a task, in total, and without a heartbeat of the dispatcher, after which the pilot leaves
+        (0: never).
     tasks_limit : int
-        Tasks after which it leaves.
+        Number of tasks after which it leaves (0: never).
     parameters : dict
-        What the policy has for each kind; some have something prepared from it.
+        The policy's parameters for each kind, from which some kinds prepare something in advance.
     """
 
     folder: str
@@ -150,28 +152,28 @@ class PilotSettings(msgspec.Struct, frozen=True):
 
 
 def task_name(key: str) -> str:
-    """Name the file of an attempt's task."""
+    """Return the file name of an attempt's task."""
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def pilot_name(job: str, started: float) -> str:
-    """Name one start of a pilot's job: a second start must not own the claims of the first."""
+    """Return a name for one start of a pilot's job, so that a second start does not own the claims of the first."""
     return f"{task_name(job)}-{int(started * 1e6):x}"
 
 
 def is_task(name: str) -> bool:
-    """Return whether a file of the inbox is a task; chirp lists an empty folder as one file without a name."""
+    """Return whether a name in the inbox is that of a task; chirp lists an empty folder as one file without a name."""
     return _TASK.fullmatch(name) is not None
 
 
 def claim_parts(name: str) -> tuple[str, str] | None:
-    """Split the name of a claim into task and pilot; None for any other file."""
+    """Split the name of a claim into task and pilot; return None for any other file."""
     task, _, pilot = name.partition(".")
     return (task, pilot) if _TASK.fullmatch(task) and _PILOT.fullmatch(pilot) else None
 
 
 def decoded(data: bytes, kind: type[T]) -> T | None:
-    """Decode one of these files; None when it is torn or something else."""
+    """Decode a file of the folder; return None when it is incomplete or of another kind."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError):

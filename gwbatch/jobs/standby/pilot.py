@@ -1,7 +1,7 @@
-"""The pilot: a batch job that has imported the science and never computes.  Each task is a forked child.
+"""The pilot, a batch job that imports the science stack and forks a child for each task, but never computes itself.
 
-The parent opens no parallel region, for a child that is forked after one hangs with GNU's OpenMP.  BLAS gets one
-thread in it; OpenMP's own number of threads is set before its Python starts, as for every job.
+The parent opens no parallel region, because with GNU OpenMP a child forked after one hangs.  BLAS gets one thread in
+the parent.  The number of OpenMP threads is set before Python starts, as for every job.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from gwbatch.jobs.standby.layout import Beat, PilotSettings, Task, pilot_name
 
 KIND = "standby"
 BEAT_EVERY = 1.0  # s between two heartbeats
-ORDERS_EVERY = 2.0  # s between two looks at the orders
-ABOUT_TO_END = 0.2  # s to wait for a child before a task is refused
-IDLE_WAIT, BUSY_WAIT = 0.5, 0.01  # s to wait for a task, and while a child may end
-RETRY = 0.5  # s after which a channel that was down is tried again
+ORDERS_EVERY = 2.0  # s between two reads of the orders
+ABOUT_TO_END = 0.2  # s to wait for a child to exit before refusing a task
+IDLE_WAIT, BUSY_WAIT = 0.5, 0.01  # s to wait for a task, without and with running children
+RETRY = 0.5  # s before the next try after the channel was down
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class _Child:
 
 @job(queue="openmp", name=KIND)
 def standby(work: Work) -> dict[str, Any]:
-    """Wait for tasks until told to leave; `Work.output` says how the time was spent."""
+    """Serve tasks until it is time to leave; write to `Work.output` how the time was spent."""
     settings = msgspec.convert(work.parameters["pilot"], PilotSettings)
     channel: Channel
     channel = ChirpChannel(settings.folder) if settings.channel == "chirp" else FolderChannel(Path(settings.folder))
@@ -76,12 +76,12 @@ def preload(kinds: Iterable[str], parameters: Mapping[str, Mapping[str, Any]]) -
 
 
 class Pilot:
-    """Takes tasks, forks a child for each, and brings home what it leaves.
+    """Takes tasks, forks a child for each, and delivers what the child leaves.
 
     Parameters
     ----------
     job : str
-        Key of the batch job that this process is.
+        Key of the pilot's batch job.
     """
 
     def __init__(self, job: str, settings: PilotSettings, channel: Channel) -> None:
@@ -89,7 +89,7 @@ class Pilot:
         self.name = pilot_name(job, time.time())
         self._children: dict[int, _Child] = {}
         self._by_name: dict[str, int] = {}
-        self._claimed: dict[str, Task] = {}  # not begun yet
+        self._claimed: dict[str, Task] = {}  # child not started yet
         self._leaving = ""
         self._beat = self._done = 0
         self._idle = self._busy = 0.0
@@ -98,7 +98,7 @@ class Pilot:
         self._ready = 0.0
 
     def serve(self) -> dict[str, Any]:
-        """Serve until it is time to leave; returns how the time was spent."""
+        """Serve tasks until it is time to leave, and return how the time was spent."""
         signal.signal(signal.SIGTERM, lambda *_: self._leave("told to end by the batch system"))
         preload(self._settings.kinds, self._settings.parameters)
         self._ready = time.time()
@@ -127,7 +127,7 @@ class Pilot:
     def _take_what_is_offered(self) -> None:
         wait = BUSY_WAIT if self._children else IDLE_WAIT
         if not self._room() and not self._channel.socket:
-            time.sleep(wait)  # nobody calls: there is nothing to say no to
+            time.sleep(wait)  # without a socket there are no callers to refuse
             return
         for name in self._channel.offers(wait):
             self._wait_for_room()
@@ -135,7 +135,7 @@ class Pilot:
                 self._take(name)
 
     def _wait_for_room(self) -> None:
-        """Wait for a child that has written its result to exit, so that its place is free."""
+        """Give a child that has already written its result a moment to exit and free its place."""
         end = time.monotonic() + ABOUT_TO_END
         while not self._room() and not self._leaving and time.monotonic() < end:
             self._reap()
@@ -149,7 +149,7 @@ class Pilot:
             self._begin(name)
 
     def _begin(self, name: str) -> None:
-        """Fork the child of a claimed task, once its inputs are here; tried again while the channel is down."""
+        """Fetch the inputs of a claimed task and fork its child; `serve` retries while the channel is down."""
         task = self._claimed[name]
         try:
             folder = self._channel.fetch(name, task)
@@ -178,7 +178,7 @@ class Pilot:
                 code = os.waitstatus_to_exitcode(status)
                 child.ended = _ended(child.task, _describe(code), code)
                 hit("pilot.child_ended")
-            self._channel.deliver(name, child.ended, self.name)  # tried again until it is home
+            self._channel.deliver(name, child.ended, self.name)  # `serve` retries until this succeeds
             hit("pilot.delivered")
             del self._children[process], self._by_name[name]
             self._done += 1
@@ -238,8 +238,9 @@ class Pilot:
             self._leaving, self._next_beat = why, float("-inf")
 
     def _look_again_later(self) -> None:
-        """Look again later while the channel is down: children go on, and so does the time after which an orphan
-        leaves.
+        """Pause while the channel is down, and leave when the dispatcher has been silent for too long.
+
+        Until then the children keep running.  When the pilot leaves here, it kills them.
         """
         time.sleep(RETRY)
         if self._settings.orphaned_after and time.monotonic() - self._heard >= self._settings.orphaned_after:
@@ -260,7 +261,7 @@ class Pilot:
 
 
 def _be_child(folder: Path) -> None:
-    """Do a task as the job that it is, and end without anything of the parent's."""
+    """Run a task like any other job, and exit without running any of the parent's cleanup."""
     code = 1
     try:
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
@@ -286,7 +287,7 @@ def _be_child(folder: Path) -> None:
 
 
 def _forget_randomness() -> None:
-    """Seed anew: two children of one parent must not draw the same numbers."""
+    """Reseed the random generators, so that two children of one parent do not draw the same numbers."""
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()

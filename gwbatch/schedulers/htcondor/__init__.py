@@ -1,7 +1,7 @@
-"""HTCondor: submissions with the key in the job ad, one shared event log, a slow reconciling question.
+"""The HTCondor backend: the key in the job ad, one shared event log, and a slow poll of the queue to reconcile.
 
-`schedd` talks to the queue (bindings or commands), `events` reads the log's text, `changes` says what events mean,
-`event_log` follows the log, `holds` says what helps a held job, `scheduler` joins them.
+`schedd` talks to the queue (bindings or commands), `events` parses the log's text, `changes` interprets the events,
+`event_log` follows the log, `holds` knows the remedy for a held job, and `scheduler` combines them.
 """
 
 from __future__ import annotations

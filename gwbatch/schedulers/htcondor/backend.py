@@ -1,4 +1,4 @@
-"""HTCondor, as a site profile names it."""
+"""The HTCondor backend."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class HTCondor(Backend):
         return write_dag
 
     def pilots(self, profile: Profile) -> Channel:
-        return Channel("chirp", None, hedge=0.5, silence=20.0)  # its own reconnection takes 10 s
+        return Channel("chirp", None, hedge=0.5, silence=20.0)  # HTCondor's own reconnection takes 10 s
 
 
 def _schedd(profile: Profile) -> Schedd:

@@ -1,4 +1,4 @@
-"""Workers of a campaign as HTCondor jobs, from ``submit/campaign.sub``."""
+"""Campaign workers as HTCondor jobs, from ``submit/campaign.sub``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HTCondorCampaign:
     Parameters
     ----------
     reach : callable
-        Opens the way to the schedd, when it is first needed.
+        Opens the connection to the schedd, when it is first needed.
     """
 
     def __init__(self, settings: SchedulerSettings, campaign: CampaignSite, reach: Callable[[], Schedd]) -> None:

@@ -1,4 +1,4 @@
-"""What the events of a job add up to: doubled, late or missing ones change nothing that is known better."""
+"""The effect of log events on a job's record, robust against repeated, late and missing events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gwbatch.schedulers.records import JobRecord
 
 
 class Kind(IntEnum):
-    """HTCondor's numbers of the events that say where a job stands."""
+    """HTCondor's numbers for the events that tell a job's state."""
 
     SUBMIT = 0
     EXECUTE = 1
@@ -31,7 +31,7 @@ class Kind(IntEnum):
     RECONNECT_FAILED = 24
 
 
-NOTE = "gwbatch "  # what submit_event_notes begins with
+NOTE = "gwbatch "  # the beginning of submit_event_notes
 
 
 def key_of(event: LogEvent) -> str | None:
@@ -46,7 +46,7 @@ ENDS = (Kind.TERMINATED, Kind.ABORTED)
 def follow(record: JobRecord, event: LogEvent, now: float) -> JobRecord:
     """Return the record after one more event, read at the steady time `now` (s).
 
-    An end counts even if it seems to be older than what is known: somebody may have set the clock of the submit host.
+    An end counts even if it seems older than what is known, because somebody may have set the submit host's clock.
     """
     if record.state.final or (event.time < record.event_time and event.number not in ENDS):
         return record
@@ -99,12 +99,12 @@ def _ended(event: LogEvent) -> dict[str, Any]:
 
 
 def held(reason: str, code: int | None) -> dict[str, Any]:
-    """Return the state of a job that is held."""
+    """Return the changes to the record of a job that is held."""
     return {"state": JobState.HELD, "reason": f"held: {reason} (code {code})", "remedy": holds.remedy(code)}
 
 
 def ending(exit_code: int | None, signal: int | None) -> dict[str, Any]:
-    """Return how a job ended, from its exit code or the signal that killed it."""
+    """Return the changes to the record of a job that ended with this exit code, or was killed by this signal."""
     if exit_code == 0:
         return {"state": JobState.DONE, "reason": "", "exit_code": 0}
     if exit_code is not None:

@@ -28,7 +28,7 @@ class DAGDeployment:
     state : Path
         The state directory, which also names the deployment.
     options : mapping of str to sequence of str
-        Command-line words of each role (``dispatcher``, ``console``).
+        Command-line arguments of each role (``dispatcher``, ``console``).
     """
 
     def __init__(

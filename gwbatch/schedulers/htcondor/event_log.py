@@ -1,4 +1,4 @@
-"""Following the dispatcher's one event log, from a saved position, through rotation and damage."""
+"""A reader that follows the dispatcher's event log from a saved position, through rotation and corruption."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from gwbatch.schedulers.htcondor.events import LogEvent, complete, parse
 from gwbatch.schedulers.records import JobRecord, JobRecords, restored
 
 CHUNK = 2**20  # bytes read at once
-GARBAGE = 2**16  # bytes without an end of event, after which they are taken for damage
-ROTATE = 64 * 2**20  # bytes after which a new log begins, as soon as no job is unfinished
-SAVE_EVERY = 1.0  # s between two savings of the position
+GARBAGE = 2**16  # bytes without an end of event, above which they are skipped as corrupt
+ROTATE = 64 * 2**20  # bytes above which a new log begins, as soon as no job is unfinished
+SAVE_EVERY = 1.0  # s between two saves of the position
 
 log = logging.getLogger(__name__)
 
 
 class EventLog:
-    """What the event log says of the dispatcher's jobs.
+    """The records of the dispatcher's jobs according to the event log.
 
-    The position and what was known there are saved together, so that after a crash the events behind it are
-    read again and come to the same.
+    The position and the records at that position are saved together.  After a crash, the later events are read again
+    and lead to the same records.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class EventLog:
         self._remember()
 
     def read(self) -> None:
-        """Take in what was written since the last time."""
+        """Process the events written since the last call."""
         if self._closed:
             return
         for events in self._new_events():
@@ -59,23 +59,23 @@ class EventLog:
             self.save()
 
     def begin_anew_if_long(self) -> None:
-        """Begin another log when this one is long and no job is unfinished; nobody may be writing to it."""
+        """Begin a new log if this one is long and no job is unfinished.  No submission may be in progress."""
         if self._offset > ROTATE and all(record.state.final for record in self.records):
             log.info("the event log %s has %d bytes and no unfinished job: it begins anew", self._path, self._offset)
             self._path.replace(self._path.with_suffix(".old"))
 
     def save(self) -> None:
-        """Write position and knowledge down."""
+        """Save the position and the records."""
         inode = None if self._stream is None else _inode(self._stream)
         position = {"inode": inode, "offset": self._offset - len(self._rest)}
         write_json(self._memory, {"version": 2, **position, "tracks": self.records.saved()})
         self.records.changed, self._saved = False, self._clock.steady()
 
     def close(self) -> None:
-        """Save, and let go of the log."""
+        """Save, and close the log."""
         if not self._closed:
             self.save()
-        self._closed = True  # an answer that comes after this must not write over what the next one knows
+        self._closed = True  # a late answer must not overwrite what the next dispatcher saves
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -84,7 +84,7 @@ class EventLog:
         known = self.records.of(event.job)
         if event.number == Kind.SUBMIT:
             key = key_of(event)
-            # A fresh pool counts its clusters from 1 again: the same number with another key is another job.
+            # A new pool numbers its clusters from 1 again, so the same number with another key is another job.
             if key is not None and (known is None or known.key != key):
                 self.records.begin(JobRecord(key, event.job, event_time=event.time, learned=now))
         elif known is not None:
@@ -119,7 +119,7 @@ class EventLog:
         return self._stream
 
     def _moved_on(self, stream: IO[bytes]) -> bool:
-        """Return whether the open file, read to its end, was replaced or truncated."""
+        """Return whether there is more to read, because the log was rotated or truncated since the last read."""
         try:
             status = self._path.stat()
         except FileNotFoundError:
@@ -128,7 +128,7 @@ class EventLog:
         if not rotated and status.st_size >= self._offset:
             return False
         if rotated and os.fstat(stream.fileno()).st_size > self._offset:
-            return True  # something was still written to the old one
+            return True  # the old file has grown meanwhile
         log.warning(
             "the event log %s was %s; it is read from its beginning", self._path, "rotated" if rotated else "cut"
         )
@@ -158,7 +158,7 @@ class EventLog:
 def _restored(values: Mapping[str, Any]) -> JobRecord:
     if "job" not in values:
         return restored(values)
-    first = dict(values)  # as version 1 of the file has it
+    first = dict(values)  # the format of version 1
     code, native_id = first.pop("code"), first.pop("job")
     was_held = held(first["reason"], code) if first["state"] == "HELD" else {}
     return restored({**first, "native_id": native_id, **was_held})

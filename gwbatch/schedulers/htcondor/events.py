@@ -1,7 +1,7 @@
-"""The text of HTCondor's job event log: from bytes to events, whatever else stands between them.
+"""A parser for HTCondor's job event log that tolerates garbage between the events.
 
-Read with our own few lines and not with the bindings' reader: that one keeps its position in a pickle, stops at
-damage, and is not there where only the commands are.
+It replaces the reader of the bindings, which keeps its position in a pickle, stops at corrupt data, and is unavailable
+where only the commands are installed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LogEvent:
     Attributes
     ----------
     number : int
-        HTCondor's number of the kind of event: 0 submit, 1 execute, 4 evicted, 5 terminated, ...
+        HTCondor's number for the kind of event: 0 submit, 1 execute, 4 evicted, 5 terminated, ...
     job : str
         ``cluster.proc``.
     time : float
@@ -47,15 +47,15 @@ class LogEvent:
 
 
 def complete(data: bytes) -> int:
-    """Return how many bytes of `data` are whole events: what is behind the last end mark is still being written."""
+    """Return how many bytes of `data` are complete events; what follows the last end mark is still being written."""
     ends = [match.end() for match in _END.finditer(data)]
     return ends[-1] if ends else 0
 
 
 def parse(data: bytes) -> Iterator[LogEvent]:
-    """Yield the events in whole bytes of a log; garbage between them is passed over.
+    """Yield the events in the complete part of a log, skipping garbage between them.
 
-    An event whose end is cut off ends where the next one begins.
+    An event without an end mark ends where the next one begins.
     """
     headers = list(_HEADER.finditer(data))
     for header, following in zip_longest(headers, headers[1:]):
@@ -71,7 +71,7 @@ def parse(data: bytes) -> Iterator[LogEvent]:
 
 
 def _time(stamp: str) -> float | None:
-    """Read a time as HTCondor writes it: local unless it says otherwise; older versions leave the year out."""
+    """Parse a time as HTCondor writes it: local unless it has a UTC offset, and without the year in older versions."""
     try:
         if "/" in stamp:
             return datetime.strptime(f"{time.localtime().tm_year}/{stamp}", "%Y/%m/%d %H:%M:%S").timestamp()

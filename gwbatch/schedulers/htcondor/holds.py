@@ -1,12 +1,12 @@
-"""What to do about a held job, by HTCondor's hold reason code: the one place."""
+"""The one table of remedies for held jobs, by HTCondor's hold reason code."""
 
 from __future__ import annotations
 
 from gwbatch.model import Remedy
 
-# A person holds the job back, or it is not ready: it is theirs to release, until the deadline.
+# A person holds the job, or it is not ready yet.  Releasing it before the deadline is up to that person.
 _WAIT = {1, 15, 16}  # UserRequest, SubmittedOnHold, SpoolingInput
-# The site's or the job's own policy, or our own folder: releasing would come to the same, another attempt may not.
+# The site's or the job's own policy, or our own folder.  The job would be held again, but another attempt may succeed.
 _GIVE_UP = {
     3,  # JobPolicy
     5,  # JobPolicyUndefined
@@ -17,7 +17,7 @@ _GIVE_UP = {
     26,  # SystemPolicy
     27,  # SystemPolicyUndefined
 }
-# The same job will come to the same end on any node.
+# The job would fail in the same way on any node.
 _HOPELESS = {
     34,  # more memory used than was asked for
     46,  # JobExecutionTimeExceeded
@@ -25,7 +25,7 @@ _HOPELESS = {
 
 
 def remedy(code: int | None) -> Remedy:
-    """Release what may go better the next time (a bad node, a transfer cut off), give up what will not."""
+    """Return the remedy for a hold reason code; by default, release the job (a bad node, an interrupted transfer)."""
     if code in _WAIT:
         return Remedy.WAIT
     if code in _HOPELESS:

@@ -1,4 +1,4 @@
-"""What the schedd says, as records of this dispatcher's jobs."""
+"""The schedd's view of this dispatcher's jobs, as records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Status(IntEnum):
 
 
 class HTCondorQueue:
-    """The jobs whose ad names the dispatcher, and their key."""
+    """The jobs whose ad names this dispatcher; the ad also holds their key."""
 
     def __init__(self, schedd: Schedd, identity: str) -> None:
         self._schedd = schedd
@@ -38,7 +38,7 @@ class HTCondorQueue:
         return [_record(ad) for ad in self._schedd.queue(constraint(GwbatchDispatcher=self._identity))]
 
     def details(self, record: JobRecord) -> JobRecord | None:
-        """Return nothing: on a busy schedd the history takes minutes to answer, and says less than the job's result."""
+        """Return None, because a busy schedd needs minutes for its history, which says less than the job's result."""
         return None
 
     def cancel(self, native_id: str) -> None:
@@ -48,7 +48,7 @@ class HTCondorQueue:
         self._act_on("release", native_id)
 
     def act(self, action: Action, key: str) -> None:
-        """Remove or release whatever has this key, known here or not."""
+        """Remove or release every job with this key, whether or not it is known here."""
         self._schedd.act(action, constraint(GwbatchKey=key, GwbatchDispatcher=self._identity))
 
     def _act_on(self, action: Action, native_id: str) -> None:

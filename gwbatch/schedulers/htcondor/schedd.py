@@ -1,4 +1,4 @@
-"""Talking to the schedd: through the ``htcondor2`` bindings, or through the commands on PATH."""
+"""Access to the schedd, through the ``htcondor2`` bindings or through the commands on PATH."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ WANTED = (
 
 log = logging.getLogger(__name__)
 
-# What the submit language or a submit requirement of the schedd refuses, it will refuse again.  Whatever else goes
-# wrong (limits, disks, a commit whose answer never came) is taken for no answer: the job may even be there.
+# A job that breaks the submit language or a submit requirement of the schedd would be refused again.  Any other failure
+# (limits, disks, a commit whose reply was lost) counts as no answer, because the job may be in the queue.
 _REFUSED = re.compile(r"parse error|submit[ _]requirement|I don't know about the", re.IGNORECASE)
 
 
 class Schedd(Protocol):
-    """The schedd's queue.  Every call raises `SchedulerBusy` when there is no answer."""
+    """The schedd's queue.  Every call raises `SchedulerBusy` if there is no answer."""
 
     def submit(self, description: str) -> str:
-        """Submit one job; returns ``cluster.proc``.  Raises `SchedulerError` when it is refused for good."""
+        """Submit one job; return ``cluster.proc``.  Raises `SchedulerError` if it is permanently refused."""
         ...
 
     def queue(self, constraint: str) -> list[Ad]:
-        """Return jobs in the queue."""
+        """Return the ads of the queued jobs that match the constraint."""
         ...
 
     def act(self, action: Action, constraint: str) -> None:
-        """Remove, release or hold jobs."""
+        """Remove, release or hold the jobs that match the constraint."""
         ...
 
 
 def open_schedd(bindings: str, seconds: float) -> Schedd:
-    """Open the way to the schedd that the profile asks for.
+    """Open the connection to the schedd that the profile asks for.
 
-    ``auto`` takes the bindings where they are of the pool's own release, else the commands: bindings of 25 cannot
-    authenticate to a schedd of 23 through the file system, and every submission would fail.
+    ``auto`` chooses the bindings unless the pool's commands are on PATH and belong to another release.  Bindings of
+    release 25 cannot authenticate to a schedd of release 23 through the file system, so every submission would fail.
 
     Raises
     ------
     ConfigError
-        When it is not there.
+        When the schedd cannot be reached in that way.
     """
     missing = [name for name in ("condor_submit", "condor_q", "condor_rm") if shutil.which(name) is None]
     if bindings in ("auto", "python"):
@@ -81,7 +81,7 @@ def open_schedd(bindings: str, seconds: float) -> Schedd:
 
 
 def pool_release(seconds: float) -> str:
-    """Return the release of the commands on PATH, which is the schedd's; empty when nobody says."""
+    """Return the release of the commands on PATH, which is the schedd's, or an empty string if they do not answer."""
     try:
         return release_of(CommandRunner("HTCondor", seconds).run("condor_version")[1])
     except SchedulerBusy:
@@ -89,13 +89,13 @@ def pool_release(seconds: float) -> str:
 
 
 def release_of(version: str) -> str:
-    """Return ``25`` of ``$CondorVersion: 25.14.1 2026-10-01 ...``."""
+    """Return ``25`` for ``$CondorVersion: 25.14.1 2026-10-01 ...``."""
     found = re.search(r"CondorVersion: (\d+)\.", version)
     return found[1] if found else ""
 
 
 def refusal(text: str) -> SchedulerError:
-    """Return the error that a failed submission stands for: refused for good, or outcome unknown."""
+    """Return the error for a failed submission: permanently refused, or outcome unknown."""
     reason = last_line(text)
     if _REFUSED.search(text):
         return SchedulerError(f"HTCondor refuses the job: {reason}.")
@@ -103,17 +103,17 @@ def refusal(text: str) -> SchedulerError:
 
 
 class BoundSchedd:
-    """Through the ``htcondor2`` bindings."""
+    """The schedd through the ``htcondor2`` bindings."""
 
     def __init__(self, seconds: float) -> None:
         import htcondor2
 
         self._module: Any = htcondor2
-        # Each in its own queue: a slow answer to one kind of question keeps no submission waiting.
+        # Three separate ones, so that a slow query does not delay a submission.
         self._submitting, self._asking, self._acting = (CallTimeout("schedd", seconds) for _ in range(3))
 
     def version(self) -> str:
-        """Return what the bindings say of their release."""
+        """Return the version of the bindings."""
         return str(self._module.version())
 
     def submit(self, description: str) -> str:
@@ -137,7 +137,7 @@ class BoundSchedd:
             raise SchedulerBusy(f"The schedd refused to {action} {refused} job(s) with {constraint}.")
 
     def _schedd(self) -> Any:
-        return self._module.Schedd()  # made anew each time: a schedd that was restarted has a new address
+        return self._module.Schedd()  # created for each call, because a restarted schedd has a new address
 
     def _ask(self, patience: CallTimeout, call: Callable[[Any], Answer]) -> Answer:
         try:
@@ -147,7 +147,7 @@ class BoundSchedd:
 
 
 class CommandSchedd:
-    """Through condor_submit, condor_q, condor_rm, condor_release and condor_hold."""
+    """The schedd through condor_submit, condor_q, condor_rm, condor_release and condor_hold."""
 
     def __init__(self, seconds: float) -> None:
         self._submitting, self._asking, self._acting = (CommandRunner("HTCondor", seconds) for _ in range(3))
@@ -164,7 +164,7 @@ class CommandSchedd:
     def queue(self, constraint: str) -> list[Ad]:
         ads = self._ads("condor_q", "-allusers", "-constraint", constraint, "-json", "-attributes", ",".join(WANTED))
         if not ads:
-            # condor_q prints nothing when there is nothing, which is also what a broken one prints.
+            # condor_q prints nothing for an empty queue, but so does a broken one.
             code, output, errors = self._asking.run("condor_q", "-allusers", "-totals")
             if code != 0 or "jobs" not in output:
                 raise SchedulerBusy(f"condor_q gives no answer: {last_line(errors)}.")
@@ -192,5 +192,5 @@ class CommandSchedd:
 
 
 def constraint(**attributes: str) -> str:
-    """Return a ClassAd expression that asks for these values."""
+    """Return a ClassAd expression that matches jobs with these attributes."""
     return " && ".join(f"{name} == {json.dumps(value, ensure_ascii=False)}" for name, value in attributes.items())

@@ -1,4 +1,4 @@
-"""HTCondor behind the interface of every batch system."""
+"""An HTCondor pool behind the interface of every batch system."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from gwbatch.schedulers.templates import job_script, render
 
 
 class HTCondorScheduler(PollingScheduler):
-    """An HTCondor pool: its event log has the news, the queue is only asked for what the log does not tell.
+    """An HTCondor pool, followed through its event log; the queue is queried only for what the log does not tell.
 
     Parameters
     ----------
     folder : Path
-        Where the event log and what was read of it are kept.
+        Where the event log and the reader's saved state are kept.
     schedd : Schedd
-        The way to the queue.
+        Access to the queue.
     """
 
     name, whom = "htcondor", "the schedd"
@@ -74,7 +74,7 @@ class HTCondorScheduler(PollingScheduler):
     def merged(self, known: JobRecord | None, reported: JobRecord, asked: float) -> JobRecord:
         before = known if known is not None and known.native_id == reported.native_id else reported
         if known is before and known.state is reported.state:
-            return known  # the log has said it in better words
+            return known  # the log has given a better reason
         return replace(
             reported, host=reported.host or before.host, cores=before.cores, started=reported.started or before.started,
             directory=before.directory or reported.directory, event_time=before.event_time, learned=asked,
@@ -89,7 +89,7 @@ class HTCondorScheduler(PollingScheduler):
         return self._event_log.records
 
     def _save(self) -> None:
-        """Leave saving to the event log's reader, which saves the records together with its place in the log."""
+        """Leave saving to the event log's reader, which saves the records together with its position in the log."""
 
 
 def description(request: JobRequest, settings: SchedulerSettings, event_log: Path, dispatcher: str) -> str:

@@ -1,4 +1,4 @@
-"""A workflow as a DAG of DAGMan's, from ``dags/workflow.dag``."""
+"""A workflow as a DAG for DAGMan, from ``dags/workflow.dag``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This machine, as a site profile names it."""
+"""The backend for this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gwbatch.schedulers.standby.bells import SocketBell
 
 
 class Local(Backend):
-    """Processes of the dispatcher's own machine."""
+    """Processes on the dispatcher's own machine."""
 
     name = "local"
     on_this_machine = True

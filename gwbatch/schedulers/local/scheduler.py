@@ -1,8 +1,8 @@
-"""Jobs as processes of this machine, limited to its cores, that outlive the dispatcher.
+"""Jobs as processes on this machine, limited to its cores, that outlive the dispatcher.
 
-Every job has a folder in the index: ``ticket.json`` (what to run), ``lock`` (held by the running job through an
-inherited file descriptor, so the kernel lets go of it exactly when the last process of the job ends) and
-``exit`` (its exit code).  A dispatcher that starts again reads all of this back: no process id is trusted.
+Every job has a folder in the index with ``ticket.json`` (what to run), ``lock`` (held by the running job through an
+inherited file descriptor, so that the kernel releases it exactly when the last process of the job ends) and ``exit``
+(its exit code).  A restarted dispatcher reads all of this back.  It does not use process ids to tell which jobs run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gwbatch.failpoints import hit
 from gwbatch.jobs.result import NAME, write_json
 from gwbatch.model import JobRequest, JobState, JobStatus
 
-# What a job may see of the dispatcher's environment: no credentials.
+# The dispatcher's environment variables that jobs get; no credentials.
 FORWARDED = (
     "PATH",
     "HOME",
@@ -40,7 +40,7 @@ FORWARDED = (
     "GWBATCH_KILL_JOB_AT",
 )
 
-# The shell outlives the dispatcher and notes how the job ended; "$1" is the index folder.
+# The shell outlives the dispatcher and records how the job ended; "$1" is the job's folder in the index.
 _WRAPPER = """
 echo $$ > "$1/pid"; folder=$1; shift
 "$@" > stdout 2> stderr < /dev/null
@@ -70,22 +70,22 @@ class _Entry:
 
 
 class LocalScheduler:
-    """This machine as a batch system: strict order of priority, whole-node jobs one at a time.
+    """This machine as a batch system, with strict priorities and one whole-node job at a time.
 
     Parameters
     ----------
     index : Path
-        Where it remembers its jobs.
+        The folder in which it records its jobs.
     cores : int
-        How many cores jobs may take together; 0 takes all that this process may use.
+        Number of cores for all jobs together; 0 means all that this process may use.
     python : str
-        Interpreter for jobs; empty takes this one's.
+        Interpreter for jobs; empty means this process's own.
     environment : mapping of str to str
-        What jobs get besides the few variables that every process needs.
+        What jobs get in addition to the few variables that every process needs.
     memory_mb : int
-        How much memory running jobs may have asked for together, in MiB; 0: as much as they like.
+        Most memory that all running jobs together may request, in MiB; 0 means no limit.
     waiters : bool
-        Its jobs only wait: all start at once, and no cores are counted.
+        Whether its jobs mostly wait; then all start at once, and cores are not counted.
     """
 
     name = "local"
@@ -106,7 +106,7 @@ class LocalScheduler:
         self._more = dict(environment or {})
         self._memory = memory_mb
         self._waiters = waiters
-        # Priorities of jobs that take this whole machine and are not ours: a pilot's, which keep to `is_free`.
+        # Priorities of the jobs that use this whole machine from within a pilot; such jobs start only if `is_free`.
         self.others: Callable[[], Sequence[int]] = lambda: ()
         self._lock = threading.RLock()
         self._entries: dict[str, _Entry] = {}
@@ -122,7 +122,7 @@ class LocalScheduler:
             if known is None:
                 self._order += 1
                 folder = self._index / f"{self._order:08d}"
-                folder.mkdir(exist_ok=True)  # one that has no ticket was begun by a dispatcher that was killed
+                folder.mkdir(exist_ok=True)  # one without a ticket is left from a dispatcher that was killed
                 hit("local.before_ticket")
                 ticket = {
                     "key": request.key,
@@ -189,14 +189,14 @@ class LocalScheduler:
 
     def _read(self, ticket: Path) -> _Entry:
         entry = _entry(ticket.parent, json.loads(ticket.read_text()))
-        # One that was begun and has ended meanwhile (with the whole machine, say) is not begun again.
+        # A job that was started and has ended meanwhile (with the whole machine, for example) is not started again.
         begun = (entry.folder / "pid").exists() and entry.exit_code is None
         entry.running = begun or _locked(entry.folder)
         self._refresh(entry)
         return entry
 
     def _refresh(self, entry: _Entry) -> None:
-        """Notice that a job has ended."""
+        """Notice the end of a job; kill it first if it was cancelled."""
         if entry.process is not None:
             entry.process.poll()
         if not entry.running:
@@ -205,7 +205,7 @@ class LocalScheduler:
             _kill_group(entry)
         if not _locked(entry.folder):
             entry.running = False
-            # The wrapper may have been killed: then the job's result alone says how it ended.
+            # If the wrapper was killed, only the job's result tells how it ended.
             code = _exit_code(entry.folder)
             if code is None:
                 code = 0 if (entry.directory / NAME).exists() and not entry.cancelled else -signal.SIGKILL
@@ -213,7 +213,7 @@ class LocalScheduler:
 
     @staticmethod
     def _end(entry: _Entry, code: int) -> None:
-        """Note how a job ended that never ran."""
+        """Record the exit code of a job that never ran."""
         (entry.folder / "exit").write_text(f"{code}\n")
         entry.exit_code = code
 
@@ -227,8 +227,10 @@ class LocalScheduler:
             ahead = [*others, *(other.priority for other in running)]
             beside = free == 0 and entry.cores == 1 and all(entry.priority >= priority for priority in ahead)
             full = self._memory and running and used + entry.memory > self._memory
+            # Jobs do not overtake one another, so a plot never delays a sky map.  When all cores are taken, a one-core
+            # job still starts if none of the running ones is more urgent.
             if not self._waiters and (full or (min(entry.cores, self._cores) > free and not beside)):
-                return  # nothing overtakes: a plot never delays a sky map, but what is more urgent goes beside it
+                return
             try:
                 self._start(entry)
             except (FileNotFoundError, NotADirectoryError) as error:
@@ -243,7 +245,7 @@ class LocalScheduler:
                 running.append(entry)
 
     def is_free(self) -> bool:
-        """Return whether no job that takes all cores runs or waits here."""
+        """Return whether no job that takes all cores runs or waits here, or runs in a pilot."""
         with self._lock:
             for entry in self._entries.values():
                 self._refresh(entry)
@@ -285,7 +287,7 @@ class LocalScheduler:
         )
 
     def _forget_ended_except(self, keys: Sequence[str]) -> None:
-        """Keep the newest ended jobs only in the index, and forget older ones that nobody follows."""
+        """Forget ended jobs that nobody follows, except for the newest 200."""
         ended = [entry for entry in self._entries.values() if entry.exit_code is not None and entry.key not in keys]
         for entry in sorted(ended, key=lambda entry: entry.order)[:-200]:
             shutil.rmtree(entry.folder, ignore_errors=True)
@@ -307,7 +309,7 @@ def _entry(folder: Path, ticket: Mapping[str, Any]) -> _Entry:
 
 
 def _locked(folder: Path) -> bool:
-    """Return whether some process of the job still lives."""
+    """Return whether any process of the job is still alive."""
     try:
         descriptor = os.open(folder / "lock", os.O_RDWR)
     except FileNotFoundError:
@@ -329,7 +331,7 @@ def _exit_code(folder: Path) -> int | None:
 
 
 def _kill_group(entry: _Entry) -> None:
-    """Kill the job's session, whose leader is the wrapper; one that has not said its pid yet is killed later."""
+    """Kill the job's process group, led by the wrapper; if its pid is not written yet, a later call does it."""
     try:
         leader = entry.process.pid if entry.process is not None else int((entry.folder / "pid").read_text())
         os.killpg(leader, signal.SIGKILL)

@@ -1,6 +1,7 @@
-"""Slurm: jobs with the key in their comment, one batched question for all, and the jobs' own files.
+"""The Slurm backend: the key in a job's comment, one query for all jobs, and the jobs' own files.
 
-`controller` talks to slurmctld (pyslurm or the commands), `states` says what its words mean, `scheduler` joins them.
+`controller` talks to slurmctld (pyslurm or the commands), `states` interprets its answers, and `scheduler` combines
+them.
 """
 
 from __future__ import annotations

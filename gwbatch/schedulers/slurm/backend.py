@@ -1,4 +1,4 @@
-"""Slurm, as a site profile names it."""
+"""The Slurm backend."""
 
 from __future__ import annotations
 

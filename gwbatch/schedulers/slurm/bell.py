@@ -1,4 +1,4 @@
-"""Announcing a task to a pilot inside a Slurm allocation."""
+"""A bell that announces a task to a pilot inside a Slurm allocation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gwbatch.jobs.standby.layout import Beat
 from gwbatch.schedulers.environment import plain_environment
 from gwbatch.schedulers.timeouts import last_line
 
-# What runs on the node, without site packages: it says the task's name to the pilot, and whether that has taken it.
+# Runs on the node, without site packages.  It sends the task's name to the pilot and exits with 0 if the pilot took it.
 _CLIENT = """
 import socket, sys
 bell = socket.socket(socket.AF_UNIX)
@@ -25,7 +25,7 @@ _ANSWERED = (0, 3)
 
 
 class SrunBell:
-    """A step inside the pilot's own allocation."""
+    """A job step inside the pilot's own allocation, which announces the task."""
 
     def __init__(self, settings: SchedulerSettings) -> None:
         self._python = settings.python or "python3"

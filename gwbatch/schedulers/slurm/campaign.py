@@ -28,7 +28,7 @@ class SlurmCampaign:
     Parameters
     ----------
     reach : callable
-        Opens the way to slurmctld, when it is first needed.
+        Opens the connection to slurmctld, when it is first needed.
     """
 
     def __init__(self, settings: SchedulerSettings, campaign: CampaignSite, reach: Callable[[], Controller]) -> None:
@@ -69,10 +69,10 @@ class SlurmCampaign:
 
 
 def launcher(wish: str, python: str) -> list[str]:
-    """Return the words that start the ranks.
+    """Return the command that starts the MPI ranks.
 
-    The ``mpiexec`` beside the interpreter fits the library that is installed there; it starts its ranks through
-    Slurm.  Without one, ``srun``.
+    ``auto`` chooses the ``mpiexec`` beside the interpreter, which matches the MPI library installed there and starts
+    its ranks through Slurm, or ``srun`` if there is none.
     """
     if wish != "auto":
         return shlex.split(wish)

@@ -1,4 +1,4 @@
-"""Talking to slurmctld: through pyslurm, or through sbatch, squeue, scontrol, scancel and sacct."""
+"""Access to slurmctld, through pyslurm or through sbatch, squeue, scontrol, scancel and sacct."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gwbatch.schedulers.environment import plain_environment
 from gwbatch.schedulers.slurm.states import Row, interpret
 from gwbatch.schedulers.timeouts import CommandRunner, last_line
 
-# What will be refused again as long as nobody changes the profile or the cluster.  Whatever else goes wrong (limits,
-# maintenance, munge, a socket that timed out) is taken for no answer: the job may even be there.
+# Slurm would refuse these again until somebody changes the profile or the cluster.  Any other failure (limits,
+# maintenance, munge, a socket timeout) counts as no answer, because the job may be in the queue.
 _REFUSED = re.compile(
     r"invalid (account|partition|qos|feature|constraint|reservation|requested time|user id)|user not in group"
     r"|requested reservation is invalid",
@@ -30,40 +30,40 @@ _KNOWS_NOT = "Invalid job id"
 
 
 class Controller(Protocol):
-    """slurmctld.  Every call raises `SchedulerBusy` when there is no answer."""
+    """slurmctld.  Every call raises `SchedulerBusy` if there is no answer."""
 
     def submit(self, script: str, environment: Mapping[str, str]) -> str:
-        """Submit a batch script; returns the job id.  Raises `SchedulerError` when it is refused for good."""
+        """Submit a batch script; return the job id.  Raises `SchedulerError` if it is permanently refused."""
         ...
 
     def jobs(self) -> list[Row]:
-        """Return all jobs of this user that slurmctld still knows, ended ones too."""
+        """Return all jobs of this user that slurmctld still knows, including ended ones."""
         ...
 
     def job(self, native_id: str) -> Row | None:
-        """Return one job in detail, from whoever still knows it; None when nobody does."""
+        """Return one job in detail, from slurmctld or else from the accounting; None if neither knows it."""
         ...
 
     def cancel(self, native_id: str) -> None:
-        """Take a job back."""
+        """Cancel a job."""
         ...
 
     def release(self, native_id: str) -> None:
-        """Let a held job go on."""
+        """Release a held job."""
         ...
 
     def tell(self, *command: str) -> None:
-        """Run one of Slurm's commands that changes something."""
+        """Run a Slurm command that changes something."""
         ...
 
 
 def open_controller(bindings: str, seconds: float) -> Controller:
-    """Open the way to slurmctld that the profile asks for.
+    """Open the connection to slurmctld that the profile asks for.
 
     Raises
     ------
     ConfigError
-        When it is not there.
+        When slurmctld cannot be reached in that way.
     """
     commands = CommandController(seconds)
     missing = [name for name in ("sbatch", "squeue", "scontrol", "scancel") if shutil.which(name) is None]
@@ -81,7 +81,7 @@ def open_controller(bindings: str, seconds: float) -> Controller:
 
 
 def refusal(text: str) -> SchedulerError:
-    """Return the error that a failed submission stands for: refused for good, or outcome unknown."""
+    """Return the error for a failed submission: permanently refused, or outcome unknown."""
     reason = last_line(text)
     if _REFUSED.search(text):
         return SchedulerError(f"Slurm refuses the job: {reason}.")
@@ -89,22 +89,22 @@ def refusal(text: str) -> SchedulerError:
 
 
 class CommandController:
-    """Through the commands on PATH.
+    """slurmctld through the commands on PATH.
 
-    They see a plain environment: variables like ``SQUEUE_PARTITION`` would change their answers.
+    They get a plain environment, because variables like ``SQUEUE_PARTITION`` would change their output.
     """
 
     def __init__(self, seconds: float) -> None:
-        # Each on its own: a slow answer to one kind of question keeps no submission waiting.
+        # Three separate ones, so that a slow query does not delay a submission.
         self._submitting, self._asking, self._acting = (CommandRunner("Slurm", seconds) for _ in range(3))
         self._user = pwd.getpwuid(os.getuid()).pw_name
 
     def version(self) -> str:
-        """Return what Slurm says of its version, e.g. ``slurm 22.05.8``."""
+        """Return Slurm's version, e.g. ``slurm 22.05.8``."""
         return self._ask("scontrol", "--version").strip()
 
     def submit(self, script: str, environment: Mapping[str, str]) -> str:
-        # What sbatch sees of the environment is what the job gets.
+        # The job gets the environment of sbatch.
         code, output, errors = self._submitting.run(
             "sbatch", "--parsable", "--export=ALL", text=script, environment=environment
         )
@@ -118,7 +118,7 @@ class CommandController:
     def jobs(self) -> list[Row]:
         output = self._ask("squeue", "--states=all", f"--user={self._user}", f"--format={_FIELDS}")
         header, *lines = output.splitlines() or [""]
-        # The header is a sign of life: without it an empty answer could be that of a broken squeue.
+        # The header is a sign of life.  Without it, an empty answer could come from a broken squeue.
         if not header.startswith(_HEADER):
             raise SchedulerBusy(f"squeue gives no answer: {header[:80]!r}.")
         return [_row(line) for line in lines if line.count("|") >= 6]
@@ -146,9 +146,10 @@ class CommandController:
             raise SchedulerBusy(f"{command[0]} failed: {last_line(errors or output)}.")
 
     def _accounted(self, native_id: str) -> Row | None:
-        """Return how an ended job ended, as the accounting says it, where there is one.
+        """Return what the accounting, if there is one, says about an ended job.
 
-        What it calls running or pending may be left over from a crash: slurmctld itself knows no such job.
+        Return None for a job that it calls running or pending.  slurmctld itself does not know that job, so the entry
+        may be left over from a crash.
         """
         if shutil.which("sacct") is None:
             return None
@@ -177,7 +178,7 @@ def _row(line: str) -> Row:
 
 
 def details(text: str) -> Row:
-    """Read the line of ``scontrol show job --oneliner``."""
+    """Parse the output of ``scontrol show job --oneliner``."""
     fields: dict[str, str] = dict(re.findall(r"(\w+)=(\S*)", text))
 
     def get(name: str) -> str:
@@ -191,6 +192,6 @@ def details(text: str) -> Row:
 
 
 def _exit(text: str) -> tuple[int | None, int | None]:
-    """Read ``3:9`` as exit code 3, signal 9."""
+    """Parse ``3:9`` as exit code 3, signal 9."""
     code, _, signal = text.partition(":")
     return int(code) if code.isdecimal() else None, int(signal) if signal.isdecimal() else None

@@ -27,7 +27,7 @@ class SlurmDeployment:
     state : Path
         The state directory, which also names the deployment.
     options : mapping of str to sequence of str
-        Command-line words of each role (``dispatcher``, ``console``).
+        Command-line arguments of each role (``dispatcher``, ``console``).
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class SlurmDeployment:
 
     def hold(self) -> None:
         for row in self._rows():
-            # A waiting one is held; of a running one the processes get SIGTERM, then it waits in the queue, held.
+            # A waiting job is only held.  The processes of a running job get SIGTERM, then it is held in the queue.
             running = interpret(row)[0] is JobState.RUNNING
             self._controller.tell("scontrol", "requeuehold" if running else "hold", row.native_id)
 
@@ -94,7 +94,7 @@ class SlurmDeployment:
     def remove(self) -> None:
         for row in self._rows():
             if interpret(row)[0] is JobState.RUNNING:
-                # Only the script: it tells the dispatcher, waits for it, and ends.
+                # Signal only the script.  It passes SIGTERM on to the dispatcher and the console, and waits for them.
                 self._controller.tell("scancel", "--batch", "--signal=TERM", row.native_id)
             else:
                 self._controller.cancel(row.native_id)

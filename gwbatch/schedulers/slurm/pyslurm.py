@@ -1,8 +1,8 @@
-"""slurmctld through pyslurm, in a process of its own.
+"""Access to slurmctld through pyslurm, in a process of its own.
 
-pyslurm holds the interpreter while it waits for slurmctld, and ends it when it crashes: neither must happen to the
-dispatcher.  Submissions go through sbatch all the same, because pyslurm cannot ask for all memory of a node: it takes
-``--mem=0`` for no request at all.
+pyslurm blocks the interpreter while it waits for slurmctld, and takes the interpreter with it when it crashes.  Neither
+must happen to the dispatcher.  Submissions still go through sbatch, because pyslurm cannot request all memory of a
+node: it ignores ``--mem=0``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from gwbatch.schedulers.base import SchedulerBusy
 from gwbatch.schedulers.slurm.controller import CommandController
 from gwbatch.schedulers.slurm.states import Row
 
-STARTING = 30.0  # s that Python and pyslurm may take to load on a busy machine; no question waits for it so long
+STARTING = 30.0  # s that Python and pyslurm may take to load on a busy machine; a query does not wait that long for it
 
 _KNOWS_NOT = re.compile(r"invalid job id", re.IGNORECASE)
 
 
 class PyslurmController:
-    """Questions and actions through pyslurm of the cluster's own release; the rest through the commands.
+    """Queries and actions through pyslurm of the cluster's own release; everything else through the commands.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class PyslurmController:
             pass  # it has ended
 
     def _ask(self, what: str, argument: str = "") -> Any:
-        """Ask the helper one question; kill and restart it when it does not answer."""
+        """Send the helper one request; kill it if it does not answer, so that the next request starts another."""
         with self._lock:
             if self._helper is None or self._helper.poll() is not None or not self._ready:
                 self._start(self._seconds)
@@ -104,7 +104,7 @@ class PyslurmController:
         return _answer(line)
 
     def _start(self, seconds: float) -> str:
-        """Start the helper, or wait on for one that is starting; returns pyslurm's release."""
+        """Start the helper, or keep waiting for one that is starting; return pyslurm's release."""
         if self._helper is None or self._helper.poll() is not None:
             command = children.python("gwbatch.schedulers.slurm.pyslurm_process", *_folder_of_pyslurm())
             self._helper = Popen(
@@ -126,7 +126,7 @@ class PyslurmController:
         return release
 
     def _line(self, seconds: float) -> str | None:
-        """Return what the helper says next; None when it says nothing in time, empty when it has ended."""
+        """Return the helper's next line; None if there is none in time, empty if the helper has ended."""
         assert self._helper is not None
         assert self._helper.stdout is not None
         with selectors.DefaultSelector() as selector:
@@ -150,7 +150,7 @@ def _answer(line: str) -> Any:
 
 
 def _folder_of_pyslurm() -> list[str]:
-    """Return where this process finds pyslurm: its child must find the same, and ignores the shell's PYTHONPATH."""
+    """Return where this process finds pyslurm, for its child, which ignores the shell's PYTHONPATH."""
     found = find_spec("pyslurm")
     return [] if found is None or found.origin is None else [str(Path(found.origin).parents[1])]
 
@@ -160,6 +160,6 @@ class _Unknown(SchedulerBusy):
 
 
 def _release(version: str) -> str:
-    """Return ``22.5`` of ``slurm-wlm 22.05.8`` and of ``22.5.3``: pyslurm fits its own release of Slurm only."""
+    """Return ``22.5`` for ``slurm-wlm 22.05.8`` and for ``22.5.3``; pyslurm works only with the same release."""
     found = re.search(r"(\d+)\.(\d+)", version)
     return f"{int(found[1])}.{int(found[2])}" if found else version

@@ -1,6 +1,7 @@
-"""The process that has pyslurm: a JSON list ``[what, argument]`` a line in, an answer or an error a line out.
+"""The process that runs pyslurm for the dispatcher.
 
-The first line out, for which nobody asks, is pyslurm's release: from then on the time counts as slurmctld's.
+It reads a JSON list ``[what, argument]`` per line, and writes an answer or an error per line.  The first line that it
+writes, unasked, is pyslurm's release; the dispatcher attributes any delay after that to slurmctld.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 
 def answer(what: str, argument: str) -> Any:
-    """Return one answer of slurmctld."""
+    """Return slurmctld's answer to one request."""
     import pyslurm
 
     match what:
@@ -43,9 +44,9 @@ def _row(job: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer until standard input ends, which it does with the dispatcher.
+    """Answer requests until standard input ends, which happens when the dispatcher exits.
 
-    The argument is the folder in which the dispatcher finds pyslurm.
+    The command-line argument is the folder in which the dispatcher finds pyslurm.
     """
     sys.path.extend(sys.argv[1:])
     _tell(_release)

@@ -1,4 +1,4 @@
-"""What slurmctld says, as records of this dispatcher's jobs."""
+"""Slurm's view of this dispatcher's jobs, as records."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gwbatch.schedulers.slurm.states import Row, interpret
 
 REFUSED = "BadConstraints"
 
-# Ends after which no result can be expected to appear any more.
+# Ends after which no result can be expected any more.
 _SUDDEN = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE", "REVOKED"}
 
 
 class SlurmQueue:
-    """The jobs whose comment begins with a dispatcher's own prefix, which the key follows."""
+    """The jobs whose comment is the dispatcher's own prefix, followed by the key."""
 
     def __init__(self, controller: Controller, prefix: str) -> None:
         self._controller = controller
@@ -27,14 +27,14 @@ class SlurmQueue:
     def jobs(self) -> list[JobRecord]:
         ours = [row for row in self._controller.jobs() if row.comment.startswith(self._prefix)]
         reported = [(row, _record(row, row.comment.removeprefix(self._prefix))) for row in ours]
-        # Slurm remembers what it refused at submission, too: that never was a job.
+        # Slurm also lists submissions that it refused, which never became jobs.
         return [record for row, record in reported if not (row.reason == REFUSED and record.state.final)]
 
     def details(self, record: JobRecord) -> JobRecord | None:
         row = self._controller.job(record.native_id)
         if row is None:
             return None
-        # A cluster that lost its state counts its jobs from 1 again: the number alone says nothing.
+        # A cluster that lost its state numbers its jobs from 1 again, so the number alone does not identify a job.
         if row.comment:
             same = row.comment == self._prefix + record.key
         else:

@@ -1,4 +1,4 @@
-"""Slurm behind the interface of every batch system."""
+"""A Slurm cluster behind the interface of every batch system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gwbatch.schedulers.slurm.controller import NO_SUCH_NODES, Controller
 from gwbatch.schedulers.slurm.queue import SlurmQueue
 from gwbatch.schedulers.templates import render
 
-TOP = 2000  # priorities at and above this one are not set back
+TOP = 2000  # jobs with this priority or a higher one get --nice=0
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ class SlurmScheduler(PollingScheduler):
     Parameters
     ----------
     folder : Path
-        Where it remembers its jobs.
+        Where the scheduler saves its records of jobs.
     controller : Controller
-        The way to slurmctld.
+        Access to slurmctld.
     """
 
     name, whom = "slurm", "Slurm"
@@ -54,7 +54,8 @@ class SlurmScheduler(PollingScheduler):
         except SchedulerBusy as error:
             if not request.avoid or NO_SUCH_NODES not in str(error):
                 raise
-            # Slurm knows no "better elsewhere": where no other node is left, the same one is better than none.
+            # Slurm can exclude nodes but cannot merely prefer others.  If no other node is left, the same one is better
+            # than none.
             log.warning("job %s cannot avoid %s: %s", request.key, ", ".join(request.avoid), error)
             return super().hand_over(replace(request, avoid=()))
 
@@ -67,7 +68,7 @@ def batch_script(
     Parameters
     ----------
     node : mapping or None
-        Of a node of a workflow: ``folder``, ``name`` and ``attempts``.
+        For a workflow node: its ``folder``, ``name``, ``attempts`` and ``job_name``.
     """
     resources = request.resources
     placement = {

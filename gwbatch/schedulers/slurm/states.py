@@ -1,4 +1,4 @@
-"""What Slurm's words for a job mean here: the one place."""
+"""The one table of Slurm's job states and what they mean to gwbatch."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _HELD = {*_BY_A_PERSON, "JobHoldMaxRequeue", "launch_failed_requeued_held", "lau
 
 @dataclass(frozen=True)
 class Row:
-    """What slurmctld says of one job.
+    """What slurmctld says about one job.
 
     Attributes
     ----------
     state : str
-        As Slurm says it (``CANCELLED by 0``).
+        As Slurm writes it (``CANCELLED by 0``).
     comment : str
         Carries the job key.
     directory : str
         Its working directory, which is the job directory.
     exit_code, signal : int or None
-        Only of an ended job, and only from the slower sources.
+        Only for an ended job; squeue does not report them.
     """
 
     native_id: str
@@ -51,12 +51,12 @@ class Row:
 
     @property
     def word(self) -> str:
-        """The state without what may stand behind it."""
+        """The state without any addition (``CANCELLED``)."""
         return self.state.split()[0].rstrip("+") if self.state else ""
 
 
 def interpret(row: Row) -> tuple[JobState, str, Remedy]:
-    """Return the state, in words why, and what helps when it is held."""
+    """Return the state, the reason in words, and the remedy if the job is held."""
     word = row.word
     why = "" if row.reason in ("", "None") else row.reason
     if word in _WAITING:

@@ -13,7 +13,7 @@ from gwbatch.schedulers.workflow import IDENTITY, Plan, Workflow
 def write_script(plan: Plan) -> Workflow:
     """Write the script, and a batch script in the directory of every node."""
     folder, settings, general = plan.folder, plan.profile.scheduler, plan.profile.resources("general")
-    job_name = f"gwbatch-{sha256(str(folder).encode()).hexdigest()[:8]}"  # of this workflow's jobs and no others
+    job_name = f"gwbatch-{sha256(str(folder).encode()).hexdigest()[:8]}"  # unique to this workflow's jobs
     for node in plan.nodes:
         request = plan.requests[node.name]
         around = {"folder": folder, "name": node.name, "attempts": plan.attempts, "job_name": job_name}

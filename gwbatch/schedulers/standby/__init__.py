@@ -1,7 +1,7 @@
-"""Warm standby: a scheduler around another one, which hands a job to a pilot that already runs, if one is free.
+"""Warm standby: a scheduler around another one, which gives a job to a pilot that already runs, if one is free.
 
-Hedged, never raced: a task that no pilot has claimed within the hedge's time is withdrawn, by rename, and submitted
-as it would have been without standby.  Nothing above `gwbatch.schedulers` sees the difference.
+Tasks are hedged, never raced.  The dispatcher withdraws a task that no pilot has claimed within the hedge time, and
+submits it as it would without standby.  Code above `gwbatch.schedulers` sees no difference.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Announcing a task to a pilot that does not poll its inbox."""
+"""Bells, which announce a task to a pilot that does not poll the inbox."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from gwbatch.jobs.standby.layout import Beat
 
 
 class Bell(Protocol):
-    """A way to tell a pilot."""
+    """A way to announce a task to a pilot."""
 
     def ring(self, pilot: Beat, name: str, seconds: float) -> str:
-        """Tell a pilot of a task and wait for its answer; the folder says what has become of the task.
+        """Announce a task, and wait at most `seconds` for an answer; the folder shows whether the pilot claimed it.
 
         Returns
         -------
         str
-            Why the pilot could not be reached; empty when it answered, whether or not it took the task.
+            Why the pilot could not be reached; empty if it answered, whether or not it claimed the task.
         """
         ...
 
 
 class SocketBell:
-    """A pilot on this machine."""
+    """A bell for pilots on this machine."""
 
     def ring(self, pilot: Beat, name: str, seconds: float) -> str:
         try:

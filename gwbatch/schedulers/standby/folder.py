@@ -29,17 +29,17 @@ from gwbatch.private import private_folder
 from gwbatch.schedulers.base import SchedulerBusy
 
 T = TypeVar("T")
-STALL = 5.0  # s between two looks, above which nobody has listened
+STALL = 5.0  # s between two looks, above which the gap is not the pilots' silence
 KEEP_REVOKED = 7 * 86400.0  # s
 
 
 class StandbyFolder:
-    """Where tasks are offered, and where pilots say that they live.
+    """The folder in which tasks are offered, and in which pilots write their heartbeats.
 
     Parameters
     ----------
     clock : callable
-        Monotonic time in s: silence is judged by the dispatcher's own clock, never by a node's.
+        Monotonic time in s.  Silence is measured with the dispatcher's own clock, never with a node's.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,12 +49,12 @@ class StandbyFolder:
         self._clock = clock
         self._lock = threading.RLock()
         self._looked = clock()
-        self._heard: dict[str, tuple[Beat, float]] = {}  # pilot: its last heartbeat, and when that was new
+        self._heard: dict[str, tuple[Beat, float]] = {}  # by pilot: its last heartbeat, and when we first read that
         orders = self._read(ORDERS, Orders)
         self._orders = orders or Orders(0)
-        # What a dispatcher that was killed has left: `find` is asked before it is offered again.
+        # Withdraw what a killed dispatcher has left.  The next one calls `find` before it offers a task again.
         for left in (path / INBOX).glob("*"):
-            with contextlib.suppress(SchedulerBusy):  # nothing of ours
+            with contextlib.suppress(SchedulerBusy):  # something that is not ours
                 self.withdraw(left.name)
         for old in (path / REVOKED).glob("*"):
             if time.time() - old.stat().st_mtime > KEEP_REVOKED:
@@ -63,7 +63,7 @@ class StandbyFolder:
     # ---- tasks ----------------------------------------------------------------------------------------------------
 
     def offer(self, name: str, task: Task) -> None:
-        """Put a task into the inbox, whole."""
+        """Put a complete task into the inbox, atomically."""
         partial = self.path / f".{name}"
         with partial.open("wb") as stream:
             stream.write(msgspec.json.encode(task))
@@ -72,15 +72,15 @@ class StandbyFolder:
         partial.rename(self.path / INBOX / name)
 
     def withdraw(self, name: str) -> bool:
-        """Take a task back; False when a pilot has it, or nobody ever offered it.
+        """Withdraw a task; return False if a pilot has it, or it was never offered.
 
         Raises
         ------
         SchedulerBusy
-            When the task cannot be taken back and may still be claimed.
+            When the task cannot be withdrawn and may still be claimed.
         """
         try:
-            (self.path / INBOX / name).unlink()  # on a full disk, too
+            (self.path / INBOX / name).unlink()  # works even on a full disk
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -88,19 +88,19 @@ class StandbyFolder:
         return True
 
     def offered(self, name: str) -> bool:
-        """Return whether nobody has claimed a task yet."""
+        """Return whether a task is in the inbox, not claimed yet."""
         return (self.path / INBOX / name).exists()
 
     def revoke(self, name: str, pilot: str) -> bool:
-        """Take a claimed task away from a pilot; whatever it still delivers counts for nothing."""
+        """Revoke a pilot's claim on a task, and return whether that worked; later deliveries are ignored."""
         return self._renamed(self.path / TAKEN / f"{name}.{pilot}", self.path / REVOKED / f"{name}.{pilot}")
 
     def claim(self, name: str, pilot: str) -> Task | None:
-        """Return a task as the pilot has noted it; None when the pilot does not have it."""
+        """Return a task as the pilot last wrote it; None if the pilot has no readable claim."""
         return self._read(f"{TAKEN}/{name}.{pilot}", Task)
 
     def has_claimed(self, name: str, pilot: str) -> bool:
-        """Return whether this pilot has a task."""
+        """Return whether this pilot has claimed a task."""
         return (self.path / TAKEN / f"{name}.{pilot}").exists()
 
     def claims(self) -> Iterator[tuple[str, str, Task]]:
@@ -112,7 +112,7 @@ class StandbyFolder:
                 yield (*parts, task)
 
     def forget(self, name: str, pilot: str) -> None:
-        """Remove what is left of a task that has ended and was counted."""
+        """Remove the files of a task that has ended and whose result is recorded."""
         for file in (
             self.path / TAKEN / f"{name}.{pilot}",
             self.path / REVOKED / f"{name}.{pilot}",
@@ -122,7 +122,7 @@ class StandbyFolder:
     # ---- pilots ---------------------------------------------------------------------------------------------------
 
     def look(self) -> list[Beat]:
-        """Read all heartbeats; those of pilots that have left are forgotten."""
+        """Read all heartbeats, and forget those of pilots that have left."""
         with self._lock:
             present = set[str]()
             for file in (self.path / PILOTS).glob("*.json"):
@@ -132,13 +132,13 @@ class StandbyFolder:
                 if beat is not None and (before is None or before[0].beat != beat.beat):
                     self._heard[file.stem] = (beat, self._clock())
             gap, self._looked = self._clock() - self._looked, self._clock()
-            if gap > STALL:  # nobody has listened meanwhile: that was not their silence
+            if gap > STALL:  # we have not looked meanwhile, so the gap is not the pilots' silence
                 self._heard = {pilot: (beat, min(at + gap, self._looked)) for pilot, (beat, at) in self._heard.items()}
             self._heard = {pilot: heard for pilot, heard in self._heard.items() if pilot in present}
             return [beat for beat, _ in self._heard.values()]
 
     def silence(self, pilot: str) -> float | None:
-        """Return the seconds from a pilot's newest heartbeat to the last look; None when it has left."""
+        """Return the seconds from a pilot's newest heartbeat to the last look; None if it has left."""
         with self._lock:
             heard = self._heard.get(pilot)
             return None if heard is None else self._looked - heard[1]
@@ -156,7 +156,7 @@ class StandbyFolder:
             self._heard.pop(pilot, None)
 
     def order(self, leave: list[str]) -> None:
-        """Say that the dispatcher lives, and which pilots' jobs shall leave."""
+        """Write the dispatcher's heartbeat, and the keys of the pilot jobs that must leave."""
         self._orders = Orders(self._orders.beat + 1, leave)
         (self.path / ORDERS).write_bytes(msgspec.json.encode(self._orders))
 

@@ -1,4 +1,4 @@
-"""A scheduler around another one, which hands jobs to pilots that are free."""
+"""A scheduler around another one, which gives jobs to free pilots."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.standby.bells import Bell
 from gwbatch.schedulers.standby.folder import StandbyFolder
 
-GLANCE = 0.005  # s between two looks at a task that is offered
-LOOK_EVERY = 0.25  # s between two readings of the heartbeats
-UNSAID = 5.0  # s after which the heartbeat of a pilot must name a task that it has claimed
-RESULT_LATE = 60.0  # s for which the result of a child that has ended may not be seen yet
+GLANCE = 0.005  # s between two checks of an offered task
+LOOK_EVERY = 0.25  # s between two reads of the heartbeats
+UNSAID = 5.0  # s within which a pilot's heartbeat must name a task that the pilot has claimed
+RESULT_LATE = 60.0  # s to wait for the result of an ended child to become visible
 KEPT_MISSED = 100
-CALL = "call"  # what a pilot is told of that is new; there is no such task
-FORGET = 600.0  # s after which a task that has ended, and that nobody asks about, is forgotten
+CALL = "call"  # announced to a new pilot to test the channel; there is no such task
+FORGET = 600.0  # s to remember an ended task that nobody asks about
 
 log = logging.getLogger(__name__)
 
@@ -38,17 +38,17 @@ class Crew:
     channel : str
         ``folder`` or ``chirp``: how a pilot reaches the folder.
     bell : Bell or None
-        Announces a task to it; None if it polls its inbox.
+        Announces a task to a pilot; None if the pilots poll the inbox.
     kinds : frozenset of str
-        Computations whose jobs go to pilots.
+        Kinds of computation whose jobs go to pilots.
     hedge : float
-        Seconds after which a task that nobody has claimed is submitted cold.
+        Seconds after which an unclaimed task is submitted as an ordinary job.
     silence : float
         Seconds without a heartbeat after which a pilot loses its tasks.
     pilots : Scheduler
-        Where the pilots themselves are jobs.
+        The scheduler that runs the pilots themselves as jobs.
     is_free : callable
-        Whether a pilot may start now: on this machine whole-node jobs take turns.
+        Returns whether a pilot may start a task now, because whole-node jobs on this machine take turns.
     """
 
     queue: str
@@ -64,7 +64,7 @@ class Crew:
 
 @dataclass(frozen=True)
 class Missed:
-    """A job, or a first call, that did not get through to a pilot that had room for it."""
+    """A job, or a test call, that did not reach a pilot although the pilot had room."""
 
     queue: str
     key: str
@@ -81,19 +81,19 @@ class _Warm:
     pilot: str
     directory: Path
     priority: int
-    since: float  # s of the clock's steady time; the last poll that asked for it, likewise
+    since: float  # s of the clock's steady time, like `asked`, the time of the last poll for this job
     asked: float
     outcome: JobStatus | None = None
     exit_seen: float | None = None
 
 
 class StandbyScheduler:
-    """Hands jobs to free pilots, and everything else to the scheduler that it wraps.
+    """A scheduler that gives jobs to free pilots, and everything else to the scheduler that it wraps.
 
     Parameters
     ----------
     inner : Scheduler
-        The one that runs what no pilot takes.
+        The wrapped scheduler, which runs what no pilot takes.
     crews : sequence of Crew
         One for each queue that has pilots.
     """
@@ -116,7 +116,7 @@ class StandbyScheduler:
             for name, pilot, task in crew.folder.claims():
                 self._adopt(crew, name, pilot, task)
 
-    # ---- as any scheduler -------------------------------------------------------------------------------------------
+    # ---- the Scheduler interface ------------------------------------------------------------------------------------
 
     def submit(self, request: JobRequest) -> str:
         crew = self.crews.get(request.queue)
@@ -134,7 +134,8 @@ class StandbyScheduler:
             self._look_for(key)
         warm = {key: self._report(self._warm[key]) for key in keys if key in self._warm}
         rest = [key for key in keys if key not in warm]
-        # Their first submission may still turn up in the batch system, which knows what to do with two of one key.
+        # Their first submission may still turn up in the batch system.  Submit them there again, not to a pilot,
+        # because the inner scheduler can handle two jobs with one key.
         self._uncertain.update(rest)
         return {**(self._inner.find(rest) if rest else {}), **warm}
 
@@ -176,7 +177,7 @@ class StandbyScheduler:
     # ---- pilots as jobs ---------------------------------------------------------------------------------------------
 
     def poll_pilots(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
-        """Return what is known of the pilots' own jobs; one question to the inner scheduler is for all jobs."""
+        """Return the status of the pilots' own jobs, with one query to the inner scheduler for all jobs."""
         of_crew = {
             crew.queue: [key for key in keys if key.startswith(f"standby/{crew.queue}/")] for crew in self._all()
         }
@@ -193,7 +194,7 @@ class StandbyScheduler:
         return {key: self._pilot_reports[key] for key in keys if key in self._pilot_reports}
 
     def _poll_inner(self) -> Mapping[str, JobStatus]:
-        with self._polling:  # the watcher and the keeper of the pilots both ask
+        with self._polling:  # the watcher and the keeper of the pilots both poll
             with self._lock:
                 pilots = self._pilot_keys if self._shared_pilots() else []
                 asked = [*self._cold, *pilots]
@@ -212,10 +213,10 @@ class StandbyScheduler:
         found += [crew.pilots for crew in self.crews.values() if all(crew.pilots is not one for one in found)]
         return found
 
-    # ---- handing over -----------------------------------------------------------------------------------------------
+    # ---- giving tasks to pilots -------------------------------------------------------------------------------------
 
     def _hand_over(self, crew: Crew, request: JobRequest) -> _Warm | None:
-        """Offer a job to the free pilots; None when none has taken it in time."""
+        """Offer a job to the free pilots; return None if none has claimed it in time."""
         with self._lock:
             known = self._warm.get(request.key)
         if known is not None:
@@ -234,7 +235,7 @@ class StandbyScheduler:
         try:
             crew.folder.offer(name, task)
         except OSError as error:
-            # It may be there all the same, so it is taken back as any other.
+            # The task may be in the inbox all the same, so it is withdrawn like any other.
             why = f"it cannot be offered to pilots: {error}"
         else:
             hit("standby.offered")
@@ -249,9 +250,9 @@ class StandbyScheduler:
         return self._adopt(crew, name, pilot, task) if pilot else self._look_for(request.key)
 
     def _free(self, crew: Crew, request: JobRequest) -> list[Beat]:
-        """Return pilots that live and have room, those with the most of it first.
+        """Return the live pilots that have room, those with the most room first.
 
-        We may know of a task's end sooner than the next heartbeat says it.
+        A task that we know to have ended counts as room, even before the next heartbeat says so.
         """
         with self._lock:
             over = {warm.name for warm in self._warm.values() if warm.outcome is not None}
@@ -264,7 +265,7 @@ class StandbyScheduler:
         return sorted((beat for beat in fresh if room[beat.pilot]), key=lambda beat: -room[beat.pilot])
 
     def _tell(self, crew: Crew, free: Sequence[Beat], name: str) -> str:
-        """Tell pilots of a task until one has claimed it; return why one could not be reached."""
+        """Announce a task to pilots until one has claimed it, and return why a pilot could not be reached."""
         end, why = self._clock.steady() + crew.hedge, ""
         if crew.bell is not None:
             for beat in free:
@@ -278,24 +279,24 @@ class StandbyScheduler:
         return why
 
     def call(self, crew: Crew, pilot: Beat) -> None:
-        """Call a pilot that is new, so that a channel that is blocked is known before a job needs it."""
+        """Test the channel to a new pilot, so that a blocked one is noticed before a job needs it."""
         why = "" if crew.bell is None else crew.bell.ring(pilot, CALL, crew.hedge)
         if why:
             log.warning("pilot %s is ready and cannot be reached: %s", pilot.job, why)
             self._note_missed(crew, [pilot], pilot.job, why)
 
     def take_missed(self) -> list[Missed]:
-        """Return what pilots have missed since the last call."""
+        """Return the jobs and test calls that have not reached a free pilot since the last call of this method."""
         return [self._missed.popleft() for _ in range(len(self._missed))]
 
     def _note_missed(self, crew: Crew, free: Sequence[Beat], key: str, why: str) -> None:
-        """Note what pilots have missed, unless all are at work: their heartbeats may be older than their last claim."""
+        """Note that free pilots were not reached, unless all are busy: heartbeats may be older than the last claim."""
         at_work = {pilot for _, pilot, task in crew.folder.claims() if not task.ended}
         if any(beat.pilot not in at_work for beat in free):
             self._missed.append(Missed(crew.queue, key, why))
 
     def _look_for(self, key: str) -> _Warm | None:
-        """Learn whether a pilot has a job; one that is still in the inbox is withdrawn."""
+        """Return a job if a pilot has claimed it; withdraw it if it is still in the inbox."""
         with self._lock:
             if key in self._warm:
                 return self._warm[key]
@@ -314,7 +315,7 @@ class StandbyScheduler:
             warm = _Warm(task.key, crew, name, pilot, Path(task.directory), task.priority, now, now)
             return self._warm.setdefault(task.key, warm)
 
-    # ---- what becomes of a task -------------------------------------------------------------------------------------
+    # ---- the outcome of a task --------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         now = self._clock.steady()
@@ -351,7 +352,7 @@ class StandbyScheduler:
         return self._of_silent_pilot(warm, beat, silence)
 
     def _without_result(self, warm: _Warm, beat: Beat | None, claim: Task) -> JobStatus:
-        """Wait for the result of a child that ended by itself, which a file system may show late."""
+        """Wait for the result of a child that ended by itself, because a file system may show it late."""
         now = self._clock.steady()
         warm.exit_seen = warm.exit_seen or now
         by_itself = claim.exit_code is not None and claim.exit_code >= 0
@@ -360,8 +361,9 @@ class StandbyScheduler:
         return _told(warm, beat, JobState.FAILED, f"in a pilot: {claim.ended}")
 
     def _of_silent_pilot(self, warm: _Warm, beat: Beat | None, silence: float | None) -> JobStatus:
-        """Give a silent pilot's task to another attempt: at worst that costs work, for what it delivers later counts
-        for nothing.
+        """Revoke a silent pilot's task, so that another attempt runs.
+
+        At worst this wastes work, because anything the pilot delivers later is ignored.
         """
         job = self._pilot_reports.get(beat.job) if beat is not None else None
         if silence is None:
@@ -378,7 +380,7 @@ class StandbyScheduler:
         return _told(warm, beat, JobState.FAILED, why)
 
     def _tidy(self) -> None:
-        """Judge what nobody asks about (it was counted before a restart), and forget it in the end."""
+        """Update unfinished tasks, even ones recorded before a restart that nobody polls, and forget old ended ones."""
         now = self._clock.steady()
         with self._lock:
             for key, warm in list(self._warm.items()):
@@ -389,7 +391,7 @@ class StandbyScheduler:
                     del self._warm[key]
 
     def at_work(self, queue: str) -> list[int]:
-        """Return the priorities of a queue's jobs that pilots work at."""
+        """Return the priorities of a queue's jobs that pilots are working on."""
         with self._lock:
             ours = [warm for warm in self._warm.values() if warm.crew.queue == queue]
             return [warm.priority for warm in ours if warm.outcome is None]
