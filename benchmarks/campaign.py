@@ -137,7 +137,7 @@ def bayestar(scratch: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["sleep", "rows", "bayestar"])
-    parser.add_argument("--events", type=int, default=1000, help="of the sleeping ones")
+    parser.add_argument("--events", type=int, default=1000, help="number of events for sleep")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if "sleep" in chosen.what:

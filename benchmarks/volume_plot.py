@@ -47,9 +47,7 @@ def main() -> None:
     """Print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     choices = {"one": (CHEAPEST,), "simulated": SIMULATED, "all": (*SIMULATED, *HARD)}
-    words = (
-        "what the tool draws, too: the map it is quickest with (default), the simulated events, or all (many minutes)"
-    )
+    words = "maps that the tool draws, too: its quickest one (default), the simulated events, or all (many minutes)"
     parser.add_argument("--tool", choices=choices, default="one", help=words)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()

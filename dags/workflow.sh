@@ -5,7 +5,7 @@
 set -euo pipefail
 cd {{ folder | sh }}
 exec 9> .lock
-flock -n 9 || { echo "another workflow.sh is submitting just now" >&2; exit 4; }
+flock -n 9 || { echo "another workflow.sh is already submitting" >&2; exit 4; }
 
 # The jobs get a plain environment, without your tokens.
 slurm() { env -i PATH="$PATH" HOME="$HOME" USER="${USER:-$(id -un)}" ${SLURM_CONF:+SLURM_CONF="$SLURM_CONF"} "$@"; }
@@ -18,7 +18,7 @@ if [ -n "$(queued {{ job_name }},{{ job_name }}-end)" ]; then
 fi
 submitted=
 submit() { id=$(slurm sbatch --parsable "$@"); id=${id%%;*}; submitted="$submitted $id"; }
-trap '[ -z "$submitted" ] || { echo "taken back:$submitted" >&2; slurm scancel $submitted; }' ERR
+trap '[ -z "$submitted" ] || { echo "cancelled:$submitted" >&2; slurm scancel $submitted; }' ERR
 
 {% for node in nodes %}
 submit{% if node.parents %} --kill-on-invalid-dep=yes --dependency=afterok:{% for parent in node.parents %}${{ variables[parent] }}{% if not loop.last %}:{% endif %}{% endfor %}{% endif %} nodes/{{ node.name }}/node.sbatch; {{ variables[node.name] }}=$id

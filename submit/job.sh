@@ -7,7 +7,7 @@ mkdir -p .home
 export HOME="$here/.home" XDG_CACHE_HOME="$here/.home" XDG_CONFIG_HOME="$here/.home" MPLCONFIGDIR="$here/.home"
 export MPLBACKEND=Agg
 command -v "$1" > /dev/null || {
-    echo "gwbatch: there is no $1 on $(hostname); set scheduler.python in the site profile to the path that the nodes know" >&2
+    echo "gwbatch: there is no $1 on $(hostname); set scheduler.python in the site profile to its path on the nodes" >&2
     exit 127
 }
 exec "$1" -P -m gwbatch.jobs.runner "$here"

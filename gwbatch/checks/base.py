@@ -72,7 +72,7 @@ def check(name: str, *, every: float = 600.0, after: float = 20.0) -> Callable[[
             function.__module__,
             function.__qualname__,
         ):
-            raise ConfigError(f"Cannot declare the check {name!r}: there is one already. Choose another name.")
+            raise ConfigError(f"Cannot declare the check {name!r}: another check has this name. Choose another name.")
         CHECKS[name] = Check(name, every, after, function)
         return function
 
@@ -86,7 +86,7 @@ def look(one: Check, place: Place) -> list[Finding]:
     except Exception as error:
         log.warning("the check %s failed", one.name, exc_info=True)
         text = f"the check {one.name} failed: {describe(error)}"
-        return [Finding(Level.WARNING, f"check {one.name}", text, "the log has more; it looks again by itself")]
+        return [Finding(Level.WARNING, f"check {one.name}", text, "see the log; the check repeats by itself")]
 
 
 def run_all(place: Place) -> Iterator[tuple[Check, list[Finding]]]:

@@ -39,9 +39,7 @@ def _ask(what: str, settings: Connection, wanted: list[str]) -> Iterator[Finding
     try:
         properties = connection_properties(settings)
     except ConfigError as error:
-        yield Finding(
-            Level.CRITICAL, what, f"the {what} cannot be asked: {error}", "see docs/operations.md, Credentials"
-        )
+        yield Finding(Level.CRITICAL, what, f"cannot query the {what}: {error}", "see docs/operations.md, Credentials")
         return
     where = properties["bootstrap.servers"]
     consumer = Consumer({**properties, **own})
@@ -49,14 +47,14 @@ def _ask(what: str, settings: Connection, wanted: list[str]) -> Iterator[Finding
         topics = consumer.list_topics(timeout=PATIENCE).topics
     except KafkaException as error:
         text = f"the {what} ({where}) does not answer: {complaints[-1] if complaints else error}"
-        remedy = "see whether this host reaches it (firewall, DNS), and whether the credentials are still good"
+        remedy = "check that this host can reach it (firewall, DNS) and that the credentials are still valid"
         yield Finding(Level.CRITICAL, what, text, remedy)
         return
     finally:
         consumer.close()
     missing = [topic for topic in wanted if topic not in topics]
     if missing:
-        text = f"the {what} ({where}) has no topic {', '.join(missing)}, or does not show it to us"
-        yield Finding(Level.WARNING, what, text, "ask those who run the broker for the right to write to it")
+        text = f"the {what} ({where}) has no topic {', '.join(missing)}, or does not let us see it"
+        yield Finding(Level.WARNING, what, text, "ask the broker's operators for write permission")
     else:
         yield Finding(Level.OK, what, f"the {what} ({where}) answered; it shows {len(topics)} topics")

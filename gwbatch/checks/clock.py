@@ -11,7 +11,7 @@ from gwbatch.gracedb import make_client, translate_errors
 from gwbatch.reports.finding import Finding, Level
 
 WARN, CRITICAL = 2.0, 30.0  # s
-REMEDY = "have it set: chronyc tracking, timedatectl"
+REMEDY = "fix the time synchronization: chronyc tracking, timedatectl"
 
 
 @check("clock", every=300.0)

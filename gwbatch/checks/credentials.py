@@ -12,7 +12,7 @@ from gwbatch.reports.finding import Finding, Level
 
 TOKEN_LEFT = 900.0  # s: tokens live for hours and are renewed long before this
 CERTIFICATE_LEFT = 3 * 86400.0  # s
-RENEW = "see what renews it (a crontab with htgettoken, condor_vault_storer); writes wait until it is renewed"
+RENEW = "check what renews it (a crontab with htgettoken, condor_vault_storer); writes wait until it is renewed"
 
 
 @check("credentials", every=300.0)
@@ -20,7 +20,7 @@ def credentials(place: Place) -> Iterator[Finding]:
     """Report how long the token or certificate that the GraceDB client would use now remains valid."""
     settings, now = place.profile.gracedb, place.clock.now()
     if not settings.url or settings.auth == "none":
-        yield Finding(Level.OK, "credentials", "GraceDB asks for none")
+        yield Finding(Level.OK, "credentials", "GraceDB requires none")
         return
     client = make_client(settings)
     try:
@@ -44,7 +44,7 @@ def _judged(what: str, end: float, enough: float, now: float) -> Finding:
     if left <= 0:
         return Finding(Level.CRITICAL, "credentials", f"the {what} expired at {until}", RENEW)
     level = Level.WARNING if left < enough else Level.OK
-    return Finding(level, "credentials", f"the {what} is good until {until}", RENEW if level else "")
+    return Finding(level, "credentials", f"the {what} is valid until {until}", RENEW if level else "")
 
 
 def _end_of(path: Path) -> float:

@@ -26,16 +26,16 @@ def gracedb(place: Place) -> Iterator[Finding]:
         with translate_errors("say who we are"):
             who = str(client.get(links["user-info"]).json().get("username") or "") if "user-info" in links else ""
     except (GwbatchError, ValueError, AttributeError) as error:
-        remedy = "what is to be written waits, in order; see whether others reach it, and gracedb.url in the profile"
+        remedy = "pending writes wait, in order; check whether others can reach it, and gracedb.url in the profile"
         yield Finding(Level.CRITICAL, "gracedb", f"{settings.url} cannot be used: {error}", remedy)
         return
     finally:
         client.close()
     if "superevents" not in links:
-        text = f"{settings.url} answers, but not as GraceDB does: it knows no superevents"
+        text = f"{settings.url} answers, but is not a GraceDB server: it has no superevents"
         yield Finding(Level.CRITICAL, "gracedb", text, "correct gracedb.url in the site profile; it ends in /api/")
     elif not who and settings.auth != "none":
-        text = f"{settings.url} does not know who we are, so it will accept nothing"
+        text = f"{settings.url} does not recognize us, so it will accept no writes"
         remedy = "renew the token (htgettoken) or certificate of the dispatcher's account, and run gwbatch doctor"
         yield Finding(Level.CRITICAL, "gracedb", text, remedy)
     else:

@@ -31,5 +31,5 @@ def integrity(place: Place) -> Iterator[Finding]:
         yield Finding(Level.OK, "integrity", text)
     else:
         text = f"{path} is damaged: {'; '.join(said)}"
-        remedy = "stop the dispatcher, keep the file, and begin again from a backup: gwbatch restore"
+        remedy = "stop the dispatcher, keep the file, and start over from a backup: gwbatch restore"
         yield Finding(Level.CRITICAL, "integrity", text, remedy)

@@ -35,11 +35,11 @@ def mirror(place: Place) -> Iterator[Finding]:
         client.close()
     stuck = [one for one in found if one.remedy is not Remedy.WAIT]
     if not stuck:
-        yield Finding(Level.OK, "mirror", "the ledger and GraceDB agree on the last day")
+        yield Finding(Level.OK, "mirror", "the ledger and GraceDB agree about the last day")
         return
     first = stuck[0]
     text = (
-        f"the ledger and GraceDB differ in {len(stuck)} things, the first: {first.subject}, {first.what}: "
+        f"the ledger and GraceDB differ in {len(stuck)} places, first in {first.subject}, {first.what}: "
         f"{first.ours} here, {first.theirs} there"
     )
-    yield Finding(Level.WARNING, "mirror", text, "see gwbatch reconcile; if it is right, gwbatch reconcile --apply")
+    yield Finding(Level.WARNING, "mirror", text, "see gwbatch reconcile; if it is right, add --apply")

@@ -88,7 +88,7 @@ def switch_lines(found: dict[str, Any]) -> list[str]:
         off = found["stopped"]
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(off["at"]))
         why = f": {off['why']}" if off["why"] else ""
-        return [f"ALERTS ARE STOPPED by {off['by']} since {at} UTC{why}. Go on with: gwbatch alerts enable"]
+        return [f"ALERTS ARE STOPPED by {off['by']} since {at} UTC{why}. Resume with: gwbatch alerts enable"]
     what = "about MDC superevents only" if found["mode"] == "mdc" else "about production and MDC superevents"
     how = ", as a dry run: nothing is sent" if found["dry_run"] else ""
     where = ", ".join(f"{name} ({one['bootstrap']}/{one['topic']})" for name, one in found["brokers"].items())
@@ -183,7 +183,7 @@ def _print_preview(found: dict[str, Any]) -> None:
 @command.command()
 @click.argument("about", metavar="SUPEREVENT|EXTERNAL")
 @click.option(
-    "--update", "changed", multiple=True, type=click.Choice(ABOUT), help="What an update has changed; may be repeated."
+    "--update", "changed", multiple=True, type=click.Choice(ABOUT), help="What an update has changed; repeatable."
 )
 @state_option
 def circular(about: str, changed: tuple[str, ...], state: Path | None) -> None:
@@ -203,7 +203,7 @@ def circular(about: str, changed: tuple[str, ...], state: Path | None) -> None:
         raise ConfigError("Cannot draft a circular: the dispatcher's site profile names no GraceDB server.")
     if ExternalStore(ledger.connection).by_graceid(about) is not None:
         if changed:
-            raise ConfigError(f"Cannot draft the circular about {about}: --update is about a superevent.")
+            raise ConfigError(f"Cannot draft the circular about {about}: --update applies to superevents only.")
         target, what = about, "medium-latency"
     else:
         superevent = SupereventStore(ledger.connection).superevent(_key(ledger, about))
@@ -304,12 +304,12 @@ def release(notice: str, why: str, state: Path | None) -> None:
     if found is None:
         raise _missing(notice)
     if not any(send["state"] == "withheld" for send in found["brokers"]):
-        raise ConfigError(f"Cannot release {notice}: it is {found['state']}, and withheld from no broker.")
+        raise ConfigError(f"Cannot release {notice}: it is {found['state']}, and no broker's copy is withheld.")
     hand_over(ledger, ReleaseNotice, LOOK, notice=found["id"], why=why)
 
 
 @command.command()
-@click.option("--why", default="", help="A reason, shown wherever people look.")
+@click.option("--why", default="", help="A reason, shown wherever the stop is shown.")
 @state_option
 def stop(why: str, state: Path | None) -> None:
     """Stop all alerts before the next notice leaves. They stay stopped across restarts."""
@@ -317,7 +317,7 @@ def stop(why: str, state: Path | None) -> None:
 
     with _ledger(state).transaction() as tx:
         alert_switch.stop(tx, getpass.getuser(), why, time.time())
-    click.echo("Alerts are stopped. What is planned from now on is withheld; go on with: gwbatch alerts enable")
+    click.echo("Alerts are stopped. New notices are withheld. Resume with: gwbatch alerts enable")
 
 
 @command.command()
@@ -380,7 +380,7 @@ def _chosen(files: dict[str, str | None]) -> dict[str, str]:
             continue
         name, _, version = file.partition(",")
         if not name or not version.isdigit():
-            raise ConfigError(f"Cannot tell which version of {name or file!r} is meant: write NAME,VERSION.")
+            raise ConfigError(f"Cannot tell the version of {name or file!r}: none is given. Write NAME,VERSION.")
         chosen[product] = file
     return chosen
 
@@ -394,6 +394,4 @@ def _missing(notice: str) -> Exception:
 def _gone(notice: str, state: str) -> Exception:
     from gwbatch.errors import ConfigError
 
-    return ConfigError(
-        f"Cannot show what {notice} holds: it is {state}, or so old that GraceDB alone has the whole of it."
-    )
+    return ConfigError(f"Cannot show the content of {notice}: it is {state}, or so old that only GraceDB still has it.")

@@ -14,7 +14,7 @@ from gwbatch.cli.options import json_option, ledger_path, state_option
 
 @click.command("backup")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--verify", is_flag=True, help="Write nothing; read the copy FILE, and say what it holds.")
+@click.option("--verify", is_flag=True, help="Write nothing; read the copy FILE and describe it.")
 @state_option
 @json_option
 def command(file: Path, verify: bool, state: Path | None, as_json: bool) -> None:

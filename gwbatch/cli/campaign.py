@@ -46,9 +46,9 @@ def command() -> None:
 
 @command.command()
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--example", is_flag=True, help="Take the ten simulated events that gwbatch brings, besides any files.")
+@click.option("--example", is_flag=True, help="Use the ten packaged simulated events, besides any files.")
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to make.")
-@click.option("--products", default="map", show_default=True, help="What to make of each event, with commas between.")
+@click.option("--products", default="map", show_default=True, help="What to make for each event, separated by commas.")
 @click.option(
     "--set",
     "settings",
@@ -56,7 +56,7 @@ def command() -> None:
     metavar="NAME=VALUE",
     help="How events are localized, e.g. f_low=20, waveform=SEOBNRv4_ROM, rescale_loglikelihood=1; repeatable.",
 )
-@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="A module that brings products; repeatable.")
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Module that adds products; repeatable.")
 @click.option("--plugin-folder", "plugin_folders", multiple=True, metavar="DIR", help="Where to look for it.")
 @json_option
 def plan(
@@ -90,7 +90,7 @@ def plan(
     if example:
         files = (*files, example_injections())
     if not files:
-        raise click.UsageError("Name event files, or say --example.")
+        raise click.UsageError("Name event files, or use --example.")
     import_plugins(plugins, plugin_folders)
     names = [name.strip() for name in products.split(",") if name.strip()]
     with Bar("reading", quiet=as_json) as show:
@@ -111,14 +111,14 @@ def plan(
     for path, reason in planned.rejected.items():
         click.echo(f"Left out: {path}: {reason}.", err=True)
     left_out = f", {len(planned.rejected)} files left out" if planned.rejected else ""
-    anew = " The files' own numbers are not unique, so the events are numbered from 0." if planned.numbered_anew else ""
+    anew = " The files' event numbers are not unique, so events are renumbered from 0." if planned.numbered_anew else ""
     click.echo(f"{output}: {planned.events} events, about {planned.predicted:.2f} CPU hours{left_out}.{anew}")
     click.echo(f"Run it with: gwbatch campaign run {output}")
 
 
 @command.command()
 @folder_argument
-@click.option("--mpi", is_flag=True, help="Be one rank of an MPI program: what mpiexec or srun start.")
+@click.option("--mpi", is_flag=True, help="Run as one rank of an MPI program, started by mpiexec or srun.")
 @site_option
 @profile_options
 def run(campaign: Path, mpi: bool, site: str, settings: tuple[str, ...]) -> None:
@@ -176,7 +176,7 @@ def work(campaign: Path, site: str, settings: tuple[str, ...]) -> None:
 @command.command()
 @folder_argument
 @click.option("--nodes", required=True, type=click.IntRange(min=1), help="How many nodes.")
-@click.option("--mpi/--no-mpi", default=False, help="One MPI program over all nodes; else workers that come and go.")
+@click.option("--mpi/--no-mpi", default=False, help="One MPI program over all nodes, instead of independent workers.")
 @click.option("--cores", default=0, help="Cores of a node, for the size of chunks.  [default: the profile's min_cores]")
 @click.option("--dry-run", is_flag=True, help="Print what would be submitted; submit nothing.")
 @site_option
@@ -271,7 +271,7 @@ def retry(campaign: Path, events: tuple[int, ...]) -> None:
     folder = _folder(campaign)
     with owned(folder, on_wait=tell_wait) as (_, table):
         count = table.retry(events or None)
-    click.echo(f"{count} events wait again. Run them with: gwbatch campaign run {campaign}")
+    click.echo(f"{count} events are waiting again. Run them with: gwbatch campaign run {campaign}")
 
 
 for _command in campaign_results.COMMANDS:
@@ -285,7 +285,7 @@ def _folder(path: Path) -> Folder:
 
 def tell_wait(owner: Owner) -> None:
     """Explain the wait for the previous owner of a campaign."""
-    click.echo(f"Process {owner.pid} on {owner.host} had this campaign last: looking whether it still lives.", err=True)
+    click.echo(f"Process {owner.pid} on {owner.host} had this campaign last; checking whether it is alive.", err=True)
 
 
 def end(folder: Folder, ending: Ending) -> None:
@@ -298,7 +298,7 @@ def end(folder: Folder, ending: Ending) -> None:
     left = found["waiting"] + found["dealt"]
     click.echo(f"{found['done']} events done, {found[SET_ASIDE]} set aside, {left} left.")
     if ending is Ending.STUCK:
-        click.echo("Every node is at fault: look at 'gwbatch campaign status', and run it elsewhere.", err=True)
+        click.echo("Events fail on every node. See 'gwbatch campaign status', and run it elsewhere.", err=True)
     elif found[SET_ASIDE]:
         click.echo(f"See why with 'gwbatch campaign status {folder.path}'; 'retry' brings them back.", err=True)
     if ending is not Ending.OVER or found[SET_ASIDE]:

@@ -36,7 +36,7 @@ def folder_of(path: Path) -> Folder:
 
 @click.command()
 @click.argument("campaign", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--watch", is_flag=True, help="Show it again every two seconds, until all is done.")
+@click.option("--watch", is_flag=True, help="Refresh every two seconds until all is done.")
 @json_option
 def status(campaign: Path, watch: bool, as_json: bool) -> None:
     """Show the progress of a campaign (rate, efficiency, time left, workers), and what failed and why.
@@ -67,7 +67,7 @@ def describe(live: Live) -> str:
     return ", ".join(
         word
         for word in (
-            f"{live.in_hand} in hand",
+            f"{live.in_hand} in progress",
             f"{live.rate:.0f}/h" if live.rate else "",
             f"efficiency {live.efficiency:.0%}" if live.efficiency and live.done else "",
             f"{span(live.seconds_left)} left" if live.seconds_left is not None else "",
@@ -91,7 +91,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     ]
     live = found["live"]
     if live is not None and not live["ended"]:
-        shown = [f"{live['in_hand']} in hand on {live['processes']} processes"]
+        shown = [f"{live['in_hand']} in progress on {live['processes']} processes"]
         shown += [f"{live['rate']:.0f} events/h"] if live["rate"] else []
         shown += [f"efficiency {live['efficiency']:.0%}"] if live["efficiency"] and live["done"] else []
         shown += [f"{span(live['seconds_left'])} left"] if live["seconds_left"] is not None else []
@@ -105,7 +105,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         )
     if found["chunks"]["todo"] or found["chunks"]["taken"]:
         chunks = found["chunks"]
-        lines.append(f"  chunks: {chunks['todo']} to do, {chunks['taken']} taken, {chunks['done']} to be read")
+        lines.append(f"  chunks: {chunks['todo']} to do, {chunks['taken']} taken, {chunks['done']} to be collected")
     lines += [f"  node {name} gets no more: {why}" for name, why in found["nodes_at_fault"].items()]
     if found["cpu_over_predicted"] is not None:
         ratio = found["cpu_over_predicted"]
@@ -120,7 +120,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 @click.command()
 @click.argument("campaign", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--volumes", is_flag=True, help="Volumes and distances too: some seconds and 1.4 GB an event.")
+@click.option("--volumes", is_flag=True, help="Volumes and distances too; takes some seconds and 1.4 GB per event.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: CAMPAIGN/allsky.dat]")
 @profile_options
 @json_option
@@ -195,7 +195,7 @@ def plot(campaign: Path, output: Path | None, as_json: bool) -> None:
             f"P-P, {test.quantity}: {test.events} events, KS p = {test.p_value:.3g} (log likelihood × {test.factor:g})"
         )
     if tests and factor != 1:
-        click.echo("Maps with a factor below 1 cover more than they say, on purpose: judge maps made with 1.")
+        click.echo("Maps with a factor below 1 are conservative on purpose. Use maps made with 1 for this test.")
     for path in written:
         click.echo(str(path))
 
@@ -223,7 +223,7 @@ def pack(campaign: Path, as_json: bool) -> None:
     for name, maps in packed.items():
         click.echo(f"{folder.packed / name}: {maps} maps")
     if not packed:
-        click.echo("Nothing to pack: no thousand events is done as a whole.")
+        click.echo("Nothing to pack: no block of a thousand events is finished.")
 
 
 @click.command()

@@ -15,7 +15,7 @@ from gwbatch.private import keep_private
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; others than loopback need an access rule.",
+    help="Address to listen on; any other than loopback needs an access rule.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True, help="Port to listen on.")
 @click.option("--site", envvar="GWBATCH_SITE", help="Site profile.  [default: the running dispatcher's, else local]")
@@ -23,7 +23,7 @@ from gwbatch.private import keep_private
     "--campaigns",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Folder of a campaign, or one that has such folders in it; repeatable.",
+    help="Folder of a campaign, or a parent of such folders; repeatable.",
 )
 @profile_options
 @policy_option

@@ -38,7 +38,7 @@ def command() -> None:
     metavar="NAME",
     help="Write for this batch system (htcondor, slurm, or a plug-in's).  [default: the site profile's]",
 )
-@click.option("--dry-run", is_flag=True, help="Print every file that would be submitted; keep nothing.")
+@click.option("--dry-run", is_flag=True, help="Print every file that would be submitted; write nothing.")
 @site_options
 @json_option
 def write(
@@ -73,7 +73,7 @@ def write(
     from gwbatch.schedulers.workflow import prepare_workflow
 
     if output is None and not dry_run:
-        raise ConfigError("Say where to with -o FOLDER, or --dry-run to see the files only.")
+        raise ConfigError("Name a folder with -o FOLDER, or use --dry-run to see only the files.")
     chosen = [f"scheduler.kind={scheduler}"] if scheduler else []
     profile = load_site(site, [*settings, *chosen]).profile
     write_workflow = make_workflow_writer(profile)
@@ -107,12 +107,12 @@ def _inputs(what: tuple[str, ...], profile: Profile, scratch: Path) -> dict[str,
         path = Path(text)
         if path.is_file():
             if b"LIGO_LW" not in _beginning(path):
-                raise BadInput(f"{text} is no event file: a coinc.xml (LIGO_LW) is wanted.")
+                raise BadInput(f"{text} is not an event file. A coinc.xml (LIGO_LW) is required.")
             found[_unused(_named(path), found)] = {"coinc.xml": path}
         elif _GRACEID.fullmatch(text):
             found[text] = _from_gracedb(text, profile, scratch)
         else:
-            raise BadInput(f"{text} is neither a file nor the id of a superevent or event.")
+            raise BadInput(f"{text} is neither a file nor the ID of a superevent or event.")
     return found
 
 
@@ -145,7 +145,7 @@ def _from_gracedb(graceid: str, profile: Profile, scratch: Path) -> dict[str, Pa
     from gwbatch.gracedb import GraceDB, make_client, translate_errors
 
     if not profile.gracedb.url:
-        raise ConfigError(f"{graceid} is to come from GraceDB, but the site profile names no server (gracedb.url).")
+        raise ConfigError(f"Cannot fetch {graceid} from GraceDB: the site profile names no server. Set gracedb.url.")
     client = make_client(profile.gracedb)
     event = graceid
     with translate_errors(f"look up {graceid}"):

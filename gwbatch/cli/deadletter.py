@@ -68,7 +68,7 @@ def retry(identifier: str | None, everything: bool, state: Path | None) -> None:
     from gwbatch.orchestrator.commands import ordered
 
     if bool(identifier) == everything:
-        raise ConfigError("Name one dead letter, or say --all.")
+        raise ConfigError("Name one dead letter, or use --all.")
     ledger = Ledger(ledger_path(state))
     if identifier is None:
         click.echo(f"{repairs.retry_all_dead_letters(ledger)} queued.")

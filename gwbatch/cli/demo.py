@@ -27,7 +27,7 @@ leave_out = {leave_out}
 "em_bright.json" = ["cbc"]
 [annotation.parameters.flatten]
 nside = 512
-# Second notices follow after four and a half minutes in earnest.
+# In production, second notices follow after four and a half minutes.
 [alerts]
 second_after = 25.0
 """
@@ -52,7 +52,7 @@ TAKEN_BACK = ["PRELIMINARY (less significant)", "PRELIMINARY (less significant)"
 @click.command("demo")
 @click.option("--site", default="local", show_default=True, help="Site profile whose scheduler runs the jobs.")
 @profile_options
-@click.option("--quick", is_flag=True, help="Leave the volume plot out.")
+@click.option("--quick", is_flag=True, help="Skip the volume plot.")
 @click.option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
@@ -96,7 +96,7 @@ def command(site: str, settings: tuple[str, ...], quick: bool, state: Path | Non
     console.print(f"What astronomers received: {folder / 'received'}/*.json")
     console.print(f"Look around: gwbatch status --state {stage.state}")
     if problems:
-        raise GwbatchError("The demo did not end as it should:\n  " + "\n  ".join(problems))
+        raise GwbatchError("The demo failed:\n  " + "\n  ".join(problems))
     console.print(f"[bold green]All well[/] after {time.monotonic() - began:.0f} s.")
 
 
@@ -163,7 +163,7 @@ def _wait_for(notices: int, received: Path, stage: DemoProcesses, began: float, 
         stage.check_alive()
         if time.monotonic() - began > timeout:
             raise GwbatchError(
-                f"The astronomer did not get {notices} notices within {timeout:g} s; see {stage.folder}."
+                f"The astronomer did not receive {notices} notices within {timeout:g} s; see {stage.folder}."
             )
         time.sleep(0.2)
 
@@ -195,7 +195,7 @@ def _watch(stage: DemoProcesses, ledger: Any, console: Console, began: float, ti
                 return
             if now - began > timeout:
                 raise GwbatchError(
-                    f"The demo was not over after {timeout:g} s ({'; '.join(left)}); see {stage.folder}."
+                    f"The demo had not finished after {timeout:g} s ({'; '.join(left)}); see {stage.folder}."
                 )
             time.sleep(0.2)
 

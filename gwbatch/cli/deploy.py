@@ -95,7 +95,7 @@ def submit(
     click.echo(
         json.dumps({"submitted": message, "folder": str(directory / "deploy")})
         if as_json
-        else f"{message} Files and logs: {directory / 'deploy'}. Look at it with 'gwbatch deploy status'."
+        else f"{message} Files and logs: {directory / 'deploy'}. Check with 'gwbatch deploy status'."
     )
 
 
@@ -157,7 +157,7 @@ def rm(state: Path | None, timeout: float) -> None:
     while left := deployment.residents():
         if time.monotonic() > end:
             names = ", ".join(f"{one.role} ({one.job}, {one.state})" for one in left)
-            raise GwbatchError(f"After {timeout:g} s these are still there: {names}. Look at 'gwbatch deploy status'.")
+            raise GwbatchError(f"After {timeout:g} s these are still running: {names}. See 'gwbatch deploy status'.")
         time.sleep(0.5)
     click.echo("Everything has ended.")
 

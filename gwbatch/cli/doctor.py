@@ -79,13 +79,13 @@ def _examined(place: Place, ledger: Ledger | None) -> Iterator[tuple[str, list[F
         told.update(one.key for one in found if one.level > Level.OK)
         yield check.name, found
     if ledger is None:
-        text = "no dispatcher has ever run here"
+        text = "no dispatcher has run here yet"
         yield "ledger", [Finding(Level.OK, "ledger", text, "gwbatch run --site NAME, or name the state with --state")]
         return
     wrong = [
         one for one in findings(ledger, report(ledger, time.time()), limits_in_force(ledger)) if one.key not in told
     ]
-    yield "ledger", wrong or [Finding(Level.OK, "ledger", "the ledger tells of nothing that is wrong")]
+    yield "ledger", wrong or [Finding(Level.OK, "ledger", "the ledger shows no problems")]
 
 
 def _print(one: Finding) -> None:

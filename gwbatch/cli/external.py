@@ -91,7 +91,7 @@ def announce(external: str, why: str, yes: bool, state: Path | None) -> None:
     if match is None:
         raise ConfigError(f"Cannot announce {external}: it coincides with no superevent.")
     if match["announced"]:
-        raise ConfigError(f"Cannot announce {external}: it is announced with {match['superevent']} already.")
+        raise ConfigError(f"Cannot announce {external}: it has already been announced with {match['superevent']}.")
     if not yes:
         click.echo(f"{match['superevent']}: {match['dt']:+.2f} s, joint FAR {match['far_time']:.3g} Hz")
         click.confirm("Set RAVEN_ALERT on both and on the preferred event?", abort=True)
@@ -110,7 +110,7 @@ def use_map(external: str, url: str, why: str, state: Path | None) -> None:
     from gwbatch.handlers.messages import UseMap
 
     if not url.startswith(("https://", "http://")):
-        raise ConfigError(f"Cannot use {url} as a sky map: an address begins with https://.")
+        raise ConfigError(f"Cannot use {url} as a sky map: the address must begin with https://.")
     ledger = _ledger(state)
     found = _find(ledger, external)
     hand_over(ledger, UseMap, "gwbatch jobs list", external=found["key"], url=url, why=why)

@@ -61,7 +61,7 @@ def _import_plugin(context: click.Context, _parameter: click.Parameter, modules:
     "policies",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="TOML file laid over the science policy, which gives what no option says; repeatable.",
+    help="TOML file that overrides the science policy, the source of values without an option; repeatable.",
 )
 @click.option(
     "--plugin",
@@ -70,7 +70,7 @@ def _import_plugin(context: click.Context, _parameter: click.Parameter, modules:
     is_eager=True,
     expose_value=False,
     callback=_import_plugin,
-    help="Module that declares more computations, of the environment or of this folder; repeatable.",
+    help="Module with more computations, from the environment or the current folder; repeatable.",
 )
 @click.pass_context
 def command(context: click.Context, policies: tuple[Path, ...]) -> None:
@@ -97,7 +97,7 @@ def command(context: click.Context, policies: tuple[Path, ...]) -> None:
 @command.command("external-skymap")
 @click.argument("notice", type=_IN)
 @click.option("--topic", default="", help="Topic of a JSON notice, e.g. gcn.notices.swift.bat.guano.")
-@click.option("--given", type=_IN, help="The observatory's own HEALPix map, to be taken instead of the error circle.")
+@click.option("--given", type=_IN, help="The observatory's own HEALPix map, used instead of the error circle.")
 @_OUT
 @json_option
 def external_skymap(notice: Path, topic: str, given: Path | None, output: Path, as_json: bool) -> None:
@@ -109,7 +109,7 @@ def external_skymap(notice: Path, topic: str, given: Path | None, output: Path, 
     read = parse_notice(topic, notice.read_bytes())
     circle = model(read, _policy().external)
     if given is None and circle is None:
-        raise BadInput(f"{notice} has no position: give a map with --given.")
+        raise BadInput(f"{notice} has no position. Give a map with --given.")
     inputs = {} if given is None else {GIVEN: given}
     _run("external-skymap", inputs, output, {**headers(read), **(circle or {})}, as_json)
 

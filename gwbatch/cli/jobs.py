@@ -31,7 +31,7 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--state-is", default="", metavar="STATE", help="Only jobs in this state: RUNNING, HELD, FAILED, ...")
-@click.option("--name", default="", metavar="BEGINNING", help="Only those whose name, or superevent, begins like this.")
+@click.option("--name", default="", metavar="BEGINNING", help="Only jobs whose name or superevent begins with this.")
 @click.option("--limit", default=50, show_default=True, help="How many, newest first.")
 @state_option
 @json_option

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("latency")
 @click.argument("superevents", nargs=-1, metavar="[SUPEREVENT...]")
-@click.option("--category", type=click.Choice(["production", "mdc", "test"]), help="Only these.")
+@click.option("--category", type=click.Choice(["production", "mdc", "test"]), help="Only superevents of this category.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw a waterfall into.")
 @state_option

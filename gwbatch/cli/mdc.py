@@ -35,7 +35,7 @@ def command() -> None:
 
 @command.command()
 @click.option("--event", default=1, show_default=True, help="Which one; the simulated events take turns.")
-@click.option("--burst", is_flag=True, help="Upload a burst of Fermi beside it, too.")
+@click.option("--burst", is_flag=True, help="Upload a matching Fermi burst, too.")
 @click.option("--site", help="Site profile that names the GraceDB server.  [default: the dispatcher's own]")
 @profile_options
 @state_option

@@ -16,9 +16,9 @@ from gwbatch.errors import ConfigError
 @click.option(
     "--textfile",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write them there at once, for a node exporter's textfile collector.",
+    help="Write them to this file atomically, for a node exporter's textfile collector.",
 )
-@click.option("--every", type=click.FloatRange(min=1.0), help="Seconds; with --textfile: stay and write it again.")
+@click.option("--every", type=click.FloatRange(min=1.0), help="With --textfile: rewrite it at this interval, s.")
 @click.option("--grafana", is_flag=True, help="Print a Grafana dashboard of all metrics instead.")
 def command(state: Path | None, textfile: Path | None, every: float | None, grafana: bool) -> None:
     """Print metrics in Prometheus' format: messages, lag, lanes, effects, jobs, latencies, whole-node seconds.

@@ -34,7 +34,7 @@ def site_options(command: Command) -> Command:
         "policies",
         multiple=True,
         type=click.Path(path_type=Path),
-        help="TOML file laid over the science policy; repeatable.",
+        help="TOML file that overrides values of the science policy; repeatable.",
     )(command)
     command = profile_options(command)
     return click.option(
@@ -65,7 +65,7 @@ def policy_option(command: Command) -> Command:
         multiple=True,
         type=click.Path(path_type=Path),
         help="Explain by the standard policy with this TOML file laid over it; repeatable.  [default: the policy that "
-        "the dispatcher of the ledger decides by]",
+        "the ledger's dispatcher uses]",
     )(command)
 
 

@@ -23,7 +23,7 @@ SETTLE = 2.0  # s for writes in progress to finish
 
 @click.command("reconcile")
 @click.argument("names", nargs=-1, metavar="[SUPEREVENT|EXTERNAL...]")
-@click.option("--days", type=click.FloatRange(0), default=7.0, show_default=True, help="What was made since then.")
+@click.option("--days", type=click.FloatRange(0), default=7.0, show_default=True, help="How many days to look back.")
 @click.option("--apply", "apply", is_flag=True, help="Have the running dispatcher make them agree.")
 @state_option
 @json_option
@@ -52,7 +52,7 @@ def command(names: tuple[str, ...], days: float, apply: bool, state: Path | None
     ledger = Ledger(path)
     profile = profile_in_force(path, None, ())
     if not profile.gracedb.url:
-        raise ConfigError("Cannot compare anything: the site profile of the dispatcher names no GraceDB server.")
+        raise ConfigError("Cannot compare: the dispatcher's site profile names no GraceDB server. Set gracedb.url.")
     scope = Scope(0.0 if names else time.time() - days * DAY, names)
     found = lasting(ledger, GraceDB(make_client(profile.gracedb)), scope, SETTLE, watch=_watch)
     repaired = _repair(ledger, found, profile) if apply else []
@@ -106,5 +106,5 @@ def _outlook(one: Difference, handed_over: bool) -> str:
         Remedy.WAIT: "nothing to do but wait",
         Remedy.WRITE: "--apply has it written again",
         Remedy.TAKE_OVER: "--apply takes it over",
-        Remedy.LOOK: "only a person can tell",
+        Remedy.LOOK: "needs a person to decide",
     }[one.remedy]

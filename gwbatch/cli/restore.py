@@ -36,7 +36,7 @@ def command(file: Path, state: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(asdict(found)))
         return
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(found.taken))
-    click.echo(f"{found.state} is as it was at {when} UTC. {found.asked_first} effects were open: each is asked about.")
+    click.echo(f"{found.state} is as it was at {when} UTC. {found.asked_first} effects were open; each is re-checked.")
     if found.files_gone:
-        click.echo(f"The files of {found.files_gone} products are gone from this machine; GraceDB's are taken.")
+        click.echo(f"The files of {found.files_gone} products are gone from this machine; GraceDB's are used.")
     click.echo(f"Start the dispatcher: gwbatch run --state {found.state} (and the --site and --policy as before)")

@@ -15,7 +15,7 @@ from gwbatch.errors import ConfigError
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Folder of its SQLite file; started there again, it knows everything.",
+    help="Folder of its SQLite file; restarted there, it keeps its data.",
 )
 @click.option("--group", default="gracedb-sandbox", show_default=True, help="First part of the Kafka topics.")
 @click.option("--no-kafka", is_flag=True, help="Serve the API only.")

@@ -24,8 +24,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command("simulate")
 @click.argument("scenario", type=FILE, required=False)
-@click.option("--like", type=FILE, metavar="LEDGER", help="Let jobs and requests take as long as in this ledger.")
-@click.option("--compare", type=FILE, metavar="POLICY", help="Simulate the same with this policy laid over, too.")
+@click.option("--like", type=FILE, metavar="LEDGER", help="Take the durations of jobs and requests from this ledger.")
+@click.option("--compare", type=FILE, metavar="POLICY", help="Simulate also with this policy file on top.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw the queues into.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the ledgers in this new folder.")
 @site_options
@@ -66,7 +66,7 @@ def command(
     if like is not None:
         wanted = calibrated(wanted, Ledger(like))
     if keep is not None and keep.exists():
-        raise ConfigError(f"Cannot keep the ledgers in {keep}: it is there already. Name a folder that is not.")
+        raise ConfigError(f"Cannot keep the ledgers in {keep}: it already exists. Name a new folder.")
     cases = {"policy": load_policy(*policies)}
     if compare is not None:
         cases[compare.stem] = load_policy(*policies, compare)

@@ -61,7 +61,7 @@ def copy(name: str, file: Path) -> None:
 
     load_site(name)
     if file.exists():
-        raise ConfigError(f"{file} is there already; choose another name.")
+        raise ConfigError(f"{file} already exists; choose another name.")
     file.write_text(packaged_profile(name).read_text())
     click.echo(f"{file}: fill in what is empty, then try it: gwbatch site check {file}")
 
@@ -69,13 +69,13 @@ def copy(name: str, file: Path) -> None:
 @command.command()
 @click.argument("name", default="local")
 @profile_options
-@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@click.option("--origin", is_flag=True, help="Show where each value comes from.")
 @click.option(
     "--policy",
     "policies",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Show the science policy with this file laid over it.",
+    help="Show the science policy as overridden by this file.",
 )
 @click.option("--default-policy", is_flag=True, help="Show the science policy.")
 @json_option

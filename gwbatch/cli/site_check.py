@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("name")
 @profile_options
 @click.option("--dry-run", is_flag=True, help="Print exactly what would be submitted, and submit nothing.")
-@click.option("--timeout", default=1800.0, show_default=True, help="Seconds after which the job is taken back.")
+@click.option("--timeout", default=1800.0, show_default=True, help="Seconds after which the job is cancelled.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),

@@ -31,7 +31,7 @@ def command() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Take the model files from this folder.  [default: the network]",
 )
-@click.option("--python", default=sys.executable, help="A Python 3.11 or 3.12 to build on.  [default: this one]")
+@click.option("--python", default=sys.executable, help="Python 3.11 or 3.12 to build with.  [default: this one]")
 @json_option
 def em_bright(folder: Path, models: Path | None, python: str, as_json: bool) -> None:
     """Make the environment of ligo.em_bright in FOLDER, which all nodes must see, and test it.
@@ -62,7 +62,7 @@ def em_bright(folder: Path, models: Path | None, python: str, as_json: bool) -> 
         raise ConfigError(seeded["error"])
     tried = classifier.run(folder, "try")
     if "error" in tried:
-        raise ConfigError(f"Cannot use what was prepared in {folder}: {tried['error']}")
+        raise ConfigError(f"Cannot use the environment in {folder}: {tried['error']}")
     if as_json:
         click.echo(json.dumps({"folder": str(folder), **seeded, **tried}))
         return

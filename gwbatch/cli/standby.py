@@ -26,11 +26,11 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
     if not found or not float(found[1]):
-        raise click.BadParameter(f"{value!r} is no length of time; write 90m, 3h or 2d.", ctx, param)
+        raise click.BadParameter(f"{value!r} is not a duration; write 90m, 3h or 2d.", ctx, param)
     return float(found[1]) * _UNITS[found[2]]
 
 
-queue_option = click.option("--queue", default="openmp", show_default=True, help="Whose pilots.")
+queue_option = click.option("--queue", default="openmp", show_default=True, help="Queue of the pilots.")
 
 
 @click.group("standby")
@@ -84,7 +84,7 @@ def pilot_line(pilot: dict[str, Any]) -> str:
     "span",
     callback=_seconds,
     metavar="TIME",
-    help="For how long (90m, 3h, 2d); without it until 'standby clear'.",
+    help="How long the order lasts (90m, 3h, 2d).  [default: until 'standby clear']",
 )
 @queue_option
 @state_option
@@ -98,7 +98,7 @@ def set_number(pilots: int, span: float | None, queue: str, state: Path | None) 
     if queue not in profile.standby:
         raise ConfigError(
             f"Cannot order pilots for {queue} jobs: the dispatcher's site profile has no [standby.{queue}]. "
-            "Add it, and start the dispatcher again."
+            "Add it, and restart the dispatcher."
         )
     until = None if span is None else now + span
     with ledger.transaction() as tx:
@@ -108,7 +108,7 @@ def set_number(pilots: int, span: float | None, queue: str, state: Path | None) 
         if until is None
         else time.strftime("until %Y-%m-%d %H:%M UTC", time.gmtime(until))
     )
-    click.echo(f"{pilots} pilots are ordered for {queue} jobs {end}. Look at them with: gwbatch standby list")
+    click.echo(f"{pilots} pilots are ordered for {queue} jobs {end}. See them with: gwbatch standby list")
 
 
 @command.command()
@@ -152,7 +152,7 @@ def report(days: float, queue: str, state: Path | None, as_json: bool) -> None:
     if found["saved"]:
         price = found["idle"] / found["saved"]
         click.echo(
-            f"saved: {found['saved']:.0f} s in all; each second of earlier start cost {price:.1f} idle node-seconds"
+            f"saved: {found['saved']:.0f} s in all; each second of waiting saved cost {price:.1f} idle node-seconds"
         )
 
 

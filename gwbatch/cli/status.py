@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("status")
 @state_option
 @json_option
-@click.option("--watch", is_flag=True, help="Stay and keep it current, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Keep running and refresh until Ctrl-C.")
 def command(state: Path | None, as_json: bool, watch: bool) -> None:
     """Show dispatcher, listeners, lanes, effects, jobs, superevents, external events, dead letters and latencies.
 

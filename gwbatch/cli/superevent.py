@@ -37,7 +37,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--name", default="", metavar="BEGINNING", help="Only those whose name, or a member's, begins like this.")
+@click.option("--name", default="", metavar="BEGINNING", help="Only those whose name or a member's begins with this.")
 @click.option("--limit", default=50, show_default=True, help="How many, newest first.")
 @state_option
 @json_option
@@ -102,7 +102,7 @@ def annotate(superevent: str, state: Path | None) -> None:
 @command.command()
 @click.argument("superevent")
 @click.argument("event")
-@click.option("--pipeline", is_flag=True, help="Only as the event that its pipeline shows; no notice follows.")
+@click.option("--pipeline", is_flag=True, help="Only as the event shown for its pipeline; this causes no notice.")
 @why_option
 @state_option
 def prefer(superevent: str, event: str, pipeline: bool, why: str, state: Path | None) -> None:
@@ -112,7 +112,7 @@ def prefer(superevent: str, event: str, pipeline: bool, why: str, state: Path | 
 
     members = [member["graceid"] for member in _find(superevent, state)["members"]]
     if event not in members:
-        raise ConfigError(f"{event} is no member of {superevent}; its members: {', '.join(members)}.")
+        raise ConfigError(f"{event} is not a member of {superevent}; its members: {', '.join(members)}.")
     if pipeline:
         _order(superevent, state, PreferForPipeline, event=event, why=why)
     else:
@@ -136,7 +136,7 @@ def copy_map(source: str, file: str, target: str, why: str, state: Path | None) 
     from gwbatch.ledger import Ledger
 
     if not file.partition(",")[0].endswith((".fits", ".fits.gz")):
-        raise ConfigError(f"Cannot copy {file} as a sky map: it is no FITS file.")
+        raise ConfigError(f"Cannot copy {file} as a sky map: it is not a FITS file.")
     ledger = Ledger(ledger_path(state))
     hand_over(ledger, CopyMap, f"gwbatch superevent show {target}", source=source, file=file, target=target, why=why)
 

@@ -117,7 +117,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def __post_init__(self) -> None:
         if not self.topic or not (self.bootstrap or self.auth == "oidc"):
-            raise ValueError("a broker needs 'topic' and 'bootstrap'")
+            raise ValueError("a broker needs 'topic', and 'bootstrap' unless auth is oidc")
         if not 0 < self.delivery_timeout < float("inf") or self.max_bytes < 10_000:
             raise ValueError("delivery_timeout must be positive and finite, max_bytes at least 10000")
 

@@ -21,7 +21,7 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.processes < 0 or self.threads < 1:
-            raise ValueError("a campaign needs at least one thread, and processes cannot be negative")
+            raise ValueError("threads must be at least 1, and processes must not be negative")
 
 
 class CampaignSite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,4 +64,4 @@ class CampaignSite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not self.launcher.strip() or self.time_limit < 60 or self.min_cores < 1:
-            raise ValueError("launcher cannot be empty, time_limit not below 60 s, min_cores not below 1")
+            raise ValueError("launcher must not be empty, time_limit must be at least 60 s, min_cores at least 1")

@@ -71,7 +71,7 @@ class Limits:
         usual = {field.name: field.default for field in fields(cls)}
         for name in values:
             if name not in usual:
-                raise ValueError(f"there is no limit {name}; known: {', '.join(usual)}")
+                raise ValueError(f"unknown limit {name}; known: {', '.join(usual)}")
         return cls(**{name: _like(usual[name], value, name) for name, value in values.items()})
 
 

@@ -116,7 +116,7 @@ def policy_from(values: dict[str, Any]) -> Policy:
             if not (math.isfinite(threshold.far) and threshold.trials > 0):
                 raise ConfigError(
                     f"The policy's threshold of {kind} must be a finite rate with positive trials; "
-                    "leave the kind out to switch it off."
+                    "omit the kind to disable it."
                 )
     return policy
 

@@ -409,7 +409,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _value(values: Any, dotted: str) -> Any:
     for name in dotted.split("."):
         if not isinstance(values, dict) or name not in values:
-            raise ConfigError(f"'fill_in' names {dotted!r}, which is no value of the site profile.")
+            raise ConfigError(f"'fill_in' names {dotted!r}, which is not a value of the site profile.")
         values = values[name]
     return values
 
@@ -438,7 +438,7 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
     path = Path(name) if name.endswith(".toml") else packaged_profile(name)
     if not path.exists():
         if name.endswith(".toml"):
-            raise ConfigError(f"There is no file {name}. Begin with: gwbatch site copy htcondor-generic {name}")
+            raise ConfigError(f"There is no file {name}. Create it with: gwbatch site copy htcondor-generic {name}")
         raise ConfigError(
             f"There is no site profile {name!r}. Choose one of {', '.join(site_names())}, "
             "or give the path of a .toml file."
@@ -458,7 +458,7 @@ def load_site(name: str, settings: Iterable[str] = ()) -> Site:
         ) from error
     unknown = sorted(set(profile.queues) - set(QUEUES))
     if unknown:
-        raise ConfigError(f"The site profile {path} has no queue {unknown[0]!r}: it has {' and '.join(QUEUES)}.")
+        raise ConfigError(f"The site profile {path} names the queue {unknown[0]!r}. Known are {' and '.join(QUEUES)}.")
     return Site(profile, origins)
 
 
@@ -473,9 +473,7 @@ def _setting(text: str) -> dict[str, Any]:
     if not equals:
         raise ConfigError(f"--set {text!r}: write NAME=VALUE, e.g. --set gracedb.timeout=10.")
     if re.search("password|secret", name):
-        raise ConfigError(
-            f"--set {name}=...: a secret on the command line would be seen by others; put it into a file."
-        )
+        raise ConfigError(f"--set {name}=...: others could see a secret on the command line. Put it into a file.")
     for attempt in (value, json.dumps(value.strip())):
         try:
             return tomllib.loads(f"{name} = {attempt}")

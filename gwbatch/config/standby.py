@@ -52,12 +52,12 @@ class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not self.kinds or self.room < 1 or self.tasks_limit < 1:
-            raise ValueError("kinds, room and tasks_limit of a standby cannot be empty or 0")
+            raise ValueError("kinds must not be empty, and room and tasks_limit must be at least 1")
         for name in ("hedge", "silence", "idle_limit", "lead"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be finite and not negative (got {getattr(self, name)})")
         if self.lead >= self.lifetime:
-            raise ValueError("lead cannot be as long as lifetime")
+            raise ValueError("lead must be shorter than lifetime")
         for name in ("lifetime", "orphaned_after"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be finite and positive (got {getattr(self, name)})")
@@ -100,10 +100,10 @@ class StandbyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for span in self.hours:
             if not _HOURS.fullmatch(span):
-                raise ValueError(f'hours: {span!r} is no time of day; write "22:00-06:00" (UTC)')
+                raise ValueError(f'hours: {span!r} is not a time of day; write "22:00-06:00" (UTC)')
         counts = (self.pilots, self.observing, self.after_alert, self.backlog, self.at_most, *self.hours.values())
         if min(counts) < 0 or self.node_hours_per_day < 0:
-            raise ValueError("a number of pilots or node-hours cannot be negative")
+            raise ValueError("numbers of pilots and node-hours must not be negative")
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -136,9 +136,9 @@ class Facts(msgspec.Struct, frozen=True):
 def wanted(policy: StandbyPolicy, facts: Facts) -> tuple[int, str]:
     """Return how many pilots there should be, and why."""
     if policy.node_hours_per_day and facts.node_hours >= policy.node_hours_per_day:
-        return 0, f"{facts.node_hours:.1f} node-hours were held within a day, and the policy allows no more"
+        return 0, f"{facts.node_hours:.1f} node-hours were held within a day, the most that the policy allows"
     if facts.ordered is not None:
-        return min(facts.ordered, policy.at_most), "ordered by hand"
+        return min(facts.ordered, policy.at_most), "ordered by an operator"
     rules = [(policy.pilots, "the policy always wants them")]
     if facts.observing >= policy.detectors:
         rules.append((policy.observing, f"{facts.observing} detectors observe"))

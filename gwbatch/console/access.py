@@ -33,12 +33,12 @@ SHORTEST = 16  # characters of a token
 OWN_TOKEN = "console-token"  # in the state directory
 
 _FORM = b"""<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>gwbatch: enter</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>gwbatch: log in</title>
 <link rel="stylesheet" href="/static/console.css"><script src="/static/enter.js" defer></script></head>
 <body><main><h1>gwbatch</h1>
 <form method="post" action="/enter"><p><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required></p>
-<p><button>Enter</button></p></form></main></body></html>"""
+<p><button>Log in</button></p></form></main></body></html>"""
 _OPEN_FILES = ("/static/console.css", "/static/enter.js")
 
 Next = Callable[[Request], Awaitable[Response]]
@@ -128,12 +128,12 @@ class Access:
             If the request may not give orders, with the reason.
         """
         if self.is_open:
-            raise NotAllowed("Orders need a token: set console.loopback = 'token' in the site profile.")
+            raise NotAllowed("Cannot take orders without a token. Set console.loopback = 'token' in the site profile.")
         origin = request.headers.get("origin")
         ours = origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
         plain = request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
         if not (ours and plain and request.headers.get(ORDER_HEADER)):
-            raise NotAllowed(f"Orders are JSON, with the header {ORDER_HEADER}, from the console's own page.")
+            raise NotAllowed(f"Orders must be JSON with the header {ORDER_HEADER}, from the console's page.")
         named = request.headers.get(self.user_header, "").strip() if self.user_header else ""
         return f"{named or getpass.getuser()} (console)"
 
@@ -144,7 +144,7 @@ class Access:
             # Any other host name suggests DNS rebinding: a page trying to read what its visitor may see.
             if _is_local(request.headers.get("host", "")):
                 return await call_next(request)
-            return Response("Open it as http://127.0.0.1 or localhost.", 421, media_type="text/plain")
+            return Response("Open the console as http://127.0.0.1 or localhost.", 421, media_type="text/plain")
         if path in _OPEN_FILES:
             return await call_next(request)
         try:
@@ -156,7 +156,7 @@ class Access:
             return Response("Too many wrong tokens; try again in a minute.", 429, headers={"Retry-After": "60"})
         if self.token:
             return Response(_FORM, 401, media_type="text/html")
-        return Response("Only through the reverse proxy.", 403, media_type="text/plain")
+        return Response("Access is only possible through the reverse proxy.", 403, media_type="text/plain")
 
     async def _let_in(self, request: Request) -> bool:
         host = request.client.host if request.client else ""
@@ -172,7 +172,7 @@ class Access:
     async def _enter(self, request: Request) -> Response:
         length = request.headers.get("content-length", "")
         if not (length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= LONGEST_FORM):
-            return Response("Too much.", 413, media_type="text/plain")
+            return Response("The form is too large.", 413, media_type="text/plain")
         body = parse_qs((await request.body()).decode(errors="replace"))
         given = body.get("token", [""])[0]
         if not await self.guesses.is_right(lambda: _same(given, self.token)):
@@ -221,9 +221,9 @@ def _read_token(path: Path) -> str:
     except OSError as error:
         raise ConfigError(f"Cannot read the console's token from {path}: {error.strerror}.") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(f"Others can read the console's token: chmod 600 {path}")
+        raise ConfigError(f"Cannot use the console's token: others can read it. Run chmod 600 {path}.")
     if len(token) < SHORTEST:
-        raise ConfigError(f"The console's token in {path} is too short: at least {SHORTEST} characters.")
+        raise ConfigError(f"Cannot use the token in {path}: it is too short. Use at least {SHORTEST} characters.")
     return token
 
 

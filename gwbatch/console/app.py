@@ -91,7 +91,7 @@ def make_app(
     async def answer(look: Callable[[Ledger], Any], missing: str) -> Response:
         found = plain(await anyio.to_thread.run_sync(read, look))
         if found is None:
-            reason = missing if path.exists() else f"There is no ledger {path} yet: no dispatcher ever ran there."
+            reason = missing if path.exists() else f"There is no ledger {path} yet: no dispatcher has run there."
             return JSONResponse({"error": reason}, 404 if path.exists() else 503)
         return JSONResponse(found)
 
@@ -160,7 +160,7 @@ def make_app(
 
     async def preview(request: Request) -> Response:
         if access.is_open:
-            return JSONResponse({"error": "Previews need a token, for they read files of GraceDB."}, 403)
+            return JSONResponse({"error": "Previews need a token because they read files from GraceDB."}, 403)
         said = {name: request.query_params.get(name, "") for name in ("superevent", "kind", "files")}
         try:
             return await answer(lambda ledger: orders.notice_now(ledger, **said, state=path.parent), "")

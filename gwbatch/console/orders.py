@@ -96,7 +96,7 @@ def hand_over(ledger: Ledger, wanted: Any, by: str, now: float) -> str:
     if wanted["order"] in REPAIRS:
         field, carry_out = REPAIRS[wanted["order"]]
         if not isinstance(wanted.get(field), str):
-            raise BadInput(f"Cannot take the order: {field!r} must say of what.")
+            raise BadInput(f"Cannot take the order: {field!r} must name its object.")
         return carry_out(ledger, wanted[field], ordered(by, why), now)
     order = ORDERS.get(wanted["order"])
     if order is None:
@@ -141,10 +141,10 @@ def chosen_files(value: Any) -> dict[str, str]:
         If a product is unknown, or a file is not given as ``NAME,VERSION``.
     """
     if not isinstance(value, dict):
-        raise BadInput("Cannot read which files were chosen: they must be a JSON object.")
+        raise BadInput("Cannot read the chosen files: they must be a JSON object.")
     for product, file in value.items():
         if product not in EXPECTED:
-            raise BadInput(f"A notice holds no {product[:60]!r}. It holds: {', '.join(EXPECTED)}.")
+            raise BadInput(f"A notice has no product {product[:60]!r}. Known: {', '.join(EXPECTED)}.")
         if not isinstance(file, str) or not _FILE.fullmatch(file):
-            raise BadInput(f"Cannot tell which version of {str(file)[:60]!r} is meant: write NAME,VERSION.")
+            raise BadInput(f"Cannot tell which version of {str(file)[:60]!r} to use. Write NAME,VERSION.")
     return dict(value)

@@ -88,7 +88,7 @@ def _alerts(_: Ledger, report: Report) -> Iterator[Tile]:
     alerts = report["alerts"]
     concerns = ("alert", "mock data")
     if alerts["mode"] == "off":
-        yield Tile("Alerts", "off", "the site profile sends none", concerns, "/alerts", is_off=True)
+        yield Tile("Alerts", "off", "disabled in the site profile", concerns, "/alerts", is_off=True)
         return
     value = "stopped" if alerts["stopped"] else "dry run" if alerts["dry_run"] else f"on: {alerts['mode']}"
     yield Tile("Alerts", value, f"to {', '.join(alerts['brokers']) or 'no broker'}", concerns, "/alerts")
@@ -98,7 +98,7 @@ def _alerts(_: Ledger, report: Report) -> Iterator[Tile]:
 def _listeners(_: Ledger, report: Report) -> Iterator[Tile]:
     for one in report["listeners"]:
         last = one["last_message_age"]
-        heard = "nothing heard yet" if last is None else f"last message {age(last)} ago"
+        heard = "no message yet" if last is None else f"last message {age(last)} ago"
         detail = f"{heard}, {one['lag']} behind" + (f", restarted {one['restarts']} times" if one["restarts"] else "")
         value = "connected" if one["connected"] else "not connected"
         yield Tile(f"Listener {one['name']}", value, detail, (f"listener {one['name']}",), "/messages")
@@ -115,7 +115,7 @@ def _lanes(_: Ledger, report: Report) -> Iterator[Tile]:
 @tile
 def _dead_letters(_: Ledger, report: Report) -> Iterator[Tile]:
     dead = report["dead_letters"]
-    newest = f"newest: {dead['newest'][0]['what']}" if dead["newest"] else "nothing was given up"
+    newest = f"newest: {dead['newest'][0]['what']}" if dead["newest"] else "no dead letters"
     yield Tile("Dead letters", str(dead["count"]), newest, ("dead letters",), "/deadletters")
 
 
@@ -140,7 +140,7 @@ def _brokers(ledger: Ledger, report: Report) -> Iterator[Tile]:
 def _scheduler(_: Ledger, report: Report) -> Iterator[Tile]:
     jobs = report["jobs"]
     counts = {state: number for state, number in jobs["by_state"].items() if state not in ("DONE", "CANCELLED")}
-    detail = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "nothing runs or waits"
+    detail = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "no jobs running or waiting"
     value = f"{len(jobs['open'])} open jobs"
     yield Tile("Batch system", value, detail, ("scheduler", "job ", "failed job"), "/jobs")
 
@@ -174,7 +174,7 @@ def _disk(ledger: Ledger, _: Report) -> Iterator[Tile]:
 @tile
 def _ledger(ledger: Ledger, report: Report) -> Iterator[Tile]:
     backup = settings.setting(ledger.connection, settings.BACKED_UP)
-    copy = f"backup {age(report['time'] - backup.recorded)} ago" if backup else "no backup was ever made"
+    copy = f"backup {age(report['time'] - backup.recorded)} ago" if backup else "no backup yet"
     length = 0 if ledger.path is None or not ledger.path.exists() else ledger.path.stat().st_size
     yield Tile("Ledger", size(length), copy, ("integrity", "backup", "restored"))
 
@@ -193,12 +193,12 @@ def _of_check(ledger: Ledger, report: Report, check: str, name: str, concerns: t
     """Yield the tile of a check that the dispatcher runs from time to time."""
     known, who = checked.newest(ledger).get(check), report["dispatcher"]
     if not who["running"]:
-        yield Tile(name, "unknown", "no dispatcher looks", concerns, is_off=True)
+        yield Tile(name, "unknown", "no dispatcher is running", concerns, is_off=True)
         return
     if known is None or known[0] < who["since"]:
-        yield Tile(name, "not looked at yet", "the dispatcher looks from time to time", concerns, is_off=True)
+        yield Tile(name, "not checked yet", "the dispatcher checks from time to time", concerns, is_off=True)
         return
     looked, found = known
-    worst = max(found, key=lambda one: one.level, default=Finding(Level.OK, "", "nothing to look at"))
-    value = {Level.OK: "well", Level.WARNING: "look at it"}.get(worst.level, "trouble")
+    worst = max(found, key=lambda one: one.level, default=Finding(Level.OK, "", "nothing to check"))
+    value = {Level.OK: "OK", Level.WARNING: "needs attention"}.get(worst.level, "failing")
     yield Tile(name, value, f"{worst.text}; {age(report['time'] - looked)} ago", concerns)

@@ -24,4 +24,4 @@ def send(bootstrap: str, notice: bytes) -> None:
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
     producer.produce(TOPIC, notice, partition=0)
     if producer.flush(PATIENCE):
-        raise GwbatchError(f"The notice was not taken by the broker at {bootstrap} within {PATIENCE:g} s.")
+        raise GwbatchError(f"Cannot send the notice: the broker at {bootstrap} did not take it in {PATIENCE:g} s.")

@@ -92,7 +92,7 @@ def job(
     declaration of a name replaces an earlier one, so a plug-in can provide its own ``localize``.
     """
     if queue not in QUEUES:
-        raise ConfigError(f"There is no queue {queue!r}: choose one of {', '.join(QUEUES)}.")
+        raise ConfigError(f"Unknown queue {queue!r}. Choose one of {', '.join(QUEUES)}.")
 
     def register(function: Function) -> Function:
         known = name or function.__name__.replace("_", "-")
@@ -119,7 +119,7 @@ def computation(name: str) -> Computation:
     """
     _load(name)
     if name not in _CATALOGUE:
-        raise ConfigError(f"There is no job {name!r}. Known: {', '.join(sorted(computations()))}.")
+        raise ConfigError(f"Unknown job {name!r}. Known jobs: {', '.join(sorted(computations()))}.")
     return _CATALOGUE[name]
 
 

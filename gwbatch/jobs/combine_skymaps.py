@@ -21,7 +21,7 @@ NORMALISED_WITHIN = 1e-3
 @job(
     queue="openmp",
     by_hand=ByHand(
-        "The product of the maps of a SUPEREVENT and an EXTERNAL trigger; the overlap integral is in result.json.",
+        "Multiply the maps of a SUPEREVENT and an EXTERNAL trigger; the overlap integral is in result.json.",
         (Input("superevent", "superevent.fits"), Input("external", "external.fits")),
     ),
 )
@@ -105,7 +105,7 @@ def _read(path: Path) -> Table:
         table = fits.read_sky_map(str(path), moc=True)
         area = pixel_area(table["UNIQ"])
     except Exception as error:
-        raise BadInput(f"{path.name} is no HEALPix sky map: {error or type(error).__name__}") from error
+        raise BadInput(f"{path.name} is not a HEALPix sky map: {error or type(error).__name__}") from error
     if not abs(float(np.sum(area)) / (4 * np.pi) - 1) < NORMALISED_WITHIN:
         raise BadInput(f"{path.name} does not cover the whole sky exactly once")
     total = float(np.sum(np.asarray(table["PROBDENSITY"]) * area))

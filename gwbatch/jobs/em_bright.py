@@ -61,7 +61,7 @@ def em_bright(work: Work) -> dict[str, Any]:
     """
     names = work.parameters.get("equations_of_state", ())
     if not names:
-        raise BadInput("Cannot estimate source properties: the policy's equations_of_state are empty.")
+        raise BadInput("Cannot estimate source properties: the policy's equations_of_state is empty.")
     equations = [equation_of_state(name) for name in names]
     samples = given_samples(work.inputs)
     if samples is not None:

@@ -45,7 +45,7 @@ def _start_resident(parameters: Mapping[str, Any]) -> None:
     preload=["numpy", "igwn_ligolw.utils", "gwbatch.jobs.em_bright_program"],
     prepare=_start_resident,
     by_hand=ByHand(
-        "Source properties of an EVENT by the field's classifiers, in an environment of their own.", (EVENT,), (SSM,)
+        "Source properties of an EVENT from the field's classifiers, run in a separate environment.", (EVENT,), (SSM,)
     ),
 )
 def em_bright_classifier(work: Work) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def question(work: Work) -> dict[str, Any]:
         return {"samples": str(samples.resolve())}
     template = read_template(work.inputs, work.parameters)
     if template.snr is None:
-        raise BadInput("Cannot classify the source: neither its alert nor its coinc.xml has the SNR.")
+        raise BadInput("Cannot classify the source: neither its alert nor its coinc.xml gives an SNR.")
     search = str(work.parameters.get("search", "")).lower()
     about = {"search": search, "pipeline": str(work.parameters.get("pipeline", "")).lower()} if search == "ssm" else {}
     spins = {"spin1z": template.spin1z, "spin2z": template.spin2z}
@@ -92,7 +92,7 @@ def environment_folder() -> Path:
             "gwbatch site prepare em-bright FOLDER"
         )
     if not (Path(named) / "bin" / "python").exists():
-        raise ConfigError(f"Cannot use ligo.em_bright: there is no {named} on this node. Put it where nodes see it.")
+        raise ConfigError(f"Cannot use ligo.em_bright: {named} is not on this node. Put it where nodes see it.")
     return Path(named)
 
 

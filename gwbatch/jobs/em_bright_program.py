@@ -82,7 +82,7 @@ def seed(folder: Path, source: str) -> dict[str, Any]:
             except OSError as error:
                 where = source or url
                 raise Refused(
-                    f"Cannot get the model file {name} from {where}: {error}. Give a folder that has it (--models)."
+                    f"Cannot get the model file {name} from {where}: {error}. Pass a folder that has it (--models)."
                 ) from error
     sums = {name: sha256(path) for name, path in cached(wanted).items()}
     for name, found in sums.items():
@@ -117,7 +117,7 @@ def _compare(name: str, found: str, known: dict[str, str]) -> None:
     if known and known.get(name) != found:
         raise Refused(
             f"The model file {name} is not the one that was trusted (SHA-256 {found[:12]}..., the manifest has "
-            f"{str(known.get(name))[:12]}...). If it is meant to be another one, remove {MANIFEST} and prepare anew."
+            f"{str(known.get(name))[:12]}...). If that is intended, remove {MANIFEST} and prepare it again."
         )
 
 
@@ -152,7 +152,7 @@ def classify(em_bright: Any, asked: dict[str, Any]) -> dict[str, float]:
             pipeline = str(asked.get("pipeline")).lower()
             if pipeline not in KNOWN_SSM:
                 raise Refused(
-                    f"The classifiers know sub-solar-mass events of {' and '.join(KNOWN_SSM)}, not {pipeline}."
+                    f"The classifiers support sub-solar-mass events of {' and '.join(KNOWN_SSM)}, not {pipeline}."
                 )
             names = ("HasSSM", "HasNS", "HasMassGap")  # type: ignore[assignment]
             chirp_mass = (mass1 * mass2) ** 0.6 / (mass1 + mass2) ** 0.2

@@ -116,12 +116,12 @@ def read_any(path: Path) -> Table:
         density = np.asarray(table["PROBDENSITY"], dtype=float)
         area = pixel_area(table["UNIQ"])
     except Exception as error:
-        raise BadInput(f"{path.name} is no HEALPix sky map: {error or type(error).__name__}") from error
+        raise BadInput(f"{path.name} is not a HEALPix sky map: {error or type(error).__name__}") from error
     finally:
         plain.unlink()
     total = float(np.sum(density * area))
     if not (np.all(np.isfinite(density)) and np.all(density >= 0) and 0 < total < math.inf):
-        raise BadInput(f"{path.name} holds no probabilities")
+        raise BadInput(f"{path.name} does not hold valid probabilities")
     table["PROBDENSITY"] = density / total
     table["PROBDENSITY"].unit = "sr-1"
     return table

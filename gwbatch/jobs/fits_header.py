@@ -18,7 +18,7 @@ td,th{{border:1px solid #999;padding:.2em .6em;text-align:left}}td:first-child{{
 """
 
 
-@job(queue="general", preload=["numpy"], by_hand=ByHand("The FITS headers as a web page.", (SKYMAP,)))
+@job(queue="general", preload=["numpy"], by_hand=ByHand("Write the FITS headers as a web page.", (SKYMAP,)))
 def fits_header(work: Work) -> dict[str, bool]:
     """Write one table of keyword, value and comment for each header of the file; return what the map holds."""
     (source,) = work.inputs.values()

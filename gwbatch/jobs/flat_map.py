@@ -66,7 +66,7 @@ class FlatMap:
         import numpy as np
 
         if nside & (nside - 1):
-            raise BadInput(f"Cannot flatten {path.name}: nside {nside} is no power of two.")
+            raise BadInput(f"Cannot flatten {path.name}: nside {nside} is not a power of two.")
         try:
             with open_fits(path) as stream:
                 unit = read_units(stream)[1]

@@ -15,9 +15,9 @@ from gwbatch.jobs.science import offline_astropy
     queue="general",
     preload=["numpy", "astropy.utils.iers"],
     by_hand=ByHand(
-        "A multi-order map at a single resolution.",
+        "Convert a multi-order map to a single resolution.",
         (SKYMAP,),
-        (Parameter("nside", "Resolution; 0 keeps the finest.  [default: the policy's, 0]", int, least=0),),
+        (Parameter("nside", "Resolution (nside); 0 keeps the finest.  [default: the policy's, 0]", int, least=0),),
     ),
 )
 def flatten(work: Work) -> None:

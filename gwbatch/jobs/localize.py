@@ -16,8 +16,8 @@ from gwbatch.jobs.waveforms import NOTE, PHENOMENOLOGICAL, choose_waveform
     queue="openmp",
     preload=["gwbatch.jobs.waveforms", "ligo.skymap.bayestar", "ligo.skymap.io.fits", "ligo.skymap.io.events"],
     by_hand=ByHand(
-        "BAYESTAR: localize the event in COINC; OMP_NUM_THREADS says on how many cores.",
-        (Input("coinc", "coinc.xml"), Input("psd", "psd.xml.gz", help="PSD file, when it is not inside COINC.")),
+        "Localize the event in COINC with BAYESTAR, on OMP_NUM_THREADS cores.",
+        (Input("coinc", "coinc.xml"), Input("psd", "psd.xml.gz", help="PSD file, if COINC does not contain the PSD.")),
         (
             Parameter("f_low", "Low-frequency cutoff in Hz.  [default: the policy's, 15]", float),
             Parameter(
@@ -107,10 +107,10 @@ def read_event(coinc: Path, psd: Path) -> Any:
         found = list(events.ligolw.open(str(coinc), psd_file=str(psd), coinc_def=None).values())
     except Exception as error:
         raise BadInput(
-            f"{coinc.name} cannot be read as a LIGO_LW coincidence file: {error or type(error).__name__}"
+            f"Cannot read {coinc.name} as a LIGO_LW coincidence file: {error or type(error).__name__}"
         ) from error
     if len(found) != 1:
-        raise BadInput(f"{coinc.name} holds {len(found)} coincidence events; exactly one can be localized.")
+        raise BadInput(f"Cannot localize {coinc.name}: it holds {len(found)} coincidence events, not exactly one.")
     (event,) = found
     try:
         lacking = [single.detector for single in event.singles if single.psd is None]
@@ -120,6 +120,6 @@ def read_event(coinc: Path, psd: Path) -> Any:
         raise BadInput(f"{coinc.name} has an event without single-detector triggers.")
     if lacking:
         raise BadInput(
-            f"{psd.name} has no PSD for {', '.join(lacking)}; upload psd.xml.gz or put the PSD into {coinc.name}."
+            f"{psd.name} has no PSD for {', '.join(lacking)}. Upload psd.xml.gz or put the PSD into {coinc.name}."
         )
     return event

@@ -18,7 +18,7 @@ from gwbatch.jobs.template import COINC, EVENT, read_template
 
 def _lacks_a_map(inputs: Collection[str]) -> str | None:
     alone = set(inputs) == {COINC}
-    return "Cannot compute the chirp mass from a coinc.xml alone: name the sky map, too." if alone else None
+    return "Cannot compute the chirp mass from coinc.xml alone. Give the sky map, too." if alone else None
 
 
 @job(
@@ -26,7 +26,7 @@ def _lacks_a_map(inputs: Collection[str]) -> str | None:
     name="mchirp-source",
     preload=["ligo_cgmi.chirp_probabilities", "ligo.skymap.io"],
     by_hand=ByHand(
-        "Chirp mass of an EVENT in the frame of its source, in the field's bins: from its coinc.xml, at the distances "
+        "Source-frame chirp mass of an EVENT in the field's bins: from its coinc.xml, at the distances "
         "of SKYMAP, or from posterior samples alone.",
         (EVENT, Input("skymap", is_required=False)),
         examples=(

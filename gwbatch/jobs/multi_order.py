@@ -54,7 +54,7 @@ def _read(content: bytes) -> tuple[Unit, Integers, Floats]:
             columns = read_table(stream, unit)
             if {"UNIQ", "PROBDENSITY"} <= columns.keys() and len(columns["UNIQ"]):
                 return unit, columns["UNIQ"], columns["PROBDENSITY"]
-    raise BadInput("Cannot read the sky map: it is no multi-order map with UNIQ and PROBDENSITY.")
+    raise BadInput("Cannot read the sky map: it is not a multi-order map with UNIQ and PROBDENSITY.")
 
 
 def _merged(uniq: Integers, density: Floats, wanted: int) -> tuple[Integers, Floats]:

@@ -14,7 +14,7 @@ from gwbatch.jobs.science import offline_astropy
     queue="general",
     name="multi-order",
     by_hand=ByHand(
-        "A SKYMAP of a single resolution, as some pipelines make it, as a multi-order map.",
+        "Convert a single-resolution SKYMAP, as some pipelines make it, to a multi-order map.",
         (SKYMAP,),
         (GRACEID,),
         examples=("multi-order cwb.fits.gz -o cwb.multiorder.fits",),

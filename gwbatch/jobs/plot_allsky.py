@@ -12,7 +12,7 @@ from gwbatch.jobs.science import offline_astropy
 @job(
     queue="general",
     preload=["gwbatch.jobs.skymap", "ligo.skymap.tool.ligo_skymap_plot"],
-    by_hand=ByHand("The sky map in Mollweide projection.", (SKYMAP,), (CONTOURS,)),
+    by_hand=ByHand("Draw the sky map in Mollweide projection.", (SKYMAP,), (CONTOURS,)),
 )
 def plot_allsky(work: Work) -> dict[str, Any]:
     """Draw the map with credible contours (``contours``, in per cent) and annotations."""

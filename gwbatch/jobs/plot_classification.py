@@ -17,7 +17,7 @@ PRELOAD = ["matplotlib.figure", "matplotlib.backends.backend_agg"]
     queue="general",
     name="plot-p-astro",
     preload=PRELOAD,
-    by_hand=ByHand("The probability of each class of source.", (Input("p_astro"),), (GRACEID,)),
+    by_hand=ByHand("Draw the probability of each class of source.", (Input("p_astro"),), (GRACEID,)),
 )
 def plot_p_astro(work: Work) -> dict[str, Any]:
     """Draw the probability of each class of source, terrestrial noise in grey."""
@@ -28,7 +28,7 @@ def plot_p_astro(work: Work) -> dict[str, Any]:
     queue="general",
     name="plot-em-bright",
     preload=PRELOAD,
-    by_hand=ByHand("The probabilities of em_bright.json.", (Input("em_bright"),), (GRACEID,)),
+    by_hand=ByHand("Draw the probabilities of em_bright.json.", (Input("em_bright"),), (GRACEID,)),
 )
 def plot_em_bright(work: Work) -> dict[str, Any]:
     """Draw the probabilities of a neutron star, of matter left outside, and so on."""
@@ -60,7 +60,7 @@ def read_probabilities(path: Path) -> dict[str, float]:
     except ValueError as error:
         raise BadInput(f"Cannot read {path.name}: it is not JSON ({error}).") from error
     if not isinstance(values, dict) or not values:
-        raise BadInput(f"Cannot draw {path.name}: it is no mapping of names to probabilities.")
+        raise BadInput(f"Cannot draw {path.name}: it is not a mapping of names to probabilities.")
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise BadInput(f"Cannot draw {path.name}: {name} is {value!r}, not a number from 0 to 1.")

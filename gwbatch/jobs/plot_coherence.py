@@ -13,7 +13,7 @@ from gwbatch.jobs.fits_file import open_fits, read_units
 @job(
     queue="general",
     preload=["numpy", "matplotlib.figure", "matplotlib.backends.backend_agg"],
-    by_hand=ByHand("The Bayes factor for coherence against incoherence.", (SKYMAP,)),
+    by_hand=ByHand("Draw the Bayes factor for coherence against incoherence.", (SKYMAP,)),
 )
 def plot_coherence(work: Work) -> dict[str, Any]:
     """Draw the Bayes factor that the map carries in its header (LOGBCI, a natural logarithm)."""

@@ -12,10 +12,8 @@ from gwbatch.jobs.catalogue import Work, job
 @job(
     queue="general",
     by_hand=ByHand(
-        "The overlap integral of two sky maps as the evidence for one source.",
-        parameters=(
-            Parameter("overlap", "The integral, as combine-skymaps says it.", float, least=0, is_required=True),
-        ),
+        "Draw the overlap integral of two sky maps as evidence for a common source.",
+        parameters=(Parameter("overlap", "Overlap integral from combine-skymaps.", float, least=0, is_required=True),),
         examples=("plot-overlap --overlap 12.5 -o overlap.png",),
     ),
 )

@@ -12,10 +12,10 @@ from gwbatch.jobs.science import offline_astropy
 ALIGN_TO, CHAIN = "align-to.fits", "chain.hdf5"
 
 _BY_HAND = ByHand(
-    "The three-dimensional sky map, projected onto its principal planes.",
+    "Draw the three-dimensional sky map, projected onto its principal planes.",
     (
         SKYMAP,
-        Input("align_to", ALIGN_TO, help="Take the principal axes of this sky map."),
+        Input("align_to", ALIGN_TO, help="Use the principal axes of this sky map."),
         Input("chain", CHAIN, help="HDF5 file of posterior samples, drawn as points."),
     ),
     (
@@ -30,16 +30,16 @@ _BY_HAND = ByHand(
             "radecdist", "Mark a place, in deg and Mpc; repeatable.", (float, float, float), is_repeated=True,
             metavar="RA DEC DISTANCE",
         ),
-        Parameter("projection", "Which face alone; 0: all three and the distance.", int, least=0, most=3),
-        Parameter("colormap", "Any colour map of matplotlib.  [default: cylon]"),
-        Parameter("figure_width", "In inches.  [default: 3.5]", float, least=0.5, most=50),
-        Parameter("figure_height", "In inches.  [default: 3.5]", float, least=0.5, most=50),
-        Parameter("transparent", "Leave the background out.", stands_for=True),
-        Parameter("annotate", "Write event, instruments and distance.  [default: yes]", bool),
-        Parameter("summary", "Write 90 % area and volume with them.  [default: yes]", bool),
+        Parameter("projection", "Draw only this face; 0 draws all three and the distance.", int, least=0, most=3),
+        Parameter("colormap", "Any Matplotlib colour map.  [default: cylon]"),
+        Parameter("figure_width", "Width in inches.  [default: 3.5]", float, least=0.5, most=50),
+        Parameter("figure_height", "Height in inches.  [default: 3.5]", float, least=0.5, most=50),
+        Parameter("transparent", "Make the background transparent.", stands_for=True),
+        Parameter("annotate", "Show event, instruments and distance.  [default: yes]", bool),
+        Parameter("summary", "Also show the 90 % area and volume.  [default: yes]", bool),
     ),
     Other(
-        "exact", "plot-volume-exact", "Draw with ligo-skymap-plot-volume, for minutes; takes only --dpi and --contour."
+        "exact", "plot-volume-exact", "Draw with ligo-skymap-plot-volume (minutes); takes only --dpi and --contour."
     ),
     (
         "plot-volume bayestar.multiorder.fits -o bayestar.volume.png",
@@ -89,7 +89,7 @@ def plot_volume(work: Work) -> dict[str, Any]:
 
 @job(
     queue="openmp",
-    by_hand=ByHand("The same with ligo-skymap-plot-volume, for minutes on all cores.", (SKYMAP,), (DPI, CONTOURS)),
+    by_hand=ByHand("Draw with ligo-skymap-plot-volume, which takes minutes on all cores.", (SKYMAP,), (DPI, CONTOURS)),
 )
 def plot_volume_exact(work: Work) -> None:
     """Draw the volume with the field's own tool, whose line integrals take minutes on a whole node.

@@ -56,7 +56,7 @@ def equation_of_state(name: str) -> EquationOfState:
 
     known = [str(known) for known in lalsimulation.SimNeutronStarEOSNames]
     if name not in known:
-        raise BadInput(f"There is no equation of state {name!r}. lalsimulation knows: {', '.join(sorted(known))}.")
+        raise BadInput(f"Unknown equation of state {name!r}. lalsimulation has: {', '.join(sorted(known))}.")
     family = lalsimulation.CreateSimNeutronStarFamily(lalsimulation.SimNeutronStarEOSByName(name))
     largest = lalsimulation.SimNeutronStarMaximumMass(family) / lal.MSUN_SI
     least = max(LIGHTEST_STAR, 1.001 * lalsimulation.SimNeutronStarFamMinimumMass(family) / lal.MSUN_SI)

@@ -74,7 +74,7 @@ def fault(directory: Path, result: Mapping[str, Any]) -> str | None:
     for name, expected in result.get("outputs", {}).items():
         path = directory / name
         if not path.is_file():
-            return f"the output {name} did not come back"
+            return f"the output {name} is missing"
         if sha256(path) != expected["sha256"]:
-            return f"the output {name} arrived damaged (checksum differs)"
+            return f"the output {name} is corrupt (its checksum differs)"
     return None

@@ -29,9 +29,14 @@ EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
 WARN_AT = "GWBATCH_WARN_AT"  # Unix s; the batch script sets it where the batch system has a time limit
 
 
+AGAIN = 2.0  # s after which a job that was asked to end, and goes on, is asked again
+
+
 def _stay() -> None:
     """Ignore SIGTERM for the rest of the job, so that nothing comes between a product and its ``result.json``."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if threading.current_thread() is threading.main_thread():
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class ToldToEnd(TransientError):
@@ -39,18 +44,25 @@ class ToldToEnd(TransientError):
 
 
 def _end(*_: object) -> None:
-    _stay()
-    raise ToldToEnd("the batch system told the job to end (its time limit, or its node was wanted)")
+    """End the computation, and try again later: the code that the signal interrupts may swallow the exception."""
+    signal.setitimer(signal.ITIMER_REAL, AGAIN)
+    raise ToldToEnd("the batch system asked the job to end (time limit near, or node needed)")
+
+
+def _send_sigterm(*_: object) -> None:
+    """Send SIGTERM to this process, which ends a job and lets a pilot leave."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end_before_limit(*_: object) -> None:
-    """Send SIGTERM to this process, which ends a job and lets a pilot leave, and say why."""
     print("gwbatch: the time limit is near", file=sys.stderr, flush=True)
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.signal(signal.SIGALRM, _send_sigterm)
+    _send_sigterm()
 
 
 def _watch_time_limit() -> None:
     """Set the timer that ends the job shortly before its time limit."""
+    signal.signal(signal.SIGALRM, _send_sigterm)
     if WARN_AT in os.environ:
         signal.signal(signal.SIGALRM, _end_before_limit)
         signal.setitimer(signal.ITIMER_REAL, max(0.001, float(os.environ[WARN_AT]) - time.time()))
@@ -106,11 +118,11 @@ def run(
         is_prepared = True
         _require(inputs.values())
         facts = computation(kind).function(Work(inputs, unfinished, parameters)) or {}
-        if threading.current_thread() is threading.main_thread():
-            _stay()
+        _stay()
         result.sync(unfinished)
         unfinished.rename(output)
     except Exception as problem:
+        _stay()
         if isinstance(problem, ModuleNotFoundError):
             problem = missing_package(problem)
         known = isinstance(problem, GwbatchError)
@@ -168,7 +180,7 @@ def _require(paths: Iterable[Path]) -> None:
 
     for path in paths:
         if not path.is_file():
-            raise BadInput(f"The input {path.name} is not there.")
+            raise BadInput(f"Cannot run the job: the input {path.name} is missing.")
 
 
 def _cores() -> int:

@@ -53,12 +53,12 @@ def read_samples(path: Path) -> Samples:
             step = max(1, -(-len(table) // MOST))
             columns = {name: np.asarray(table[name][::step], dtype=float) for name in names & set(_READ)}
     except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
-        raise BadInput(f"Cannot read {path.name}: it is no HDF5 file with a table {TABLE!r} ({error}).") from error
+        raise BadInput(f"Cannot read {path.name}: it is not an HDF5 file with a table {TABLE!r} ({error}).") from error
     first, second = _masses(columns, path.name)
     spin = _spin(columns, len(first))
     fit = (first > 0) & (second > 0) & np.isfinite(first) & np.isfinite(second) & (np.abs(spin) <= 1)
     if not (len(fit) and fit.all()):
-        raise BadInput(f"Cannot use {path.name}: it is empty, or has masses or spins that are impossible.")
+        raise BadInput(f"Cannot use {path.name}: it is empty, or has impossible masses or spins.")
     # The spin is that of the first component, which is the heavier one by convention.
     return Samples(np.maximum(first, second), np.minimum(first, second), spin)
 
@@ -75,7 +75,7 @@ def _masses(columns: Mapping[str, Any], name: str) -> tuple[Any, Any]:
         if found is not None:
             stretch = 1.0 if suffix else _stretch(columns, name)
             return found[0] / stretch, found[1] / stretch
-    raise BadInput(f"Cannot use {name}: it has neither the component masses nor chirp mass and mass ratio.")
+    raise BadInput(f"Cannot use {name}: it has neither component masses nor chirp mass and mass ratio.")
 
 
 def _components(columns: Mapping[str, Any], suffix: str) -> tuple[Any, Any] | None:
@@ -95,7 +95,7 @@ def _stretch(columns: Mapping[str, Any], name: str) -> Any:
     if "redshift" in columns:
         return 1 + columns["redshift"]
     if "luminosity_distance" not in columns:
-        raise BadInput(f"Cannot use {name}: its masses are those in the detector, and it has no distance or redshift.")
+        raise BadInput(f"Cannot use {name}: its masses are detector-frame, and it has no distance or redshift.")
     from astropy.cosmology import Planck18
 
     redshifts = np.geomspace(*REDSHIFTS)

@@ -19,10 +19,10 @@ TIMES = ("time", "geocent_time", "time_mean", "time_maxl")
     queue="openmp",
     name="skymap-from-samples",
     by_hand=ByHand(
-        "The sky map of posterior SAMPLES (HDF5), with distances if they have them.\n\n"
-        "OMP_NUM_THREADS says on how many cores.",
+        "Make the sky map of posterior SAMPLES (HDF5), with distances if they have them.\n\n"
+        "It runs on OMP_NUM_THREADS cores.",
         (Input("samples"),),
-        (Parameter("most", "Samples to take, evenly spaced.  [default: the policy's, 5000]", int, least=10),),
+        (Parameter("most", "Maximum number of samples, evenly spaced.  [default: the policy's, 5000]", int, least=10),),
         examples=("skymap-from-samples Bilby.posterior_samples.hdf5 -o Bilby.multiorder.fits",),
     ),
 )
@@ -46,7 +46,7 @@ def skymap_from_samples(work: Work) -> dict[str, Any]:
         raise BadInput(f"Cannot read {path.name}: {error or type(error).__name__}. It must be an HDF5 file with a "
                        "table 'posterior_samples'.") from error  # fmt: skip
     if not {"ra", "dec"} <= set(table.colnames):
-        raise BadInput(f"Cannot make a sky map of {path.name}: its samples have no ra and dec.")
+        raise BadInput(f"Cannot make a sky map from {path.name}: its samples lack ra or dec.")
     step = max(1, -(-len(table) // int(work.parameters.get("most", 5000))))
     density = (Clustered2Plus1DSkyKDE if len(points) == 3 else Clustered2DSkyKDE)(
         np.column_stack(points)[::step], trials=TRIALS, jobs=_processes()

@@ -14,7 +14,7 @@ from gwbatch.jobs.by_hand import Input, Parameter
 COINC = "coinc.xml"
 EVENT = Input("event", COINC, {".hdf5": "posterior_samples.hdf5", ".h5": "posterior_samples.hdf5"})
 SSM = Parameter(
-    "search", "Of a search for sub-solar-mass compact objects: HasSSM for HasRemnant.", option="ssm", stands_for="ssm"
+    "search", "The event is from a sub-solar-mass search: HasSSM instead of HasRemnant.", option="ssm", stands_for="ssm"
 )
 
 
@@ -69,7 +69,7 @@ def read_template(inputs: Mapping[str, Path], parameters: Mapping[str, Any]) -> 
     elif COINC in inputs:
         found = _from_coinc(inputs[COINC])
     else:
-        raise BadInput(f"Cannot classify the event: it has no {COINC}, and its alert names no masses.")
+        raise BadInput(f"Cannot classify the event: it has no {COINC}, and its alert gives no masses.")
     if not (found.mass1 > 0 and found.mass2 > 0):
         raise BadInput(f"Cannot classify the event: masses {found.mass1} and {found.mass2} must be positive.")
     if max(abs(found.spin1z), abs(found.spin2z)) > 1:

@@ -104,7 +104,7 @@ def draw(scene: Scene, options: Options, output: Path, faces: Floats = None) -> 
     side = 1 if options.face else 2
     elements = int(options.dpi * options.size[0] / side)
     if elements < 2:
-        raise BadInput(f"Cannot draw the volume: {options.dpi} dpi make a face of {elements} elements. Choose more.")
+        raise BadInput(f"Cannot draw the volume: {options.dpi} dpi give a face of {elements} elements. Choose more.")
     if faces is None:
         faces = volume.render(scene.skymap, scene.cells, scene.rotation, scene.reach, elements)
     figure = new_figure(*options.size, dpi=options.dpi, layout=None)
@@ -248,7 +248,7 @@ def colour_map(name: str) -> Any:
         try:
             return mpl.colormaps[name]
         except KeyError as error:
-            raise BadInput(f"There is no colour map {name!r}; see matplotlib's list.") from error
+            raise BadInput(f"Unknown colour map {name!r}. Choose one of Matplotlib's.") from error
     package = find_spec("ligo.skymap")  # found without importing it, which would take a second
     assert package is not None
     assert package.origin is not None

@@ -8,12 +8,12 @@ from typing import Any
 
 ROM_MASS = 4.0  # total in solar masses, from which the field's default template needs reduced-order model data
 PHENOMENOLOGICAL = "IMRPhenomD"  # needs no data files
-NOTE = "waveform IMRPhenomD, for the node has no reduced-order model data (SEOBNRv4ROM in LAL_DATA_PATH)"
+NOTE = "waveform IMRPhenomD, because the node has no reduced-order model data (SEOBNRv4ROM in LAL_DATA_PATH)"
 """The note in a map's log message when the field's default template could not be used."""
 
 
 WITHOUT_ROM_DATA = (
-    "sky maps of binaries from 4 solar masses on use IMRPhenomD, for there is no SEOBNRv4ROM*.hdf5 in LAL_DATA_PATH; "
+    "sky maps of binaries of 4 solar masses or more use IMRPhenomD: no SEOBNRv4ROM*.hdf5 in LAL_DATA_PATH; "
     "set scheduler.environment.LAL_DATA_PATH to the folder that has it"
 )
 

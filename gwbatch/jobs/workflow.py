@@ -32,7 +32,7 @@ def pre(folder: Path, name: str) -> int:
         made = folder / "nodes" / parent
         result = json.loads((made / NAME).read_text())
         if node["only_if"] and not result.get("facts", {}).get(node["only_if"]):
-            (directory / "skipped").write_text(f"the sky map says nothing of {node['only_if']}\n")
+            (directory / "skipped").write_text(f"not applicable to this sky map ({node['only_if']} is false)\n")
             return SKIP
         shutil.copyfile(made / file, directory / file)
     for file in node["given"]:
@@ -81,7 +81,7 @@ def check_result(directory: Path, node: dict[str, Any]) -> str | None:
     """Return why a node's product cannot be used, or None."""
     result = read_result(directory, node["key"])
     if result is None:
-        return f"there is no whole {NAME}; see {directory / 'stderr'}"
+        return f"there is no complete {NAME}; see {directory / 'stderr'}"
     return fault(directory, result)
 
 

@@ -98,7 +98,7 @@ def metric(
 
     def declare(measure: Measure) -> Measure:
         if name in METRICS and METRICS[name].measure.__module__ != measure.__module__:
-            raise ConfigError(f"Cannot declare the metric {name}: there is one of that name already. Choose another.")
+            raise ConfigError(f"Cannot declare the metric {name}: another metric has this name. Choose another name.")
         METRICS[name] = Metric(name, kind, help, row, labels, unit, measure)
         return measure
 

@@ -13,7 +13,7 @@ from gwbatch.metrics.declaring import Buckets, Look, Sample, metric
 from gwbatch.mirror.public_notices import STATES
 
 
-@metric("gwbatch_dispatcher_up", "gauge", "1 while a dispatcher holds the lease and lives.", row="Health", unit="bool")
+@metric("gwbatch_dispatcher_up", "gauge", "1 while a live dispatcher holds the lease.", row="Health", unit="bool")
 def _up(look: Look) -> float:
     return float(look.report["dispatcher"]["running"])
 
@@ -23,7 +23,7 @@ def _starts(look: Look) -> float:
     return look.number(query("dispatcher_starts"))
 
 
-@metric("gwbatch_problems", "gauge", "Sentences that 'gwbatch status' says is wrong.", row="Health")
+@metric("gwbatch_problems", "gauge", "Problems that 'gwbatch status' reports.", row="Health")
 def _problems(look: Look) -> float:
     return float(len(look.report["wrong"]))
 
@@ -51,13 +51,13 @@ def _connected(look: Look) -> Iterator[Sample]:
     return _of_listeners(look, "connected")
 
 
-@metric("gwbatch_listener_lag", "gauge", "Messages that the broker has and we lack.", row="Listeners",
+@metric("gwbatch_listener_lag", "gauge", "Messages on the broker that are not read yet.", row="Listeners",
         labels=("listener",))  # fmt: skip
 def _lag(look: Look) -> Iterator[Sample]:
     return _of_listeners(look, "lag")
 
 
-@metric("gwbatch_listener_silence_seconds", "gauge", "Since the last message.", row="Listeners",
+@metric("gwbatch_listener_silence_seconds", "gauge", "Time since the last message.", row="Listeners",
         labels=("listener",), unit="s")  # fmt: skip
 def _silence(look: Look) -> Iterator[Sample]:
     return _of_listeners(look, "last_message_age")
@@ -75,26 +75,26 @@ def _restarts(look: Look) -> Iterator[Sample]:
     return _of_listeners(look, "restarts")
 
 
-@metric("gwbatch_messages_total", "counter", "Messages written down.", row="Lanes")
+@metric("gwbatch_messages_total", "counter", "Messages recorded in the ledger.", row="Lanes")
 def _messages(look: Look) -> float:
     return look.number(query("newest_message"))
 
 
-@metric("gwbatch_lane_depth", "gauge", "Messages that wait.", row="Lanes", labels=("lane",))
+@metric("gwbatch_lane_depth", "gauge", "Messages waiting.", row="Lanes", labels=("lane",))
 def _lane_depth(look: Look) -> Iterator[Sample]:
     for name, lane in look.report["lanes"].items():
         yield Sample(float(lane["depth"]), (name,))
 
 
 @metric(
-    "gwbatch_lane_oldest_seconds", "gauge", "Age of the oldest that waits.", row="Lanes", labels=("lane",), unit="s"
+    "gwbatch_lane_oldest_seconds", "gauge", "Age of oldest waiting message.", row="Lanes", labels=("lane",), unit="s"
 )
 def _lane_oldest(look: Look) -> Iterator[Sample]:
     for name, lane in look.report["lanes"].items():
         yield Sample(float(lane["oldest_age"] or 0), (name,))
 
 
-@metric("gwbatch_dead_letters", "gauge", "Messages and effects that were given up.", row="Lanes")
+@metric("gwbatch_dead_letters", "gauge", "Messages and effects given up.", row="Lanes")
 def _dead_letters(look: Look) -> float:
     return float(look.report["dead_letters"]["count"])
 
@@ -105,12 +105,12 @@ def _effects(look: Look) -> Iterator[Sample]:
         yield Sample(float(look.report["effects"][state]), (state,))
 
 
-@metric("gwbatch_effects_total", "counter", "Effects asked for.", row="Effects")
+@metric("gwbatch_effects_total", "counter", "Effects requested.", row="Effects")
 def _all_effects(look: Look) -> float:
     return look.number(query("newest_effect"))
 
 
-@metric("gwbatch_effects_oldest_seconds", "gauge", "Age of the oldest that is not done.", row="Effects", unit="s")
+@metric("gwbatch_effects_oldest_seconds", "gauge", "Age of the oldest unfinished effect.", row="Effects", unit="s")
 def _oldest_effect(look: Look) -> float:
     return float(look.report["effects"]["oldest_age"] or 0)
 
@@ -130,7 +130,7 @@ def _node_seconds(look: Look) -> Iterator[Sample]:
         yield Sample(row["seconds"], (row["use"],))
 
 
-@metric("gwbatch_pilots", "gauge", "Pilots: wanted, and ready.", row="Jobs", labels=("queue", "what"))
+@metric("gwbatch_pilots", "gauge", "Pilots wanted and ready.", row="Jobs", labels=("queue", "what"))
 def _pilots(look: Look) -> Iterator[Sample]:
     for queue, pilots in look.report["standby"].items():
         for what in ("wanted", "ready"):
@@ -138,7 +138,7 @@ def _pilots(look: Look) -> Iterator[Sample]:
 
 
 @metric(
-    "gwbatch_pilot_seconds_total", "counter", "What pilots have told of their time.", row="Jobs",
+    "gwbatch_pilot_seconds_total", "counter", "Time that pilots report as busy and idle.", row="Jobs",
     labels=("queue", "use"), unit="s",
 )  # fmt: skip
 def _pilot_seconds(look: Look) -> Iterator[Sample]:
@@ -156,7 +156,7 @@ def _pilot_missed(look: Look) -> Iterator[Sample]:
         yield Sample(float(pilots["missed"]), (queue,))
 
 
-@metric("gwbatch_alerts_stopped", "gauge", "1 while somebody has stopped public alerts.", row="Alerts", unit="bool")
+@metric("gwbatch_alerts_stopped", "gauge", "1 while public alerts are stopped.", row="Alerts", unit="bool")
 def _alerts_stopped(look: Look) -> float:
     return float(look.report["alerts"]["stopped"] is not None)
 
@@ -168,7 +168,7 @@ def _notices(look: Look) -> Iterator[Sample]:
         yield Sample(float(counts.get(state, 0)), (state,))
 
 
-@metric("gwbatch_notices_undelivered", "gauge", "Public notices that a broker still lacks.", row="Alerts",
+@metric("gwbatch_notices_undelivered", "gauge", "Public notices not yet delivered to a broker.", row="Alerts",
         labels=("broker",))  # fmt: skip
 def _undelivered(look: Look) -> Iterator[Sample]:
     lacking = {row["broker"]: row["n"] for row in look.ledger.read(query("undelivered_notices"))}
@@ -176,15 +176,13 @@ def _undelivered(look: Look) -> Iterator[Sample]:
         yield Sample(float(count), (broker,))
 
 
-@metric(
-    "gwbatch_notice_oldest_seconds", "gauge", "Age of the oldest notice that is on its way.", row="Alerts", unit="s"
-)
+@metric("gwbatch_notice_oldest_seconds", "gauge", "Age of the oldest notice not yet sent.", row="Alerts", unit="s")
 def _oldest_notice(look: Look) -> float:
     planned = look.number(query("oldest_open_notice"))
     return look.now - planned if planned else 0.0
 
 
-@metric("gwbatch_superevents_total", "counter", "Superevents made.", row="Science")
+@metric("gwbatch_superevents_total", "counter", "Superevents created.", row="Science")
 def _superevents(look: Look) -> float:
     return look.number(query("newest_superevent"))
 

@@ -18,7 +18,7 @@ def compare(ledger: Ledger, ours: Superevent, created: Iterable[str]) -> Iterato
     for notice in known:
         if notice.state == "stored" and not notice.is_foreign and notice.time_created not in theirs:
             effect = f"{ours.key}/notice/{notice.name}/store"
-            why = "gwbatch is right: it sent the notice and had GraceDB keep it"
+            why = "gwbatch is right: it sent the notice and stored it in GraceDB"
             yield Difference(subject, f"notice {notice.name}", "stored", "missing", Remedy.WRITE, why, effect)
     if theirs - {notice.time_created for notice in known}:
         why = "GraceDB is right: another dispatcher sent one that this ledger does not know"

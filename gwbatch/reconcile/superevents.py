@@ -35,7 +35,7 @@ def compare(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any] | None) 
 
 def _uncreated(ledger: Ledger, ours: Superevent) -> Difference:
     write = newest_of(ledger.connection, [str(creation_of(ours.key))])
-    return _ours_first(ours, "superevent", "there", "missing", write, "nobody ever asked for its creation")
+    return _ours_first(ours, "superevent", "there", "missing", write, "its creation was never requested")
 
 
 def _shape(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Iterator[Difference]:
@@ -66,7 +66,7 @@ def _members(ledger: Ledger, ours: Superevent, theirs: Mapping[str, Any]) -> Ite
             yield Difference(_id(ours), f"member {event}", "a member", "none", Remedy.TAKE_OVER, why, alert=alert)
     for event in sorted(set(members) - set(ours.events)):
         if SupereventStore(ledger.connection).event_data(event) is None:
-            why = f"GraceDB is right, but no alert about {event} has ever come; gwbatch has nothing to judge it by"
+            why = f"GraceDB is right, but no alert about {event} has ever come; gwbatch cannot evaluate it"
             yield Difference(_id(ours), f"member {event}", "unknown", "a member", Remedy.LOOK, why)
         else:
             why = "GraceDB is right: somebody added it there, and the alert about it never came"
@@ -115,7 +115,7 @@ def compare_labels(
 
 def _ours_first(ours: Superevent, what: str, own: str, other: str, write: Write | None, unasked: str) -> Difference:
     if write is None or write.state == "done":
-        return Difference(_id(ours), what, own, other, Remedy.LOOK, unasked or "our write was done, and is not there")
+        return Difference(_id(ours), what, own, other, Remedy.LOOK, unasked or "our write is done, but not there")
     return _judged(_id(ours), what, own, other, write)
 
 

@@ -60,7 +60,7 @@ def _listeners(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
         name = f"listener {listener['name']}"
         if not listener["connected"]:
             text = f"{name} is not connected: {listener['note'] or 'no answer yet'}"
-            remedy = f"it keeps trying; if it lasts, see logs/listener-{listener['name']}.log, and run gwbatch doctor"
+            remedy = f"it keeps trying; if this lasts, see logs/listener-{listener['name']}.log, and run gwbatch doctor"
             yield Finding(Level.CRITICAL, name, text, remedy)
         if listener["gap"]:
             text = f"{name} missed {listener['gap']} messages that the broker no longer held"
@@ -73,7 +73,7 @@ def _listeners(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
         if limits.silence and (silence is None or silence > limits.silence):
             never = f"{name} has not received any message yet"
             text = f"{name} has not received any message for {silence:.0f} s" if silence else never
-            yield Finding(Level.WARNING, f"{name} silent", text, "ask those who send; run gwbatch doctor")
+            yield Finding(Level.WARNING, f"{name} silent", text, "ask the sender; run gwbatch doctor")
 
 
 def _lanes(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
@@ -97,7 +97,7 @@ def _effects(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
         yield Finding(Level.OK, f"retried {one['key']}", text)
     age = effects["oldest_age"] or 0.0
     why = next((f": {one['error']}" for one in effects["retrying"]), "")
-    remedy = "it is tried again by itself; run gwbatch doctor to see who does not answer"
+    remedy = "it is retried automatically; run gwbatch doctor to see which server does not answer"
     yield from _above("effects", age, limits.effect_age, f"an effect has waited for {age:.0f} s{why}", remedy)
 
 
@@ -110,7 +110,7 @@ def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Fi
     for job in stuck:
         if job["state"] == "HELD":
             text = f"job {job['key']} is held: {job['reason']}"
-            remedy = f"mend the reason, then gwbatch jobs release {job['key']}; or gwbatch jobs cancel {job['key']}"
+            remedy = f"fix the cause, then gwbatch jobs release {job['key']}; or gwbatch jobs cancel {job['key']}"
             yield Finding(Level.WARNING, f"job {job['key']}", text, remedy)
     for job in report["jobs"]["failed"]:
         if job["finished"] is not None and job["finished"] > report["time"] - limits.recent:
@@ -132,7 +132,7 @@ def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
     yield from _copies(ledger, report, limits)
     yield from _clock_steps(ledger, report, limits)
     behind = _clock_behind(ledger)
-    text, remedy = f"the clock is {behind:.1f} s behind the brokers'", "have it set: chronyc tracking, timedatectl"
+    text, remedy = f"the clock is {behind:.1f} s behind the brokers'", "fix NTP: chronyc tracking, timedatectl"
     yield from _above("clock", behind, limits.clock_behind, text, remedy)
 
 
@@ -154,9 +154,9 @@ def _copies(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
     age = 0.0 if backed_up is None else report["time"] - backed_up.recorded
     if age > limits.backup_age:
         text = f"the newest backup is {age / 3600:.0f} h old"
-        yield Finding(Level.WARNING, "backup", text, "gwbatch backup FILE; look at the crontab that made them")
+        yield Finding(Level.WARNING, "backup", text, "gwbatch backup FILE; check the crontab that makes backups")
     if restored is not None and report["time"] - restored.recorded < ASK_FIRST:
-        text = "the ledger was restored from a backup: for a week, others are asked before anything is done"
+        text = "the ledger was restored from a backup; for a week, each effect first checks whether it was already done"
         yield Finding(Level.OK, "restored", text)
 
 
@@ -230,7 +230,7 @@ def _mock_data(ledger: Ledger, report: dict[str, Any]) -> Iterator[Finding]:
     age = report["time"] - max(newest or 0.0, since)
     if age > every + LATE:
         text = f"no mock superevent for {age / 60:.0f} min (one every {every:g} s)"
-        remedy = "see whether the listeners hear anything; then ask who uploads the mock events"
+        remedy = "check that the listeners receive messages; then ask who uploads the mock events"
         yield Finding(Level.CRITICAL, "mock data", text, remedy)
     for one in mdc.sequences(ledger, policy, report["time"]):
         if one["missing"]:
@@ -253,7 +253,7 @@ def _unfinished(row: Any, now: float, limits: Limits) -> Iterator[Finding]:
     elif row["send_state"] in ("waiting", "sending"):
         age = now - row["frozen"]
         text = f"{what} has not reached the broker {row['broker']} for {age:.0f} s"
-        remedy = "it is sent again by itself; run gwbatch doctor to see whether the broker answers"
+        remedy = "it is resent automatically; run gwbatch doctor to see whether the broker answers"
         yield from _above(f"alert {row['id']} {row['broker']}", age, limits.notice_age, text, remedy)
     elif row["send_state"] == "withheld" and row["send_reason"] != "dry run" and now - row["frozen"] < limits.recent:
         text = f"{what} is withheld from the broker {row['broker']}: {row['send_reason']}"
@@ -261,7 +261,7 @@ def _unfinished(row: Any, now: float, limits: Limits) -> Iterator[Finding]:
         yield Finding(Level.WARNING, f"alert {row['id']} {row['broker']}", text, remedy)
     elif row["state"] == "delivered":
         age = now - row["delivered"]
-        text, remedy = f"{what} is not in GraceDB after {age:.0f} s", "it is tried again by itself; run gwbatch doctor"
+        text, remedy = f"{what} is not in GraceDB after {age:.0f} s", "it is retried automatically; run gwbatch doctor"
         yield from _above(f"alert {row['id']} gracedb", age, limits.effect_age, text, remedy)
 
 

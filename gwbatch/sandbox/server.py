@@ -57,7 +57,7 @@ def serve(port: int, state: Path, group: str, *, kafka: bool = True) -> None:
         listening = listen(port)  # before printing, so that readers of the addresses can connect at once
     except OSError as error:
         raise GwbatchError(
-            f"The sandbox cannot listen on {HOST}:{port}: {error.strerror}. Choose another --port, or 0 for a free one."
+            f"Cannot start the sandbox on {HOST}:{port}: {error.strerror}. Choose another --port, or 0 for a free one."
         ) from error
     address = f"http://{HOST}:{listening.getsockname()[1]}/api/"
     store = Store(state / "sandbox.sqlite", address)

@@ -72,7 +72,7 @@ def _with_standby(scheduler: Scheduler, profile: Profile, state: Path, clock: Cl
 
     for queue in profile.standby:
         if queue not in QUEUES:
-            raise ConfigError(f"Cannot have pilots for {queue!r}: there is no such queue. Take {' or '.join(QUEUES)}.")
+            raise ConfigError(f"Cannot run pilots for {queue!r}: there is no such queue. Choose {' or '.join(QUEUES)}.")
     settings = profile.scheduler
     # Pilots on this machine have a scheduler of their own, so that an idle pilot does not occupy cores that jobs need.
     environment = job_environment(settings)

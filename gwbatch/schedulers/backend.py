@@ -114,7 +114,7 @@ class Backend:
     def pilots(self, profile: Profile) -> Channel:
         """Return the channel through which tasks reach pilots that are jobs."""
         raise ConfigError(
-            f"Cannot have pilots on {self._named(profile)}. Remove [standby] from the site profile, or give its "
+            f"Cannot run pilots on {self._named(profile)}. Remove [standby] from the site profile, or give its "
             'queues run_on = "local".'
         )
 
@@ -162,7 +162,7 @@ def find_backend(kind: str) -> Backend:
     if not named:
         raise ConfigError(
             f"Cannot use scheduler.kind = {kind!r}: no such batch system is installed. Choose one of "
-            f"{', '.join(backend_names())}, or install the plug-in that brings it."
+            f"{', '.join(backend_names())}, or install the plug-in that provides it."
         )
     if len({entry.value for entry in named}) > 1:
         raise ConfigError(
@@ -174,7 +174,7 @@ def find_backend(kind: str) -> Backend:
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"Cannot load the batch system {kind!r} ({named[0].value}): {error}.") from error
     if not isinstance(made, Backend):
-        raise ConfigError(f"Cannot use the batch system {kind!r}: {named[0].value} is no subclass of Backend.")
+        raise ConfigError(f"Cannot use the batch system {kind!r}: {named[0].value} is not a subclass of Backend.")
     return made
 
 
@@ -191,4 +191,4 @@ def _check(values: Mapping[str, object], known: type[msgspec.Struct], where: str
     try:
         msgspec.convert(values, known)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"The site profile {profile.name} is not valid: [{where}]: {error}.") from error
+        raise ConfigError(f"Cannot use the site profile {profile.name}: [{where}] is invalid: {error}.") from error

@@ -189,7 +189,7 @@ class PollingScheduler:
     def _report(self, key: str) -> JobStatus:
         record = self._records.current(key)
         if record is None:
-            return JobStatus(key, JobState.UNKNOWN, reason=self._poller.trouble or f"{self.whom} is being asked")
+            return JobStatus(key, JobState.UNKNOWN, reason=self._poller.trouble or f"waiting for {self.whom} to answer")
         return record.report()
 
     def _native_ids(self, key: str) -> list[str]:
@@ -228,7 +228,7 @@ class PollingScheduler:
         if now - since >= self._settings.result_late:
             return after
         # On the file systems of clusters, files may become visible late.
-        waiting = "ended; its result is not to be seen yet"
+        waiting = "ended; waiting for its result"
         return replace(after, state=JobState.RUNNING, reason=waiting, exit_code=None, ended=since)
 
     # ---- querying the batch system ------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ class PollingScheduler:
             if reported.key not in found:
                 found[reported.key] = reported
             elif not reported.state.final:
-                log.warning("job %s is in the queue twice; %s is cancelled", reported.key, reported.native_id)
+                log.warning("job %s is in the queue twice; cancelling %s", reported.key, reported.native_id)
                 self._queue.cancel(reported.native_id)
         return found
 
@@ -299,7 +299,7 @@ class PollingScheduler:
                 record = self._records.current(reported.key)
             over = record is not None and record.state in (JobState.FAILED, JobState.LOST, JobState.CANCELLED)
             if over and not reported.state.final:
-                log.warning("job %s is over, but %s is still there: cancelled", reported.key, reported.native_id)
+                log.warning("job %s is over, but %s is still queued; cancelling it", reported.key, reported.native_id)
                 self._queue.cancel(reported.native_id)
 
     def _count_miss(self, key: str, known: JobRecord | None) -> bool:
@@ -319,8 +319,8 @@ class PollingScheduler:
                 return True  # a change, so that the next query comes soon
         self.give_up(key)
         record = known or JobRecord(key)
-        log.error("job %s (%s) is not known to %s any more", key, record.native_id, self.whom)
-        reason = f"{self.whom} does not know the job any more"
+        log.error("job %s (%s) is no longer known to %s", key, record.native_id, self.whom)
+        reason = f"{self.whom} no longer knows the job"
         return self._put(replace(record, state=JobState.LOST, reason=reason, learned=now))
 
     def _update(self, key: str, reported: JobRecord, asked: float) -> bool:
@@ -363,5 +363,5 @@ class PollingScheduler:
         except FileNotFoundError:
             pass
         except (ValueError, KeyError, TypeError) as error:
-            log.warning("%s is damaged (%s): %s is asked by key", self._memory, error, self.whom)
+            log.warning("%s is corrupt (%s); asking %s about jobs by key", self._memory, error, self.whom)
         return records

@@ -35,7 +35,7 @@ def render(template: str, templates: Path | None = None, /, **values: Any) -> st
     try:
         text = _environment(templates, macros=template.endswith(".sub")).get_template(template).render(**values)
     except jinja2.TemplateError as error:
-        raise ConfigError(f"The template {template} cannot be filled in: {error}.") from error
+        raise ConfigError(f"Cannot fill in the template {template}: {error}.") from error
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
@@ -67,7 +67,7 @@ def _environment(templates: Path | None, *, macros: bool) -> jinja2.Environment:
 def _one_line(value: Any) -> Any:
     """Refuse a value with a control character, because a line break could add a statement to the submit file."""
     if isinstance(value, str | Path) and _CONTROL.search(str(value)):
-        raise ConfigError(f"{str(value)!r} has a control character in it and cannot stand in a submit file.")
+        raise ConfigError(f"Cannot write {str(value)!r} into a submit file: it contains a control character.")
     return value
 
 
@@ -107,13 +107,13 @@ def _names(files: Iterable[str]) -> str:
     listed = list(files)
     for name in listed:
         if re.search(r"[,\s]", name):
-            raise ConfigError(f"The file name {name!r} has a comma or a space in it, which HTCondor cannot transfer.")
+            raise ConfigError(f"Cannot transfer {name!r} with HTCondor: its name contains a comma or a space.")
     return ", ".join(listed)
 
 
 def _attribute(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*", name):
-        raise ConfigError(f"{name!r} is no name of a job attribute (letters, digits and _).")
+        raise ConfigError(f"Cannot use {name!r} as a name: it must consist of letters, digits and _.")
     return name
 
 

@@ -47,7 +47,7 @@ class CallTimeout:
             When no answer arrives in time; the call may still take effect.
         """
         if self._hanging or not self._turn.acquire(timeout=self._seconds):
-            raise SchedulerBusy(f"The {self._whom} still owes an answer; nothing new was asked.")
+            raise SchedulerBusy(f"The {self._whom} has not answered an earlier call yet; no new call was made.")
         future: Future[Answer] = Future()
         # A daemon thread, so that a call that never returns does not keep the process from exiting.
         threading.Thread(target=self._call, args=(future, call), name=f"ask-{self._whom}", daemon=True).start()
@@ -90,7 +90,7 @@ class CommandRunner:
             When the command hangs (it may have taken effect), or is not on PATH at the moment.
         """
         if time.monotonic() < self._rest_until:
-            raise SchedulerBusy(f"{self._whom} hung a moment ago; {command[0]} is tried again in a few seconds.")
+            raise SchedulerBusy(f"{self._whom} hung a moment ago; {command[0]} will be tried again in a few seconds.")
         try:
             process = Popen(
                 [*_dying_with_us(), *command], stdin=DEVNULL if text is None else PIPE, stdout=PIPE, stderr=PIPE,
@@ -117,7 +117,7 @@ def _dying_with_us() -> tuple[str, ...]:
 
 
 def _missing(command: str, whom: str) -> str:
-    return f"There is no {command} on PATH: is this a submit host of {whom}? (scheduler.bindings)"
+    return f"Cannot find {command} on PATH. Use a submit host of {whom}, or change scheduler.bindings."
 
 
 def _kill(process: Popen[str]) -> None:

@@ -80,9 +80,9 @@ def prepare_workflow(
     profile.require_complete("scheduler.")
     folder = folder.absolute()
     if any(character.isspace() for character in str(folder)):
-        raise ConfigError(f"{folder} has a space in it, which DAGMan's scripts cannot have; choose another -o.")
+        raise ConfigError(f"Cannot use {folder}: DAGMan's scripts do not allow spaces in paths. Choose another -o.")
     if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty; choose another -o.")
+        raise ConfigError(f"Cannot write a workflow to {folder}: it is not empty. Choose another -o.")
     for subject, files in inputs.items():
         (folder / "inputs" / subject).mkdir(parents=True)
         for name, source in files.items():

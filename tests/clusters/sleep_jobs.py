@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from gwbatch.jobs import Work, job
 
@@ -20,6 +21,13 @@ def _nap(work: Work) -> dict[str, object]:
     }
 
 
+def _stubborn(work: Work) -> dict[str, object]:
+    """Do what some libraries do: swallow whatever is raised, once."""
+    with suppress(Exception):
+        _nap(work)
+    return _nap(work)
+
+
 def _wait(work: Work) -> dict[str, object]:
     while not (work.output.parent / "end").exists():
         time.sleep(0.05)
@@ -29,4 +37,5 @@ def _wait(work: Work) -> dict[str, object]:
 
 job(queue="openmp", name="wait")(_wait)
 job(queue="openmp", name="nap")(_nap)
+job(queue="openmp", name="stubborn-nap")(_stubborn)
 job(queue="general", name="small-nap")(_nap)

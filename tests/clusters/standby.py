@@ -264,7 +264,7 @@ class StandbyPlays:
         report = stage.until(request, JobState.DONE, JobState.FAILED)
         result = read_result(request.directory, request.key)
         assert result is not None, report
-        assert result["error"] is None or "told the job to end" in result["error"]["message"]
+        assert result["error"] is None or "asked the job to end" in result["error"]["message"]
         until(lambda: stage.pilot_report(pilot.job).state.final, 90)
         assert not stage.is_warm(stage.submit())
 
@@ -274,7 +274,7 @@ class StandbyPlays:
         pilot = stage.pilot()
         until(lambda: stage.pilot_report(pilot.job).state.final, 90)
         told = json.loads((stage.folder / "pilots" / "1" / "pilot.json").read_text())
-        assert told["left_because"] == "the dispatcher is gone"
+        assert told["left_because"] == "no heartbeat from the dispatcher"
 
     def test_an_idle_inbox_leaves_all_folders_in_place(self, stage: StandbyBench) -> None:
         stage.pilot()

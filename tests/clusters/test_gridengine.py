@@ -88,7 +88,7 @@ def test_a_job_is_warned_before_its_time_limit(cell: Cell, tmp_path: Path) -> No
     request = bench.submit(120)
     bench.until(request, JobState.FAILED, seconds=60)
     told = json.loads((request.directory / "result.json").read_text())
-    assert "told the job to end" in told["error"]["message"]
+    assert "asked the job to end" in told["error"]["message"]
     assert told["error"]["retryable"]
     assert "the time limit is near" in (request.directory / "stderr").read_text()
     bench.scheduler.close()

@@ -269,7 +269,7 @@ def test_a_node_that_fails_leaves_a_rescue_dag_that_can_be_used(pool: Pool, tmp_
     assert finished(dag)["exitcode"] != 0
     summary = json.loads((dag.parent / "summary.json").read_text())
     localize = next(node for node in summary["nodes"] if node.endswith(".localize"))
-    assert "cannot be read as a LIGO_LW" in summary["nodes"][localize]["reason"]
+    assert "as a LIGO_LW coincidence file" in summary["nodes"][localize]["reason"]
     assert list(dag.parent.glob("workflow.dag.rescue*"))
     subject = localize.rpartition(".")[0]
     shutil.copyfile(example_event("short"), dag.parent / "inputs" / subject / "coinc.xml")

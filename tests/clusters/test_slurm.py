@@ -192,7 +192,7 @@ def test_a_job_is_warned_before_its_time_limit(cluster: Cluster, tmp_path: Path)
     request = bench.submit(120)
     bench.until(request, JobState.FAILED, seconds=150)
     told = json.loads((request.directory / "result.json").read_text())
-    assert "told the job to end" in told["error"]["message"]
+    assert "asked the job to end" in told["error"]["message"]
     assert told["error"]["retryable"]
     assert "the time limit is near" in (request.directory / "stderr").read_text()
     bench.scheduler.close()
@@ -203,7 +203,7 @@ def test_a_time_limit_is_named_without_a_warning_too(cluster: Cluster, tmp_path:
     bench = SchedulerBench(tmp_path, load_site("slurm-generic", settings).profile)
     request = bench.submit(300)
     bench.until(request, JobState.FAILED, seconds=200)
-    assert "its time limit" in json.loads((request.directory / "result.json").read_text())["error"]["message"]
+    assert "time limit near" in json.loads((request.directory / "result.json").read_text())["error"]["message"]
     bench.scheduler.close()
 
 
@@ -381,7 +381,7 @@ def test_a_workflow_whose_node_fails_can_be_run_again(cluster: Cluster, tmp_path
     given.write_text("<?xml version='1.0'?><nothing/>")
     summary = summary_of(script)
     localize = next(node for node in summary["failed"] if node.endswith(".localize"))  # type: ignore[attr-defined]
-    assert "cannot be read as a LIGO_LW" in summary["nodes"][localize]["reason"]  # type: ignore[index]
+    assert "as a LIGO_LW coincidence file" in summary["nodes"][localize]["reason"]  # type: ignore[index]
     shutil.copyfile(example_event("short"), script.parent / "inputs" / localize.rpartition(".")[0] / "coinc.xml")
     assert summary_of(script)["failed"] == []
 

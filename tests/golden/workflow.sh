@@ -5,7 +5,7 @@
 set -euo pipefail
 cd <folder>
 exec 9> .lock
-flock -n 9 || { echo "another workflow.sh is submitting just now" >&2; exit 4; }
+flock -n 9 || { echo "another workflow.sh is already submitting" >&2; exit 4; }
 
 # The jobs get a plain environment, without your tokens.
 slurm() { env -i PATH="$PATH" HOME="$HOME" USER="${USER:-$(id -un)}" ${SLURM_CONF:+SLURM_CONF="$SLURM_CONF"} "$@"; }
@@ -18,7 +18,7 @@ if [ -n "$(queued gwbatch-NAME,gwbatch-NAME-end)" ]; then
 fi
 submitted=
 submit() { id=$(slurm sbatch --parsable "$@"); id=${id%%;*}; submitted="$submitted $id"; }
-trap '[ -z "$submitted" ] || { echo "taken back:$submitted" >&2; slurm scancel $submitted; }' ERR
+trap '[ -z "$submitted" ] || { echo "cancelled:$submitted" >&2; slurm scancel $submitted; }' ERR
 
 submit nodes/bns.localize/node.sbatch; node1=$id
 submit nodes/bns.em-bright/node.sbatch; node2=$id

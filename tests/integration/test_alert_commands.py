@@ -174,7 +174,7 @@ def test_commands_say_what_is_wrong(harness: AlertHarness) -> None:
         (["preview", "S000000x"], "There is no superevent"),
         (["preview", harness.sid, "--kind", "nonsense"], "There is no alert kind"),
         (["compare", "--broker", "nobody"], "has no broker nobody"),
-        (["update", harness.sid, "--map", "x.fits", "--yes"], "write NAME,VERSION"),
+        (["update", harness.sid, "--map", "x.fits", "--yes"], "Write NAME,VERSION"),
     ):
         result = CliRunner().invoke(cli, ["alerts", *words, "--state", str(harness.folder)])
         assert result.exit_code == 1

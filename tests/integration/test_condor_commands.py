@@ -237,7 +237,7 @@ def test_a_job_that_vanished_is_lost_only_when_that_was_said_more_than_once(
     settle(scheduler, JobState.QUEUED)
     pool.vanish(job)
     asked = pool.calls("condor_q")
-    assert "the schedd does not know the job any more" in settle(scheduler, JobState.LOST).reason
+    assert "the schedd no longer knows the job" in settle(scheduler, JobState.LOST).reason
     assert pool.calls("condor_q") - asked >= 2
     assert pool.calls("condor_rm") == 1  # had it lied, the job would not run beside the next attempt
 

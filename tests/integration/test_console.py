@@ -40,7 +40,7 @@ def test_the_page_comes_with_strict_headers(console: str) -> None:
 def test_where_no_dispatcher_ever_ran_it_says_so(console: str) -> None:
     status, _, body = get(f"{console}/status.json")
     assert status == 503
-    assert "no dispatcher ever ran there" in json.loads(body)["error"]
+    assert "no dispatcher has run there" in json.loads(body)["error"]
 
 
 def test_it_shows_what_status_shows_and_keeps_itself_current(console: str, tmp_path: Path) -> None:

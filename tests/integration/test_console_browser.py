@@ -155,15 +155,15 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 PAGES = {
-    "": "Where time goes",
+    "": "Latency by stage",
     "superevents": "Search",
     "superevent/S%40G1": "Timeline",
     "jobs": "G1/localize",
     "job/G1%2Flocalize": "stderr",
     "alerts": "ALERTS ARE STOPPED",
-    "alert/1": "Where its time went",
+    "alert/1": "Latency",
     "messages": "Newest messages",
-    "deadletters": "to try again",
+    "deadletters": "to retry",
     "campaigns": "unreadable",
     "deadletter/m1": "traceback",
 }
@@ -234,7 +234,7 @@ def test_it_fits_a_phone(console: str, page: Any) -> None:
 
 def test_it_keeps_itself_current(console: str, page: Any) -> None:
     page.goto(console)
-    page.get_by_text("Where time goes").wait_for()
+    page.get_by_text("Latency by stage").wait_for()
     page.evaluate("document.querySelector('main').firstChild.remove()")
     page.get_by_text("What is wrong right now").wait_for(timeout=10_000)
 

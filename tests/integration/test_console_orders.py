@@ -129,8 +129,8 @@ def test_an_order_without_a_ledger_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "text"),
     [
-        ('{"bayestar.multiorder.fits": "Bilby.multiorder.fits"}', "write NAME,VERSION"),
-        ('{"bayestar.multiorder.fits": "../x,1"}', "write NAME,VERSION"), ('{"coinc.xml": "coinc.xml,0"}', "It holds:"),
+        ('{"bayestar.multiorder.fits": "Bilby.multiorder.fits"}', "Write NAME,VERSION"),
+        ('{"bayestar.multiorder.fits": "../x,1"}', "Write NAME,VERSION"), ('{"coinc.xml": "coinc.xml,0"}', "Known:"),
         ("[]", "must be a JSON object"), ("{", "Expecting"),
     ],
 )  # fmt: skip
@@ -187,7 +187,7 @@ def test_a_click_and_a_reason_send_a_withheld_notice(tmp_path: Path, browser: An
         page.get_by_role("button", name="Release it").click()
         page.get_by_role("dialog", name="Send preliminary after all?").wait_for()
         assert Axe().run(page).response["violations"] == []
-        page.get_by_label("Why?").fill("it was right")
+        page.get_by_label("Reason (for").fill("it was right")
         with page.expect_response("**/order.json") as response:
             page.get_by_role("dialog").get_by_role("button", name="Release it").click()
         assert response.value.status == 200
@@ -197,7 +197,7 @@ def test_a_click_and_a_reason_send_a_withheld_notice(tmp_path: Path, browser: An
         page.get_by_role("link", name="Preview a notice, send an update, copy a map").click()
         page.get_by_label("Sky map (NAME,VERSION; empty: the newest)").fill("no version")
         page.get_by_role("button", name="Preview").click()
-        page.get_by_text("write NAME,VERSION").wait_for()
+        page.get_by_text("Write NAME,VERSION").wait_for()
         assert Axe().run(page).response["violations"] == []
         page.close()
     ledger = Ledger(tmp_path / "ledger.sqlite")

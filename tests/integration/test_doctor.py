@@ -110,7 +110,7 @@ def test_a_server_that_does_not_know_us_is_critical() -> None:
     with answering({"links": {"superevents": "x"}}) as address:
         (one,) = found("gracedb", gracedb(address, auth="default"))
         assert one.level is Level.CRITICAL
-        assert "does not know who we are" in one.text
+        assert "does not recognize us" in one.text
         (one,) = found("gracedb", gracedb(address, auth="none"))
         assert one.level is Level.OK
 
@@ -337,7 +337,7 @@ def test_two_checks_of_one_name_are_refused(one_check: list[Finding]) -> None:
     def another(place: Place) -> Iterator[Finding]:
         yield Finding(Level.OK, "seeing", "stars")
 
-    with pytest.raises(ConfigError, match="there is one already"):
+    with pytest.raises(ConfigError, match="another check has this name"):
         check("seeing")(another)
 
 
@@ -348,7 +348,7 @@ def test_before_the_first_dispatcher_it_looks_at_the_site(tmp_path: Path, server
     setting = ["--set", f"gracedb.url={server.url}", "--set", "gracedb.auth=none"]
     done = doctor("--state", str(tmp_path), "--site", "local", *setting)
     assert done.exit_code == 0, done.output
-    assert "no dispatcher has ever run here" in done.output
+    assert "no dispatcher has run here yet" in done.output
     assert done.output.endswith("All well.\n")
 
 

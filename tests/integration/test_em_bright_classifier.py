@@ -218,5 +218,5 @@ def test_a_site_without_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_an_event_without_snr_is_refused(environment: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="has the SNR"):
+    with pytest.raises(BadInput, match="gives an SNR"):
         computation("em-bright-classifier").function(work(tmp_path, {}, mass1=1.4, mass2=1.3))

@@ -130,9 +130,9 @@ def without_event(coinc: Path) -> bytes:
     [
         (without_psd, "PSD"),
         (without_event, "holds 0 coincidence events"),
-        (lambda path: b"not xml", "cannot be read as a LIGO_LW"),
-        (lambda path: b"", "cannot be read as a LIGO_LW"),
-        (lambda path: path.read_bytes()[:50_000], "cannot be read as a LIGO_LW"),
+        (lambda path: b"not xml", "as a LIGO_LW coincidence file"),
+        (lambda path: b"", "as a LIGO_LW coincidence file"),
+        (lambda path: path.read_bytes()[:50_000], "as a LIGO_LW coincidence file"),
     ],
     ids=["no-psd", "no-event", "text", "empty", "truncated"],
 )

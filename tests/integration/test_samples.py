@@ -71,7 +71,7 @@ def test_of_very_many_samples_some_are_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"chirp_mass": None}, "neither the component masses"),
+        ({"chirp_mass": None}, "neither component masses"),
         ({"luminosity_distance": None}, "no distance or redshift"),
         ({"chirp_mass": (-1.0, 0.1)}, "impossible"),
         ({"spin_1z": (3.0, 0.1)}, "impossible"),
@@ -141,7 +141,7 @@ def test_a_coinc_xml_without_a_map_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "coinc.xml").write_bytes(b"x")
     code, _, errors = run(tmp_path, "mchirp-source", "coinc.xml", "-o", "mchirp_source.json")
     assert code == 2
-    assert "name the sky map, too" in errors
+    assert "Give the sky map, too" in errors
 
 
 @pytest.mark.parametrize("distances", [pytest.param(True, marks=pytest.mark.soak), False])

@@ -203,7 +203,7 @@ def test_a_job_that_slurm_forgot_is_lost_only_when_that_was_said_more_than_once(
     settle(scheduler, JobState.QUEUED)
     asked = cluster.calls("scontrol")
     cluster.forget(job)
-    assert "does not know the job any more" in settle(scheduler, JobState.LOST).reason
+    assert "no longer knows the job" in settle(scheduler, JobState.LOST).reason
     assert cluster.calls("scontrol") - asked >= 2
 
 
@@ -278,7 +278,7 @@ def test_a_result_that_a_file_system_shows_late_is_waited_for(make: Make, cluste
     settle(scheduler, JobState.RUNNING)
     cluster.set(job, "COMPLETED")
     assert poll_for(scheduler, 1.5) == {JobState.RUNNING}
-    assert "not to be seen yet" in scheduler.poll([KEY])[KEY].reason
+    assert "waiting for its result" in scheduler.poll([KEY])[KEY].reason
     write_json(request.directory / "result.json", {"key": KEY, "error": None, "outputs": {}})
     settle(scheduler, JobState.DONE, seconds=5)
 
@@ -289,7 +289,7 @@ def test_what_is_left_over_of_an_attempt_that_is_over_is_cancelled(
     scheduler = make()
     request = request_for(tmp_path)
     job = scheduler.submit(request)
-    error = {"message": "the batch system told the job to end", "retryable": True}
+    error = {"message": "the batch system asked the job to end", "retryable": True}
     write_json(request.directory / "result.json", {"key": KEY, "error": error, "outputs": {}})
     settle(scheduler, JobState.FAILED)  # and Slurm has put it back into the queue
     end = time.monotonic() + 10

@@ -174,7 +174,7 @@ def test_what_cannot_be_taken_back_is_not_submitted_as_well(tmp_path: Path) -> N
     """Two runs in one folder would be the end of both."""
     folder = StandbyFolder(tmp_path / "desk")
     (folder.path / "inbox" / task_name("G1/localize/1")).mkdir()  # nothing that can be unlinked
-    with pytest.raises(SchedulerBusy, match="Cannot take back"):
+    with pytest.raises(SchedulerBusy, match="Cannot withdraw"):
         folder.withdraw(task_name("G1/localize/1"))
 
 

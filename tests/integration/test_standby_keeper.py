@@ -358,7 +358,7 @@ def test_people_order_and_look(yard: Yard) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["set", "1", "--for", "soon"], "is no length of time"),
+        (["set", "1", "--for", "soon"], "is not a duration"),
         (["set", "-1"], "-1"),
         (["set", "1", "--queue", "general"], "has no [standby.general]"),
     ],

@@ -88,7 +88,7 @@ def test_a_plug_in_may_lie_in_a_folder_of_the_site(
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("toy_batch:NoBackend", "is no subclass of Backend"),
+        ("toy_batch:NoBackend", "is not a subclass of Backend"),
         ("nowhere_batch:Toy", "Cannot load the batch system 'toy' .nowhere_batch:Toy.: No module named"),
         ("toy_batch:Missing", "Cannot load the batch system 'toy'"),
     ],
@@ -108,7 +108,7 @@ def test_two_plug_ins_of_one_name_are_refused(install: Callable[..., None]) -> N
 
 def test_options_are_the_backends_own(install: Callable[..., None]) -> None:
     install("toy_batch:Toy")
-    with pytest.raises(ConfigError, match=r"site profile there is not valid: \[scheduler.options\].*`partition`"):
+    with pytest.raises(ConfigError, match=r"site profile there: \[scheduler.options\] is invalid.*`partition`"):
         backend_of(site("toy", partition="x"))
     of_jobs = msgspec.structs.replace(site("toy"), queues={"general": Resources(options={"color": "red"})})
     with pytest.raises(ConfigError, match=r"\[queues.general.options\].*`color`"):

@@ -42,7 +42,7 @@ def test_bars_are_as_long_as_probabilities_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "it is not JSON"), ([0.5], "no mapping"), ({}, "no mapping"), ({"BNS": 1.5}, "BNS is 1.5"),
+        ("{", "it is not JSON"), ([0.5], "not a mapping"), ({}, "not a mapping"), ({"BNS": 1.5}, "BNS is 1.5"),
         ({"BNS": "0.5"}, "BNS is '0.5'"), ({"BNS": True}, "BNS is True"), ('{"BNS": NaN}', "BNS is nan"),
     ],
 )  # fmt: skip

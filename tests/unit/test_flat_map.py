@@ -62,7 +62,7 @@ def test_a_map_of_another_layout_goes_through_the_tool(tmp_path: Path) -> None:
         assert again[1].data["PROB"].sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("nside", "words"), [(3, "no power of two"), (1 << 20, "too many")])
+@pytest.mark.parametrize(("nside", "words"), [(3, "not a power of two"), (1 << 20, "too many")])
 def test_an_impossible_resolution_is_refused_with_a_sentence(nside: int, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         FlatMap.read(simulated("nsbh_hl"), nside)

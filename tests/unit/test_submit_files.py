@@ -171,7 +171,7 @@ def test_a_value_with_a_line_break_cannot_add_a_statement() -> None:
 @pytest.mark.parametrize("name", ["two words.xml", "a,b.xml"])
 def test_a_file_name_that_cannot_be_transferred_is_refused(name: str) -> None:
     profile = load_site("htcondor-generic", FILLED).profile
-    with pytest.raises(ConfigError, match="cannot transfer"):
+    with pytest.raises(ConfigError, match="Cannot transfer"):
         described(profile, request_for(profile, "openmp", inputs=("job.json", name)))
 
 
@@ -219,7 +219,7 @@ def test_a_template_that_asks_for_what_is_not_there_says_so(tmp_path: Path, monk
     monkeypatch.setattr(templates, "resource_directory", lambda name: tmp_path)
     templates._environment.cache_clear()
     try:
-        with pytest.raises(ConfigError, match=r"odd\.sub cannot be filled in"):
+        with pytest.raises(ConfigError, match=r"Cannot fill in the template odd\.sub"):
             render("odd.sub")
     finally:
         templates._environment.cache_clear()

@@ -45,8 +45,15 @@ def test_a_job_ends_itself_and_says_why(directory: Path, seconds: float) -> None
     assert "the time limit is near" in done.stderr
     result = json.loads((directory / NAME).read_text())
     assert result["error"]["retryable"]
-    assert "its time limit" in result["error"]["message"]
+    assert "time limit near" in result["error"]["message"]
     assert result["outputs"] == {}
+
+
+def test_a_job_that_swallows_the_first_request_to_end_is_asked_again(directory: Path) -> None:
+    request = json.loads((directory / REQUEST).read_text())
+    (directory / REQUEST).write_text(json.dumps({**request, "kind": "stubborn-nap"}))
+    assert execute(directory, **{WARN_AT: str(time.time() + 1.0)}).returncode == EXIT_FAILED
+    assert "asked the job to end" in json.loads((directory / NAME).read_text())["error"]["message"]
 
 
 def test_a_plug_in_that_the_node_lacks_is_named_in_the_result(directory: Path) -> None:

@@ -153,7 +153,7 @@ def test_the_exact_picture_takes_only_what_the_tool_is_given(tmp_path: Path) -> 
 
 
 def test_an_unknown_colour_map_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no colour map 'dusk'"):
+    with pytest.raises(BadInput, match="Unknown colour map 'dusk'"):
         _draw(simulated("bns_hlv"), tmp_path / "volume.png", colormap="dusk")
 
 

@@ -40,9 +40,9 @@ export function oneCampaign(found) {
     section("Failures by reason", table("Failures by reason", [["events", ([, count]) => count], ["reason", ([reason]) => reason]], Object.entries(found.reasons))),
     nodes.length ? section("Nodes", table("Nodes", [["node", (one) => one.name], ["processes", (one) => one.processes], ["fault", (one) => one.fault]], nodes)) : null,
     found.workers.length ? section("Workers", table("Workers", [
-      ["host", (one) => one.host], ["busy", (one) => `${one.working} of ${one.processes}`], ["done", (one) => one.done], ["last sign", (one) => seconds(one.silent) + " ago"]], found.workers)) : null,
+      ["host", (one) => one.host], ["busy", (one) => `${one.working} of ${one.processes}`], ["done", (one) => one.done], ["last report", (one) => seconds(one.silent) + " ago"]], found.workers)) : null,
     found.failed.length ? folded(`${found.set_aside} events set aside`, () => table("Events set aside", [
       ["event", (one) => one.name], ["attempts", (one) => one.attempts], ["reason", (one) => one.reason]], found.failed)) : null,
-    Object.keys(found.rejected).length ? folded("Files that were no events", () => table("Files that were no events", [["file", ([path]) => path], ["reason", ([, reason]) => reason]], Object.entries(found.rejected))) : null,
+    Object.keys(found.rejected).length ? folded("Files without an event", () => table("Files without an event", [["file", ([path]) => path], ["reason", ([, reason]) => reason]], Object.entries(found.rejected))) : null,
   ].filter(Boolean);
 }

@@ -122,7 +122,7 @@ function open() {
 function push(found, number) {
   pushed = found;
   const who = found && found.dispatcher;
-  headline.textContent = !found ? "No dispatcher ever ran here." : found.error ? found.error : who.running ? `dispatcher runs on ${who.host} (pid ${who.pid})` : "No dispatcher is running.";
+  headline.textContent = !found ? "No dispatcher has run here yet." : found.error ? found.error : who.running ? `dispatcher runs on ${who.host} (pid ${who.pid})` : "No dispatcher is running.";
   headline.className = who && who.running ? "good" : "bad";
   if (found && found.alerts && found.alerts.stopped) { headline.textContent += `. ${stoppedText(found.alerts)}`; headline.className = "bad"; }
   const hasChanged = number !== newest, { page, asked } = route();

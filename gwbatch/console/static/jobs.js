@@ -9,7 +9,7 @@ import { facts, list, table } from "./tables.js";
 const STATES = ["WAITING", "QUEUED", "RUNNING", "HELD", "UNKNOWN", "DONE", "FAILED", "LOST", "CANCELLED"];
 const KINDS = ["localize", "em-bright", "combine-skymaps", "external-skymap", "plot-allsky", "plot-volume"];
 
-const WORDS = { release: "Release", cancel: "Cancel", retry: "Try again" };
+const WORDS = { release: "Release", cancel: "Cancel", retry: "Retry" };
 
 export function jobTable(rows, sorted) {
   return table("Jobs", [
@@ -26,9 +26,9 @@ export function oneJob(found) {
   const plain = ["kind", "queue", "attempt", "host", "cores", "scheduler", "native_id", "reason", "directory"];
   return [
     section("Job " + found.key, facts("Job", [["state", state(found.state)], ...plain.map((name) => [name, found[name]]), ...["created", "submitted", "started", "finished"].map((name) => [`${name} (UTC)`, moment(found[name])])])),
-    section("stderr (its end)", raw(found.stderr ?? "none on this machine")),
-    section("stdout (its end)", raw(found.stdout ?? "none on this machine")),
-    section("To do something", make("div", { class: "buttons" }, ...found.orders.map((what) => giveOrder(WORDS[what], `${WORDS[what]} ${found.key}?`, { order: `${what}-job`, job: found.key }))), ...found.commands.map(copyable)),
+    section("stderr (tail)", raw(found.stderr ?? "none on this machine")),
+    section("stdout (tail)", raw(found.stdout ?? "none on this machine")),
+    section("Actions", make("div", { class: "buttons" }, ...found.orders.map((what) => giveOrder(WORDS[what], `${WORDS[what]} ${found.key}?`, { order: `${what}-job`, job: found.key }))), ...found.commands.map(copyable)),
     section("Request", raw(found.request)),
     section("Result", raw(found.result)),
   ];

@@ -14,10 +14,10 @@ export function messages(found, sorted, asked) {
 export function deadLetters(found, sorted, asked) {
   return [list("Dead letters", "deadletters", found, asked, {}, table("Dead letters", [
     ["letter", (one) => link(one.id, "/deadletter/" + one.id), (one) => one.id], ["what", (one) => one.what], ["reason", (one) => one.reason], ["when (UTC)", (one) => moment(one.at), (one) => one.at],
-    ["to try again", (one) => make("code", {}, one.command), false]], found.rows, sorted))];
+    ["to retry", (one) => make("code", {}, one.command), false]], found.rows, sorted))];
 }
 
 export function deadLetter(found) {
   const long = ["payload", "traceback", "args"];
-  return [section("Dead letter", facts("Dead letter", Object.entries(found).map(([name, value]) => [name, long.includes(name) ? raw(value ?? "") : value])), giveOrder("Try it again", `Hand ${found.name} over again?`, { order: "retry-dead-letter", letter: found.name }))];
+  return [section("Dead letter", facts("Dead letter", Object.entries(found).map(([name, value]) => [name, long.includes(name) ? raw(value ?? "") : value])), giveOrder("Retry", `Retry ${found.name}?`, { order: "retry-dead-letter", letter: found.name }))];
 }

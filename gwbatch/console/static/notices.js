@@ -14,7 +14,7 @@ export function alertSwitch(found) {
   if (found.mode === "off") return make("p", {}, "Alerts are off.");
   const brokers = Object.entries(found.brokers).map(([name, one]) => `${name} (${one.bootstrap}/${one.topic}, ${one.categories.join(" and ")})`);
   const now = make("p", {}, `Mode ${found.mode}${found.dry_run ? ", a dry run: nothing is sent" : ""}; brokers: ${brokers.join(", ") || "none"}.`);
-  return make("div", {}, now, giveOrder("Stop all alerts", "Let no notice leave from now on?", { order: "stop-alerts" }));
+  return make("div", {}, now, giveOrder("Stop all alerts", "Stop sending all notices from now on?", { order: "stop-alerts" }));
 }
 
 const arrival = (one, send) => (send.delivered ? `${send.broker} +${seconds(send.delivered - one.frozen)}` : `${send.broker} ${send.state}`);
@@ -42,11 +42,11 @@ export function oneAlert(found) {
     section(`${found.superevent_id || found.superevent}/${found.name}`, make("p", {}, state(found.state), found.reason ? " " + found.reason : ""),
       make("p", {}, superevent({ superevent_id: found.superevent_id, key: found.superevent })), found.uid ? make("p", {}, "_id ", make("code", {}, found.uid)) : null,
       ...lacks.map(([name, why]) => make("p", { class: "bad" }, `without ${name}: ${why}`))),
-    section("Where it is", table("Brokers", [
+    section("Delivery", table("Brokers", [
       ["broker", (one) => one.broker], ["topic", (one) => one.topic], ["state", (one) => state(one.state)], ["partition", (one) => one.partition], ["offset", (one) => one.offset],
       ["tries", (one) => one.tries], ["delivered (UTC)", (one) => moment(one.delivered)], ["without", (one) => one.left_out], ["reason", (one) => one.reason]], found.brokers)),
-    section("Where its time went", parts(found.parts, `Where the time of ${found.name} went`)),
-    section("What it says", found.record ? facts("Notice", fields(found.record, "")) : make("p", { class: "none" }, "nothing yet"), folded("As it was sent", () => raw(found.record))),
-    section("To do something", found.brokers.some((one) => one.state === "withheld") ? giveOrder("Release it", `Send ${found.name} after all?`, { order: "release-notice", notice: found.id }) : null, ...found.commands.map(copyable)),
+    section("Latency", parts(found.parts, `Latency of ${found.name}`)),
+    section("Content", found.record ? facts("Notice", fields(found.record, "")) : make("p", { class: "none" }, "nothing yet"), folded("As it was sent", () => raw(found.record))),
+    section("Actions", found.brokers.some((one) => one.state === "withheld") ? giveOrder("Release it", `Send ${found.name} after all?`, { order: "release-notice", notice: found.id }) : null, ...found.commands.map(copyable)),
   ];
 }

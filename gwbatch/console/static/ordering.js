@@ -16,7 +16,7 @@ function previewed(found) {
   return [
     make("p", { class: found.refused ? "bad" : "good" }, found.refused ? `It would NOT go out: ${found.refused}.` : "It would go out."),
     ...lacks.map(([name, why]) => make("p", { class: "bad" }, `without ${name}: ${why}`)),
-    table("Who would get it", [
+    table("Recipients", [
       ["broker", ([name]) => name], ["topic", ([, one]) => one.topic], ["bytes", ([, one]) => one.bytes], ["without", ([, one]) => one.left_out], ["withheld", ([, one]) => one.obstacle]], Object.entries(found.brokers)),
     raw(found.record),
   ];
@@ -24,7 +24,7 @@ function previewed(found) {
 
 function noticeForm(found) {
   const kind = make("select", { id: "kind" }, ...["ordered-preliminary", "update"].map((name) => make("option", { value: name }, name)));
-  const files = PRODUCTS.map(([product, label]) => [product, field("file-" + product, `${label} (NAME,VERSION; empty: the newest)`)]);
+  const files = PRODUCTS.map(([product, label]) => [product, field("file-" + product, `${label} (NAME,VERSION; empty for the newest)`)]);
   const chosen = () => Object.fromEntries(files.map(([product, [, input]]) => [product, input.value.trim()]).filter(([, file]) => file));
   const shown = make("div", { "aria-live": "polite" });
   const look = make("button", { type: "button" }, "Preview");
@@ -40,7 +40,7 @@ function noticeForm(found) {
 
 export function ordering(found) {
   const name = nameOf(found);
-  if (!mayOrder()) return [section("Orders about " + name, make("p", { class: "none" }, "This console takes no orders: it asks nobody for a token."))];
+  if (!mayOrder()) return [section("Orders about " + name, make("p", { class: "none" }, "This console takes no orders because it does not require a token."))];
   const [sourceLine, source] = field("source", "Event or superevent", found.preferred), [fileLine, file] = field("file", "File (NAME,VERSION)");
   return [
     section("Orders about " + name, make("p", {}, superevent(found))),
@@ -50,6 +50,6 @@ export function ordering(found) {
       const [line, input] = field("url-" + one.external, "Address (https://)"), whom = one.graceid || one.external;
       return section(`A sky map for ${whom}`, line, giveOrder("Use it", `Use this map for ${whom}?`, () => ({ order: "use-map", external: one.external, url: input.value.trim() })));
     }),
-    section("The event that a pipeline shows", make("div", { class: "buttons" }, ...found.members.map((one) => giveOrder(`${one.graceid} for ${one.pipeline}`, `Let ${one.pipeline} show ${one.graceid}? No notice follows.`, { order: "prefer-for-pipeline", superevent: found.key, event: one.graceid })))),
+    section("Preferred event of a pipeline", make("div", { class: "buttons" }, ...found.members.map((one) => giveOrder(`${one.graceid} for ${one.pipeline}`, `Make ${one.graceid} the preferred event of ${one.pipeline}? No notice is sent.`, { order: "prefer-for-pipeline", superevent: found.key, event: one.graceid })))),
   ];
 }

@@ -16,7 +16,7 @@ function confirmed(label, question) {
   return new Promise((resolve) => {
     const why = make("textarea", { id: "why", rows: "2" });
     const go = make("button", { type: "submit" }, label), stop = make("button", { type: "button", class: "secondary" }, "Cancel");
-    const form = make("form", {}, make("h2", { id: "dialog-title" }, question), make("label", { for: "why" }, "Why? (for the ledger and for GraceDB's log)", why), make("div", { class: "buttons" }, stop, go));
+    const form = make("form", {}, make("h2", { id: "dialog-title" }, question), make("label", { for: "why" }, "Reason (for the ledger and GraceDB's log)", why), make("div", { class: "buttons" }, stop, go));
     stop.addEventListener("click", () => dialog.close());
     dialog.onclose = () => resolve(null);
     form.addEventListener("submit", (event) => { event.preventDefault(); go.disabled = true; resolve(why.value); });
@@ -38,7 +38,7 @@ export function giveOrder(label, question, fields) {
     const wanted = typeof fields === "function" ? fields() : fields;
     const why = await confirmed(label, question);
     if (why === null) return;
-    const said = await order({ ...wanted, why }).catch(() => ({ error: "The console does not answer: nobody knows whether the order was taken. Look at the page before you repeat it." }));
+    const said = await order({ ...wanted, why }).catch(() => ({ error: "The console does not answer, so it is not known whether the order was taken. Check the page before repeating it." }));
     const close = make("button", { type: "button" }, "Close");
     close.addEventListener("click", () => dialog.close());
     dialog.onclose = null;

@@ -10,7 +10,7 @@ import { table } from "./tables.js";
 const LEVELS = { OK: "off", WARNING: "warn", CRITICAL: "bad", UNKNOWN: "bad" };
 
 function finding(one) {
-  return make("li", {}, chip(one.level === "OK" ? "being dealt with" : one.level, LEVELS[one.level]), " ", one.text, one.remedy ? make("div", { class: "remedy" }, one.remedy) : null);
+  return make("li", {}, chip(one.level === "OK" ? "no action needed" : one.level, LEVELS[one.level]), " ", one.text, one.remedy ? make("div", { class: "remedy" }, one.remedy) : null);
 }
 
 function banner(found) {
@@ -18,7 +18,7 @@ function banner(found) {
   const worst = !wrong.length ? "good" : wrong.some((one) => one.level !== "WARNING") ? "bad" : "warn";
   return make("section", { class: "banner " + worst, "aria-labelledby": "h-wrong" }, make("h2", { id: "h-wrong" }, "What is wrong right now"),
     wrong.length ? make("ul", { tabindex: "0", "aria-label": "What is wrong" }, ...wrong.map(finding)) : make("p", { class: "good" }, chip("All is well", "good")),
-    rest.length ? folded(`${rest.length} worth knowing`, () => make("ul", {}, ...rest.map(finding))) : null);
+    rest.length ? folded(`${rest.length} for information`, () => make("ul", {}, ...rest.map(finding))) : null);
 }
 
 function card(one, now) {
@@ -45,11 +45,11 @@ function charts(found) {
 }
 
 export function overview(found) {
-  if (found === null) return [section("What is wrong right now", make("p", {}, "No dispatcher ever ran here."))];
+  if (found === null) return [section("What is wrong right now", make("p", {}, "No dispatcher has run here yet."))];
   if (found.error) return [section("What is wrong right now", make("p", { class: "bad" }, found.error))];
   return [
     banner(found),
-    make("section", { "aria-labelledby": "h-parts" }, make("h2", { id: "h-parts" }, "The parts"), make("div", { class: "tiles" }, ...found.tiles.map(tile))),
+    make("section", { "aria-labelledby": "h-parts" }, make("h2", { id: "h-parts" }, "Components"), make("div", { class: "tiles" }, ...found.tiles.map(tile))),
     section("Superevents of the last day", found.cards.length ? make("div", { class: "cards" }, ...found.cards.map((one) => card(one, found.time))) : make("p", { class: "none" }, "none")),
     section("Rate and latency", charts(found)),
     found.alerts.mode === "off" ? null : section("Alerts", alertSwitch(found.alerts)),
@@ -59,7 +59,7 @@ export function overview(found) {
     folded(`${found.jobs.open.length} open jobs`, () => table("Open jobs", [
       ["job", (one) => job(one.key)], ["queue", (one) => one.queue], ["state", (one) => state(one.state)], ["for", (one) => seconds(one.age)],
       ["host", (one) => one.host], ["cores", (one) => one.cores], ["reason", (one) => one.reason]], found.jobs.open)),
-    folded("Where time goes", () => table("Latencies", [
+    folded("Latency by stage", () => table("Latencies", [
       ["stage", ([stage]) => stage], ["count", ([, one]) => one.count], ["median", ([, one]) => seconds(one.p50)],
       ["95th percentile", ([, one]) => seconds(one.p95)], ["newest", ([stage, one]) => sparkline(one.recent, stage)]], Object.entries(found.latencies))),
     make("p", { class: "detail" }, "Ledger ", make("code", {}, found.ledger), ", read at ", moment(found.time), " UTC"),

@@ -7,7 +7,7 @@ const FIRST = ["waited for", "decisions"];
 
 function place(one, until) {
   const begin = Math.max(0, one.begin), length = Math.max(0, Math.min(one.end, until) - begin);
-  const bar = make("span", { class: "bar " + one.what, title: `${one.text}: ${seconds(one.end - one.begin)}, from ${begin.toFixed(2)} s on` });
+  const bar = make("span", { class: "bar " + one.what, title: `${one.text}: ${seconds(one.end - one.begin)}, starting at ${begin.toFixed(2)} s` });
   bar.style.left = (100 * begin) / until + "%";
   bar.style.width = `max(3px, ${(100 * length) / until}%)`;
   return bar;
@@ -47,7 +47,7 @@ export function story(found) {
   const length = (row) => row.bars.reduce((sum, one) => sum + Math.max(0, Math.min(one.end, until) - Math.max(0, one.begin)), 0);
   const rows = found.rows.filter((row) => row.bars.some((one) => one.begin < until)).sort((a, b) => rank(a) - rank(b) || length(b) - length(a));
   const more = rows.slice(ROWS);
-  const kinds = [["awaited", "nothing else could go on"], ["waiting", "waiting"], ["running", "running"], ["decision", "decision"], ["upload", "upload"], ["notice", "notice"]];
+  const kinds = [["awaited", "nothing else could proceed"], ["waiting", "waiting"], ["running", "running"], ["decision", "decision"], ["upload", "upload"], ["notice", "notice"]];
   return make("figure", { class: "story" },
     make("ul", {}, scale(until), ...rows.slice(0, ROWS).map((row) => line(row, until))),
     more.length ? folded(`${more.length} more`, () => make("ul", {}, ...more.map((row) => line(row, until)))) : null,

@@ -16,7 +16,7 @@ export function superevents(found, state, asked) {
   return [list("Superevents", "superevents", found, asked, { category: ["Category", CATEGORIES], label: ["Label", LABELS] }, table("Superevents", [
     ["superevent", superevent, nameOf], ["t_0 (GPS)", (one) => one.t_0.toFixed(2), (one) => one.t_0], ["category", (one) => one.category],
     ["preferred", (one) => one.preferred], ["events", (one) => one.members], ["FAR", (one) => far(one.far), (one) => one.far],
-    ["external", (one) => one.externals], ["labels", (one) => labels(one.labels), (one) => one.labels.length], ["made (UTC)", (one) => moment(one.created), (one) => one.created]], found.rows, state))];
+    ["external", (one) => one.externals], ["labels", (one) => labels(one.labels), (one) => one.labels.length], ["created (UTC)", (one) => moment(one.created), (one) => one.created]], found.rows, state))];
 }
 
 function onePicture(key, product) {
@@ -40,7 +40,7 @@ function members(found) {
     ["event", (one) => outside(one.graceid, one.gracedb)], ["why", (one) => (one.graceid === found.preferred ? chip("preferred", "good") : one.why)], ["pipeline", (one) => one.pipeline], ["search", (one) => one.search],
     ["FAR", (one) => far(one.far)], ["SNR", (one) => snr(one.snr)], ["detectors", (one) => (one.instruments || []).join(" ")], ["labels", (one) => labels(one.labels || [])]];
   return section("Members, and why one is preferred", table("Members", columns, found.members),
-    folded("By which order", () => [make("p", {}, `The largest of (${order.join(", ")}) is preferred, until somebody chooses by hand.`), table("Preference", [["event", (one) => one.graceid], ...order.map((aspect) => [aspect, (one) => String((one.preference || {})[aspect])])], found.members)]));
+    folded("Order of preference", () => [make("p", {}, `The event with the largest (${order.join(", ")}) is preferred, unless somebody chooses one manually.`), table("Preference", [["event", (one) => one.graceid], ...order.map((aspect) => [aspect, (one) => String((one.preference || {})[aspect])])], found.members)]));
 }
 
 function coincidences(found) {
@@ -53,7 +53,7 @@ function coincidences(found) {
 function history(found) {
   return [
     folded("Every step", () => table("Steps", [
-      ["time (UTC)", (one) => moment(one.at)], ["what", (one) => one.what], ["why, or which", (one) => one.text],
+      ["time (UTC)", (one) => moment(one.at)], ["what", (one) => one.what], ["reason or object", (one) => one.text],
       ["details", (one) => (one.detail ? make("code", {}, JSON.stringify(one.detail)) : "")]], found.timeline)),
     folded(`${found.effects.length} effects`, () => table("Effects", [
       ["effect", (one) => one.key], ["kind", (one) => one.kind], ["state", (one) => state(one.state)], ["tries", (one) => one.attempts], ["error", (one) => one.error], ["done (UTC)", (one) => moment(one.finished)]], found.effects)),
@@ -63,11 +63,11 @@ function history(found) {
 
 function orders(found) {
   const name = nameOf(found);
-  return section("To do something",
+  return section("Actions",
     mayOrder() ? make("p", {}, link("Preview a notice, send an update, copy a map", "/orders/" + encodeURIComponent(found.key))) : null,
     make("div", { class: "buttons" },
-      giveOrder("Send a preliminary notice", `Send a preliminary notice about ${name}? Thresholds and blocking labels still count.`, { order: "send-preliminary", superevent: found.key }),
-      giveOrder("Try the annotation again", `Try again what failed for ${name}?`, { order: "annotate", superevent: found.key }),
+      giveOrder("Send a preliminary notice", `Send a preliminary notice about ${name}? Thresholds and blocking labels still apply.`, { order: "send-preliminary", superevent: found.key }),
+      giveOrder("Retry the annotation", `Retry the failed annotation of ${name}?`, { order: "annotate", superevent: found.key }),
       ...found.members.filter((one) => one.graceid !== found.preferred).map((one) => giveOrder(`Prefer ${one.graceid}`, `Make ${one.graceid} the preferred event of ${name}?`, { order: "prefer", superevent: found.key, event: one.graceid })),
       ...found.coincidences.filter((one) => one.chosen && !one.announced).map((one) => giveOrder(`Announce with ${one.graceid || one.external}`, `Set RAVEN_ALERT on ${name}, on ${one.graceid || one.external} and on the preferred event?`, { order: "announce", superevent: found.key, external: one.external }))),
     ...found.commands.map(copyable));
@@ -87,7 +87,7 @@ export function oneSuperevent(found) {
     section("Timeline", story(found.story), ...history(found)),
     members(found),
     coincidences(found),
-    found.notices.length ? section("Public alerts", noticeTable(found.notices), ...found.notices.map((one) => folded(`Where the time of ${one.name} went`, () => parts(one.parts, `Where the time of ${one.name} went`)))) : null,
+    found.notices.length ? section("Public alerts", noticeTable(found.notices), ...found.notices.map((one) => folded(`Latency of ${one.name}`, () => parts(one.parts, `Latency of ${one.name}`)))) : null,
     section("Jobs", make("p", {}, states(found.jobs)), folded(`${found.jobs.length} jobs`, () => jobTable(found.jobs))),
     orders(found),
   ].filter(Boolean);

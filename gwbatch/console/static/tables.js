@@ -57,6 +57,6 @@ export function list(title, page, found, asked, filters, shown) {
   const turn = make("nav", { class: "paging", "aria-label": "Paging" },
     asked.before ? make("a", { href: address(page, { ...asked, before: "" }) }, "Newest") : null,
     found.next ? make("a", { href: address(page, { ...asked, before: found.next }) }, "Older") : null,
-    make("span", {}, "Take along: ", exported("csv"), " ", exported("json", { limit: 1000 })));
+    make("span", {}, "Download: ", exported("csv"), " ", exported("json", { limit: 1000 })));
   return section(title, form, shown, turn);
 }

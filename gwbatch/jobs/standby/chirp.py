@@ -39,7 +39,7 @@ class ChirpChannel:
 
     def __init__(self, folder: str) -> None:
         if not os.environ.get("_CONDOR_CHIRP_CONFIG"):
-            raise ConfigError("Cannot reach the submit node from here: the pool gives jobs no chirp (ENABLE_CHIRP).")
+            raise ConfigError("Cannot reach the submit node: the pool does not offer chirp to jobs (ENABLE_CHIRP).")
         self._folder = folder
         self._client: Any = None
         self._scratch = Path(os.environ.get("_CONDOR_SCRATCH_DIR", ".")).resolve()
@@ -154,7 +154,7 @@ class ChirpChannel:
         try:
             self._call(ask, TRANSFER)
         except HTChirp.DoesntExist as error:
-            raise FileNotFoundError(f"{path} is not there") from error
+            raise FileNotFoundError(f"{path} does not exist") from error
 
     def _call(self, ask: Callable[[Any], T], seconds: float = ANSWER) -> T:
         """Make one call; any failure but ``DoesntExist`` drops the connection, and the next call opens a new one."""
@@ -175,7 +175,7 @@ class ChirpChannel:
             client, self._client = self._client, None
             if client is not None:
                 client.disconnect()
-            raise ChannelDown(f"Cannot reach the submit node by chirp: {error or type(error).__name__}.") from error
+            raise ChannelDown(f"Cannot reach the submit node with chirp: {error or type(error).__name__}.") from error
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
             signal.signal(signal.SIGALRM, before)

@@ -99,7 +99,7 @@ class Pilot:
 
     def serve(self) -> dict[str, Any]:
         """Serve tasks until it is time to leave, and return how the time was spent."""
-        signal.signal(signal.SIGTERM, lambda *_: self._leave("told to end by the batch system"))
+        signal.signal(signal.SIGTERM, lambda *_: self._leave("ended by the batch system"))
         preload(self._settings.kinds, self._settings.parameters)
         self._ready = time.time()
         begun = self._heard = self._accounted = self._last_task = time.monotonic()
@@ -157,7 +157,7 @@ class Pilot:
         except ChannelDown:
             raise
         except OSError as error:
-            self._channel.deliver(name, _ended(task, f"it could not be begun: {error}"), self.name)
+            self._channel.deliver(name, _ended(task, f"it could not be started: {error}"), self.name)
             del self._claimed[name]
             return
         if process == 0:
@@ -194,7 +194,7 @@ class Pilot:
         self._next_beat = now + BEAT_EVERY
         for name, process in self._by_name.items():
             if self._children[process].ended is None and not self._channel.holds(name, self.name):
-                log.warning("task %s was taken away from this pilot", name)
+                log.warning("task %s was revoked from this pilot", name)
                 os.kill(process, signal.SIGKILL)
         self._beat += 1
         started = {name: self._children[process].started for name, process in self._by_name.items()}
@@ -217,7 +217,7 @@ class Pilot:
         if orders is not None and orders.beat != self._last_order_beat:
             self._last_order_beat, self._heard = orders.beat, now
         if orders is not None and self._job in orders.leave:
-            self._leave("not wanted any more")
+            self._leave("no longer needed")
 
     def _leave_if_due(self, begun: float) -> None:
         if self._leaving:
@@ -225,10 +225,10 @@ class Pilot:
         now, settings = time.monotonic(), self._settings
         idle = 0.0 if self._children else now - self._last_task
         for limit, spent, why in (
-            (settings.idle_limit, idle, "nothing to do"),
-            (settings.lifetime, now - begun, "its time is over"),
-            (settings.orphaned_after, now - self._heard, "the dispatcher is gone"),
-            (settings.tasks_limit, self._done, "it has done enough tasks"),
+            (settings.idle_limit, idle, "idle limit reached"),
+            (settings.lifetime, now - begun, "lifetime reached"),
+            (settings.orphaned_after, now - self._heard, "no heartbeat from the dispatcher"),
+            (settings.tasks_limit, self._done, "task limit reached"),
         ):
             if limit and spent >= limit:
                 self._leave(why)
@@ -244,7 +244,7 @@ class Pilot:
         """
         time.sleep(RETRY)
         if self._settings.orphaned_after and time.monotonic() - self._heard >= self._settings.orphaned_after:
-            self._leave("the dispatcher is gone")
+            self._leave("no heartbeat from the dispatcher")
             for child in self._children:
                 os.kill(child, signal.SIGKILL)
             self._children.clear()

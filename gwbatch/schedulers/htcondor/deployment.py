@@ -35,7 +35,7 @@ class DAGDeployment:
         self, state: Path, options: Mapping[str, Sequence[str]], settings: SchedulerSettings, schedd: Schedd
     ) -> None:
         if any(character in str(state) for character in "'\"$ \n"):
-            raise ConfigError(f"The state directory {state} has a space or a quote in its name; choose another.")
+            raise ConfigError(f"Cannot deploy from {state}: its path has a space, quote or $. Choose another.")
         self._state = state
         self._folder = state / "deploy"
         self._options = options

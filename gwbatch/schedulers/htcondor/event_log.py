@@ -61,7 +61,7 @@ class EventLog:
     def begin_anew_if_long(self) -> None:
         """Begin a new log if this one is long and no job is unfinished.  No submission may be in progress."""
         if self._offset > ROTATE and all(record.state.final for record in self.records):
-            log.info("the event log %s has %d bytes and no unfinished job: it begins anew", self._path, self._offset)
+            log.info("the event log %s has %d bytes and no unfinished job; starting another", self._path, self._offset)
             self._path.replace(self._path.with_suffix(".old"))
 
     def save(self) -> None:
@@ -101,7 +101,7 @@ class EventLog:
                 whole = self._rest + data
                 end = complete(whole)
                 if end == 0 and len(whole) > GARBAGE:
-                    log.warning("%s: %d bytes without an event are passed over", self._path, len(whole))
+                    log.warning("%s: skipping %d bytes without an event", self._path, len(whole))
                     end = len(whole)
                 self._rest = whole[end:]
                 self.records.changed = True
@@ -130,7 +130,7 @@ class EventLog:
         if rotated and os.fstat(stream.fileno()).st_size > self._offset:
             return True  # the old file has grown meanwhile
         log.warning(
-            "the event log %s was %s; it is read from its beginning", self._path, "rotated" if rotated else "cut"
+            "the event log %s was %s; reading it from the beginning", self._path, "rotated" if rotated else "truncated"
         )
         stream.close()
         self._stream, self._offset, self._rest = None, 0, b""
@@ -144,7 +144,7 @@ class EventLog:
         except FileNotFoundError:
             return
         except (ValueError, KeyError, TypeError) as error:
-            log.warning("%s is damaged (%s): the event log is read from its beginning", self._memory, error)
+            log.warning("%s is corrupt (%s); reading the event log from the beginning", self._memory, error)
             return
         self.records.restore(records)
         try:

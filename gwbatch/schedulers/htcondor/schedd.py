@@ -71,10 +71,10 @@ def open_schedd(bindings: str, seconds: float) -> Schedd:
             ours, theirs = release_of(bound.version()), pool_release(seconds)
             if bindings == "python" or missing or theirs in ("", ours):
                 return bound
-            log.warning("htcondor2 is of release %s, the pool of %s: its commands are used", ours, theirs)
+            log.warning("htcondor2 has release %s but the pool has %s; using the commands", ours, theirs)
     if missing:
         raise ConfigError(
-            f"HTCondor cannot be reached: {', '.join(missing)} not on PATH"
+            f"Cannot reach HTCondor: {', '.join(missing)} not on PATH"
             + ("." if bindings == "cli" else ", and htcondor2 cannot be imported. pip install 'gwbatch[htcondor]'.")
         )
     return CommandSchedd(seconds)
@@ -98,8 +98,8 @@ def refusal(text: str) -> SchedulerError:
     """Return the error for a failed submission: permanently refused, or outcome unknown."""
     reason = last_line(text)
     if _REFUSED.search(text):
-        return SchedulerError(f"HTCondor refuses the job: {reason}.")
-    return SchedulerBusy(f"HTCondor could not take the job: {reason}.")
+        return SchedulerError(f"HTCondor refused the job: {reason}.")
+    return SchedulerBusy(f"HTCondor could not accept the job: {reason}.")
 
 
 class BoundSchedd:
@@ -158,7 +158,7 @@ class CommandSchedd:
         if code != 0:
             raise refusal(errors or output)
         if job is None:
-            raise SchedulerBusy(f"condor_submit ended well but named no job: {last_line(output + errors)}.")
+            raise SchedulerBusy(f"condor_submit succeeded but returned no job id: {last_line(output + errors)}.")
         return job[1]
 
     def queue(self, constraint: str) -> list[Ad]:
@@ -167,7 +167,7 @@ class CommandSchedd:
             # condor_q prints nothing for an empty queue, but so does a broken one.
             code, output, errors = self._asking.run("condor_q", "-allusers", "-totals")
             if code != 0 or "jobs" not in output:
-                raise SchedulerBusy(f"condor_q gives no answer: {last_line(errors)}.")
+                raise SchedulerBusy(f"condor_q gave no answer: {last_line(errors)}.")
         return ads
 
     def act(self, action: Action, constraint: str) -> None:
@@ -185,9 +185,9 @@ class CommandSchedd:
         try:
             ads: Sequence[Any] = json.loads(output)
         except ValueError:
-            raise SchedulerBusy(f"{command[0]} answered with what is no JSON: {output[:80]!r}.") from None
+            raise SchedulerBusy(f"{command[0]} did not return JSON: {output[:80]!r}.") from None
         if not isinstance(ads, list) or not all(isinstance(ad, dict) for ad in ads):
-            raise SchedulerBusy(f"{command[0]} answered with what is no list of jobs.")
+            raise SchedulerBusy(f"{command[0]} did not return a list of jobs.")
         return list(ads)
 
 

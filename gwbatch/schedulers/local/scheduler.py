@@ -148,7 +148,7 @@ class LocalScheduler:
             for entry in self._entries.values():
                 self._refresh(entry)
             self._start_what_fits()
-            unknown = {key: JobStatus(key, JobState.LOST, reason="this machine does not know the job") for key in keys}
+            unknown = {key: JobStatus(key, JobState.LOST, reason="unknown job on this machine") for key in keys}
             self._forget_ended_except(keys)
             return {**unknown, **self.find(keys)}
 

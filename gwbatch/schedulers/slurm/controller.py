@@ -68,7 +68,7 @@ def open_controller(bindings: str, seconds: float) -> Controller:
     commands = CommandController(seconds)
     missing = [name for name in ("sbatch", "squeue", "scontrol", "scancel") if shutil.which(name) is None]
     if missing:
-        raise ConfigError(f"Slurm cannot be reached: {', '.join(missing)} not on PATH. Is this a submit host?")
+        raise ConfigError(f"Cannot reach Slurm: {', '.join(missing)} not on PATH. Use a submit host.")
     if bindings in ("auto", "pyslurm"):
         from gwbatch.schedulers.slurm.pyslurm import PyslurmController
 
@@ -84,8 +84,8 @@ def refusal(text: str) -> SchedulerError:
     """Return the error for a failed submission: permanently refused, or outcome unknown."""
     reason = last_line(text)
     if _REFUSED.search(text):
-        return SchedulerError(f"Slurm refuses the job: {reason}.")
-    return SchedulerBusy(f"Slurm could not take the job: {reason}.")
+        return SchedulerError(f"Slurm refused the job: {reason}.")
+    return SchedulerBusy(f"Slurm could not accept the job: {reason}.")
 
 
 class CommandController:
@@ -112,7 +112,7 @@ class CommandController:
             raise refusal(errors or output)
         native_id = output.strip().partition(";")[0]
         if not native_id.isdecimal():
-            raise SchedulerBusy(f"sbatch ended well but named no job: {last_line(output + errors)}.")
+            raise SchedulerBusy(f"sbatch succeeded but returned no job id: {last_line(output + errors)}.")
         return native_id
 
     def jobs(self) -> list[Row]:
@@ -120,7 +120,7 @@ class CommandController:
         header, *lines = output.splitlines() or [""]
         # The header is a sign of life.  Without it, an empty answer could come from a broken squeue.
         if not header.startswith(_HEADER):
-            raise SchedulerBusy(f"squeue gives no answer: {header[:80]!r}.")
+            raise SchedulerBusy(f"squeue gave no answer: {header[:80]!r}.")
         return [_row(line) for line in lines if line.count("|") >= 6]
 
     def job(self, native_id: str) -> Row | None:
@@ -130,7 +130,7 @@ class CommandController:
         if code == 0 and output.startswith("JobId="):
             return details(output)
         if _KNOWS_NOT not in errors:
-            raise SchedulerBusy(f"scontrol gives no answer: {last_line(errors or output)}.")
+            raise SchedulerBusy(f"scontrol gave no answer: {last_line(errors or output)}.")
         return self._accounted(native_id)
 
     def cancel(self, native_id: str) -> None:

@@ -44,7 +44,7 @@ class SlurmDeployment:
         settings = self._settings
         if not settings.resident_node:
             raise ConfigError(
-                "On Slurm the dispatcher has to come back to the node on whose local disk its ledger is. Name it: "
+                "Cannot deploy on Slurm: the dispatcher must run on the node that holds its ledger. Name it: "
                 "--set scheduler.resident_node=NODE."
             )
         placement = {

@@ -47,7 +47,7 @@ class PyslurmController:
         self._ready = False
         ours, theirs = _release(self._version()), _release(commands.version())
         if ours != theirs:
-            raise ConfigError(f"pyslurm {ours} does not fit Slurm {theirs}")
+            raise ConfigError(f"pyslurm {ours} does not match Slurm {theirs}")
 
     def submit(self, script: str, environment: Mapping[str, str]) -> str:
         return self._commands.submit(script, environment)
@@ -95,7 +95,7 @@ class PyslurmController:
                 self._helper.stdin.flush()
             except OSError as error:
                 self._end()
-                raise SchedulerBusy(f"pyslurm's process has ended: {error}.") from error
+                raise SchedulerBusy(f"the pyslurm process has ended: {error}.") from error
             line = self._line(self._seconds)
             if not line:
                 self._end()

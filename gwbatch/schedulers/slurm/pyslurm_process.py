@@ -26,7 +26,7 @@ def answer(what: str, argument: str) -> Any:
             return pyslurm.Job(int(argument)).cancel()
         case "release":
             return pyslurm.Job(int(argument)).release()
-    raise ValueError(f"nobody knows {what!r}")
+    raise ValueError(f"unknown request {what!r}")
 
 
 def _row(job: Any) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class StandbyFolder:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise SchedulerBusy(f"Cannot take back what pilots were offered: {error}.") from error
+            raise SchedulerBusy(f"Cannot withdraw a task offered to pilots: {error}.") from error
         return True
 
     def offered(self, name: str) -> bool:

@@ -226,7 +226,7 @@ class StandbyScheduler:
             if not free or not crew.is_free():
                 return None
         except Exception:
-            log.exception("cannot look for a free pilot, so job %s is submitted", request.key)
+            log.exception("cannot look for a free pilot; submitting job %s instead", request.key)
             return None
         name = task_name(request.key)
         files = list(request.inputs), list(request.outputs)
@@ -340,7 +340,7 @@ class StandbyScheduler:
             return _told(warm, beat, JobState.DONE)
         claim = folder.claim(warm.name, warm.pilot)
         if claim is None and not folder.has_claimed(warm.name, warm.pilot):
-            return _told(warm, beat, JobState.FAILED, "it was taken away from its pilot")
+            return _told(warm, beat, JobState.FAILED, "its claim by a pilot was revoked")
         if claim is not None and claim.ended:
             return self._without_result(warm, beat, claim)
         silence = folder.silence(warm.pilot)
@@ -348,7 +348,7 @@ class StandbyScheduler:
             started = beat is not None and warm.name in beat.tasks
             if started or self._clock.steady() - silence - warm.since <= UNSAID:
                 return _told(warm, beat, JobState.RUNNING)
-            return self._revoked(warm, beat, "its pilot does not know of it")
+            return self._revoked(warm, beat, "its pilot does not report it")
         return self._of_silent_pilot(warm, beat, silence)
 
     def _without_result(self, warm: _Warm, beat: Beat | None, claim: Task) -> JobStatus:
@@ -357,7 +357,7 @@ class StandbyScheduler:
         warm.exit_seen = warm.exit_seen or now
         by_itself = claim.exit_code is not None and claim.exit_code >= 0
         if by_itself and now - warm.exit_seen < RESULT_LATE:
-            return _told(warm, beat, JobState.RUNNING, "ended; its result.json is not seen yet")
+            return _told(warm, beat, JobState.RUNNING, "ended; waiting for its result.json")
         return _told(warm, beat, JobState.FAILED, f"in a pilot: {claim.ended}")
 
     def _of_silent_pilot(self, warm: _Warm, beat: Beat | None, silence: float | None) -> JobStatus:
@@ -374,7 +374,7 @@ class StandbyScheduler:
 
     @staticmethod
     def _revoked(warm: _Warm, beat: Beat | None, why: str) -> JobStatus:
-        log.error("job %s is taken away from pilot %s: %s", warm.key, warm.pilot, why)
+        log.error("revoking job %s from pilot %s: %s", warm.key, warm.pilot, why)
         warm.crew.folder.revoke(warm.name, warm.pilot)
         hit("standby.revoked")
         return _told(warm, beat, JobState.FAILED, why)
