@@ -1,8 +1,8 @@
-"""gwbatch: gravitational-wave alerts to superevents to sky maps computed as whole-node batch jobs.
+"""gwbatch: superevents from gravitational-wave alerts, and sky maps computed as whole-node batch jobs.
 
-What a plug-in needs is here: the decorators (`gcn`, `igwn_alert` alias `lvalert`, `every`, `on`, `job`, `executor`),
-the effects that a handler can return (`effects`) and the exception base.  Names are loaded on first use, so that
-``import gwbatch`` costs nothing.
+Plug-ins find here what they need: the decorators (`gcn`, `igwn_alert` alias `lvalert`, `every`, `on`, `job`,
+`executor`), the effects that a handler can return (`effects`) and the base class of exceptions.  Names are loaded on
+first use, so that ``import gwbatch`` costs nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m gwbatch`` is the same as ``gwbatch``."""
+"""Entry point of ``python -m gwbatch``, which is the same as ``gwbatch``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to reach a Kafka broker, and as whom: credentials from a file or the environment, never logged."""
+"""Connection properties of Kafka brokers, with credentials from a file or the environment that are never logged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GCN_ID, GCN_SECRET = "GCN_CLIENT_ID", "GCN_CLIENT_SECRET"
 
 
 class Connection(Protocol):
-    """What the settings of a listener and of a broker of notices have in common."""
+    """The settings that listeners and notice brokers have in common."""
 
     @property
     def bootstrap(self) -> str: ...
@@ -29,12 +29,12 @@ class Connection(Protocol):
 
 
 def connection_properties(settings: Connection, mode: Literal["consumer", "producer"] = "consumer") -> dict[str, Any]:
-    """Return the librdkafka properties that say how to reach the broker, and as whom.
+    """Return the librdkafka properties for connecting and authenticating to the broker.
 
     Raises
     ------
     ConfigError
-        When credentials are wanted and there are none, or others may read them.
+        When required credentials are missing or invalid, or others may read them.
     """
     if settings.auth == "scram":
         return {"bootstrap.servers": settings.bootstrap, **_scram(settings)}

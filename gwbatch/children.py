@@ -1,4 +1,4 @@
-"""Starting Python as a child: only installed code, whatever lies in the folder or stands in the shell's PYTHONPATH."""
+"""Python child processes that import only installed code, whatever the current folder and PYTHONPATH hold."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _FROM_THE_SHELL = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH"
 
 
 def python(module: str, *arguments: str, interpreter: str = "") -> list[str]:
-    """Return the command that runs a module of ours without looking for it in the current folder (``-P``)."""
+    """Return the command that runs one of our modules without importing from the current folder (``-P``)."""
     return [interpreter or sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return this process's environment for a child, without what would have it import somebody else's code."""
+    """Return this process's environment for a child, without the variables that could make it import other code."""
     kept = {name: value for name, value in os.environ.items() if name not in _FROM_THE_SHELL}
     return {**kept, **(more or {})}

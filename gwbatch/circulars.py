@@ -1,4 +1,4 @@
-"""Drafting a circular with the field's own tool, in a process of its own: it takes seconds and 200 MB to import.
+"""Drafts of circulars by ``ligo.followup_advocate``, in a child process because importing it takes seconds and 200 MB.
 
 ``python -m gwbatch.circulars`` reads a request (JSON) from its standard input and prints the draft.
 """
@@ -26,18 +26,18 @@ REFUSED, AWAY, MISSING = 3, 4, 5  # exit codes of the process
 
 @dataclass(frozen=True)
 class Request:
-    """A draft that is wanted.
+    """A request for a draft.
 
     Attributes
     ----------
     superevent : str
-        GraceDB ID; of an external event for ``medium-latency``.
+        GraceDB ID of the superevent, or of the external event for ``medium-latency``.
     circular : str
         ``preliminary``, ``initial``, ``earlywarning``, ``retraction``, ``update`` or ``medium-latency``.
     raven : bool
-        The notice tells of an external trigger.
+        Whether the notice reports an external trigger.
     subthreshold : bool
-        Without the external trigger the event would not have been announced as significant.
+        Whether the event would not have been announced as significant without the external trigger.
     changed : tuple of str
         What an update has changed.
     """
@@ -53,7 +53,7 @@ class Request:
 
     @property
     def filename(self) -> str:
-        """What GraceDB calls the draft."""
+        """The draft's name in GraceDB."""
         return f"{self.circular}{'-emcoinc' if self.raven else ''}-circular.txt"
 
 
@@ -63,9 +63,9 @@ def draft(request: Request) -> str:
     Raises
     ------
     BadInput
-        If the tool is not installed, or finds that there is nothing to draft.
+        If the tool is not installed, or cannot draft this circular.
     TransientError
-        If GraceDB or the tool gave no answer.
+        If GraceDB or the tool did not answer.
     """
     command = children.python("gwbatch.circulars")
     try:
@@ -84,7 +84,7 @@ def draft(request: Request) -> str:
 
 
 def compose(request: Request, client: Any) -> str:
-    """Return the text that the field's tool writes."""
+    """Return the text that the tool writes."""
     from ligo.followup_advocate import (
         compose,
         compose_grb_medium_latency,
@@ -114,8 +114,8 @@ def compose(request: Request, client: Any) -> str:
 
 
 def main() -> int:
-    """Draft what standard input asks for."""
-    # A draft interrupts no notice on its way, yet has its share of a busy host: advocates wait for it.
+    """Draft the circular that standard input requests."""
+    # A draft must not preempt a notice, yet needs its share of a busy host because advocates wait for it.
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     request = Request(**json.load(sys.stdin))
     try:

@@ -1,4 +1,4 @@
-"""Time as an argument: the system's clock, and one that a test or a simulation moves by hand."""
+"""Clocks to pass as arguments: the machine's, the same guarded against being set, and one for tests and simulations."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-STEP = 1.0  # s by which a clock that NTP keeps is never set at once
+STEP = 1.0  # s; NTP adjusts a clock in smaller steps, so a larger one means that somebody set it
 
 
 def elapsed() -> float:
-    """Return the seconds since the machine was started, sleep included: nobody can set this clock."""
+    """Return the seconds since the machine booted, including suspend, on a clock that nobody can set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -23,7 +23,7 @@ class Clock(Protocol):
         ...
 
     def steady(self) -> float:
-        """Return seconds since some moment, for durations that nobody writes down: it never jumps."""
+        """Return the seconds since an arbitrary moment, for durations that are not stored; they never jump."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -45,16 +45,16 @@ class SystemClock:
 
 
 class GuardedClock:
-    """The clock of this machine; when somebody sets it, it goes on as before until that is accepted.
+    """The clock of this machine, which ignores that somebody set it until `accept` is called.
 
-    Meanwhile whoever keeps times in a ledger moves them along, so that nothing is late or early by the step.
+    Meanwhile the times in a ledger can be shifted, so that the step makes nothing late or early.
     """
 
     def __init__(self, wall: Callable[[], float] | None = None, elapsed: Callable[[], float] = elapsed) -> None:
         self._wall, self._elapsed = wall or SystemClock().now, elapsed
         told, since_boot = self._read()
         self._offset = told - since_boot
-        self._lock = threading.Lock()  # a slew that overwrote an accepted step would have it accepted twice
+        self._lock = threading.Lock()  # a slew must not overwrite an accepted step, which would be accepted twice
 
     def now(self) -> float:
         wall, since_boot = self._read()
@@ -67,21 +67,21 @@ class GuardedClock:
         time.sleep(seconds)
 
     def step(self) -> float:
-        """Return by how much the clock was set (s), until `accept`; 0 if nobody set it."""
+        """Return by how much the clock was set and not yet accepted (s); 0 if nobody set it."""
         return self._step(*self._read())
 
     def accept(self, step: float) -> None:
-        """Go by the new time from now on."""
+        """Follow the new time from now on."""
         with self._lock:
             self._offset += step
 
     @property
     def offset(self) -> float:
-        """Unix time at which the machine would have been started, by the time that it goes by (s)."""
+        """Unix time at which the machine booted, according to this clock (s)."""
         return self._offset
 
     def _read(self) -> tuple[float, float]:
-        """Read both clocks at one moment, even if the process is stopped in between."""
+        """Read both clocks at the same moment; read again if the process was stopped in between."""
         while True:
             before, wall = self._elapsed(), self._wall()
             if self._elapsed() - before < STEP / 10:
@@ -92,7 +92,7 @@ class GuardedClock:
             step = wall - since_boot - self._offset
             if abs(step) > STEP:
                 return step
-            self._offset += step  # NTP slews it
+            self._offset += step  # a slew by NTP
             return 0.0
 
 

@@ -1,29 +1,29 @@
-"""The exceptions of gwbatch: one base, a remedy in every message, and whether a retry can help."""
+"""The exceptions of gwbatch: one base class, a remedy in every message, and a flag that tells if a retry can help."""
 
 from __future__ import annotations
 
 import errno
 import random
 
-# What the machine or the other side may have got over by the next try; None is what network libraries leave.
+# Errors that may have passed by the next try. Network libraries raise OSError without an errno (None).
 _PASSING = {None, errno.EAGAIN, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EDQUOT, errno.EINTR}
 _PASSING |= {errno.EHOSTUNREACH, errno.EIO, errno.EMFILE, errno.ENETUNREACH, errno.ENFILE, errno.ENOMEM, errno.ENOSPC}
 _PASSING |= {errno.EPIPE, errno.ETIMEDOUT}
 
 
 class GwbatchError(Exception):
-    """Something gwbatch cannot go on with; the message says what happened, to what, and what to do.
+    """An error that stops an operation; the message says what happened, to what, and what to do.
 
     Attributes
     ----------
     transient : bool
-        Whether the same call may succeed later without anybody doing anything.
+        Whether the same call may succeed later without intervention.
     exit_code : int
-        What a command that ends with this error returns to the shell.
+        Exit code of a command that ends with this error.
     retry_after : float or None
-        Seconds before the next attempt, if the error says so.
+        Seconds to wait before the next attempt, if the error gives them.
     expected : float or None
-        Unix time until which waiting is normal and no problem.
+        Unix time until which waiting is normal.
     """
 
     transient = False
@@ -33,13 +33,13 @@ class GwbatchError(Exception):
 
 
 class TransientError(GwbatchError):
-    """The other side did not answer, or said that it is busy: worth another try later."""
+    """The other side did not answer or was busy; a later try may succeed."""
 
     transient = True
 
 
 class NotThereYet(TransientError):
-    """Something is expected to be available later; until then waiting for it is no problem."""
+    """Something is not available yet, and waiting for it is normal until `expected`."""
 
     def __init__(self, message: str, retry_after: float, expected: float) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ class NotThereYet(TransientError):
 
 
 class BadInput(GwbatchError):
-    """A message or file that nobody can process: kept as a dead letter, never retried by itself."""
+    """A message or file that cannot be processed; it is kept as a dead letter and never retried automatically."""
 
     exit_code = 3
 
@@ -60,7 +60,7 @@ class ConfigError(GwbatchError):
 
 
 class LeaseLost(GwbatchError):
-    """Another process holds the lease now; whatever this one was about to write is not written."""
+    """Another process holds the lease now, so this one may no longer write to the ledger."""
 
 
 class LedgerBusy(TransientError):
@@ -68,7 +68,7 @@ class LedgerBusy(TransientError):
 
 
 class LedgerUnwritable(LedgerBusy):
-    """The disk is full or broken; nothing was written, and everything is tried again later."""
+    """The disk is full or broken; nothing was written, and everything will be retried."""
 
 
 class AlreadyRunning(GwbatchError):
@@ -92,26 +92,26 @@ _EXTRAS = {
 
 
 def missing_package(error: ModuleNotFoundError) -> GwbatchError:
-    """Return an error that says which extra brings the module that could not be imported."""
+    """Return an error that names the extra to install for a module that could not be imported."""
     module = (error.name or "").partition(".")[0]
     extra = next((name for name, modules in _EXTRAS.items() if module in modules), "all")
     return ConfigError(f"Cannot import {error.name or error}: it is not installed. Run: pip install 'gwbatch[{extra}]'")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether the same call may succeed later without anybody changing it."""
+    """Return whether the same call may succeed later without intervention."""
     if isinstance(error, GwbatchError):
         return error.transient
     return isinstance(error, OSError) and error.errno in _PASSING
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception as a reason for people to read."""
+    """Return an exception as a readable reason."""
     return printable(str(error) if isinstance(error, GwbatchError) else f"{type(error).__name__}: {error}")
 
 
 def printable(text: str) -> str:
-    """Spell out lone surrogates, as undecodable file names bring them, so that `text` can be stored."""
+    """Escape lone surrogates, which undecodable file names contain, so that `text` can be stored."""
     return text.encode(errors="backslashreplace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Failpoints: named places where a test can have the process killed.
+"""Failpoints: named places where a test can make the process die.
 
 ``GWBATCH_KILL_AT=lane.superevent.before_commit:2`` kills the process (SIGKILL, so nothing is cleaned up) the second
 time it reaches that failpoint. With ``@FILE`` appended, only the one process that creates FILE is killed. Without

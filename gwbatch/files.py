@@ -1,4 +1,4 @@
-"""Files that notices and jobs are made of: from this machine, else from GraceDB, of which a copy is kept."""
+"""Input files of notices and jobs, read from this machine or else from GraceDB, whose files are cached."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from gwbatch.gracedb import GraceDB
 
 
 class Files:
-    """Reads files by where the ledger says they are.
+    """Reads files from the places that the ledger records.
 
     Parameters
     ----------
     folder : Path
-        Keeps what was downloaded, so that a notice can be written while GraceDB is away.
+        Cache of downloads, so that a notice can be written while GraceDB is unreachable.
     gracedb : callable
-        Returns the server.
+        Returns the GraceDB server.
     graceid : callable
-        Returns the GraceDB ID of a key.
+        Returns the GraceDB ID for a key.
     """
 
     def __init__(self, folder: Path, gracedb: Callable[[], GraceDB], graceid: Callable[[str], str]) -> None:
@@ -35,12 +35,12 @@ class Files:
         Parameters
         ----------
         place : mapping
-            ``path`` on this machine, and ``gracedb``, a pair of owner and ``NAME,VERSION``; at least one of them.
+            At least one of ``path`` (on this machine) and ``gracedb`` (a pair of owner and ``NAME,VERSION``).
 
         Raises
         ------
         GraceDBError, TransientError
-            If it is not here and GraceDB does not give it.
+            If the file is not on this machine and GraceDB does not provide it.
         """
         if "path" in place:
             try:
@@ -52,7 +52,7 @@ class Files:
         return self.download(self._graceid(owner), name)
 
     def download(self, owner: str, name: str) -> bytes:
-        """Return a file of GraceDB; one version of a file is asked for once."""
+        """Return a file of GraceDB; each numbered version of a file is downloaded only once."""
         kept = self._folder / owner / hashlib.sha256(name.encode()).hexdigest()[:16] if "," in name else None
         if kept is not None and kept.exists():
             return kept.read_bytes()

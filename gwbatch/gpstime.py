@@ -1,4 +1,4 @@
-"""GPS seconds and UTC, without the science stack."""
+"""Conversion between GPS seconds and UTC, without the science stack."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """GraceDB: the client of ``ligo-gracedb`` with timeouts, and errors that say whether a retry can help.
 
-The client's own retries are off: it would send a POST again after a lost reply, and create an event twice.
+The client's own retries are off, because they would repeat a POST after a lost reply and create an event twice.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from gwbatch.errors import GwbatchError, TransientError
 if TYPE_CHECKING:
     from ligo.gracedb.rest import GraceDb
 
-# 401 and 403 are what an expired token gets: it is renewed by others, and then the effects go on.
+# 401 and 403 result from an expired token, which other software renews; the effects then continue.
 TRANSIENT_STATUS = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504})
-LONGEST_WAIT = 300.0  # s that a server may ask us to wait
+LONGEST_WAIT = 300.0  # s, the longest wait that a server's Retry-After can impose
 BAD_REQUEST, NOT_FOUND = 400, 404
 
 
 class GraceDBError(GwbatchError):
-    """GraceDB refused a request for good.
+    """GraceDB refused a request permanently.
 
     Attributes
     ----------
     status : int
         HTTP status.
     text : str
-        What the server said.
+        The server's message.
     """
 
     def __init__(self, message: str, status: int, text: str) -> None:
@@ -45,7 +45,7 @@ class GraceDBError(GwbatchError):
 
 
 class GraceDBUnreachable(TransientError):
-    """GraceDB did not answer, or said that it is busy."""
+    """GraceDB did not answer or was busy."""
 
 
 class _TimeoutAdapter(HTTPAdapter):
@@ -60,7 +60,7 @@ class _TimeoutAdapter(HTTPAdapter):
 
 
 def make_client(settings: GraceDBSettings) -> GraceDb:
-    """Return a client for the server of a profile; importing it takes a moment, so only who needs it pays for that."""
+    """Return a client for the server of a profile; its slow import happens here, only when a client is needed."""
     from ligo.gracedb.rest import GraceDb
 
     client = GraceDb(service_url=settings.url, force_noauth=settings.auth == "none", retries=0)
@@ -71,7 +71,7 @@ def make_client(settings: GraceDBSettings) -> GraceDb:
 
 @contextmanager
 def translate_errors(doing: str) -> Iterator[None]:
-    """Turn what the client raises into `GraceDBError` or `GraceDBUnreachable`."""
+    """Turn the client's exceptions into `GraceDBError` or `GraceDBUnreachable`."""
     try:
         yield
     except requests.HTTPError as error:
@@ -90,7 +90,7 @@ def translate_errors(doing: str) -> Iterator[None]:
 
 
 def message_of(body: bytes) -> str:
-    """Return what an error body says, whichever of GraceDB's shapes it has."""
+    """Return the message in an error body, in any of GraceDB's formats."""
     try:
         value = json.loads(body)
     except ValueError:
@@ -103,7 +103,7 @@ def message_of(body: bytes) -> str:
 
 
 class GraceDB:
-    """A GraceDB server: the client, and the questions that make writing idempotent.
+    """A GraceDB server: the client, and the queries that make writes idempotent.
 
     Attributes
     ----------
@@ -121,12 +121,12 @@ class GraceDB:
         return str(superevent) if superevent else None
 
     def download(self, source: str, filename: str) -> bytes:
-        """Return the newest version of a file.
+        """Return a file's content: the newest version, unless `filename` is ``NAME,VERSION``.
 
         Raises
         ------
         GraceDBError
-            When there is none (status 404).
+            When there is no such file (status 404), or for any other refusal.
         """
         with translate_errors(f"download {filename} of {source}"):
             stream = self.client.files(source, filename)
@@ -163,9 +163,9 @@ class GraceDB:
         return max((version for version in versions if isinstance(version, int)), default=None)
 
     def event_file(self, graceid: str, largest: int) -> tuple[dict[str, Any], str, bytes | None]:
-        """Return an event, and name and content of the file that it was created from.
+        """Return an event, and the name and content of the file that it was created from.
 
-        The content is None where there is no such file, or it has more than `largest` bytes.
+        The content is None if there is no such file or it has more than `largest` bytes.
         """
         with translate_errors(f"read event {graceid}"):
             event = dict(self.client.event(graceid).json())
@@ -186,7 +186,7 @@ class GraceDB:
 
 @contextmanager
 def accept(*phrases: str) -> Iterator[None]:
-    """Accept a refusal (status 400) whose text contains one of `phrases`: what we want is there already."""
+    """Ignore a refusal (status 400) whose text contains one of `phrases`, because what we want already exists."""
     try:
         yield
     except GraceDBError as error:
@@ -196,7 +196,7 @@ def accept(*phrases: str) -> Iterator[None]:
 
 @contextmanager
 def accept_missing() -> Iterator[None]:
-    """Accept that what is removed is not there (status 404)."""
+    """Ignore the failed removal of something that does not exist (status 404)."""
     try:
         yield
     except GraceDBError as error:

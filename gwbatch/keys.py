@@ -24,7 +24,7 @@ def external_key(observatory: str, trigger_id: str, *, test: bool, mdc: bool, ti
 
 
 def pair_key(external: str, superevent: str) -> str:
-    """Return the subject of what an external event and a superevent have in common."""
+    """Return the key of the pair of an external event and a superevent."""
     return f"{external}/{superevent}"
 
 
@@ -45,10 +45,10 @@ def is_external(key: str) -> bool:
 
 
 def is_local(name: str) -> bool:
-    """Return whether `name` is a key whose object gets its GraceDB ID only when an effect has created it."""
+    """Return whether `name` is the key of an object that gets its GraceDB ID only when an effect creates it."""
     return name.startswith((_SUPEREVENT, _EXTERNAL))
 
 
 def creation_of(key: str) -> str | None:
-    """Return the key of the effect that creates the object in GraceDB; None if that is not our task."""
+    """Return the key of the effect that creates the object in GraceDB; None if we do not create it."""
     return f"{key}/create" if is_local(key) else None

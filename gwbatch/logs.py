@@ -1,4 +1,4 @@
-"""What becomes of log messages that cannot be written."""
+"""Handling of log messages that cannot be written."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import logging
 import sys
 import time
 
-EVERY = 60.0  # s between two lines about it
+EVERY = 60.0  # s between two reports
 
 _said = float("-inf")
 
 
 def quiet_failures() -> None:
-    """Have every log handler of this process say in one line what it could not write."""
+    """Make every log handler of this process report a failed write in one line."""
     setattr(logging.Handler, "handleError", _say_once)  # noqa: B010
 
 
 def _say_once(handler: logging.Handler, _record: logging.LogRecord) -> None:
-    """Say in one line, and once a minute, that a log cannot be written; a full disk is no reason for tracebacks."""
+    """Report in one line, at most once a minute, that a log cannot be written; a full disk needs no tracebacks."""
     global _said
     now = time.monotonic()
     if now - _said < EVERY:

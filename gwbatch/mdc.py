@@ -1,4 +1,4 @@
-"""Mock data: a simulated event that comes with gwbatch, as if it had just been detected, and a burst beside it."""
+"""Mock data: simulated events that come with gwbatch, as if just detected, and bursts close to them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gwbatch.external.voevent import write_voevent
 from gwbatch.gpstime import gps_to_utc
 
 EVENTS = ("bns_hlv", "nsbh_hl", "bbh_hlv")
-FAR = 1.0e-13  # Hz: what the field's own mock events have
+FAR = 1.0e-13  # Hz, as in the field's own mock events
 REACH = 2  # s around the end time within which every number is one of the event's times
 
 AFTER_MERGER = 1.7  # s
-BESIDE = 3.0  # deg that a burst is placed beside its event
+BESIDE = 3.0  # deg between a burst and its event
 MOCK_TRIGGER = "123456789"
 FERMI_RADIUS = 3.2  # deg
 
@@ -27,24 +27,24 @@ _FAR = re.compile(rb'(Name="coinc_inspiral:table"[^>]*>\s*\d+,)([^,]+)(,)')
 
 
 def mock_event(number: int, gps: float, far: float = FAR) -> bytes:
-    """Return a coincidence file of one of the simulated events, detected in the second of a GPS time (s).
+    """Return the coincidence file of a simulated event, as if detected in the second of a GPS time (s).
 
     Parameters
     ----------
     number : int
-        Which one; they take turns.
+        Selects the event; successive numbers cycle through all of them.
     """
     content = example_event(EVENTS[number % len(EVENTS)]).read_bytes()
     return _FAR.sub(lambda match: match[1] + repr(far).encode() + match[3], shifted(content, gps), count=1)
 
 
 def shifted(coinc: bytes, gps: float) -> bytes:
-    """Return a coincidence file with all its times moved by whole seconds, so that it ends in the second of `gps`.
+    """Return a coincidence file with all times moved by whole seconds, so that the event ends in the second of `gps`.
 
     Raises
     ------
     BadInput
-        If it has no coincidence table of the kind that the simulated events have.
+        If it has no coincidence table like that of the simulated events.
     """
     found = _END_TIME.search(coinc)
     if found is None:
@@ -60,9 +60,9 @@ def shifted(coinc: bytes, gps: float) -> bytes:
 
 
 def mock_burst(number: int, gps: float) -> bytes:
-    """Return a notice of Fermi about a burst that goes with the mock event of that number.
+    """Return a Fermi notice about a burst that accompanies the mock event of that number.
 
-    The sky has turned since the event was simulated, by 360.98564736629 deg a day (IERS): so has its place.
+    The Earth has turned since the simulated time, by 360.98564736629 deg a day (IERS), so the right ascension moves.
     """
     truth = json.loads((example_event(EVENTS[number % len(EVENTS)]).parent / "truth.json").read_text())
     turned = (gps - truth["gps"]) / 86400.0 * 360.98564736629
@@ -71,7 +71,7 @@ def mock_burst(number: int, gps: float) -> bytes:
 
 
 def fermi_notice(gps: float, trigger_id: str, ra: float, dec: float, mark: str = "simulated") -> bytes:
-    """Return a final position of Fermi GBM as GCN sends it (VOEvent); GPS s and deg."""
+    """Return the notice of a final position of Fermi GBM as GCN sends it (VOEvent), for GPS s and deg."""
     time = gps_to_utc(gps).strftime("%Y-%m-%dT%H:%M:%S.%f")
     ivorn = f"ivo://nasa.gsfc.gcn/Fermi#GBM_Fin_Pos_{time}_{trigger_id}_0-{mark}"
     params = {
@@ -82,7 +82,7 @@ def fermi_notice(gps: float, trigger_id: str, ra: float, dec: float, mark: str =
 
 
 def upload_burst(client: Any, number: int, gps: float) -> str:
-    """Upload the burst that goes with a mock event to GraceDB; return its GraceDB ID."""
+    """Upload the burst that accompanies a mock event to GraceDB; return its GraceDB ID."""
     content = mock_burst(number, gps)
     answer = client.create_event("External", "Fermi", "burst.xml", search="MDC", filecontents=content)
     return str(answer.json()["graceid"])

@@ -11,17 +11,17 @@ from gwbatch.config.profile import Resources
 
 
 class JobState(StrEnum):
-    """Where a job stands, whatever the scheduler calls it."""
+    """The state of a job, whatever the scheduler calls it."""
 
-    WAITING = "WAITING"  # decided, not yet handed to a scheduler
-    QUEUED = "QUEUED"  # the scheduler has it, it has not started
+    WAITING = "WAITING"  # decided, not yet submitted to a scheduler
+    QUEUED = "QUEUED"  # the scheduler has it, but it has not started
     RUNNING = "RUNNING"  # its first instruction has been seen
-    HELD = "HELD"  # the scheduler keeps it back and gives a reason
-    DONE = "DONE"  # ended, and its result.json is whole
+    HELD = "HELD"  # the scheduler holds it and gives a reason
+    DONE = "DONE"  # ended with a complete result.json
     FAILED = "FAILED"  # ended without a valid result
-    LOST = "LOST"  # the scheduler answered, and does not know it any more
-    UNKNOWN = "UNKNOWN"  # no answer: never taken for an end
-    CANCELLED = "CANCELLED"  # taken back by us
+    LOST = "LOST"  # the scheduler answered, but no longer knows it
+    UNKNOWN = "UNKNOWN"  # no answer; never taken for an end
+    CANCELLED = "CANCELLED"  # cancelled by gwbatch
 
     @property
     def final(self) -> bool:
@@ -33,12 +33,12 @@ FINAL_STATES = frozenset({JobState.DONE, JobState.FAILED, JobState.LOST, JobStat
 
 
 class Remedy(StrEnum):
-    """What helps a held job, in the opinion of its scheduler."""
+    """The remedy for a held job that its scheduler suggests."""
 
-    WAIT = "WAIT"  # somebody holds it back on purpose
-    RELEASE = "RELEASE"  # it may go better the next time
-    GIVE_UP = "GIVE_UP"  # it will not, but another attempt may
-    FAIL = "HOPELESS"  # neither will another attempt
+    WAIT = "WAIT"  # somebody holds it on purpose
+    RELEASE = "RELEASE"  # a release may help
+    GIVE_UP = "GIVE_UP"  # a release will not help, but another attempt may
+    FAIL = "HOPELESS"  # another attempt will not help either
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class JobRequest:
     Attributes
     ----------
     key : str
-        Names the attempt permanently (``G487/localize/1``); travels in the scheduler's own record.
+        Permanent name of the attempt (``G487/localize/1``), also kept in the scheduler's own record.
     kind : str
-        Which computation (`gwbatch.jobs`).
+        Kind of computation (`gwbatch.jobs`).
     queue : str
         ``openmp`` (whole node) or ``general`` (one core).
     directory : Path
@@ -58,7 +58,7 @@ class JobRequest:
     inputs, outputs : tuple of str
         File names relative to `directory` that travel to and from the node.
     priority : int
-        Larger starts first.
+        A larger number starts first.
     avoid : tuple of str
         Hosts to avoid because earlier attempts failed there.
     """
@@ -76,18 +76,18 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What a scheduler knows of one attempt.
+    """What a scheduler knows about one attempt.
 
     Attributes
     ----------
     native_id : str
         The scheduler's own name for the job.
     reason : str
-        In words, for HELD, FAILED, LOST and UNKNOWN.
+        Explanation of HELD, FAILED, LOST and UNKNOWN.
     started, finished : float or None
         Unix time in seconds.
     retryable : bool
-        Whether another attempt makes sense, of one that ended without a result.
+        Whether another attempt makes sense if this one ended without a result.
     """
 
     key: str
@@ -104,7 +104,7 @@ class JobStatus:
 
 
 class Action(StrEnum):
-    """What was decided; stored in the ledger."""
+    """The kind of a decision, as stored in the ledger."""
 
     NONE = "none"
     DROP = "drop"
@@ -124,7 +124,7 @@ class Action(StrEnum):
     COINCIDENCE = "coincidence"
     COINCIDENCE_END = "coincidence_end"
     RAVEN_ALERT = "raven_alert"
-    # orders of people
+    # operators' orders
     RELEASE_JOB = "job_release"
     CANCEL_JOB = "job_cancel"
     RETRY_JOB = "job_retry"
@@ -146,11 +146,11 @@ class Decision:
     Attributes
     ----------
     action : str
-        An `Action`, or a plug-in's own word.
+        An `Action`, or an action that a plug-in defines.
     superevent : str or None
         Local key of the superevent concerned.
     detail : dict
-        What the action carries, e.g. ``{"label": "EM_READY"}``.
+        Details of the action, e.g. ``{"label": "EM_READY"}``.
     """
 
     action: str

@@ -1,4 +1,4 @@
-"""Importing plug-ins: modules of the environment, or of folders that the site profile names."""
+"""Import of plug-ins, from the environment or from folders that the site profile names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gwbatch.errors import ConfigError
 
 
 def add_folders(folders: Iterable[str]) -> None:
-    """Have plug-ins found in the folders of a site, behind everything installed: a plug-in replaces no library.
+    """Add a site's folders to the import path, after everything installed, so that no plug-in replaces a library.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Folders and files that nobody but their owner may read, whatever the umask: triggers belong to the collaboration."""
+"""Folders and files that only their owner may read, whatever the umask, because triggers are confidential."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder for its owner alone; one that is there already and open to others is closed.
+    """Make a folder that is open only to its owner, or close an existing one to others.
 
     Raises
     ------
     ConfigError
-        When it is open to others and belongs to somebody else.
+        When it is open to others and its mode cannot be changed, because somebody else owns it.
     """
     path.mkdir(parents=True, exist_ok=True, mode=FOLDER)
     _close(path, FOLDER)
@@ -29,14 +29,14 @@ def private_folder(path: Path) -> Path:
 
 
 def private_file(path: Path) -> Path:
-    """Make an empty file for its owner alone, or close one that is there already."""
+    """Make an empty file that is open only to its owner, or close an existing one to others."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, FILE))
     _close(path, FILE)
     return path
 
 
 def keep_private() -> None:
-    """Have whatever this process and its children create be for their owner alone."""
+    """Make everything that this process and its children create accessible only to its owner."""
     os.umask(_OTHERS)
 
 

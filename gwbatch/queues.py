@@ -1,4 +1,4 @@
-"""The two queues of jobs; in a module of its own, for a job on a node asks for nothing more of the configuration."""
+"""The two job queues, in a module of their own because a job on a node needs nothing else of the configuration."""
 
 from __future__ import annotations
 

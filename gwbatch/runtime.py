@@ -1,4 +1,4 @@
-"""What lanes, workers, the job watcher and executors need: one argument instead of eight."""
+"""The runtime that lanes, workers, the job watcher and executors share: one argument instead of nine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Once(Generic[T]):
-    """A factory that makes its value on the first call, under a lock, and returns that one from then on."""
+    """A factory that makes its value on the first call, under a lock, and returns the same value from then on."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -41,7 +41,7 @@ class Once(Generic[T]):
 
 @dataclass(frozen=True)
 class Runtime:
-    """One dispatcher's parts.
+    """The parts of one dispatcher.
 
     Attributes
     ----------

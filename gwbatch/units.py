@@ -1,4 +1,4 @@
-"""Numbers as people say them."""
+"""Human-readable numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def age(seconds: float) -> str:
-    """Return a time span (s) in the largest unit of which there are two: ``90 s``, ``5 min``, ``3 days``."""
+    """Return a time span (s) in the largest unit that fits into it twice: ``90 s``, ``5 min``, ``3 days``."""
     value = max(0.0, seconds)
     for step, unit in _STEPS:
         if value < 2 * step:

@@ -1,7 +1,7 @@
-"""The resident process: supervisor of the listeners, lanes, effect workers, timers, job watcher.
+"""The resident process: listener supervisor, lanes, effect workers, timers and job watcher.
 
-`service.Dispatcher` puts them together; each part does one `step` at a time on the ledger and keeps nothing
-in memory that a crash could lose.
+`service.Dispatcher` assembles them. Each part works on the ledger one `step` at a time and keeps nothing in memory
+that must survive a crash.
 """
 
 from __future__ import annotations

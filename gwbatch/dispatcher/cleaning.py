@@ -1,4 +1,4 @@
-"""Keeping the state directory small: what GraceDB has need not stay here."""
+"""Clean-up of old job directories, whose products GraceDB has."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 
 from gwbatch.clock import Clock
 
-EVERY = 3600.0  # s between two looks
+EVERY = 3600.0  # s between clean-ups
 
 log = logging.getLogger(__name__)
 
 
 class Cleaner:
-    """Removes old job directories, in a thread of its own that can fail without harm.
+    """Removes old job directories, in a thread of its own whose failures do no harm.
 
     Parameters
     ----------
     folder : Path
-        Where jobs have their folders.
+        Parent of the job directories.
     keep : float
-        Seconds for which the folder of a subject stays after anything was written into it.
+        Seconds to keep the folder of a subject after the last write into it.
     """
 
     def __init__(self, folder: Path, keep: float, clock: Clock) -> None:
@@ -32,7 +32,7 @@ class Cleaner:
         self._clock = clock
 
     def run(self, stop: threading.Event) -> None:
-        """Clean at once and then every hour, until `stop`."""
+        """Clean up at once and then every hour, until `stop` is set."""
         while not stop.is_set():
             try:
                 remove_old_job_directories(self._folder, self._clock.now() - self._keep, stop)
@@ -42,7 +42,7 @@ class Cleaner:
 
 
 def remove_old_job_directories(folder: Path, before: float, stop: threading.Event | None = None) -> int:
-    """Remove the job directories of subjects that nothing was written into since `before` (Unix s)."""
+    """Remove the job directories of subjects without a write since `before` (Unix s), and return how many."""
     removed = 0
     for subject in folder.glob("*"):
         if stop is not None and stop.is_set():
@@ -54,7 +54,7 @@ def remove_old_job_directories(folder: Path, before: float, stop: threading.Even
 
 
 def _is_newer(folder: Path, moment: float) -> bool:
-    """Return whether anything in a tree is newer than `moment`, or cannot be read; what vanishes meanwhile is not."""
+    """Return whether anything in a tree is newer than `moment` or unreadable; a tree that vanishes meanwhile is not."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:

@@ -1,4 +1,4 @@
-"""When the machine's clock is set: shift every deadline in the ledger by as much, so that nothing is late or early."""
+"""Shift of the ledger's deadlines whenever the machine's clock is set, so that nothing is late or early."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class ClockKeeper:
-    """Moves the ledger's times when the clock was set, while the dispatcher runs or while none did."""
+    """Shifts the ledger's times when the clock was set, either while the dispatcher runs or while none did."""
 
     def __init__(self, ledger: Ledger, lease: Lease, clock: GuardedClock) -> None:
         self._ledger, self._lease, self._clock = ledger, lease, clock
@@ -22,13 +22,13 @@ class ClockKeeper:
         self._move(missed if abs(missed) > STEP else 0.0, clock.offset)
 
     def step(self) -> bool:
-        """Look at the clock; whether it was set."""
+        """Check the clock, and return whether it was set."""
         step = self._clock.step()
         if not step:
             return False
         offset = self._clock.offset + step
-        # A thread that sees the one moved and not yet the other must not take anything for due: of the clock and what
-        # waits, the one that makes things later is moved first.
+        # The clock and the deadlines cannot move at the same instant. A thread that sees only one of them moved must
+        # not find anything due, so the move that makes deadlines later comes first.
         if step < 0:
             self._clock.accept(step)
         self._move(step, offset)

@@ -1,4 +1,4 @@
-"""Running the checks from time to time, and writing down what they found."""
+"""Periodic runs of the checks, whose findings are recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gwbatch.runtime import Runtime
 
 
 class Examiner:
-    """Runs one check that is due at a step; a slow one keeps only the others waiting."""
+    """Runs one due check per step; a slow check delays only the other checks."""
 
     def __init__(self, runtime: Runtime) -> None:
         load_checks()
@@ -19,7 +19,7 @@ class Examiner:
         self._due = {name: began + one.after for name, one in CHECKS.items()}
 
     def step(self) -> bool:
-        """Run the check that has been due for longest; False when none is."""
+        """Run the check that has been due for longest; return False when none is due."""
         now = self._clock.steady()
         name = min(self._due, key=lambda one: self._due[one])
         if self._due[name] > now:

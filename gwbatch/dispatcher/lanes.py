@@ -1,4 +1,4 @@
-"""A lane: takes the oldest message, runs its handlers, commits everything that follows in one transaction."""
+"""Lanes, which take the oldest messages, run their handlers and commit all that follows in one transaction."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from gwbatch.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 10  # of a handler whose fault is transient
-BATCH = 100  # messages in one commit, under a backlog
-LOCKED = 0.2  # s of deciding after which a batch is committed as far as it got
+MAX_ATTEMPTS = 10  # of a message whose handler fails with a transient error
+BATCH = 100  # messages in one commit, during a backlog
+LOCKED = 0.2  # s of deciding after which the part of a batch done so far is committed
 PATIENCE = 0.02  # s of preparing after which a batch is cut short
-MAX_CRASHES = 3  # of the whole process over one message
+MAX_CRASHES = 3  # of the process over one message, which is then a dead letter
 
 
 @dataclass
@@ -51,7 +51,7 @@ class _InProgress:
     stateless_results : dict
         What handlers that read no state returned, by handler.
     failures : list
-        What went wrong, with the handler, or with None before any handler.
+        Each error with its handler, or with None if no handler had started.
     """
 
     delivery: Delivery
@@ -64,9 +64,9 @@ class _InProgress:
 class LaneWorker:
     """One lane of messages.
 
-    A serial lane is stepped by one thread; a concurrent one by several, which never take the same message.
-    No two dispatchers can both decide: the lease's token is checked inside the deciding transaction.  Under a
-    backlog several messages share one commit; each has its own savepoints, and none is done before the commit.
+    One thread steps a serial lane. Several threads step a concurrent one and never take the same message.
+    Two dispatchers cannot both decide, because the deciding transaction checks the lease's token.  During a backlog
+    several messages share one commit; each has its own savepoints, and none is done before the commit.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class LaneWorker:
         Folder that records the messages in progress, to identify one that kills the process; None for a ledger in
         memory, which does not outlive the process.
     live : bool
-        Whether messages are handled as they come; not so in a replay.
+        Whether messages are handled as they arrive; False in a replay.
     """
 
     def __init__(self, name: str, runtime: Runtime, notes: Path | None, *, live: bool = True) -> None:
@@ -95,7 +95,7 @@ class LaneWorker:
             self._blame_last_crash(notes)
 
     def step(self) -> bool:
-        """Handle what is due, up to a batch; False when nothing is."""
+        """Handle the due messages, up to one batch; return False when there are none."""
         taken = self._take()
         if not taken:
             return False
@@ -120,13 +120,13 @@ class LaneWorker:
         try:
             yield
         except (LeaseLost, LedgerBusy):
-            note.unlink(missing_ok=True)  # no message's fault
+            note.unlink(missing_ok=True)  # not the fault of any message
             raise
         note.unlink(missing_ok=True)
 
     @property
     def busy_for(self) -> float:
-        """How long the messages at hand have been handled, in s."""
+        """Seconds for which the oldest batch in progress has been handled."""
         begun = list(self._begun.values())
         return self._clock.steady() - min(begun) if begun else 0.0
 
@@ -153,12 +153,12 @@ class LaneWorker:
                 if messages.is_open(tx, current.delivery.id):
                     self._decide(tx, current)
                 if self._clock.steady() - begun > LOCKED:
-                    break  # nobody else can write meanwhile
+                    break  # no other process can write meanwhile
             hit(f"lane.{self.name}.before_commit")
         hit(f"lane.{self.name}.after_commit")
 
     def _prepare(self, delivery: Delivery) -> _InProgress:
-        """Decode, and run the handlers that read no state: a slow one holds up nobody's writes."""
+        """Decode a message and run its handlers that read no state, outside the transaction to block no writer."""
         current = _InProgress(delivery)
         try:
             current.handlers = [h for h in self._registry.for_topic(delivery.topic) if h.lane == self.name]
@@ -192,7 +192,7 @@ class LaneWorker:
             messages.mark_done(tx, current.delivery.id, self._clock.now())
 
     def _run_one(self, tx: Transaction, handler: Handler, current: _InProgress) -> None:
-        """Run one handler in a savepoint: what fails takes nothing of the others with it."""
+        """Run one handler in a savepoint, so that its failure does not undo the work of the others."""
         if not handler.wants_context and handler.name not in current.stateless_results:
             return
         now, delivery = self._clock.now(), current.delivery
@@ -203,7 +203,7 @@ class LaneWorker:
                     context = Context(
                         tx, self._policy, self._profile, now, delivery.topic, delivery.message_id, self._live
                     )
-                    is_last = handler is current.handlers[-1]  # nobody sees what it does to the payload
+                    is_last = handler is current.handlers[-1]  # no later handler sees its changes to the payload
                     payload = current.payload if is_last else copy.deepcopy(current.payload)
                     wanted = handler(payload, context)
                 else:
@@ -237,9 +237,9 @@ class LaneWorker:
             messages.mark_dead(tx, delivery.id, reason, printable(trace), now)
 
     def _blame_last_crash(self, notes: Path) -> None:
-        """Mark messages that were in progress when the process died; after three marks one is a dead letter.
+        """Count a crash against each message in progress when the process died; the third makes it a dead letter.
 
-        A marked message is handled alone, so the innocent ones of its batch are soon told from it.
+        Such a message is then handled alone, which soon clears the innocent ones of its batch.
         """
         for note in notes.glob(f"{self.name}.*"):
             for delivery_id in map(int, note.read_text().split()):

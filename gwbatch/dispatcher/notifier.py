@@ -19,11 +19,11 @@ from gwbatch.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
-EVERY = 10.0  # s between two looks
+EVERY = 10.0  # s between checks
 
 
 class Notifier:
-    """Compares what is wrong with what was wrong at the last look, and asks for notifications as effects."""
+    """Compares the current problems with those of the previous check, and requests notifications as effects."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._ledger = runtime.ledger
@@ -37,11 +37,11 @@ class Notifier:
 
     @property
     def wanted(self) -> bool:
-        """Whether the site wants to be told anything."""
+        """Whether the site has configured a recipient."""
         return bool(self._settings.webhook_file or self._settings.email_to)
 
     def step(self) -> bool:
-        """Look once, when it is time."""
+        """Check once, if a check is due."""
         if not self.wanted or self._clock.steady() < self._due:
             return False
         self._due = self._clock.steady() + EVERY
@@ -50,7 +50,7 @@ class Notifier:
         except (LeaseLost, LedgerBusy):
             raise
         except Exception:
-            log.exception("what is wrong could not be looked at")  # that alone stops nothing
+            log.exception("what is wrong could not be looked at")  # a failed check must not stop the dispatcher
         return True
 
     def _look(self, now: float) -> None:
@@ -80,7 +80,7 @@ class Notifier:
                 told = True
             troubles.put(tx, Trouble(key, one.level, one.text, since, told))
         for key in known.keys() - chosen.keys():
-            another = any(one.split()[:2] == key.split()[:2] for one in chosen)  # dead letters m2 after m1
+            another = any(one.split()[:2] == key.split()[:2] for one in chosen)  # e.g. dead letter m2 after m1
             if known[key].told and not another:
                 yield from self._tell(f"{key}/{known[key].since}/over", f"over: {known[key].text}")
             troubles.forget(tx, key)

@@ -1,4 +1,4 @@
-"""Deciding recorded alerts and notices in a scratch ledger, by the very lanes that would decide them live."""
+"""Replay of recorded alerts and notices in a scratch ledger, through the same lanes that decide live ones."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ SOURCE = "replay"
 def replay(lines: Iterable[bytes], policy: Policy, site: Profile | None = None) -> Iterator[str]:
     """Decide each line and yield every decision as one JSON line.
 
-    A line is ``{"topic": ..., "payload": ...}``, or has a ``payload_base64`` (VOEvents).  The last line holds every
-    superevent's end state, in order of creation, and that of external events where there are any.
+    An input line is ``{"topic": ..., "payload": ...}``, or has ``payload_base64`` instead (VOEvents).  The last output
+    line holds the final state of every superevent, in order of creation, and of every external event if there are any.
 
     Parameters
     ----------
     site : Profile, optional
-        Whose listeners say on which topics notices come (besides GCN's JSON notices), and whose plug-ins have a say.
-        Nothing else of it counts; the file is trusted about the server it comes from.
+        Its listeners give the topics that bring notices (besides GCN's JSON notices), and its plug-ins take part.
+        The rest of it is ignored, including its GraceDB server, so alerts from any server are decided.
     """
     scratch = Scratch(policy, site or Profile())
     for number, line in enumerate(lines, 1):
@@ -54,9 +54,9 @@ def replay(lines: Iterable[bytes], policy: Policy, site: Profile | None = None) 
 
 
 class Scratch:
-    """A ledger in memory with the serial lanes on it.
+    """An in-memory ledger with the serial lanes.
 
-    Effects are written there and never executed, timers never fire, and the clock shows the number of the line.
+    Effects are recorded but never executed, timers never fire, and the clock shows the line number.
     """
 
     def __init__(self, policy: Policy, site: Profile) -> None:
@@ -91,7 +91,7 @@ class Scratch:
             return [Decision(Action.DROP, reason=f"dead letter: {error}")]
 
     def _read(self, line: bytes) -> tuple[str, bytes]:
-        """Return topic and payload; two alerts that say the same get the same bytes."""
+        """Return topic and payload; alerts with equal content get equal bytes."""
         record = decode(SOURCE, line)
         topic = record.get("topic")
         if not isinstance(topic, str) or (record.get("payload") is None and "payload_base64" not in record):
@@ -136,7 +136,7 @@ class Scratch:
         return [decision for _, decision in found]
 
     def _nothing_decided(self, topic: str, came_before: bool) -> list[Decision]:
-        """Return what is said about a message that the lanes decided nothing about."""
+        """Return the output for a message about which the lanes recorded no decision."""
         if self._is_notice(topic):
             return [Decision(Action.NONE, reason="this very notice came before")] if came_before else []
         if "_".join(topic.split("_")[:2]) in alert_topics():
@@ -153,7 +153,7 @@ class Scratch:
             is_busy = any(steps)
 
     def end(self) -> dict[str, Any]:
-        """Return the end state, and close the ledger."""
+        """Return the final state, and close the ledger."""
         connection = self._ledger.connection
         externals = ExternalStore(connection)
         final: dict[str, Any] = {"final": [_superevent(one) for one in SupereventStore(connection).superevents()]}

@@ -1,4 +1,4 @@
-"""One computation through the site's batch system, without ledger and dispatcher: for ``site check`` and ``job``."""
+"""Single computations in the site's batch system, without ledger or dispatcher, for ``site check`` and ``job``."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class RunOutcome:
     Attributes
     ----------
     waited : float
-        Seconds from the decision to the job's first instruction.
+        Seconds from the call of `run` to the job's first instruction.
     returned : float
-        Seconds from the job's last instruction to its outputs being here.
+        Seconds from the job's last instruction to the end of the wait, when its outputs are here.
     """
 
     report: JobStatus
@@ -68,14 +68,14 @@ def run(
     watch: Callable[[JobStatus], None] = lambda report: None,
     clock: Clock | None = None,
 ) -> RunOutcome:
-    """Submit the job and wait for its end; call `watch` whenever something changed.
+    """Submit the job and wait for its end; call `watch` whenever its state or reason changes.
 
-    Interrupted, or after `timeout` seconds, the job is taken back.
+    Cancel the job after an interrupt or `timeout` seconds, or when it is held and a release cannot help.
 
     Raises
     ------
     GwbatchError
-        When it did not end well, with the reason.
+        When the job failed or the wait was given up; the message gives the reason.
     """
     clock = clock or SystemClock()
     decided, began = clock.now(), clock.steady()

@@ -1,4 +1,4 @@
-"""The dispatcher put together: threads that step lanes, effects, jobs and timers until told to stop."""
+"""The dispatcher as a whole: threads that step lanes, effects, jobs and timers until it stops."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ from gwbatch.schedulers.standby import StandbyScheduler
 
 log = logging.getLogger(__name__)
 
-IDLE = 0.5  # s after which a thread looks again without having been woken
-WATCH = 0.05  # s between two looks at running jobs
-HOUSEKEEPING = 0.2  # s between two looks at listeners and timers
-HANDLER_LIMIT = 300.0  # s after which a handler hangs
+IDLE = 0.5  # s after which an idle thread looks for work without a wake-up
+WATCH = 0.05  # s between polls of running jobs
+HOUSEKEEPING = 0.2  # s between checks of listeners and timers
+HANDLER_LIMIT = 300.0  # s after which a handler counts as hung
 EXIT_HANGING = 70
-HEARTBEAT = 5.0  # s between two heartbeats of the lease
+HEARTBEAT = 5.0  # s between heartbeats of the lease
 DISPATCHER = "dispatcher"
-MAY_BE_CUT_OFF = ("warm-up-gracedb", "warm-up-brokers", "cleaning", "checks")  # threads that the end does not wait for
+MAY_BE_CUT_OFF = ("warm-up-gracedb", "warm-up-brokers", "cleaning", "checks")  # threads that shutdown does not wait for
 DAY = 86400.0
 
 
 def set_timers(tx: Transaction, registry: Registry, now: float) -> None:
-    """Set the timers of the handlers that come again, and forget those of handlers that are gone."""
+    """Set the timers of periodic handlers, and cancel those whose handler no longer exists."""
     repeating = {topic: handler for handler in registry.handlers() if handler.interval for topic in handler.topics}
     for key in timers.repeating(tx):
         if key not in repeating:
@@ -66,7 +66,10 @@ def set_timers(tx: Transaction, registry: Registry, now: float) -> None:
 
 
 def waveform_trouble(policy: Policy, profile: Profile) -> str:
-    """Return what jobs on this machine will lack; of nodes elsewhere ``gwbatch site check`` knows."""
+    """Return a warning if jobs on this machine lack waveform data, else an empty string.
+
+    ``gwbatch site check`` covers nodes elsewhere.
+    """
     wish = policy.annotation.parameters.get("localize", {}).get("waveform", "auto")
     folders = job_environment(profile.scheduler).get("LAL_DATA_PATH", os.environ.get("LAL_DATA_PATH", ""))
     if wish != "auto" or not runs_here(profile) or has_rom_data(folders):
@@ -80,9 +83,9 @@ class Dispatcher:
     Raises
     ------
     AlreadyRunning
-        When another one lives there.
+        When another dispatcher already runs on it.
     ConfigError
-        When the policy has a product made by a job that does not exist, or names a product that does not exist.
+        When the policy assigns a product to a job that does not exist, or names a product that does not exist.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Dispatcher:
         listeners: Mapping[str, Sequence[str]],
         clock: Clock | None = None,
     ) -> None:
-        # Before any thread runs: those that import at the same time trip over each other.
+        # Import before any thread runs, because threads that import at the same time interfere with each other.
         computations()
         if profile.alerts.mode != "off":
             encoding.warm_up()
@@ -197,7 +200,7 @@ class Dispatcher:
             raise self._crash
 
     def ask_to_stop(self) -> None:
-        """Stop like `stop`, safely in a signal handler: this takes no lock."""
+        """Request a stop without taking a lock, so that a signal handler can call this."""
         self._asked = True
 
     def stop(self) -> None:
@@ -206,7 +209,7 @@ class Dispatcher:
         self.wake_up.wake()
 
     def _guard(self, target: Callable[[], None]) -> None:
-        """End the whole process when a thread fails: half a dispatcher is worse than one that restarts."""
+        """End the whole process when a thread fails, because half a dispatcher is worse than a restart."""
         try:
             target()
         except BaseException as error:
@@ -267,7 +270,7 @@ class Dispatcher:
                 hit("timers.before_commit")
 
     def _watch_lanes(self) -> None:
-        """End the process if a handler hangs, for it would block its lane; the message is blamed."""
+        """End the process if a handler hangs and blocks its lane; the next start counts a crash against the message."""
         for lane in self.lanes.values():
             if lane.busy_for > HANDLER_LIMIT:
                 log.critical("a handler in lane %s hangs for %.0f s; ending the process", lane.name, lane.busy_for)

@@ -1,4 +1,4 @@
-"""Keeping as many pilots as the policy wants, neither more nor fewer."""
+"""Upkeep of as many pilots as the policy wants."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from gwbatch.runtime import Runtime
 from gwbatch.schedulers.standby import Crew, StandbyScheduler
 
 STEP_EVERY = 1.0  # s
-AGAIN = 10.0  # s after trouble that nobody expected
+AGAIN = 10.0  # s before the next step after an unexpected error
 OUTPUT = "pilot.json"
 DAY = 86400.0
-PRIORITY = -100  # a pilot that waits must not stand before a job of an alert
-UNREADY = 10.0  # s before the next try after a pilot that never was ready; doubled each time
-HANGS = 300.0  # s without a heartbeat after which a pilot that runs hangs
-TAKES_LONG = 600.0  # s at most between two of those
+PRIORITY = -100  # a waiting pilot must not delay an alert's job
+UNREADY = 10.0  # s before the next try after a pilot that never became ready; doubled each time
+HANGS = 300.0  # s without a heartbeat after which a running pilot counts as hung
+TAKES_LONG = 600.0  # s, the longest pause between two such tries
 
 log = logging.getLogger(__name__)
 
 
 class StandbyKeeper:
-    """Asks for pilots, lets those go that are not wanted any more, and keeps their accounts."""
+    """Requests pilots, dismisses those no longer wanted, and records their busy and idle time."""
 
     def __init__(self, runtime: Runtime, scheduler: StandbyScheduler) -> None:
         self._runtime, self._scheduler = runtime, scheduler
@@ -49,9 +49,9 @@ class StandbyKeeper:
         self._silent_since: dict[str, float] = {}
 
     def step(self) -> bool:
-        """Look once; always False, for there is nothing to hurry for.
+        """Look after the pilots once; always return False, because nothing here is urgent.
 
-        Trouble with pilots is no trouble of the dispatcher: jobs are submitted without them.
+        Failures here do not stop the dispatcher, which then submits jobs without pilots.
         """
         if self._runtime.clock.steady() < self._next:
             return False
@@ -71,7 +71,7 @@ class StandbyKeeper:
             reports = self._scheduler.poll_pilots([pilot.key for pilot in pilots if pilot.native_id])
             self._take(pilots, reports)
             self._note_missed()
-        finally:  # whatever the batch system says, the pilots learn that we live
+        finally:  # the pilots need our heartbeat, even if the batch system does not answer
             for crew in self._scheduler.crews.values():
                 self._keep(crew)
 
@@ -103,7 +103,7 @@ class StandbyKeeper:
             self._ask(crew)
 
     def _strangers(self, crew: Crew, known: set[str]) -> list[str]:
-        """Return the jobs of pilots that the ledger does not know, and remove what pilots left that are gone."""
+        """Return the jobs of pilots that the ledger does not know, and remove the heartbeats of those that are gone."""
         found = []
         for beat in crew.folder.look():
             if beat.job not in known:
@@ -113,14 +113,14 @@ class StandbyKeeper:
         return found
 
     def _trouble(self, crew: Crew, pilot: PilotJob, surplus: bool, now: float) -> str:
-        """Return why a pilot's job must be cancelled: it holds a node, or a place in the queue, for nothing."""
+        """Return why to cancel a pilot's job, which wastes a node or a place in the queue; empty to keep it."""
         settings, resources = self._settings(crew.queue), self._runtime.profile.resources(crew.queue)
         if pilot.state == JobState.HELD:
             return f"it was held: {pilot.reason}"
         if pilot.state in (JobState.WAITING, JobState.QUEUED):
             return "not wanted any more" if surplus and pilot.ready is None else ""
         if pilot.state != JobState.RUNNING:
-            return ""  # no answer is no reason
+            return ""  # a missing answer is no reason to cancel
         if pilot.started is not None and now - pilot.started > settings.lifetime + resources.run_deadline:
             return "it has not left at its end"
         if self._is_silent(crew, pilot):
@@ -128,7 +128,7 @@ class StandbyKeeper:
         return ""
 
     def _is_silent(self, crew: Crew, pilot: PilotJob) -> bool:
-        """Return whether a pilot that runs has been silent for so long that it hangs; imports take their time."""
+        """Return whether a running pilot has been silent for so long that it must hang, even with slow imports."""
         now = self._runtime.clock.steady()
         beats = [beat for beat in crew.folder.look() if beat.job == pilot.key]
         alive = any((crew.folder.silence(beat.pilot) or 0.0) <= crew.silence for beat in beats)
@@ -162,7 +162,7 @@ class StandbyKeeper:
         return self._runtime.profile.standby[queue]
 
     def _may_ask(self, queue: str) -> bool:
-        """Return whether pilots may be asked for: after some that ended before they were ready, not at once."""
+        """Return whether a pilot may be requested now; each one that ended before it was ready lengthens the pause."""
         failures, last = standby.failures_in_a_row(self._runtime.ledger.connection, queue)
         pause = backoff(failures, first=UNREADY, longest=TAKES_LONG) if failures else 0.0
         return self._runtime.clock.now() - last >= pause
@@ -198,7 +198,7 @@ class StandbyKeeper:
         )
 
     def _take(self, pilots: list[PilotJob], reports: Mapping[str, JobStatus]) -> None:
-        """Write down what is new about the pilots."""
+        """Record what is new about the pilots."""
         beats = {beat.job: beat for crew in self._scheduler.crews.values() for beat in crew.folder.look()}
         for pilot in pilots:
             seen, beat = reports.get(pilot.key), beats.get(pilot.key)
@@ -225,7 +225,7 @@ class StandbyKeeper:
                 standby.note_missed(tx, one.queue, one.key, one.why, self._runtime.clock.now())
 
     def _close(self, pilot: PilotJob) -> None:
-        """Take the account that a pilot has left, and remove the directories of old ones."""
+        """Record the times that an ended pilot has reported, and remove the directories of old ones."""
         result = read_result(Path(pilot.directory), pilot.key)
         facts = (result or {}).get("facts") or {}
         if pilot.ready is not None and {"idle", "busy", "tasks"} <= facts.keys():
@@ -240,8 +240,8 @@ class StandbyKeeper:
 def balance(pilots: list[PilotJob], count: int, settings: StandbySettings, now: float) -> tuple[list[str], int]:
     """Return the keys of the pilots that must leave, and how many pilots are missing.
 
-    One whose time is nearly over is replaced before it leaves; of too many those leave that are not ready yet, and then
-    the youngest.
+    A pilot whose lifetime is nearly over gets a replacement before it leaves. If there are too many, those that are not
+    ready yet leave first, then the youngest.
     """
 
     def leaves_soon(pilot: PilotJob) -> bool:
@@ -250,14 +250,14 @@ def balance(pilots: list[PilotJob], count: int, settings: StandbySettings, now: 
     lasting = sorted((pilot for pilot in pilots if not leaves_soon(pilot)), key=lambda pilot: pilot.ready is None)
     surplus = [pilot.key for pilot in lasting[count:]]
     ready = sum(pilot.ready is not None for pilot in lasting[:count])
-    # The one that goes stays until the one that comes is ready.
+    # An ending pilot stays until its replacement is ready.
     ending = sorted((pilot for pilot in pilots if leaves_soon(pilot)), key=lambda pilot: pilot.ready is not None)
     surplus += [pilot.key for pilot in ending[: max(0, len(ending) - max(0, count - ready))]]
     return surplus, max(0, count - len(lasting))
 
 
 def facts(runtime: Runtime, queue: str) -> Facts:
-    """Return what the number of a queue's pilots depends on, at this moment."""
+    """Return the facts that determine how many pilots a queue needs now."""
     connection, now = runtime.ledger.connection, runtime.clock.now()
     settings = runtime.profile.standby[queue]
     order = standby.ordered(connection, queue, now)
@@ -269,7 +269,7 @@ def facts(runtime: Runtime, queue: str) -> Facts:
 
 
 def observing(file: str) -> int:
-    """Return how many detectors observe, as the site's file says; none when it says nothing."""
+    """Return how many detectors are observing, according to the site's file; 0 without a readable file."""
     try:
         return len(Path(file).read_text().replace(",", " ").split()) if file else 0
     except OSError:
@@ -279,7 +279,7 @@ def observing(file: str) -> int:
 def pilot_request(
     crew: Crew, settings: StandbySettings, key: str, directory: Path, profile: Profile, policy: Policy
 ) -> JobRequest:
-    """Return the batch job that a pilot is: like any other of its queue, but as long as its lifetime."""
+    """Return the request for a pilot's batch job, whose time limit covers its lifetime and one more task."""
     private_folder(directory)
     resources = profile.resources(crew.queue)
     orders = PilotSettings(
@@ -296,5 +296,5 @@ def pilot_request(
 
 
 def _timed(pilot: PilotJob, seen: JobStatus) -> JobStatus:
-    """Return a pilot's status with the start of its process: a scheduler that has lost sight of it says none."""
+    """Return a pilot's status with its start time, which a scheduler that has lost track of it omits."""
     return seen if seen.started is not None or pilot.started is None else replace(seen, started=pilot.started)

@@ -1,4 +1,4 @@
-"""The supervisor: starts each listener as a child, restarts it when it dies or hangs, drains it on exit."""
+"""The supervisor, which starts each listener as a child process, restarts it when it dies or hangs, and stops it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gwbatch.ledger import Ledger, offsets
 log = logging.getLogger(__name__)
 
 HEALTHY_AFTER = 60.0  # s of running after which earlier failures are forgotten
-SILENT_AFTER = 30.0  # s without a poll after which a listener hangs
+SILENT_AFTER = 30.0  # s without a poll after which a listener counts as hung
 LOG_BYTES = 5 * 2**20
 
 
@@ -52,7 +52,7 @@ class Supervisor:
         logs.mkdir(parents=True, exist_ok=True)
 
     def step(self) -> None:
-        """Look after every child once."""
+        """Check every child once, and start or restart it if needed."""
         for child in self._children:
             if child.process is None:
                 if self._clock.steady() >= child.not_before:
@@ -68,7 +68,7 @@ class Supervisor:
                 self._ended(child, f"had not polled for {SILENT_AFTER:g} s and was killed")
 
     def stop(self, patience: float = 5.0) -> None:
-        """Ask the children to leave, then make them."""
+        """Terminate the children, and kill those that still run after `patience` seconds each."""
         running = [child.process for child in self._children if child.process is not None]
         for process in running:
             process.send_signal(signal.SIGTERM)
@@ -108,7 +108,7 @@ class Supervisor:
 
 
 def rotate(path: Path) -> None:
-    """Keep three old logs of a few megabytes each."""
+    """Rotate a log that exceeds 5 MiB, and keep three old ones."""
     if path.exists() and path.stat().st_size > LOG_BYTES:
         handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=3, delay=True)
         handler.doRollover()

@@ -1,4 +1,4 @@
-"""Waking up within milliseconds of any commit to the ledger, by whichever process."""
+"""Wake-up of idle threads within milliseconds of a commit to the ledger by any process."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import threading
 
 from gwbatch.ledger import Ledger
 
-INTERVAL = 0.1  # s after which it looks although nobody rang
+INTERVAL = 0.1  # s between looks at the ledger without a ring
 
 
 class WakeUp:
-    """Notices commits and wakes whoever waits.
+    """Notices commits and wakes the waiting threads.
 
-    The ledger's doorbell tells of them at once; SQLite's ``data_version`` of those whose ring was lost.
+    The ledger's doorbell announces commits at once. SQLite's ``data_version`` reveals those whose ring was lost.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -21,7 +21,7 @@ class WakeUp:
         self._generation = 0
 
     def run(self, stop: threading.Event) -> None:
-        """Look until `stop`."""
+        """Watch for commits until `stop` is set."""
         doorbell = self._ledger.doorbell
         assert doorbell is not None  # a dispatcher's ledger is a file
         last = -1
@@ -34,18 +34,18 @@ class WakeUp:
         self.wake()
 
     def wake(self) -> None:
-        """Wake everybody."""
+        """Wake all waiting threads."""
         with self._condition:
             self._generation += 1
             self._condition.notify_all()
 
     @property
     def generation(self) -> int:
-        """Grows with every commit noticed."""
+        """A number that grows with every commit noticed."""
         return self._generation
 
     def wait(self, seen: int, timeout: float) -> int:
-        """Wait until something was committed after generation `seen`, or `timeout` seconds."""
+        """Wait for a commit after generation `seen`, at most `timeout` seconds, and return the new generation."""
         with self._condition:
             self._condition.wait_for(lambda: self._generation != seen, timeout)
             return self._generation

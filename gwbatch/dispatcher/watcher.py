@@ -1,4 +1,4 @@
-"""The job watcher: one question to the scheduler for all jobs, deadlines for every phase."""
+"""The job watcher, which polls the scheduler once for all jobs and enforces a deadline for each phase."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class JobWatcher:
-    """Follows jobs until they end; never takes silence for an end."""
+    """Follows jobs until they end, and never takes silence for an end."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._ledger = runtime.ledger
@@ -28,10 +28,10 @@ class JobWatcher:
         self._scheduler = runtime.scheduler()
         self._lease = runtime.lease
         self._clock = runtime.clock
-        self._given_up: dict[str, tuple[int, float]] = {}  # attempt: failed tries to cancel it, and the next one's time
+        self._given_up: dict[str, tuple[int, float]] = {}  # by attempt: failed cancellations, and time of the next try
 
     def step(self) -> bool:
-        """Ask once about all jobs; False when there are none."""
+        """Poll all jobs once; return False when there are none."""
         followed = jobs.followed(self._ledger.connection)
         if not followed:
             return False
@@ -43,7 +43,7 @@ class JobWatcher:
             }
         for job in followed:
             report = reports.get(job.attempt_key, JobStatus(job.attempt_key, JobState.UNKNOWN, reason="no answer"))
-            if not job.native_id:  # found by its result alone
+            if not job.native_id:  # after a crash only its result was found
                 report = JobStatus(job.attempt_key, JobState.LOST, reason="the scheduler has forgotten it")
             try:
                 self._take(job, self._overdue(job, self._remedied(job, report)))
@@ -74,7 +74,7 @@ class JobWatcher:
         hit(f"watcher.{report.state.lower()}_committed")
 
     def _remedied(self, job: Job, report: JobStatus) -> JobStatus:
-        """Release a held job a few times, then give this attempt up for one elsewhere."""
+        """Release a held job a few times if that can help; give up this attempt if it cannot or did not."""
         settings = self._profile.scheduler
         if report.state is not JobState.HELD or job.phase is not JobState.HELD or report.remedy is Remedy.WAIT:
             return report
@@ -91,7 +91,8 @@ class JobWatcher:
         log.warning("job %s is released (%s)", job.attempt_key, report.reason)
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
-            jobs.released(tx, job, self._clock.now())  # counted first: a crash here costs a release, not a loop
+            # Counted before the release, so that a crash in between costs one release and causes no endless loop.
+            jobs.released(tx, job, self._clock.now())
         hit("watcher.release")
         try:
             self._scheduler.release(job.attempt_key)
@@ -99,7 +100,7 @@ class JobWatcher:
             log.warning("job %s could not be released: %s", job.attempt_key, error)
 
     def _overdue(self, job: Job, report: JobStatus) -> JobStatus:
-        """End an attempt whose phase takes too long; UNKNOWN is no phase, it ends nothing."""
+        """Give up an attempt whose phase has passed its deadline; UNKNOWN is no phase and ends nothing."""
         resources = self._profile.resources(job.queue)
         limit = {
             JobState.QUEUED: resources.queue_deadline,
@@ -112,7 +113,7 @@ class JobWatcher:
         return self._give_up(job, report, reason)
 
     def _give_up(self, job: Job, report: JobStatus, reason: str) -> JobStatus:
-        """Take this attempt back; as long as that is not possible it stays as it is."""
+        """Cancel this attempt; while that is not possible, its status stays as it is."""
         tries, next_try = self._given_up.get(job.attempt_key, (0, float("-inf")))
         if self._clock.steady() < next_try:
             return report

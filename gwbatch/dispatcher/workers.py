@@ -1,4 +1,4 @@
-"""Effect workers: claim one effect, execute it, write down how it went."""
+"""Effect workers, which claim an effect, execute it and record its outcome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class EffectWorker:
     """Executes effects, one at a time; several workers share a ledger.
 
-    A claim is committed before the effect is begun, so that after a crash its outcome is known to be unknown.
+    A claim is committed before the effect begins, so that after a crash its outcome is known to be uncertain.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -31,7 +31,7 @@ class EffectWorker:
         self._clock = runtime.clock
 
     def step(self) -> bool:
-        """Execute one effect; False when none may run now."""
+        """Execute one effect; return False when none may run now."""
         if not effects.is_any_due(self._ledger.connection, self._clock.now()):
             return False
         with self._ledger.transaction() as tx:
@@ -56,7 +56,7 @@ class EffectWorker:
         return True
 
     def _write_down(self, write: Callable[[Transaction], None]) -> None:
-        """Write how an effect went, however long the ledger is busy: a claimed effect is never forgotten."""
+        """Record the outcome of an effect, retrying while the ledger is busy, so that no claim is forgotten."""
         while True:
             try:
                 with self._ledger.transaction() as tx:
@@ -74,7 +74,7 @@ class EffectWorker:
 
     def _failed(self, tx: Transaction, claimed: Claimed, error: BaseException) -> None:
         reason, now = describe(error), self._clock.now()
-        kind = KINDS.get(claimed.kind)  # an effect of an unknown kind fails for good
+        kind = KINDS.get(claimed.kind)  # an effect of an unknown kind fails permanently
         unexpected = not isinstance(error, GwbatchError | SystemExit)
         if kind is not None and (is_transient(error) or (kind.stubborn and unexpected)):
             longest = kind.max_delay

@@ -1,8 +1,9 @@
 """Handlers: plain functions of a payload that return effects, and the decorators that declare them.
 
-`decorators` is the public face (`gcn`, `igwn_alert` alias `lvalert`, `every`, `on`); they only declare. `registry`
-resolves declarations for a policy and a profile; gwbatch's own handlers are in `gwbatch.orchestrator`.  `Context` and
-`Message` are loaded on first use: a plug-in that is imported on a node needs no ledger.
+The decorators in `decorators` are public (`gcn`, `igwn_alert` alias `lvalert`, `every`, `on`) and only declare
+handlers. `registry` resolves the declarations for a policy and a profile. gwbatch's own handlers are in
+`gwbatch.orchestrator`.  `Context` and `Message` are loaded on first use, because a plug-in that a node imports needs no
+ledger.
 """
 
 from __future__ import annotations

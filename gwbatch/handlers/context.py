@@ -1,4 +1,4 @@
-"""What a handler may read and do besides returning effects, inside the lane's transaction."""
+"""The context of a handler: what it may read and do inside the lane's transaction, besides returning effects."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from gwbatch.superevents.alert import Alert
 
 @dataclass
 class Context:
-    """What a handler that asks for it gets besides the payload.
+    """The second argument of a handler that takes two.
 
     Attributes
     ----------
     now : float
         Unix time in seconds.
     topic : str
-        Where the message came from.
+        Topic on which the message arrived.
     live : bool
-        Whether `now` is the time at which the message came; not so in a replay.
+        Whether `now` is the real time; False in a replay.
     """
 
     tx: Transaction
@@ -49,11 +49,11 @@ class Context:
 
     @cached_property
     def externals(self) -> ExternalStore:
-        """External triggers."""
+        """The external triggers."""
         return ExternalStore(self.tx)
 
     def record(self, decision: Decision) -> None:
-        """Bring the ledger to the state after a decision and write the decision down."""
+        """Record a decision, and update the state in the ledger accordingly."""
         if decision.concerns_external:
             self.externals.apply(decision)
         else:
@@ -62,37 +62,37 @@ class Context:
         self.decisions.append(decision)
 
     def reject_future_time(self, gps: float, what: str) -> None:
-        """Raise `BadInput` for a GPS time (s) further ahead than the policy allows; not in a replay."""
+        """Raise `BadInput` for a GPS time (s) further ahead than the policy allows; accept any time in a replay."""
         limit = datetime.fromtimestamp(self.now + self.policy.future_limit, UTC)
         if self.live and gps > utc_to_gps(limit):
             raise BadInput(f"{what} has the gpstime {gps!r}, which is far in the future.")
 
     def other_server(self, alert: Alert) -> str | None:
-        """Return the host of another GraceDB server that sent an alert; None if it is ours, or cannot be told."""
+        """Return the host of the GraceDB server that sent an alert; None if it is our own server, or is unknown."""
         url = self.profile.gracedb.url
         return alert.other_server(url) if url else None
 
     def send(self, message: Message) -> None:
-        """Have the lanes of a message handle it, once this transaction is committed."""
+        """Send a message to its lanes, which handle it once this transaction is committed."""
         send_message(self.tx, message, self.now, because=self.message_id)
 
     def schedule(self, message: Message, at: float, key: str) -> bool:
-        """Have a message handled at a later time, across restarts and kills.
+        """Send a message at a later time, by a timer that survives restarts and kills.
 
         Parameters
         ----------
         at : float
             Unix time in seconds.
         key : str
-            Tells one timer from the next, among those of the message's class.
+            Identifies the timer among those of the message's class.
 
         Returns
         -------
         bool
-            False if a timer of that class and key is set already; that one stays as it is.
+            False if a timer of that class and key is already set; it stays as it is.
         """
         return timers.schedule(self.tx, message, key, at, because=self.message_id)
 
     def unschedule(self, message: type[Message], key: str) -> bool:
-        """Forget a timer; whether there was one. A message that it has sent already is handled all the same."""
+        """Cancel a timer, and return whether there was one; a message that it has already sent is still handled."""
         return timers.cancel(self.tx, timers.key_of(message.topic, key))

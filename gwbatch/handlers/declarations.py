@@ -1,4 +1,4 @@
-"""What decorators declare, before a policy and a profile say what it means."""
+"""Declarations made by decorators, before a policy and a profile resolve them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Lane(StrEnum):
-    """The lanes of messages: serial ones, whose order decides, and a concurrent one."""
+    """The lanes of messages: two serial ones, in which the order matters, and a concurrent one."""
 
     SUPEREVENT = "superevent"
     EXTTRIG = "exttrig"
@@ -34,21 +34,21 @@ Interval = Callable[["Policy", "Profile"], float]
 
 @dataclass(frozen=True)
 class Declaration:
-    """A function and what it wants to see.
+    """A function and the messages that it handles.
 
     Attributes
     ----------
     topics : tuple of str, or of functions of policy and profile
-        Topics, and what finds them out.
+        Topics, or functions that return topics.
     name : str
-        Stored in the ledger. Built-in handlers have one of their own, so that they can move; others get the module's
-        and the function's.
+        Stored in the ledger. Built-in handlers have an explicit name, so that they can move to another module; the
+        default is made of the names of module and function.
     lane : str
         The value of a `Lane`.
     interval : float, function of policy and profile, or None
-        For `every`: seconds between two calls, or what finds them out; 0 for never.
+        For `every`: seconds between two calls, or a function that returns them; 0 means never.
     message : type of Message or None
-        The class that the payload is read as.
+        The class to which the payload is converted.
     """
 
     function: Callable[..., Any]

@@ -1,4 +1,4 @@
-"""Payloads as handlers see them."""
+"""Decoding of payloads for handlers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gwbatch.external.voevent import check_topic, is_voevent
 
 
 def decode(topic: str, payload: bytes) -> Any:
-    """Return bytes for VOEvent topics, else what the JSON says.
+    """Return a VOEvent as bytes, anything else as the decoded JSON object.
 
     Raises
     ------
     BadInput
-        When the payload is not what its topic promises.
+        When the payload is not of the form that its topic requires.
     """
     if "." in topic and (".classic." in topic or is_voevent(payload)):
         check_topic(topic, payload)

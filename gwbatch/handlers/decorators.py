@@ -21,7 +21,7 @@ class Stream:
         self.name = name
 
     def topic(self, key: Any) -> str:
-        """Return the topic that `key` means."""
+        """Return the topic that `key` stands for."""
         return str(key)
 
     def handler(self, *keys: Any, queue: str = "general", name: str = "") -> Callable[[Function], Function]:
@@ -35,7 +35,7 @@ class Stream:
         queue : str
             The lane: ``superevent``, ``exttrig`` (both serial) or ``general``.
         name : str
-            What the ledger calls the handler, so that it can move to another module.
+            The handler's name in the ledger. A fixed name lets the function move to another module.
         """
         if not keys:
             raise TypeError(f"@{self.name}.handler needs at least one topic.")
@@ -65,16 +65,16 @@ class GCN(Stream):
 gcn = GCN("gcn")
 igwn_alert = Stream("igwn_alert")
 lvalert = igwn_alert
-"""Yesterday's name of `igwn_alert`."""
+"""Former name of `igwn_alert`."""
 
 
 def every(seconds: float | Interval, *, queue: str = "general", name: str = "") -> Callable[[Function], Function]:
-    """Call the function at an interval (s), by a timer that survives restarts.
+    """Call the function periodically, by a timer that survives restarts.
 
     Parameters
     ----------
     seconds : float or function of policy and site profile
-        0 from the function means never.
+        The interval in s. A function may return 0 for never.
     """
     if isinstance(seconds, int | float) and seconds <= 0:
         raise ValueError("the interval must be positive")
@@ -88,7 +88,7 @@ def every(seconds: float | Interval, *, queue: str = "general", name: str = "") 
 
 
 def on(message: type[Message], *, queue: str | None = None, name: str = "") -> Callable[[Function], Function]:
-    """Call the function with each message of a class of our own.
+    """Call the function with each message of an internal class.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Messages of our own: what one part of gwbatch tells the handlers of another, as classes.
+"""Internal messages, which one part of gwbatch sends to the handlers of another.
 
-A plug-in adds its own: a subclass of `Message` with a topic, sent with ``context.send`` or ``context.schedule`` and
-handled with ``@on``.
+A plug-in can add its own. It defines a subclass of `Message` with a topic, sends it with ``context.send`` or
+``context.schedule``, and handles it with ``@on``.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import msgspec
 from gwbatch.errors import BadInput
 from gwbatch.handlers.declarations import Lane
 
-OWN_TOPICS = ("every.", "job.", "lane.")  # no listener brings any such topic
+OWN_TOPICS = ("every.", "job.", "lane.")  # no listener accepts topics with these prefixes
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message of our own.
+    """An internal message.
 
     Attributes
     ----------
     topic : str
         Stored in the ledger, so it must never change; begins with ``lane.`` or ``job.``.
     lanes : tuple of str
-        The lanes that get it.
+        The lanes that receive it.
     """
 
     topic: ClassVar[str]
@@ -39,22 +39,22 @@ class Message(msgspec.Struct, frozen=True):
 
     @property
     def source(self) -> str:
-        """Where the ledger says it came from."""
+        """The message's source, as recorded in the ledger."""
         return self.topic.partition(".")[0]
 
     def payload(self) -> dict[str, Any]:
-        """Return the fields as the ledger keeps them, JSON-ready."""
+        """Return the fields as the ledger stores them, JSON-ready."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
         return fields
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Self:
-        """Return the message of a payload of the ledger.
+        """Return the message that a payload in the ledger holds.
 
         Raises
         ------
         BadInput
-            When a field is missing or of another type.
+            When a field is missing or has the wrong type.
         """
         try:
             return msgspec.convert(payload, cls)
@@ -81,7 +81,7 @@ class SupereventChanged(Message, frozen=True):
 
 
 class EventLabelled(Message, frozen=True):
-    """We are about to label an event, since we have made one of its products: it counts at once.
+    """gwbatch is about to label an event after making one of its products; the label counts at once.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class EventLabelled(Message, frozen=True):
 
 
 class LabelDecided(Message, frozen=True):
-    """We have decided to set a label on a superevent: it counts before GraceDB has it."""
+    """gwbatch has decided to set a label on a superevent; the label counts before GraceDB has it."""
 
     topic = "lane.label_decided"
     lanes = (Lane.SUPEREVENT,)
@@ -106,7 +106,7 @@ class LabelDecided(Message, frozen=True):
 
 
 class ExternalFound(Message, frozen=True):
-    """An external event of GraceDB that no notice of ours made, as the server describes it, with its file in base64."""
+    """An external event in GraceDB that no notice of ours created: the server's description, and its file in base64."""
 
     topic = "lane.external_found"
     lanes = (Lane.EXTTRIG,)
@@ -117,7 +117,7 @@ class ExternalFound(Message, frozen=True):
 
 
 class SecondNotice(Message, frozen=True):
-    """The time of a second notice of the kind `kind` about a superevent has come."""
+    """The second notice about a superevent, of the kind `kind`, is due."""
 
     topic = "lane.second_notice"
     lanes = (Lane.SUPEREVENT,)
@@ -126,7 +126,7 @@ class SecondNotice(Message, frozen=True):
 
 
 class RequestDataQuality(Message, frozen=True):
-    """The time to ask for a data quality report on a superevent has come."""
+    """The request for a data quality report on a superevent is due."""
 
     topic = "lane.request_data_quality"
     lanes = (Lane.SUPEREVENT,)
@@ -134,7 +134,7 @@ class RequestDataQuality(Message, frozen=True):
 
 
 class SignMockOff(Message, frozen=True):
-    """The time has come to sign a mock superevent off."""
+    """The signoff of a mock superevent is due."""
 
     topic = "lane.sign_mock_off"
     lanes = (Lane.SUPEREVENT,)
@@ -142,14 +142,14 @@ class SignMockOff(Message, frozen=True):
 
 
 class SendNotice(Message, frozen=True):
-    """Somebody wants a notice about a superevent: ``ordered-preliminary`` or ``update``.
+    """An operator ordered a notice about a superevent: ``ordered-preliminary`` or ``update``.
 
     Attributes
     ----------
     event : str
-        Make this member the preferred event first; empty keeps the one that is.
+        Member to make the preferred event first; empty keeps the current one.
     files : dict
-        Product to ``NAME,VERSION`` of a file of the superevent, for those that the notice shall hold.
+        Files of the superevent that the notice must use: product to ``NAME,VERSION``.
     """
 
     topic = "lane.order_send_notice"
@@ -164,7 +164,7 @@ class SendNotice(Message, frozen=True):
 
 
 class ReleaseNotice(Message, frozen=True):
-    """Somebody wants a notice sent that was withheld."""
+    """An operator released a withheld notice."""
 
     topic = "lane.order_release_notice"
     lanes = (Lane.SUPEREVENT,)
@@ -175,7 +175,7 @@ class ReleaseNotice(Message, frozen=True):
 
 
 class Annotate(Message, frozen=True):
-    """Somebody wants the products of a superevent: failed jobs again, and what is missing."""
+    """An operator ordered the products of a superevent: retries of failed jobs, and whatever is missing."""
 
     topic = "lane.order_annotate"
     superevent: str
@@ -184,7 +184,7 @@ class Annotate(Message, frozen=True):
 
 
 class Prefer(Message, frozen=True):
-    """Somebody chose the preferred event of a superevent."""
+    """An operator chose the preferred event of a superevent."""
 
     topic = "lane.order_prefer"
     lanes = (Lane.SUPEREVENT,)
@@ -196,7 +196,7 @@ class Prefer(Message, frozen=True):
 
 
 class PreferForPipeline(Message, frozen=True):
-    """Somebody chose the event that a pipeline shows of a superevent; the superevent's own preferred event stays."""
+    """An operator chose a superevent's best event of one pipeline; the superevent's own preferred event stays."""
 
     topic = "lane.order_prefer_for_pipeline"
     lanes = (Lane.SUPEREVENT,)
@@ -208,7 +208,7 @@ class PreferForPipeline(Message, frozen=True):
 
 
 class CopyMap(Message, frozen=True):
-    """Somebody wants a sky map copied from one GraceDB object to another.
+    """An operator ordered a copy of a sky map from one GraceDB object to another.
 
     Attributes
     ----------
@@ -229,7 +229,7 @@ class CopyMap(Message, frozen=True):
 
 
 class Announce(Message, frozen=True):
-    """Somebody wants a superevent announced together with an external event that it coincides with."""
+    """An operator ordered the announcement of a superevent together with an external event that it coincides with."""
 
     topic = "lane.order_announce"
     lanes = (Lane.EXTTRIG,)
@@ -241,7 +241,7 @@ class Announce(Message, frozen=True):
 
 
 class UseMap(Message, frozen=True):
-    """Somebody gives an external event the sky map at an address."""
+    """An operator chose the sky map at a URL for an external event."""
 
     topic = "lane.order_use_map"
     lanes = (Lane.EXTTRIG,)

@@ -1,4 +1,4 @@
-"""Messages in files: what one says its topic and payload are."""
+"""Messages recorded in files: their topics and payloads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gwbatch.external.voevent import VOEvent
 
 
 def read_message(part: bytes, suffix: str) -> tuple[str, bytes]:
-    """Read topic and payload of a spooled message.
+    """Return topic and payload of a spooled message.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which handler sees which topic, in which lane: declarations, resolved for a policy and a site profile."""
+"""The registry of handlers by topic and lane: declarations, resolved for a policy and a site profile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Handler:
-    """A function and the topics it wants to see; `name` is what the ledger calls it."""
+    """A function and the topics it handles; `name` identifies it in the ledger."""
 
     name: str
     topics: frozenset[str]
@@ -36,7 +36,7 @@ class Handler:
         return len(inspect.signature(self.function).parameters) > 1
 
     def __call__(self, payload: Any, context: Context | None) -> list[Effect]:
-        """Run the function; what it returns or yields is a list of effects."""
+        """Run the function, and return the effects that it returns or yields as a list."""
         if self.message is not None:
             payload = self.message.read(payload)
         result = self.function(payload, context) if self.wants_context else self.function(payload)
@@ -60,14 +60,14 @@ class Registry:
 
     @classmethod
     def build(cls, policy: Policy, profile: Profile, declared: Iterable[Declaration] | None = None) -> Registry:
-        """Resolve declarations, those of every imported module unless others are given."""
+        """Resolve declarations, by default those of all imported modules."""
         registry = cls()
         for declaration in DECLARED if declared is None else declared:
             registry.add(declaration, policy, profile)
         return registry
 
     def add(self, declaration: Declaration, policy: Policy, profile: Profile) -> None:
-        """Resolve one declaration; one of the same function replaces an earlier one."""
+        """Resolve one declaration; it replaces an earlier one of the same function and name."""
         interval = declaration.interval
         if callable(interval):
             interval = interval(policy, profile)
@@ -86,7 +86,7 @@ class Registry:
             self._by_topic[topic].append(handler)
 
     def _name(self, declaration: Declaration) -> str:
-        """Return the handler's own name, numbered where others (lambdas, say) have it already."""
+        """Return the handler's name, numbered if another function (say, a lambda) already has it."""
         function = declaration.function
         base = name = declaration.name or f"{function.__module__}.{function.__qualname__}"
         number = 1
@@ -105,7 +105,7 @@ class Registry:
         return tuple(self._handlers.values())
 
     def for_topic(self, topic: str) -> list[Handler]:
-        """Return the handlers that want to see `topic`, in order of declaration."""
+        """Return the handlers of `topic`, in order of declaration."""
         return list(self._by_topic.get(self.known_topic(topic), ()))
 
     def lanes_for(self, topic: str) -> list[str]:
@@ -113,13 +113,13 @@ class Registry:
         return list(dict.fromkeys(handler.lane for handler in self.for_topic(topic)))
 
     def topics(self) -> list[str]:
-        """Return all topics that a handler wants."""
+        """Return all topics that have a handler."""
         return sorted(topic for topic, handlers in self._by_topic.items() if handlers)
 
     def known_topic(self, topic: str) -> str:
-        """Return the topic that handlers asked for: without a server's prefix (``gracedb.``), or without the search.
+        """Return the declared topic that `topic` matches, without the server's prefix (``gracedb.``) or the search.
 
-        ``group_pipeline_search`` belongs to ``group_pipeline`` where nobody asked for the search.
+        ``group_pipeline_search`` matches ``group_pipeline`` if no handler declares the search.
         """
         if topic in self._by_topic or topic.startswith(("gcn.", *OWN_TOPICS, "igwn.")):
             return topic

@@ -1,4 +1,4 @@
-"""Whether notices may leave: the operators' switch, which survives restarts and counts before every send."""
+"""The operators' switch for sending notices, which survives restarts and is checked before every send."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ STOPPED, ENABLED = "alerts_stopped", "alerts_enabled"
 
 
 def stop(tx: Transaction, by: str, why: str, now: float) -> None:
-    """Let no notice leave from now on."""
+    """Stop the sending of all notices."""
     settings.put(tx, STOPPED, {"by": by, "why": why, "at": now}, now)
 
 
 def enable(tx: Transaction, by: str, brokers: Iterable[BrokerSettings], now: float) -> None:
-    """Let notices leave, to exactly these brokers and topics besides those on this machine."""
+    """Allow notices to be sent to exactly these brokers and topics, besides those on this machine."""
     places = sorted(place(broker) for broker in brokers)
     settings.put(tx, ENABLED, {"by": by, "places": places, "at": now}, now)
     settings.forget(tx, STOPPED)
@@ -40,7 +40,7 @@ def enabled(tx: Transaction) -> dict[str, Any] | None:
 
 
 def obstacle(tx: Transaction, broker: BrokerSettings) -> str | None:
-    """Return why no notice may go to a broker at this moment, or None."""
+    """Return why no notice may go to a broker now; None if notices may."""
     off = stopped(tx)
     if off is not None:
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(off["at"]))
@@ -52,5 +52,5 @@ def obstacle(tx: Transaction, broker: BrokerSettings) -> str | None:
 
 
 def place(broker: BrokerSettings) -> str:
-    """Name a broker's topic for people: ``kafka.scimma.org:9092/igwn.gwalert``."""
+    """Return a readable name of a broker's topic: ``kafka.scimma.org:9092/igwn.gwalert``."""
     return f"{broker.address}/{broker.topic}"

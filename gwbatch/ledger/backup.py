@@ -1,8 +1,8 @@
-"""Copies of a ledger in use, and new state directories made from them.
+"""Backups of a ledger in use, and new state directories made from them.
 
-A copy is old when it is needed: what was done after it is unknown.  Listeners read on where the copy stood, so every
-message since comes again, and every decision is made again.  For a week every effect counts as one that an earlier
-attempt may have done: GraceDB, the brokers and the batch system are asked before anything is repeated.
+A backup is out of date when it is needed, and what was done after it is unknown.  Listeners resume at its offsets, so
+every later message arrives again and every decision is made again.  For a week, every effect counts as one that an
+earlier attempt may have executed: gwbatch asks GraceDB, the brokers and the batch system before it repeats anything.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from gwbatch.ledger.settings import BACKED_UP, RESTORED
 from gwbatch.private import private_file, private_folder
 
 BACKUP = "backup"
-ANNOUNCED = 7 * 86400.0  # s before the copy in which a superevent was created of which notices may still come
-IDENTITIES = "*/identity.json"  # below a state directory: what tells a dispatcher's jobs from those of others
-PAGES = 2000  # at a time: 8 MB, then writers have their turn
+ANNOUNCED = 7 * 86400.0  # s; a superevent created this long before the backup may still have had notices after it
+IDENTITIES = "*/identity.json"  # below a state directory; they tell a dispatcher's jobs from those of others
+PAGES = 2000  # copied at a time (8 MB), before writers get their turn
 
 
 @dataclass(frozen=True)
 class Backup:
-    """A copy of a ledger.
+    """A backup of a ledger.
 
     Attributes
     ----------
@@ -53,14 +53,14 @@ class Backup:
 
 @dataclass(frozen=True)
 class Restored:
-    """A ledger made from a copy.
+    """A ledger made from a backup.
 
     Attributes
     ----------
     asked_first : int
-        Effects that were open in the copy: the other side is asked before any is repeated.
+        Effects that were open in the backup; gwbatch asks the other side before it repeats any.
     files_gone : int
-        Products whose files are not on this machine any more: GraceDB's are taken where they are wanted.
+        Products whose files are no longer on this machine; GraceDB's are used where needed.
     """
 
     state: str
@@ -72,15 +72,15 @@ class Restored:
 def back_up(
     ledger: Ledger, target: Path, now: float, progress: Callable[[int, int], object] = lambda done, of: None
 ) -> Backup:
-    """Copy a ledger, also while a dispatcher writes to it, and verify the copy by opening it.
+    """Copy a ledger, even while a dispatcher writes to it, and verify the copy.
 
-    `progress` is called with how many pages are copied, of how many. A copy that was there before is replaced once the
-    new one is whole.
+    `progress` gets the number of pages copied and the total. An existing backup is replaced only once the new one is
+    complete.
 
     Raises
     ------
     ConfigError
-        When the copy cannot be written, or would be the ledger itself.
+        When the target folder does not exist, or the target is the ledger itself.
     """
     assert ledger.path is not None
     if target.exists() and target.samefile(ledger.path):
@@ -92,7 +92,7 @@ def back_up(
     try:
         private_file(partial)
         with closing(sqlite3.connect(partial)) as copy, closing(_read_only(ledger.path)) as source:
-            # Within a reading transaction, or the copy would begin anew after every commit of the dispatcher.
+            # Within a read transaction, because otherwise the copy would restart after every commit of the dispatcher.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM settings").fetchone()
             source.backup(copy, pages=PAGES, progress=lambda _, left, whole: progress(whole - left, whole))
@@ -109,7 +109,7 @@ def back_up(
 
 
 def _label(copy: sqlite3.Connection, state: Path, now: float) -> None:
-    """Write into a copy what it is one of; it becomes a single file."""
+    """Write into a copy where it comes from, and make it a single file."""
     copy.execute("PRAGMA journal_mode = DELETE")
     identities = {str(path.relative_to(state)): path.read_text() for path in state.glob(IDENTITIES)}
     settings.put(copy, BACKUP, {"state": str(state), "host": socket.gethostname(), "identities": identities}, now)
@@ -117,12 +117,12 @@ def _label(copy: sqlite3.Connection, state: Path, now: float) -> None:
 
 
 def _verified(path: Path) -> sqlite3.Row:
-    """Return what a copy says of itself.
+    """Return a backup's own description, after verifying it.
 
     Raises
     ------
     BadInput
-        When it is damaged, or no copy that `back_up` made.
+        When it is damaged, or `back_up` did not make it.
     """
     try:
         with closing(_read_only(path)) as copy:
@@ -139,7 +139,7 @@ def _verified(path: Path) -> sqlite3.Row:
 
 
 def described(path: Path, row: sqlite3.Row | None = None) -> Backup:
-    """Return what a copy holds, after verifying it."""
+    """Return what a backup holds, after verifying it unless `row` is given."""
     row = row or _verified(path)
     about = json.loads(row["value"])
     return Backup(
@@ -149,17 +149,17 @@ def described(path: Path, row: sqlite3.Row | None = None) -> Backup:
 
 
 def restore(source: Path, state: Path, now: float) -> Restored:
-    """Make a new state directory from a copy; what it takes to repeat nothing is written before it can be used.
+    """Make a new state directory from a backup, prepared before its first use so that nothing is repeated unchecked.
 
     Raises
     ------
     ConfigError
         When `state` has a ledger already, or the dispatcher of the copied ledger runs on this machine.
     BadInput
-        When the copy cannot be used.
+        When the backup cannot be used.
     """
     target = state / "ledger.sqlite"
-    if any(state.glob("ledger.sqlite*")):  # a log that a ledger has left behind would be played into the new one
+    if any(state.glob("ledger.sqlite*")):  # a leftover write-ahead log would be replayed into the new ledger
         raise ConfigError(f"Cannot restore into {state}: it has a ledger already. Name a new folder with --state.")
     about = json.loads(_verified(source)["value"])
     _require_at_rest(source)
@@ -181,7 +181,7 @@ def restore(source: Path, state: Path, now: float) -> Restored:
     ledger.close()
     (state / "doorbell").unlink(missing_ok=True)
     try:
-        target.hardlink_to(partial)  # unlike a renaming it replaces nothing
+        target.hardlink_to(partial)  # unlike a rename, this replaces nothing
     except FileExistsError as error:
         raise ConfigError(
             f"Cannot restore into {state}: a dispatcher was started there meanwhile. Stop it, and name a new folder."
@@ -192,7 +192,7 @@ def restore(source: Path, state: Path, now: float) -> Restored:
 
 
 def _prepare(tx: Transaction, state: Path, now: float) -> Restored:
-    """Have everything that is open, and whatever comes within a week, asked about before it is done."""
+    """Mark every open effect, and those of the coming week, so that executors ask first whether it was already done."""
     label = settings.setting(tx, BACKUP)
     assert label is not None
     taken = label.recorded
@@ -209,12 +209,12 @@ def _prepare(tx: Transaction, state: Path, now: float) -> Restored:
 
 
 def _compute_again(tx: Transaction, now: float) -> None:
-    """Try the jobs again whose products were still to be uploaded, and are gone."""
+    """Retry the jobs whose products were still to be uploaded but whose files are gone."""
     for row in tx.execute(query("uploads_to_come")).fetchall():
         if not Path(row["path"]).exists():
             job = jobs.get(tx, row["job"])
             assert job is not None
-            tx.execute("DELETE FROM effects WHERE id = ?", (row["id"],))  # it is asked for again when the job has ended
+            tx.execute("DELETE FROM effects WHERE id = ?", (row["id"],))  # requested again when the job has ended
             jobs.try_again(tx, job, now)
 
 
@@ -224,7 +224,7 @@ def _require_at_rest(source: Path) -> None:
             copy.row_factory = sqlite3.Row
             holder = copy.execute("SELECT * FROM leases WHERE name = 'dispatcher' AND NOT released").fetchone()
     except sqlite3.Error:
-        return  # a ledger that cannot be read is why it is restored
+        return  # an unreadable ledger may be the reason for the restore
     if holder is None or holder["host"] != socket.gethostname():
         return
     if pid_alive(holder["pid"], holder["pid_started"]):

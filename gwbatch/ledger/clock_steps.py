@@ -1,4 +1,4 @@
-"""The times of all that waits, moved along when somebody sets the clock."""
+"""Steps of the clock, and the shift of stored times when somebody sets it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ WAITING = ("timers", "effects", "deliveries", "jobs", "notices", "heartbeats", "
 
 
 def move(tx: Transaction, step: float) -> None:
-    """Move due times, and the times that durations count from, by `step` seconds."""
+    """Shift due times, and the start times of durations, by `step` seconds."""
     for what in WAITING:
         tx.execute(query(f"move_{what}"), {"step": step})
 
 
 def note_offset(tx: Transaction, offset: float, now: float) -> None:
-    """Write down the difference (s) between the clock and the time since the machine was started."""
+    """Record the difference (s) between the clock and the time since the machine booted."""
     settings.put(tx, "clock", {"boot": _boot(), "offset": offset}, now)
 
 
 def noted_offset(tx: Transaction) -> float | None:
-    """Return what was written down since the machine was started."""
+    """Return the offset (s) that was recorded since the machine booted; None if there is none."""
     known = settings.get(tx, "clock", {})
     return float(known["offset"]) if known.get("boot") == _boot() else None
 
 
 def note_step(tx: Transaction, step: float, now: float) -> None:
-    """Remember that the clock was set, the newest ten times."""
+    """Record that the clock was set; keep only the ten newest records."""
     steps = settings.get(tx, "clock_steps", [])
     settings.put(tx, "clock_steps", [*steps, [now, step]][-10:], now)
 

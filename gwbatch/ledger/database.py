@@ -1,4 +1,4 @@
-"""Opening the ledger and doing transactions on it."""
+"""The ledger file: how it is opened, and transactions on it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from gwbatch.ledger.filesystem import refuse_network_filesystem
 from gwbatch.private import private_file, private_folder
 
 Transaction = sqlite3.Connection
-"""A connection inside ``BEGIN IMMEDIATE``: what the functions of the ledger's modules work on."""
+"""A connection inside ``BEGIN IMMEDIATE``, on which the functions of the ledger's modules work."""
 
 
 class Ledger:
     """The ledger file, with one connection per thread.
 
-    Write-ahead log, ``synchronous = FULL``: a committed transaction survives a power cut.  Writers take the
-    lock at their start (``BEGIN IMMEDIATE``), so a decision never reads what another is about to change.
+    With a write-ahead log and ``synchronous = FULL``, a committed transaction survives a power cut.  Writers take the
+    lock when they begin (``BEGIN IMMEDIATE``), so a decision never reads what another writer is about to change.
 
     Parameters
     ----------
     path : Path or None
-        The file; None keeps everything in memory, for a scratch ledger of this thread alone.
+        The file; None keeps everything in memory, for a scratch ledger that only this thread uses.
     create : bool
-        Make the file, or bring its schema up to date.
+        Create the file, or bring its schema up to date.
     busy_timeout : float
         Seconds that a writer waits for another.
 
@@ -44,7 +44,7 @@ class Ledger:
     NetworkFileSystem
         When the file lies on a network file system.
     ConfigError
-        When there is no ledger at `path` and `create` is false.
+        When `create` is false, and there is no ledger at `path` or its schema is out of date.
     """
 
     def __init__(self, path: Path | None, *, create: bool = False, busy_timeout: float = 20.0) -> None:
@@ -61,7 +61,7 @@ class Ledger:
             refuse_network_filesystem(path.parent)
             private_folder(path.parent)
             with (path.parent / "ledger.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # before there is a ledger: who sees one waits for its tables
+                fcntl.flock(lock, fcntl.LOCK_EX)  # before the ledger exists, so that others wait for its tables
                 for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
                     if name == path.name or (path.parent / name).exists():
                         private_file(path.parent / name)
@@ -93,12 +93,14 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Open one write transaction: all of it or nothing.
+        """Open one write transaction, which takes effect as a whole or not at all.
 
         Raises
         ------
         LedgerBusy
             When another writer kept the lock for longer than the busy timeout.
+        LedgerUnwritable
+            When the disk is full or broken.
         """
         connection = self.connection
         try:
@@ -139,7 +141,7 @@ class Ledger:
 
 
 def require_transaction(tx: Transaction, cause: BaseException | None = None) -> None:
-    """Raise unless the transaction still stands: SQLite ends it by itself when the disk is full or broken."""
+    """Raise `LedgerUnwritable` unless the transaction is still open; SQLite ends it when the disk is full or broken."""
     if not tx.in_transaction:
         raise LedgerUnwritable(f"The transaction was ended from under us ({cause or 'by a handler'}).") from cause
 
@@ -154,7 +156,7 @@ def _out_of_order(error: BaseException) -> bool:
 
 
 def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
-    """Switch to a write-ahead log; here SQLite does not wait for who looks at a new ledger at the same moment."""
+    """Switch to a write-ahead log; retry, because SQLite's timeout does not cover other users of a new ledger."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -167,7 +169,7 @@ def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
 
 
 def _require_current(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a ledger whose schema only a dispatcher's start brings up to date; one that is at it is waited for."""
+    """Refuse a ledger with an old schema, which a dispatcher's start migrates; wait if one is doing so now."""
     if not migrations.pending(connection):
         return
     with suppress(OSError), (path.parent / "ledger.lock").open() as lock:
@@ -181,7 +183,7 @@ def _require_current(connection: sqlite3.Connection, path: Path) -> None:
 
 @cache
 def queries(package: str) -> Callable[[str], str]:
-    """Return a function that gives the SQL of a named block of the package's ``queries.sql``."""
+    """Return a function that returns the SQL of a named block in the package's ``queries.sql``."""
 
     @cache
     def blocks() -> dict[str, str]:

@@ -6,12 +6,12 @@ from gwbatch.errors import ConfigError
 
 
 def parse(name: str) -> tuple[str, int]:
-    """Return kind (``m`` or ``e``) and number of a dead letter by its name.
+    """Return the kind (``m`` or ``e``) and the number that a dead letter's name holds.
 
     Raises
     ------
     ConfigError
-        If none can have this name.
+        If the name is invalid.
     """
     kind, number = name[:1], name[1:]
     if kind not in ("m", "e") or not (number.isascii() and number.isdigit() and len(number) < 19):
@@ -20,5 +20,5 @@ def parse(name: str) -> tuple[str, int]:
 
 
 def no_such(name: str) -> ConfigError:
-    """Say that there is no such dead letter."""
+    """Return the error for a dead letter that does not exist."""
     return ConfigError(f"There is no dead letter {name!r}; see 'gwbatch deadletter list'.")

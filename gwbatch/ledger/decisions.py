@@ -1,4 +1,4 @@
-"""What was decided, about which message, and why."""
+"""Decisions: what was decided, about which message, and why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gwbatch.model import Decision
 
 
 def record(tx: Transaction, decision: Decision, now: float, message_id: int | None) -> None:
-    """Write one decision down."""
+    """Store one decision."""
     tx.execute(
         "INSERT INTO decisions (message_id, at, superevent, action, detail, reason) VALUES (?, ?, ?, ?, ?, ?)",
         (message_id, now, decision.superevent, decision.action, json.dumps(decision.detail), decision.reason),
@@ -17,7 +17,7 @@ def record(tx: Transaction, decision: Decision, now: float, message_id: int | No
 
 
 def is_recorded(tx: Transaction, decision: Decision) -> bool:
-    """Return whether the same was decided about a superevent before, for the same reason."""
+    """Return whether the same decision about a superevent was recorded before, for the same reason."""
     sql = "SELECT 1 FROM decisions WHERE superevent = ? AND action = ? AND detail = ? AND reason = ?"
     values = (decision.superevent, decision.action, json.dumps(decision.detail), decision.reason)
     return tx.execute(sql, values).fetchone() is not None
@@ -29,7 +29,7 @@ def newest(tx: Transaction) -> int:
 
 
 def after(tx: Transaction, number: int) -> list[tuple[int | None, Decision]]:
-    """Return the decisions after one, in order, each with the id of the message that it is about."""
+    """Return the decisions with a higher number, in order, each with the id of the message that it is about."""
     rows = tx.execute(query("decisions_after"), (number,)).fetchall()
     return [
         (row["message_id"], Decision(row["action"], row["superevent"], json.loads(row["detail"]), row["reason"]))

@@ -1,4 +1,4 @@
-"""A bell beside the ledger: every commit rings it, so that who waits for work need not look all the time."""
+"""The ledger's doorbell, which every commit rings so that waiting threads need not poll."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ class Doorbell:
         self._lock = threading.Lock()
 
     def ring(self) -> None:
-        """Say that something was committed."""
+        """Announce a commit."""
         with self._lock:
             try:
                 if self._out is None:
                     self._out = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
                 os.write(self._out, b".")
             except OSError as error:
-                # No pipe, nobody listening, or already full of rings: all the same to us.
+                # No pipe, no listener, or a pipe already full of rings: none of these matters.
                 if error.errno != errno.EAGAIN:
                     self._hang_up()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a ring; whether there was one.  Only the dispatcher listens."""
+        """Wait for a ring, and return whether there was one.  Only the dispatcher listens."""
         if self._in is None:
             try:
                 os.mkfifo(self._path, 0o600)
             except FileExistsError:
                 pass
             self._in = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
-        bell = select.poll()  # select() knows no descriptor above 1023
+        bell = select.poll()  # select() cannot handle a descriptor above 1023
         bell.register(self._in, select.POLLIN)
         rung = bool(bell.poll(seconds * 1000))
         if rung:
             try:
                 os.read(self._in, 65536)
             except BlockingIOError:
-                pass  # somebody else heard it first
+                pass  # another thread read it first
         return rung
 
     def close(self) -> None:
-        """Let go of both ends."""
+        """Close both ends of the pipe."""
         with self._lock:
             self._hang_up()
         if self._in is not None:

@@ -1,4 +1,4 @@
-"""Effects: asked for once, claimed by a worker, done, retried or dead."""
+"""Effects: requested once, claimed by a worker, then done, retried or dead."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Claimed:
 
 
 def request(tx: Transaction, effect: Effect, now: float, message_id: int | None = None) -> bool:
-    """Write an effect down; False when its key is known already.
+    """Store an effect; return False if its key is already known.
 
-    In a ledger that was restored it counts as one that may have been attempted before.
+    In a recently restored ledger, it counts as one that may have been attempted before.
     """
     row = encode(effect)
     attempts = int(effect.ask_first and taken_before(tx, now) is not None)
@@ -41,25 +41,25 @@ def request(tx: Transaction, effect: Effect, now: float, message_id: int | None 
 
 
 def ask_again(tx: Transaction, effect: Effect, now: float) -> None:
-    """Have an effect happen even if it has happened before."""
+    """Request an effect even if it was already executed."""
     if not request(tx, effect, now):
         tx.execute("UPDATE effects SET state = 'ready', not_before = 0 WHERE key = ?", (effect.key,))
 
 
 def reopen(tx: Transaction, key: str) -> bool:
-    """Have an effect that was done happen again, asking first; whether there is such an effect."""
+    """Requeue a done effect, whose executor asks first; return whether there was one."""
     cursor = tx.execute("UPDATE effects SET state = 'ready', not_before = 0 WHERE key = ? AND state = 'done'", (key,))
     return cursor.rowcount == 1
 
 
 def claim(tx: Transaction, owner: int, now: float) -> Claimed | None:
-    """Take the best effect that may run now."""
+    """Claim the best effect that may run now."""
     row = tx.execute(query("claim_effect"), {"owner": owner, "now": now}).fetchone()
     return None if row is None else Claimed(**dict(row))
 
 
 def done(tx: Transaction, claimed: Claimed, result: Mapping[str, Any], now: float) -> None:
-    """Note that the effect has happened."""
+    """Mark the effect done, with its result."""
     tx.execute(
         "UPDATE effects SET state = 'done', result = ?, error = NULL, finished = ? WHERE id = ?",
         (json.dumps(dict(result)), now, claimed.id),
@@ -67,7 +67,7 @@ def done(tx: Transaction, claimed: Claimed, result: Mapping[str, Any], now: floa
 
 
 def postpone(tx: Transaction, claimed: Claimed, not_before: float, error: str, expected: float | None = None) -> None:
-    """Try again at `not_before`; until `expected` (Unix s) the wait is no trouble."""
+    """Retry the effect at `not_before`; the wait is normal until `expected` (both in Unix s)."""
     tx.execute(
         "UPDATE effects SET state = 'ready', not_before = ?, error = ?, expected = ? WHERE id = ?",
         (not_before, error, expected, claimed.id),
@@ -80,17 +80,17 @@ def mark_dead(tx: Transaction, claimed: Claimed, error: str, now: float) -> None
 
 
 def wake(tx: Transaction, subject: str) -> None:
-    """Let the effects of a subject be tried again at once: what they wait for may be there."""
+    """Let the effects of a subject run at once, because what they wait for may be available."""
     tx.execute("UPDATE effects SET not_before = 0 WHERE subject = ? AND state = 'ready'", (subject,))
 
 
 def requeue_running(tx: Transaction) -> int:
-    """Queue again what a crash interrupted: its outcome is unknown, so the next worker asks first."""
+    """Requeue the effects that a crash interrupted; their outcome is unknown, so the next worker asks first."""
     return tx.execute("UPDATE effects SET state = 'ready' WHERE state = 'running'").rowcount
 
 
 def retry_dead(tx: Transaction, key: str | None = None) -> list[tuple[str, str]]:
-    """Let one dead effect, or all, be claimed again; returns kind and arguments (JSON) of each."""
+    """Requeue one dead effect, or all; return the kind and arguments (JSON) of each."""
     where, parameters = ("", ()) if key is None else ("AND key = ?", (key,))
     rows = tx.execute(
         f"UPDATE effects SET state = 'ready', not_before = 0 WHERE state = 'dead' {where} RETURNING kind, args",
@@ -106,26 +106,26 @@ def key_of(tx: Transaction, number: int) -> str | None:
 
 
 def is_done(tx: Transaction, key: str) -> bool:
-    """Return whether an effect has happened."""
+    """Return whether an effect is done."""
     return tx.execute("SELECT 1 FROM effects WHERE key = ? AND state = 'done'", (key,)).fetchone() is not None
 
 
 def open_since(tx: Transaction, key: str) -> float | None:
-    """Return since when an effect has been asked for (Unix s); None if it is not still to come."""
+    """Return when an effect that is still open was requested (Unix s); None if there is none."""
     sql = "SELECT created FROM effects WHERE key = ? AND state IN ('ready', 'running')"
     row = tx.execute(sql, (key,)).fetchone()
     return None if row is None else float(row["created"])
 
 
 def is_any_due(tx: Transaction, now: float) -> bool:
-    """Return whether an effect may be ready to run, without a lock, so that idle workers disturb nobody."""
+    """Return whether an effect may be ready to run, without a lock, so that idle workers block nobody."""
     sql = "SELECT 1 FROM effects WHERE state = 'ready' AND not_before <= ? LIMIT 1"
     return tx.execute(sql, (now,)).fetchone() is not None
 
 
 @dataclass(frozen=True)
 class Write:
-    """An effect as it stands: what became of something that was asked for."""
+    """The current state of a requested effect."""
 
     id: int
     key: str
@@ -140,7 +140,7 @@ class Write:
 
 
 def newest_of(tx: Transaction, keys: Iterable[str]) -> Write | None:
-    """Return the newest effect with one of these keys, or with one that goes on with a slash; None if there is none."""
+    """Return the newest effect whose key is one of these, or continues one with a slash; None if there is none."""
     found = []
     for key in keys:
         rows = tx.execute(query("effects_under"), {"key": key, "low": f"{key}/", "high": f"{key}0"})  # "0" follows "/"

@@ -1,4 +1,4 @@
-"""A ledger belongs on a local disk: SQLite's locks and write-ahead log fail quietly on network file systems."""
+"""Detection of network file systems, on which SQLite's locks and write-ahead log fail silently."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def filesystem_type(path: Path) -> str:
 
 
 def refuse_network_filesystem(directory: Path) -> None:
-    """Raise `NetworkFileSystem` when `directory` is, or would be made, on one."""
+    """Raise `NetworkFileSystem` when `directory` is, or would be created, on a network file system."""
     kind = filesystem_type(directory)
     if kind in NETWORK_TYPES:
         raise NetworkFileSystem(

@@ -1,4 +1,4 @@
-"""The policy and the site profile that the dispatcher of a ledger decides by."""
+"""The policy and the site profile that are in force for the dispatcher of a ledger."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from gwbatch.plugins import import_plugins
 
 
 def record(tx: Transaction, policy: Policy, profile: Profile, now: float) -> None:
-    """Write down what a dispatcher that starts now will decide by."""
+    """Record the policy and site profile of a dispatcher that is starting."""
     for name, value in ((settings.POLICY, policy), (settings.PROFILE, profile)):
         settings.put(tx, name, msgspec.to_builtins(value), now)
 
 
 def note_waveform_data(tx: Transaction, trouble: str, now: float) -> None:
-    """Write down what is wrong with the jobs' waveform data, as far as the dispatcher can see; empty if nothing is."""
+    """Record what is wrong with the jobs' waveform data, as far as the dispatcher can see; empty if nothing is."""
     settings.put(tx, settings.WAVEFORM_DATA, trouble, now)
 
 
 def note_not_made(tx: Transaction, products: Mapping[str, str], now: float) -> None:
-    """Write down the products that events wait for and the policy has nobody make, each with a sentence about it."""
+    """Record the products that events wait for but that nothing makes under the policy, each with an explanation."""
     settings.put(tx, settings.NOT_MADE, dict(products), now)
 
 
 def recorded_policy(ledger: Ledger) -> tuple[Policy, float] | None:
     """Return the policy of the newest dispatcher and when it started (Unix s); None if none was ever recorded.
 
-    One that this version cannot read any more counts as none.
+    A policy that this version can no longer read counts as none.
     """
     found = settings.setting(ledger.connection, settings.POLICY)
     try:

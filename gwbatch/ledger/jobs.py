@@ -1,4 +1,4 @@
-"""Jobs: planned in the deciding transaction, handed to a scheduler by an effect, followed by the watcher."""
+"""Jobs: planned in the deciding transaction, submitted to a scheduler by an effect, followed by the watcher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gwbatch.ledger import effects
 from gwbatch.ledger.database import Transaction, query
 from gwbatch.model import JobState, JobStatus
 
-# What people may order of a job, by the states in which that makes sense.
+# Orders that an operator may give for a job, each with the states in which it makes sense.
 ORDERS = {
     "release": (JobState.HELD,),
     "cancel": (JobState.WAITING, JobState.QUEUED, JobState.RUNNING, JobState.HELD, JobState.UNKNOWN),
@@ -24,13 +24,13 @@ FOLLOWED = (JobState.QUEUED, JobState.RUNNING, JobState.HELD, JobState.UNKNOWN)
 
 @dataclass(frozen=True)
 class Job:
-    """A computation and where its current attempt stands.
+    """A computation and the state of its current attempt.
 
     Attributes
     ----------
     request : dict
-        ``inputs`` (file name to where it comes from), ``outputs``, ``parameters``, and for the handler that
-        takes the result ``product`` and ``version``.
+        ``inputs`` (file name to source), ``outputs``, ``parameters``, and ``product`` and ``version`` for the handler
+        that takes over the result.
     """
 
     key: str
@@ -62,7 +62,7 @@ class Job:
 
 
 def orders(state: JobState) -> list[str]:
-    """Return what may be ordered of a job in this state."""
+    """Return the orders that make sense for a job in this state."""
     return [name for name, states in ORDERS.items() if state in states]
 
 
@@ -79,14 +79,14 @@ def plan(
     priority: int,
     now: float,
 ) -> Effect | None:
-    """Write a job down and return the effect that submits it; None when the job is known already."""
+    """Store a job, and return the effect that submits it; None if the job is already known."""
     values = {"key": key, "kind": kind, "queue": queue, "subject": subject, "request": json.dumps(dict(request))}
     cursor = tx.execute(query("put_job"), {**values, "priority": priority, "state": JobState.WAITING, "now": now})
     return SubmitJob(key, 1, priority) if cursor.rowcount else None
 
 
 def try_again(tx: Transaction, job: Job, now: float) -> None:
-    """Hand the job to the scheduler once more, better not to the node on which this attempt ended without a word."""
+    """Submit the job again, and avoid the node on which the current attempt ended without a result."""
     silent = {job.host} if job.host is not None and job.result is None else set()
     avoid = sorted({*job.avoid, *silent})
     tx.execute(
@@ -96,7 +96,7 @@ def try_again(tx: Transaction, job: Job, now: float) -> None:
 
 
 def wait_again(tx: Transaction, key: str, attempt: int) -> None:
-    """Let a job whose submission had failed wait for it again, unless another attempt came after that one."""
+    """Let a job whose submission failed wait for it again, unless there is a later attempt."""
     tx.execute("UPDATE jobs SET state = 'WAITING' WHERE state = 'FAILED' AND key = ? AND attempt = ?", (key, attempt))
 
 
@@ -126,7 +126,7 @@ def submitted(tx: Transaction, job: Job, scheduler: str, native_id: str, directo
 
 
 def report(tx: Transaction, job: Job, seen: JobStatus, result: Mapping[str, Any] | None, now: float) -> bool:
-    """Note what the scheduler says about the job; False when it was cancelled meanwhile, or tried again."""
+    """Record the scheduler's report about the job; return False if it was cancelled or tried again meanwhile."""
     values = {
         "state": seen.state,
         "reason": seen.reason or None,
@@ -140,7 +140,7 @@ def report(tx: Transaction, job: Job, seen: JobStatus, result: Mapping[str, Any]
 
 
 def released(tx: Transaction, job: Job, now: float) -> None:
-    """Note that the held job is being released once more."""
+    """Count another release of the held job."""
     tx.execute(
         "UPDATE jobs SET releases = releases + 1, state_since = ? WHERE key = ? AND attempt = ?",
         (now, job.key, job.attempt),

@@ -1,7 +1,7 @@
 """Leases with fencing tokens: one process decides, and one that lost its lease can write nothing.
 
-A holder that is dead (same host, process gone) is replaced at once; one on another host only when its
-heartbeat is stale.  The token grows with each holder and is checked inside every deciding transaction.
+A dead holder (same host, process gone) is replaced at once, one on another host only when its heartbeat is stale.
+The token grows with each holder and is checked inside every deciding transaction.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def acquire(tx: Transaction, name: str, now: float) -> Lease:
     Raises
     ------
     AlreadyRunning
-        When its holder lives; the message names the host and the process id.
+        When its holder is alive; the message names the host and the process id.
     """
     row = tx.execute("SELECT * FROM leases WHERE name = ?", (name,)).fetchone()
     if (
@@ -70,7 +70,7 @@ def check(tx: Transaction, lease: Lease) -> None:
 
 
 def beat(tx: Transaction, lease: Lease, now: float) -> None:
-    """Show that the holder lives."""
+    """Record a heartbeat of the holder."""
     check(tx, lease)
     tx.execute("UPDATE leases SET heartbeat = ? WHERE name = ?", (now, lease.name))
 
@@ -95,12 +95,12 @@ def pid_alive(pid: int, started: float) -> bool:
 
 
 def _started(pid: int) -> float:
-    """Return when a process started, in ticks since the boot: a clock that is set does not change it.
+    """Return when a process started, in ticks since boot, which setting the clock does not change.
 
     Raises
     ------
     OSError
-        When there is no such process, or only its remains.
+        When there is no such process, or it is dead but not yet reaped.
     """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     if fields[0] in "ZX":

@@ -12,16 +12,16 @@ from typing import Any, Protocol
 from gwbatch.ledger.database import Transaction, query
 
 KEPT_OF_OVERSIZE = 4096
-"""How many bytes of a refused, oversized payload are kept to look at."""
+"""Bytes of a refused, oversized payload that are kept for inspection."""
 
 
 MEMORY = 16 * 2**20
-"""Bytes of payloads that a batch of deliveries may take."""
+"""Bytes of payloads that a batch of deliveries may hold."""
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """A message as a listener got it, on its way into the ledger."""
+    """A message as a listener received it, before it is in the ledger."""
 
     source: str
     topic: str
@@ -48,16 +48,16 @@ class Delivery:
 
 
 def digest(payload: bytes) -> str:
-    """Return the SHA-256 of a payload, which names its content."""
+    """Return the SHA-256 of a payload, which identifies its content."""
     return hashlib.sha256(payload).hexdigest()
 
 
 def receive(
     tx: Transaction, message: Incoming, lanes: Iterable[str], now: float, *, refused: str | None = None
 ) -> int | None:
-    """Write a message down for `lanes`; None when this place in the stream is known already.
+    """Store a message for `lanes`, and return its id; None if this place in the stream is already known.
 
-    With `refused` the message is a dead letter from the start, for that reason.
+    With `refused`, a reason, the message is a dead letter from the start and only the start of its payload is kept.
     """
     try:
         row = tx.execute(
@@ -106,9 +106,9 @@ def next_offset(tx: Transaction, source: str, topic: str) -> int:
 
 
 def send(tx: Transaction, source: str, topic: str, payload: dict[str, Any], lanes: Iterable[str], now: float) -> int:
-    """Write down a message of our own (a timer that fired, a job that ended)."""
+    """Store an internal message (a timer that fired, a job that ended), and return its id."""
     offset = next_offset(tx, source, topic)
-    # Handlers see one content once: two ends of one job, say, must not look alike.
+    # Handlers see each content only once, so two ends of one job, for example, must differ.
     unique = {**payload, "sent": now, "number": offset}
     message = Incoming(source, topic, 0, offset, json.dumps(unique).encode(), now)
     message_id = receive(tx, message, lanes, now)
@@ -117,21 +117,21 @@ def send(tx: Transaction, source: str, topic: str, payload: dict[str, Any], lane
 
 
 class OwnMessage(Protocol):
-    """A message of our own, as `gwbatch.handlers.messages` declares them."""
+    """An internal message, as `gwbatch.handlers.messages` declares it."""
 
     @property
     def topic(self) -> str:
-        """What handlers ask for."""
+        """The topic by which handlers select it."""
         ...
 
     @property
     def lanes(self) -> tuple[str, ...]:
-        """Who gets it."""
+        """The lanes that receive it."""
         ...
 
     @property
     def source(self) -> str:
-        """Where it comes from, for the table."""
+        """The source to store in the table."""
         ...
 
     def payload(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class OwnMessage(Protocol):
 
 
 def send_message(tx: Transaction, message: OwnMessage, now: float, because: int | str | None = None) -> int:
-    """Write down a message of our own, for the lanes of its class; return its id.
+    """Store an internal message for the lanes of its class, and return its id.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def send_message(tx: Transaction, message: OwnMessage, now: float, because: int 
 def next_deliveries(
     tx: Transaction, lane: str, now: float, limit: int = 1, skip: Collection[int] = ()
 ) -> list[Delivery]:
-    """Return the oldest deliveries of `lane` that may be handled now, in all not much more than `MEMORY` bytes."""
+    """Return the oldest deliveries of `lane` that may be handled now, up to about `MEMORY` bytes in total."""
     sizes = tx.execute(query("next_deliveries"), {"lane": lane, "now": now, "limit": limit + len(skip)}).fetchall()
     total = 0
     found: list[Delivery] = []
@@ -182,19 +182,19 @@ def digest_of(tx: Transaction, message_id: int | None) -> str:
 
 
 def published(tx: Transaction, message_id: int | None) -> float | None:
-    """Return when a message was published (Unix s), if its transport says so."""
+    """Return when a message was published (Unix s), if its transport gives the time."""
     row = tx.execute("SELECT published FROM messages WHERE id = ?", (message_id,)).fetchone()
     return None if row is None else row["published"]
 
 
 def is_open(tx: Transaction, delivery_id: int) -> bool:
-    """Return whether nobody has settled the delivery yet."""
+    """Return whether the delivery is neither done nor dead yet."""
     row = tx.execute("SELECT state FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
     return row is not None and row["state"] == "new"
 
 
 def dead_because(tx: Transaction, message_id: int | None) -> str | None:
-    """Return why a lane gave a message up; None if none has."""
+    """Return why a lane gave up a message; None if none did."""
     sql = "SELECT reason FROM deliveries WHERE message_id = ? AND state = 'dead'"
     row = tx.execute(sql, (message_id,)).fetchone()
     return None if row is None else str(row["reason"])
@@ -206,7 +206,7 @@ def mark_done(tx: Transaction, delivery_id: int, now: float) -> None:
 
 
 def postpone(tx: Transaction, delivery_id: int, not_before: float, reason: str) -> None:
-    """Try again at `not_before`."""
+    """Count a failed attempt, and retry the delivery at `not_before` (Unix s)."""
     tx.execute(
         "UPDATE deliveries SET attempts = attempts + 1, not_before = ?, reason = ? WHERE id = ?",
         (not_before, reason, delivery_id),
@@ -214,7 +214,7 @@ def postpone(tx: Transaction, delivery_id: int, not_before: float, reason: str) 
 
 
 def count_crash(tx: Transaction, delivery_id: int, reason: str) -> int:
-    """Note that the process died while it had this open delivery in hand, and return how often that has happened."""
+    """Record that the process died while it handled this open delivery, and return how often that has happened."""
     row = tx.execute(
         query("blame_delivery"),
         (reason, delivery_id),
@@ -223,7 +223,7 @@ def count_crash(tx: Transaction, delivery_id: int, reason: str) -> int:
 
 
 def mark_dead(tx: Transaction, delivery_id: int, reason: str, traceback: str | None, now: float) -> None:
-    """Put a delivery among the dead letters."""
+    """Make a delivery a dead letter."""
     tx.execute(
         query("bury_delivery"),
         (reason, traceback, now, delivery_id),
@@ -231,7 +231,7 @@ def mark_dead(tx: Transaction, delivery_id: int, reason: str, traceback: str | N
 
 
 def retry_dead(tx: Transaction, delivery_id: int | None = None) -> int:
-    """Hand one dead letter, or all, to their lanes again; returns how many."""
+    """Requeue one dead letter, or all, for their lanes; return how many."""
     where, parameters = ("", ()) if delivery_id is None else ("AND id = ?", (delivery_id,))
     return tx.execute(
         f"UPDATE deliveries SET state = 'new', attempts = 0, crashes = 0, not_before = 0 WHERE state = 'dead' {where}",
@@ -240,7 +240,7 @@ def retry_dead(tx: Transaction, delivery_id: int | None = None) -> int:
 
 
 def first_time(tx: Transaction, content: str, handler: str, now: float) -> bool:
-    """Note that `handler` handles this content; False when it already has."""
+    """Record that `handler` handles this content; return False if it already has."""
     return tx.execute("INSERT OR IGNORE INTO handled VALUES (?, ?, ?)", (content, handler, now)).rowcount == 1
 
 
@@ -251,7 +251,7 @@ def was_handled(tx: Transaction, content: str, handler: str) -> bool:
 
 
 def prune(tx: Transaction, before: float, limit: int = 20_000) -> int:
-    """Delete settled messages received before `before`, a batch at a time, and the memory of their content."""
+    """Delete up to `limit` handled messages received before `before`, and the records of content handled before."""
     gone = tx.execute(query("prune_messages"), {"before": before, "limit": limit}).rowcount
     tx.execute("DELETE FROM handled WHERE at < ?", (before,))
     return gone

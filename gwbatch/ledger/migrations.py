@@ -1,4 +1,4 @@
-"""The schema's history: one SQL file a step, each applied once."""
+"""The schema's history: one SQL file per step, each applied once."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def steps() -> list[str]:
 
 
 def pending(connection: sqlite3.Connection) -> list[str]:
-    """Return the steps that this ledger has not seen."""
+    """Return the steps that have not been applied to this ledger."""
     done: set[str] = set()
-    with suppress(sqlite3.OperationalError):  # nobody has migrated it yet
+    with suppress(sqlite3.OperationalError):  # a new ledger has no such table yet
         done = {row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations")}
     return [step for step in steps() if step not in done]
 
 
 def apply(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
-    """Apply steps, each in one transaction with the note that it was applied.
+    """Apply steps, each in one transaction with the record that it was applied.
 
     The connection must be in autocommit mode (``isolation_level=None``).
     """

@@ -1,4 +1,4 @@
-"""Where each listener stands in its stream, and its heartbeat."""
+"""The offsets of each listener in its stream, and its heartbeat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gwbatch.ledger.database import Transaction, query
 
 @dataclass(frozen=True)
 class Position:
-    """The next offset to read of one partition, within an epoch of its topic."""
+    """The next offset to read in one partition, within an epoch of its topic."""
 
     topic: str
     partition: int
@@ -25,7 +25,7 @@ def stored(tx: Transaction, listener: str) -> dict[tuple[str, int], Position]:
 
 
 def await_topics(tx: Transaction, listener: str, topics: Collection[str], now: float) -> None:
-    """Note topics that a listener wants and the broker does not have yet."""
+    """Record topics that a listener wants but the broker does not have yet."""
     rows = [(listener, topic, now) for topic in sorted(topics)]
     tx.executemany("INSERT OR IGNORE INTO awaited_topics VALUES (?, ?, ?)", rows)
 
@@ -37,7 +37,7 @@ def awaited(tx: Transaction, listener: str) -> set[str]:
 
 
 def begin_topics(tx: Transaction, listener: str, topics: Collection[str]) -> None:
-    """Forget that topics were awaited: their positions are stored now."""
+    """Forget that topics were awaited, because their positions are now stored."""
     rows = [(listener, topic) for topic in topics]
     tx.executemany("DELETE FROM awaited_topics WHERE listener = ? AND topic = ?", rows)
 
@@ -51,7 +51,7 @@ def put(
     high_watermark: int | None = None,
     gap: int = 0,
 ) -> None:
-    """Move on; `gap` messages were dropped by the broker before they could be read."""
+    """Store a position; `gap` messages were dropped by the broker before the listener could read them."""
     tx.execute(
         query("put_offset"),
         {
@@ -78,7 +78,7 @@ def beat(
     last_message: float | None = None,
     note: str | None = None,
 ) -> None:
-    """Show that a listener polls, and whether it is connected."""
+    """Record that a listener polls, and whether it is connected."""
     tx.execute(
         query("beat"),
         {
@@ -94,7 +94,7 @@ def beat(
 
 
 def count_restart(tx: Transaction, name: str, now: float) -> None:
-    """Note that the supervisor started the listener again."""
+    """Count an end of the listener, after which the supervisor restarts it."""
     tx.execute(
         query("count_restart"),
         (name, now, now),
@@ -102,6 +102,6 @@ def count_restart(tx: Transaction, name: str, now: float) -> None:
 
 
 def last_poll(tx: Transaction, name: str) -> float | None:
-    """Return when a listener last showed that it polls (Unix s); None if it never has."""
+    """Return when a listener last polled (Unix s); None if it never has."""
     row = tx.execute("SELECT last_poll FROM heartbeats WHERE name = ?", (name,)).fetchone()
     return None if row is None else float(row["last_poll"])

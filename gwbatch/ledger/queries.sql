@@ -1,5 +1,5 @@
 -- name: next_deliveries
--- The oldest deliveries of a lane that are due, and how large they are.
+-- The oldest due deliveries of a lane, and their sizes.
 SELECT d.id, length(m.payload) AS size
 FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
 WHERE d.lane = :lane AND d.state = 'new' AND d.not_before <= :now
@@ -10,7 +10,7 @@ SELECT d.id, d.message_id, d.attempts, d.crashes, m.source, m.topic, m.digest, m
 FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?;
 
 -- name: claim_effect
--- The best effect that may run now: due, first of its subject, and what it waits for is done.
+-- The best effect that may run now: it is due, the first of its subject, and the effect that it waits for is done.
 UPDATE effects SET state = 'running', attempts = attempts + 1, started = :now, owner = :owner
 WHERE id = (
     SELECT e.id FROM effects AS e
@@ -49,7 +49,7 @@ ON CONFLICT (name) DO UPDATE SET
     acquired = excluded.acquired, heartbeat = excluded.heartbeat, released = 0;
 
 -- name: prune_messages
--- Old messages that every lane has settled; dead letters stay until somebody looks.
+-- Old messages that every lane has handled; dead letters stay until an operator retries them.
 DELETE FROM messages WHERE id IN (
     SELECT id FROM messages WHERE received < :before AND NOT EXISTS (
         SELECT 1 FROM deliveries WHERE message_id = messages.id AND state <> 'done')
@@ -65,7 +65,7 @@ UPDATE jobs SET state = :state, phase = :state, state_since = :now, submitted = 
 WHERE key = :key AND attempt = :attempt AND state = 'WAITING';
 
 -- name: report_job
--- What the scheduler says now.  The time of entering a phase stays while the phase does, silence or not.
+-- The scheduler's current report.  The start time of a phase stays until the phase changes; UNKNOWN changes no phase.
 UPDATE jobs SET
     state_since = CASE WHEN :state IN ('UNKNOWN', phase) THEN state_since ELSE :now END,
     phase = CASE WHEN :state = 'UNKNOWN' THEN phase ELSE :state END, state = :state,
@@ -80,20 +80,20 @@ UPDATE jobs SET attempt = attempt + 1, state = :state, phase = NULL, state_since
 WHERE key = :key;
 
 -- name: describe_backup
--- What a copy of a ledger says of itself.
+-- The description that a backup of a ledger holds.
 SELECT value, recorded, (SELECT count(*) FROM superevents) AS superevents,
     (SELECT count(*) FROM public_notices) AS notices
 FROM settings WHERE name = 'backup';
 
 -- name: perhaps_announced
--- Superevents about which notices may have gone out after a copy of the ledger was taken.
+-- Superevents about which notices may have gone out after a backup was taken.
 SELECT key FROM superevents AS s
 WHERE (SELECT json_extract(value, '$.alerts.mode') FROM settings WHERE name = 'profile') <> 'off'
   AND (created > :since OR EXISTS (
       SELECT 1 FROM public_notices AS n WHERE n.superevent = s.key AND n.state NOT IN ('stored', 'refused')));
 
 -- name: uploads_to_come
--- Uploads of what jobs have made that are still to be done.
+-- Open uploads of products that jobs have made.
 SELECT e.id, json_extract(e.args, '$.path') AS path, j.key AS job
 FROM effects AS e JOIN jobs AS j ON j.subject = json_extract(e.args, '$.target') AND j.state = 'DONE'
     AND json_extract(e.args, '$.path') LIKE j.directory || '/%'

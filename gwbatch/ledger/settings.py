@@ -1,4 +1,4 @@
-"""The table of settings: small things that must survive a restart, each a JSON value under a name."""
+"""The table of settings: small JSON values under names, which must survive a restart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from gwbatch.ledger.database import Transaction
 
-POLICY, PROFILE = "policy", "profile"  # what the newest dispatcher decides by
+POLICY, PROFILE = "policy", "profile"  # those in force for the newest dispatcher
 WAVEFORM_DATA, NOT_MADE = "waveform_data", "not_made"
 BACKED_UP, RESTORED = "backed_up", "restored"
 
@@ -23,7 +23,7 @@ class Setting:
 
 
 def put(tx: Transaction, name: str, value: Any, now: float) -> None:
-    """Record a value in place of the one before."""
+    """Record a value, replacing any earlier one."""
     tx.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (name, json.dumps(value), now))
 
 

@@ -1,4 +1,4 @@
-"""Pilots of the warm standby: which there are, what they cost, and what operators have ordered."""
+"""Pilots of the warm standby: their state, their cost, and the operators' orders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gwbatch.ledger import settings
 from gwbatch.ledger.database import Transaction, query
 
 if TYPE_CHECKING:
-    from gwbatch.model import JobStatus  # takes a moment to import, which 'gwbatch status' has not
+    from gwbatch.model import JobStatus  # its import would slow down 'gwbatch status'
 
 DAY = 86400.0
 KEPT = 50  # records per queue of jobs that did not reach a free pilot
@@ -19,7 +19,7 @@ _ORDER, _WANTED, _MISSED = "standby_order", "standby_wanted", "standby_missed"
 
 @dataclass(frozen=True)
 class PilotJob:
-    """A pilot as the batch job that it is; times are Unix seconds, `idle` and `busy` are s."""
+    """A pilot as a batch job; times are in Unix s, `idle` and `busy` are durations in s."""
 
     key: str
     queue: str
@@ -42,7 +42,7 @@ _COLUMNS = ", ".join(PilotJob.__dataclass_fields__)
 
 
 def request_pilot(tx: Transaction, queue: str, directory: str, now: float) -> str:
-    """Write down that a pilot is asked for; returns its key.  `directory` is that of all pilots."""
+    """Store the request for a pilot, and return its key.  `directory` is the parent of all pilots' directories."""
     (number,) = tx.execute("SELECT count(*) + 1 FROM pilots WHERE queue = ?", (queue,)).fetchone()
     key = f"standby/{queue}/{number}"
     values = (key, queue, f"{directory}/{key}", "WAITING", now)
@@ -56,7 +56,7 @@ def submitted(tx: Transaction, key: str, native_id: str) -> None:
 
 
 def report(tx: Transaction, key: str, seen: JobStatus, now: float) -> None:
-    """Note what the batch system says of a pilot."""
+    """Record the batch system's report about a pilot."""
     finished = (seen.finished or now) if seen.state.final else None
     tx.execute(
         query("report_pilot"),
@@ -65,7 +65,7 @@ def report(tx: Transaction, key: str, seen: JobStatus, now: float) -> None:
 
 
 def heartbeat(tx: Transaction, key: str, ready: float, idle: float, busy: float, tasks: int) -> None:
-    """Note what a pilot says of itself."""
+    """Record a pilot's report about itself."""
     tx.execute(
         query("pilot_heartbeat"),
         (ready, idle, busy, tasks, key),
@@ -82,7 +82,7 @@ def open_pilots(tx: Transaction, queue: str = "") -> list[PilotJob]:
 
 
 def ended(tx: Transaction, queue: str, limit: int) -> list[PilotJob]:
-    """Return the pilots of a queue that ended last by themselves, the last one first."""
+    """Return the newest pilots of a queue that ended without being cancelled, the last one first."""
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM pilots WHERE finished IS NOT NULL AND queue = ? AND state <> 'CANCELLED' "
         "ORDER BY finished DESC LIMIT ?",
@@ -98,7 +98,7 @@ def ended_before(tx: Transaction, moment: float) -> list[str]:
 
 
 def failures_in_a_row(tx: Transaction, queue: str) -> tuple[int, float]:
-    """Return how many of the last pilots have ended before they were ready, and when the last one did (Unix s)."""
+    """Return how many of the newest pilots in a row ended before they were ready, and when the last did (Unix s)."""
     count, last = 0, 0.0
     for row in tx.execute(
         query("newest_pilots_ended"),
@@ -111,7 +111,7 @@ def failures_in_a_row(tx: Transaction, queue: str) -> tuple[int, float]:
 
 
 def node_hours(tx: Transaction, queue: str, now: float) -> float:
-    """Return the hours for which pilots have held nodes within a day."""
+    """Return the node-hours that pilots have held within the last 24 hours."""
     (seconds,) = tx.execute(
         query("pilot_node_seconds"),
         (now, now - DAY, queue, now, now - DAY),
@@ -120,7 +120,7 @@ def node_hours(tx: Transaction, queue: str, now: float) -> float:
 
 
 def note_wanted(tx: Transaction, queue: str, count: int, why: str, now: float) -> None:
-    """Write down how many pilots the dispatcher wants, and why; `since` (Unix s) is that of the number."""
+    """Record how many pilots the dispatcher wants, and why; ``since`` (Unix s) changes only with the number."""
     before = wanted(tx)
     known = before.get(queue)
     since = known["since"] if known is not None and known["count"] == count else now
@@ -129,7 +129,7 @@ def note_wanted(tx: Transaction, queue: str, count: int, why: str, now: float) -
 
 
 def wanted(tx: Transaction) -> dict[str, dict[str, Any]]:
-    """Return what the dispatcher wants: queue to ``count``, ``why`` and ``since``."""
+    """Return what the dispatcher wants: queue to ``count``, ``why`` and ``since`` (Unix s)."""
     return dict(settings.get(tx, _WANTED, {}))
 
 
@@ -148,7 +148,7 @@ def missed(tx: Transaction, queue: str, since: float) -> list[dict[str, Any]]:
 
 
 def costs(tx: Transaction, queue: str, since: float, now: float) -> dict[str, Any]:
-    """Return for how long (s) pilots that ran after `since` ``held`` nodes, and were ``busy`` and ``idle``."""
+    """Return the number of ``pilots`` that ran after `since`, and their ``held``, ``busy`` and ``idle`` times (s)."""
     row = tx.execute(
         query("pilot_costs"),
         (now, queue, now, since),
@@ -157,11 +157,11 @@ def costs(tx: Transaction, queue: str, since: float, now: float) -> dict[str, An
 
 
 def overview(tx: Transaction, now: float) -> dict[str, dict[str, Any]]:
-    """Queue to how many pilots are ``wanted``, ``why``, how many there are and are ``ready``, and the ``order``.
+    """Return, by queue, how many pilots are ``wanted``, ``why``, how many exist and are ``ready``, and the ``order``.
 
-    ``missed`` counts the jobs that did not get through to a pilot with room for them.
+    ``missed`` counts the jobs that did not reach a pilot that had room for them.
 
-    ``busy`` and ``idle`` are the seconds that all its pilots, those that have ended too, have told of.
+    ``busy`` and ``idle`` are the seconds that all pilots of the queue, including ended ones, have reported.
     """
     found = {}
     for queue, one in wanted(tx).items():
@@ -184,7 +184,7 @@ def overview(tx: Transaction, now: float) -> dict[str, dict[str, Any]]:
 
 
 def demand(tx: Transaction, queue: str, kinds: list[str]) -> tuple[float | None, int]:
-    """Return when a job that pilots take was last planned (Unix s), and how many wait in the batch system."""
+    """Return when a job that pilots can take was last planned (Unix s), and how many such jobs are waiting to start."""
     marks = ", ".join("?" * len(kinds))
     last = tx.execute(
         f"SELECT created FROM jobs WHERE queue = ? AND kind IN ({marks}) ORDER BY rowid DESC LIMIT 1", (queue, *kinds)
@@ -197,13 +197,13 @@ def demand(tx: Transaction, queue: str, kinds: list[str]) -> tuple[float | None,
 
 
 def order(tx: Transaction, queue: str, pilots: int, until: float | None, by: str, now: float) -> None:
-    """Note an operator's order of a number of pilots, until then (Unix s) or until it is taken back."""
+    """Record an operator's order for a number of pilots, valid until `until` (Unix s) or until it is withdrawn."""
     orders = {**_orders(tx), queue: {"pilots": pilots, "until": until, "by": by, "at": now}}
     settings.put(tx, _ORDER, orders, now)
 
 
 def take_back_order(tx: Transaction, queue: str, now: float) -> bool:
-    """Let the policy decide again; False when nothing was ordered."""
+    """Withdraw an order, so that the policy decides again; return False if there was none."""
     orders = _orders(tx)
     had = orders.pop(queue, None) is not None
     settings.put(tx, _ORDER, orders, now)
@@ -217,13 +217,13 @@ def ordered(tx: Transaction, queue: str, now: float) -> dict[str, Any] | None:
 
 
 def saved(tx: Transaction, queue: str, since: float) -> dict[str, Any]:
-    """Return what standby was worth: seconds from submission to the first instruction, cold and warm.
+    """Return the time that standby saved, from the delays between submission and first instruction, cold and warm.
 
     Returns
     -------
     dict
-        ``cold`` and ``warm``: each ``n`` and ``median_start`` (s, None without any), and ``saved`` (s): the warm jobs'
-        number times the difference.
+        ``cold`` and ``warm``, each with ``n`` and ``median_start`` (s, None without jobs), and ``saved`` (s): the
+        number of warm jobs times the difference of the medians, None if one is missing.
     """
     rows = tx.execute(
         query("starts_of_jobs"),

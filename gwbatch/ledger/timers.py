@@ -1,4 +1,4 @@
-"""Durable timers: due ones become messages, in the transaction that removes or renews them."""
+"""Durable timers, which become messages when due, in the transaction that removes or renews them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gwbatch.ledger.messages import OwnMessage
 
 
 def repeat(tx: Transaction, key: str, topic: str, lane: str, interval: float, now: float) -> None:
-    """Have an empty message delivered to `lane` every `interval` seconds; a known timer keeps its phase."""
+    """Set a timer that sends an empty message to `lane` every `interval` seconds; a known timer keeps its phase."""
     tx.execute(
         query("repeat_timer"),
         (key, topic, lane, now + interval, interval),
@@ -18,17 +18,17 @@ def repeat(tx: Transaction, key: str, topic: str, lane: str, interval: float, no
 
 
 def repeating(tx: Transaction) -> list[str]:
-    """Return the keys of the timers that come again."""
+    """Return the keys of the repeating timers."""
     return [row["key"] for row in tx.execute("SELECT key FROM timers WHERE interval IS NOT NULL").fetchall()]
 
 
 def schedule(tx: Transaction, message: OwnMessage, key: str, due: float, because: int | str | None = None) -> bool:
-    """Have a message of our own sent to the lanes of its class at `due` (Unix s), once.
+    """Set a timer that sends an internal message to the lanes of its class once, at `due` (Unix s).
 
     Returns
     -------
     bool
-        False if a timer of that class and key is set already.
+        False if a timer of that class and key is already set.
     """
     payload = json.dumps({**message.payload(), "because": because})
     values = (key_of(message.topic, key), message.topic, ",".join(message.lanes), payload, due)
@@ -41,12 +41,12 @@ def key_of(topic: str, key: str) -> str:
 
 
 def cancel(tx: Transaction, key: str) -> bool:
-    """Forget a timer; whether there was one."""
+    """Cancel a timer, and return whether there was one."""
     return tx.execute("DELETE FROM timers WHERE key = ?", (key,)).rowcount == 1
 
 
 def fire_due(tx: Transaction, now: float) -> int:
-    """Turn every due timer into a message; a repeating one that slept through several turns fires once."""
+    """Turn every due timer into a message, and return how many; a repeating one fires once for several missed turns."""
     rows = tx.execute("SELECT * FROM timers WHERE due <= ?", (now,)).fetchall()
     for row in rows:
         messages.send(

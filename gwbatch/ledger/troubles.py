@@ -1,4 +1,4 @@
-"""What was wrong at the last look, and whether people were notified of it."""
+"""The problems found by the last check, and whether a notification about each went out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Trouble:
     Attributes
     ----------
     since : float
-        When it was first seen, Unix time in s.
+        When it was first found, Unix time in s.
     told : bool
         Whether a notification went out at this level.
     """
@@ -27,13 +27,13 @@ class Trouble:
 
 
 def known(tx: Transaction) -> dict[str, Trouble]:
-    """Return the problems of the last look by key."""
+    """Return the problems found by the last check, by key."""
     rows = tx.execute("SELECT key, level, text, since, told FROM troubles").fetchall()
     return {row["key"]: Trouble(**{**dict(row), "told": bool(row["told"])}) for row in rows}
 
 
 def put(tx: Transaction, trouble: Trouble) -> None:
-    """Remember a problem."""
+    """Store a problem."""
     tx.execute("INSERT OR REPLACE INTO troubles VALUES (?, ?, ?, ?, ?)", astuple(trouble))
 
 

@@ -1,6 +1,6 @@
 """The mirror of GraceDB: superevents, events, products, external events and public notices that decisions need.
 
-Its tables are the ledger's; its queries stand in ``queries.sql`` beside it.
+Its tables are in the ledger; its queries are in ``queries.sql``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""External triggers in the ledger: notices, the events made of them, and their coincidences."""
+"""External triggers in the ledger: notices, the events made from them, and their coincidences."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ class ExternalStore:
     def add_notice(
         self, digest: str, key: str, topic: str, payload: bytes, now: float, said: Mapping[str, Any] | None = None
     ) -> bool:
-        """Keep a notice, with what GraceDB says of its event if somebody else made that; False if it is known."""
+        """Store a notice, with GraceDB's description of its event if given (`said`); return False if it is known."""
         values = (key, digest, topic, payload, now, None if said is None else json.dumps(dict(said), sort_keys=True))
         return self.tx.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?, ?)", values).rowcount == 1
 
     def notices(self, key: str) -> list[tuple[str, Notice]]:
-        """Return all notices of a trigger that can be read, with the hashes of their contents."""
+        """Return all readable notices of a trigger, with the hashes of their contents."""
         found = []
         for row in self.tx.execute("SELECT * FROM notices WHERE external = ?", (key,)).fetchall():
             try:
                 found.append((row["digest"], _notice(row)))
-            except BadInput as error:  # an earlier version could read it
+            except BadInput as error:  # an earlier version of gwbatch could read it
                 log.warning("a notice of %s does not count any more: %s", key, error)
         return found
 
     def notice(self, key: str, digest: str) -> tuple[str, bytes, Notice]:
-        """Return topic, content and meaning of one notice."""
+        """Return one notice: topic, content, and parsed form."""
         row = self.tx.execute("SELECT * FROM notices WHERE external = ? AND digest = ?", (key, digest)).fetchone()
         return row["topic"], row["payload"], _notice(row)
 
@@ -69,7 +69,7 @@ class ExternalStore:
         return self._one("SELECT * FROM external_events WHERE graceid = ?", graceid)
 
     def near(self, gps: float, within: float) -> list[ExternalEvent]:
-        """Return those whose times differ from a GPS time by at most `within` (s)."""
+        """Return the events whose times differ from a GPS time by at most `within` (s)."""
         rows = self.tx.execute(
             "SELECT * FROM external_events WHERE time BETWEEN ? AND ? ORDER BY key", (gps - within, gps + within)
         )
@@ -85,7 +85,7 @@ class ExternalStore:
         return [_external(row) for row in self.tx.execute("SELECT * FROM external_events ORDER BY key").fetchall()]
 
     def put(self, key: str, trigger: Trigger, now: float) -> None:
-        """Store what the notices of a trigger say now."""
+        """Store the current state of a trigger, according to its notices."""
         notice = trigger.notice
         self.tx.execute(
             query("put_external"),
@@ -105,24 +105,24 @@ class ExternalStore:
         )
 
     def name(self, key: str, graceid: str) -> None:
-        """Note the GraceDB id that the create effect brought back."""
+        """Store the GraceDB id that the create effect returned."""
         self.tx.execute("UPDATE external_events SET graceid = ? WHERE key = ?", (graceid, key))
 
     def adopt(self, key: str, graceid: str) -> None:
-        """Note that the event is one that somebody else made in GraceDB."""
+        """Record that somebody else made the event in GraceDB."""
         self.tx.execute("UPDATE external_events SET graceid = ?, adopted = 1 WHERE key = ?", (graceid, key))
 
     def set_not_grb(self, key: str, not_grb: bool | None) -> None:
-        """Note that somebody set or removed NOT_GRB in GraceDB; None forgets it."""
+        """Record that somebody set or removed NOT_GRB in GraceDB; None clears the record."""
         self.tx.execute("UPDATE external_events SET not_grb_override = ? WHERE key = ?", (not_grb, key))
 
     def set_labels(self, key: str, labels: Iterable[str]) -> None:
-        """Store the labels as they are now, or will be."""
+        """Store the labels, including those that pending effects will set."""
         unique = json.dumps(list(dict.fromkeys(labels)))
         self.tx.execute("UPDATE external_events SET labels = ? WHERE key = ?", (unique, key))
 
     def set_pending(self, key: str, changes: Iterable[str]) -> None:
-        """Note which of our label changes GraceDB's alerts have still to show."""
+        """Record which of our label changes no GraceDB alert has shown yet."""
         self.tx.execute("UPDATE external_events SET pending_writes = ? WHERE key = ?", (json.dumps(list(changes)), key))
 
     def _one(self, sql: str, value: str) -> ExternalEvent | None:
@@ -138,7 +138,7 @@ class ExternalStore:
         return [_coincidence(row) for row in rows.fetchall()]
 
     def put_coincidences(self, key: str, found: Iterable[Coincidence]) -> None:
-        """Store all coincidences of an external event, in place of those before."""
+        """Store all coincidences of an external event, replacing earlier ones."""
         self.tx.execute("DELETE FROM coincidences WHERE external = ?", (key,))
         for one in found:
             match = one.match
@@ -153,7 +153,7 @@ class ExternalStore:
     # ---- decisions ------------------------------------------------------------------------------------
 
     def apply(self, decision: Decision) -> None:
-        """Bring the labels of an external event to the state after a decision."""
+        """Apply a decision to the labels of an external event."""
         event = self.get(str(decision.detail["external"]))
         if event is None:
             return

@@ -1,4 +1,4 @@
-"""Data products that exist, as the mirror keeps them."""
+"""Existing data products, as the mirror stores them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class StoredProduct:
     Attributes
     ----------
     version : str
-        What it was made from; another version is another content.
+        Identifies what it was made from; another version has other content.
     created : float
-        When it was written down, Unix time in s.
+        When it was recorded, Unix time in s.
     path : str or None
-        On this machine, when one of our jobs made it.
+        The file on this machine, if one of our jobs made it.
     """
 
     subject: str

@@ -1,4 +1,4 @@
-"""Public notices as rows: planned, frozen with their bytes, sent to each broker, stored in GraceDB."""
+"""Public notices as rows, which are planned, frozen with their bytes, sent to each broker and stored in GraceDB."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class PublicNotice:
         ``planned``, ``refused``, ``frozen``, ``dry-run``, ``withheld``, ``delivered`` (to a broker) or ``stored`` (in
         GraceDB).
     orders : dict
-        Who ordered it (``by``), why (``why``), and which files it shall have (``files``, product to ``NAME,VERSION``).
+        Who ordered it (``by``), why (``why``), and which files it must use (``files``, product to ``NAME,VERSION``).
     planned, frozen, delivered, stored, labelled, drafted : float or None
         Unix time in s.
     record : dict or None
-        The notice without its maps, once it is frozen.
+        The content of the notice without its maps, once it is frozen.
     decision : dict or None
-        What it was made of, and what was missing.
+        What it was made from, and what was missing.
     """
 
     id: int
@@ -63,7 +63,7 @@ class PublicNotice:
 
     @property
     def name(self) -> str:
-        """The notice among those about its superevent: ``preliminary``, ``update-2``."""
+        """The notice's name among those about its superevent: ``preliminary``, ``update-2``."""
         return self.kind if self.ordinal == 1 else f"{self.kind}-{self.ordinal}"
 
 
@@ -98,7 +98,7 @@ def plan(
     *,
     again: bool = False,
 ) -> PublicNotice | None:
-    """Write a notice down; None if the occasion has asked for it already.
+    """Store a planned notice; return None if the occasion already has one.
 
     Parameters
     ----------
@@ -123,9 +123,9 @@ def remember(
     time_created: str,
     sent: float,
 ) -> PublicNotice | None:
-    """Write down a notice that GraceDB has under `number` and this ledger did not send; None if it is known.
+    """Store a notice that GraceDB has under `number` but this ledger did not send; return None if it is known.
 
-    One of the same occasion that is planned counts as sent.
+    A planned or refused notice of the same occasion then counts as sent.
     """
     values = {"superevent": superevent, "kind": kind, "occasion": occasion, "category": category, "sent": sent}
     row = tx.execute(query("remember_notice"), {**values, "time_created": time_created, "number": number}).fetchone()
@@ -139,13 +139,13 @@ def get(tx: Transaction, notice: int) -> PublicNotice | None:
 
 
 def is_known(tx: Transaction, superevent: str, kind: str, occasion: str) -> bool:
-    """Return whether an occasion has asked for a notice before."""
+    """Return whether an occasion already has a notice."""
     sql = "SELECT 1 FROM public_notices WHERE superevent = ? AND kind = ? AND occasion = ?"
     return tx.execute(sql, (superevent, kind, occasion)).fetchone() is not None
 
 
 def asked_for_by(tx: Transaction, notice: int) -> str:
-    """Return the occasion that asked for a notice."""
+    """Return the occasion of a notice."""
     return str(tx.execute("SELECT occasion FROM public_notices WHERE id = ?", (notice,)).fetchone()["occasion"])
 
 
@@ -156,7 +156,7 @@ def about(tx: Transaction, superevent: str) -> list[PublicNotice]:
 
 
 def refuse(tx: Transaction, notice: int, reason: str) -> None:
-    """Note why a notice does not go out."""
+    """Record why a notice does not go out."""
     tx.execute(
         "UPDATE public_notices SET state = 'refused', reason = ? WHERE id = ? AND state = 'planned'", (reason, notice)
     )
@@ -171,7 +171,7 @@ def freeze(
     decision: Mapping[str, Any],
     now: float,
 ) -> None:
-    """Fix what a notice says (`record`, without its maps)."""
+    """Freeze a notice with its content (`record`, without its maps)."""
     tx.execute(
         query("freeze_notice"),
         {
@@ -190,14 +190,14 @@ def freeze(
 
 
 def put_body(tx: Transaction, notice: int, form: str, variant: int, body: bytes) -> None:
-    """Keep the bytes of a notice in one form."""
+    """Store the bytes of a notice in one form."""
     digest = hashlib.sha256(body).hexdigest()
     values = {"notice": notice, "form": form, "variant": variant, "body": body, "size": len(body), "sha256": digest}
     tx.execute(query("put_body"), values)
 
 
 def body(tx: Transaction, notice: int, form: str, variant: int = 0) -> bytes | None:
-    """Return the bytes of a notice; None if it was never frozen in this form, or so long ago that they are gone."""
+    """Return the bytes of a notice; None if it was never frozen in this form, or they were dropped since."""
     row = tx.execute(
         "SELECT body FROM public_bodies WHERE notice = ? AND form = ? AND variant = ?", (notice, form, variant)
     ).fetchone()
@@ -205,7 +205,7 @@ def body(tx: Transaction, notice: int, form: str, variant: int = 0) -> bytes | N
 
 
 def forget_bodies(tx: Transaction, before: float, long_before: float) -> int:
-    """Drop the bytes of notices that are through since `before`, and of those withheld since `long_before` (Unix s)."""
+    """Drop the bytes of finished notices frozen before `before`, and of withheld ones before `long_before` (Unix s)."""
     return tx.execute(query("forget_bodies"), {"before": before, "long_before": long_before}).rowcount
 
 
@@ -222,31 +222,31 @@ def put_send(
     left_out: str | None,
     withheld: str | None = None,
 ) -> None:
-    """Note that a broker shall get a notice, or why not."""
+    """Record that a notice goes to a broker, or why it is withheld from it."""
     state = "waiting" if withheld is None else "withheld"
     values = {"notice": notice, "broker": broker, "topic": topic, "form": form, "variant": variant}
     tx.execute(query("put_send"), {**values, "left_out": left_out, "state": state, "reason": withheld})
 
 
 def send(tx: Transaction, notice: int, broker: str) -> Send | None:
-    """Return how far a notice has come on its way to a broker."""
+    """Return the progress of a notice towards one broker."""
     row = tx.execute("SELECT * FROM public_sends WHERE notice = ? AND broker = ?", (notice, broker)).fetchone()
     return None if row is None else Send(**dict(row))
 
 
 def sends(tx: Transaction, notice: int) -> list[Send]:
-    """Return how far a notice has come on its way to each broker."""
+    """Return the progress of a notice towards each broker."""
     rows = tx.execute("SELECT * FROM public_sends WHERE notice = ? ORDER BY broker", (notice,))
     return [Send(**dict(row)) for row in rows.fetchall()]
 
 
 def begin_send(tx: Transaction, notice: int, broker: str, partition: int, mark: int) -> None:
-    """Note, before a notice is handed to a broker, where it will be on the topic if it gets there.
+    """Record, before a notice goes to a broker, where to look for it on the topic.
 
     Parameters
     ----------
     mark : int
-        The end of the partition now; that of the first try stays.
+        The current end of the partition; the value of the first try stays.
     """
     tx.execute(
         query("begin_send"),
@@ -255,7 +255,7 @@ def begin_send(tx: Transaction, notice: int, broker: str, partition: int, mark: 
 
 
 def delivered(tx: Transaction, notice: int, broker: str, partition: int, offset: int, now: float) -> bool:
-    """Note that a broker has a notice; whether it is the first one that does."""
+    """Record that a broker has a notice, and return whether it is the first one."""
     tx.execute(
         query("delivered_send"),
         (partition, offset, now, notice, broker),
@@ -264,7 +264,7 @@ def delivered(tx: Transaction, notice: int, broker: str, partition: int, offset:
 
 
 def withhold(tx: Transaction, notice: int, broker: str, reason: str) -> None:
-    """Note why a broker does not get a notice until somebody orders it."""
+    """Withhold a notice from a broker until an operator releases it, and record why."""
     tx.execute(
         "UPDATE public_sends SET state = 'withheld', reason = ? WHERE notice = ? AND broker = ?",
         (reason, notice, broker),
@@ -273,7 +273,7 @@ def withhold(tx: Transaction, notice: int, broker: str, reason: str) -> None:
 
 
 def release(tx: Transaction, notice: int) -> list[Send]:
-    """Let a notice that was withheld go to its brokers; return where to."""
+    """Release a withheld notice to its brokers, and return the sends that are now waiting."""
     tx.execute(
         query("release_sends"),
         (notice,),
@@ -293,17 +293,17 @@ def stored(tx: Transaction, notice: int, now: float) -> None:
 
 
 def labelled(tx: Transaction, notice: int, now: float) -> None:
-    """Note that the superevent bears the label that says so."""
+    """Note that the superevent has the label that says that the notice was sent."""
     tx.execute("UPDATE public_notices SET labelled = ? WHERE id = ?", (now, notice))
 
 
 def drafted(tx: Transaction, notice: int, now: float) -> None:
-    """Note that a circular was drafted about the notice."""
+    """Note that a circular about the notice was drafted."""
     tx.execute("UPDATE public_notices SET drafted = ? WHERE id = ?", (now, notice))
 
 
 def merge(tx: Transaction, gone: str, kept: str) -> None:
-    """Move the notices of one description of a superevent to the other: the two are one now."""
+    """Move the notices of one superevent to another with which it was merged; refuse planned duplicates."""
     tx.execute("UPDATE OR IGNORE public_notices SET superevent = ? WHERE superevent = ?", (kept, gone))
     tx.execute(
         query("refuse_merged_notices"),
@@ -319,6 +319,6 @@ def _notice(row: Any) -> PublicNotice:
 
 
 def records_since(tx: Transaction, since: float) -> list[dict[str, Any]]:
-    """Return the content of the notices that were fixed after a Unix time (s)."""
+    """Return the content of the notices that were frozen after a Unix time (s)."""
     rows = tx.execute("SELECT record FROM public_notices WHERE frozen > ?", (since,)).fetchall()
     return [json.loads(row["record"]) for row in rows]

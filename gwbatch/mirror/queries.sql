@@ -40,13 +40,13 @@ FROM public_notices WHERE superevent = :superevent AND kind = :kind
 RETURNING id;
 
 -- name: plan_notice_again
--- A notice that was refused: what stood against it has gone.
+-- Plan a refused notice again, because the obstacle is gone.
 UPDATE public_notices SET state = 'planned', reason = NULL, planned = :now
 WHERE superevent = :superevent AND kind = :kind AND occasion = :occasion AND state = 'refused'
 RETURNING id;
 
 -- name: remember_notice
--- A notice that somebody else has sent; one of the same occasion that is planned here need not be sent any more.
+-- A notice that somebody else has sent. A notice planned here for the same occasion is then no longer sent.
 INSERT INTO public_notices (superevent, kind, ordinal, occasion, state, reason, category, planned, delivered, stored,
     time_created)
 SELECT :superevent, :kind, 1 + count(*), :occasion, 'stored', 'found in GraceDB as notice ' || :number, :category,
@@ -71,11 +71,11 @@ INSERT INTO public_sends (notice, broker, topic, form, variant, left_out, state,
 VALUES (:notice, :broker, :topic, :form, :variant, :left_out, :state, :reason);
 
 -- name: deliver_notice
--- The first broker that has it counts; the others follow.
+-- Only the first broker's delivery counts.
 UPDATE public_notices SET delivered = :now, state = 'delivered' WHERE id = :id AND delivered IS NULL;
 
 -- name: withhold_notice
--- A notice that no broker has got and none will get unless somebody has it sent.
+-- A notice that no broker has, and that none will get unless an operator releases it.
 UPDATE public_notices SET state = 'withheld', reason = :reason
 WHERE id = :id AND delivered IS NULL
   AND NOT EXISTS (SELECT 1 FROM public_sends WHERE notice = :id AND state IN ('waiting', 'sending'));
@@ -87,7 +87,7 @@ UPDATE public_bodies SET body = NULL WHERE body IS NOT NULL AND notice IN (
       AND NOT EXISTS (SELECT 1 FROM public_sends WHERE notice = n.id AND state IN ('waiting', 'sending')));
 
 -- name: product_of_file
--- The product that a file in a job's directory is, or was before its job was tried again.
+-- The product that a file in a job's directory holds, or held before the job was tried again.
 SELECT * FROM products
 WHERE path = :path OR (name = :name AND subject = (
     SELECT subject FROM jobs WHERE :path LIKE '%/' || key || '/%/' || :name ORDER BY length(key) DESC LIMIT 1));

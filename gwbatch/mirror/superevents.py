@@ -1,4 +1,4 @@
-"""The mirror of GraceDB: superevents, events and products that matter now, as rows."""
+"""The mirror of GraceDB's superevents, events and products, as rows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gwbatch.superevents.candidate import Event, Superevent, parse_event
 from gwbatch.superevents.manager import apply, merge
 
 SHAPE = ("t_start", "t_0", "t_end", "preferred")
-"""What a superevent is, besides its members and labels."""
+"""The values that define a superevent, besides its members and labels."""
 
 
 class SupereventStore:
-    """The mirror inside one transaction; it is the superevent manager's view."""
+    """The mirror inside one transaction, which is also the superevent manager's view."""
 
     def __init__(self, tx: Transaction) -> None:
         self.tx = tx
@@ -46,7 +46,7 @@ class SupereventStore:
         )
 
     def superevents_near(self, category: str, t_0: float, within: float) -> list[Superevent]:
-        """Return those of a category whose t_0 differs from `t_0` (GPS s) by at most `within` (s), oldest first."""
+        """Return superevents of a category whose t_0 is at most `within` (s) from `t_0` (GPS s), oldest first."""
         rows = self.tx.execute(
             query("superevents_near"), {"category": category, "low": t_0 - within, "high": t_0 + within}
         )
@@ -85,7 +85,7 @@ class SupereventStore:
         )
 
     def apply(self, decision: Decision, now: float) -> None:
-        """Bring the mirror to the state after a decision of the superevent manager."""
+        """Apply a decision of the superevent manager to the mirror."""
         if decision.superevent is None or decision.action in (Action.DROP, Action.NONE):
             return
         if "merges" in decision.detail:
@@ -102,7 +102,7 @@ class SupereventStore:
             self.set_pending(after.key, {**self.pending_writes(after.key), **shape})
 
     def pending_writes(self, key: str) -> dict[str, Any]:
-        """Return what we decided on a superevent's shape and GraceDB's alerts have not shown yet."""
+        """Return the values that we decided for a superevent and that no GraceDB alert has shown yet."""
         return {name: value for name, value in self._pending(key).items() if name in SHAPE}
 
     def _pending(self, key: str) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class SupereventStore:
         return {} if row is None else dict(json.loads(row["pending_writes"]))
 
     def written_since(self, key: str) -> float | None:
-        """Return when our newest decision began to be written to GraceDB (Unix s); None while that is still to come."""
+        """Return when the write of our newest decision to GraceDB began (Unix s); None until it has succeeded."""
         return self._pending(key).get("written")
 
     def note_written(self, key: str, since: float, shape: Mapping[str, Any]) -> None:
@@ -123,15 +123,15 @@ class SupereventStore:
             self.set_pending(superevent.key, {**pending, "written": since})
 
     def set_pending(self, key: str, shape: Mapping[str, Any]) -> None:
-        """Note what GraceDB's alerts have still to show; until then they are older than our decision."""
+        """Record what GraceDB's alerts have yet to show; until they do, they are older than our decision."""
         self.tx.execute("UPDATE superevents SET pending_writes = ? WHERE key = ?", (json.dumps(dict(shape)), key))
 
     def join(self, graceid: str, superevent: str) -> None:
-        """Make an event a member."""
+        """Make an event a member of a superevent."""
         self.tx.execute(query("join_superevent"), {"graceid": graceid, "superevent": superevent})
 
     def name_superevent(self, key: str, superevent_id: str, now: float) -> None:
-        """Fill in the GraceDB id that a create effect brought back; one known by that id already is the same."""
+        """Store the GraceDB id that a create effect returned, and merge with a superevent already known by that id."""
         ours, same = self.superevent(key), self.superevent_named(superevent_id)
         if ours is not None and same is not None and same.key != ours.key:
             self.merge(ours.key, same.key, now)
@@ -139,7 +139,7 @@ class SupereventStore:
             self.put_superevent(replace(ours, superevent_id=superevent_id), now)
 
     def merge(self, gone: str, kept: str, now: float) -> None:
-        """Make two descriptions of one superevent one; the key that goes stays an alias."""
+        """Merge two descriptions of one superevent; the key that goes remains as an alias."""
         first, second = self.superevent(gone), self.superevent(kept)
         if first is None or second is None or first.key == second.key:
             return
@@ -155,7 +155,7 @@ class SupereventStore:
         self.put_superevent(merge(first, second), now)
 
     def leave(self, graceid: str, superevent: str) -> None:
-        """Note that an event is no member any more."""
+        """Record that an event is no longer a member."""
         self.tx.execute(
             "UPDATE events SET superevent = NULL WHERE graceid = ? AND superevent = ?", (graceid, superevent)
         )
@@ -191,7 +191,7 @@ class SupereventStore:
         return None if data is None else parse_event(data)
 
     def put_event(self, data: Mapping[str, Any], now: float) -> None:
-        """Remember an event's newest description."""
+        """Store an event's newest description."""
         self.tx.execute(query("put_event"), {"graceid": data["graceid"], "data": json.dumps(data), "now": now})
 
     # ---- products -------------------------------------------------------------------------------------
@@ -216,12 +216,12 @@ class SupereventStore:
                 )
 
     def products_of_file(self, path: str) -> list[StoredProduct]:
-        """Return the products that a file is, or that have its name in another place, itself first."""
+        """Return the products that a job's file holds, or held before the job was tried again."""
         rows = self.tx.execute(query("product_of_file"), {"path": path, "name": path.rpartition("/")[2]}).fetchall()
         return [_product(row) for row in rows]
 
     def put_product(self, product: StoredProduct, now: float) -> None:
-        """Note that a product exists now."""
+        """Store a product that now exists."""
         self.tx.execute(
             query("put_product"),
             {
@@ -240,10 +240,10 @@ def _uploaded_as(product: StoredProduct) -> str:
 
 
 def _written(decision: Decision, superevent: Superevent) -> list[str]:
-    """Return which parts of a superevent's shape a decision has us write to GraceDB."""
+    """Return which of a superevent's values a decision writes to GraceDB."""
     if is_our_superevent(superevent.key):
         return [name for name in SHAPE if decision.action == Action.CREATE or name in decision.detail]
-    # The server clusters: it keeps the window itself.
+    # The server does the clustering and maintains the window itself.
     return [name for name in ("t_0", "preferred") if decision.action == Action.UPDATE and name in decision.detail]
 
 

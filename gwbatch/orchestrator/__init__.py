@@ -1,4 +1,4 @@
-"""gwbatch's own handlers: they read the mirror, ask the science rules, and return effects."""
+"""gwbatch's own handlers, which read the mirror, apply the science rules and return effects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["SUPEREVENT_TOPICS", "load_handlers", "notice_topics"]
 
 
 def load_handlers(policy: Policy, profile: Profile) -> Registry:
-    """Resolve the built-in handlers and those of plug-ins: the profile's, and the entry-point group's."""
+    """Resolve the built-in handlers and those of the plug-ins in the profile and in the entry-point group."""
     from gwbatch.orchestrator import (  # noqa: F401  importing them declares their handlers
         alerts,
         commands,

@@ -1,4 +1,4 @@
-"""The chain of public alerts: which labels, timers and people ask for which notice."""
+"""The chain of public alerts: which labels, timers and operators ask for which notice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SENT = ("frozen", "delivered", "stored")
 
 
 def chain_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
-    """Return the topics that the chain follows: none where alerts are off."""
+    """Return the topics that the chain follows; none if alerts are off."""
     return () if profile.alerts.mode == "off" else SUPEREVENT_TOPICS
 
 
@@ -43,7 +43,7 @@ def chain_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
 
 @igwn_alert.handler(chain_topics, queue="superevent", name="gwbatch.alerts.handle_superevent")
 def handle_superevent(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
-    """Plan the notice that a label on a superevent asks for, or plan again what a label no longer stands against."""
+    """Plan the notice that a label on a superevent asks for, or plan notices again that a label no longer blocks."""
     alert = Alert.parse(payload)
     superevent = _followed(alert, context)
     if superevent is None:
@@ -66,7 +66,7 @@ def handle_superevent(payload: dict[str, Any], context: Context) -> Iterator[Eff
 
 @on(LabelDecided, name="gwbatch.alerts.handle_own_label")
 def handle_own_label(message: LabelDecided, context: Context) -> Iterator[Effect]:
-    """Plan the notice of a label that we have decided on at once; GraceDB's alert about it asks for nothing more."""
+    """Plan the notice for a label as soon as we decide to set it; GraceDB's later alert asks for nothing more."""
     superevent, kind = context.mirror.superevent(message.superevent), kind_asked_for_by(message.label)
     if superevent is None or kind is None or not kind.is_automatic:
         return
@@ -75,7 +75,7 @@ def handle_own_label(message: LabelDecided, context: Context) -> Iterator[Effect
 
 
 def _followed(alert: Alert, context: Context) -> Superevent | None:
-    """Return the superevent of an alert, if it is one that gets notices."""
+    """Return the superevent of an alert if its category gets notices."""
     if alert.superevent_id is None or context.other_server(alert):
         return None
     superevent = context.mirror.superevent_named(alert.superevent_id)
@@ -84,14 +84,14 @@ def _followed(alert: Alert, context: Context) -> Superevent | None:
 
 
 def _occasion(kind: AlertKind, alert: Alert, context: Context) -> str:
-    """Return what an automatic notice goes out once for; the alert about its label tells one signoff from the next."""
+    """Return the occasion of a notice: empty if it is automatic and goes out once, else unique to the label's alert."""
     if kind.is_automatic:
         return ""
     return f"{alert.data.get('created')} {messages.digest_of(context.tx, context.message_id)}"
 
 
 def _plan_again(superevent: Superevent, context: Context) -> Iterator[Effect]:
-    """Plan the notices that a veto has stopped, now that it has gone."""
+    """Plan notices again that a veto blocked, now that the veto is gone."""
     for notice in public_notices.about(context.tx, superevent.key):
         young = context.now - notice.planned < context.policy.alerts.oldest
         if notice.state == "refused" and young and (notice.reason or "").startswith("blocked"):
@@ -113,7 +113,7 @@ def plan(
     *,
     again: bool = False,
 ) -> Iterator[Effect]:
-    """Plan a notice, once for each occasion: it is judged, frozen and sent as soon as its files are there.
+    """Plan a notice, once for each occasion; it is judged, frozen and sent as soon as its files are available.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def plan(
 
 
 def _check_data(superevent: Superevent, occasion: str, context: Context) -> Iterator[Effect]:
-    """Have the data around a superevent looked at, where we know where frames are; mock data have none."""
+    """Request a check of the data around a superevent if the site has frames; mock data have none."""
     if context.profile.alerts.has_frames and superevent.category == "production":
         yield CheckData(superevent.key, occasion)
 
@@ -162,7 +162,7 @@ def _nothing_to_retract(kind: AlertKind, superevent: Superevent, context: Contex
 
 
 def _writes(context: Context) -> bool:
-    """Return whether the chain writes to GraceDB: not in a dry run beside another system."""
+    """Return whether the chain writes to GraceDB; in a dry run beside another system it does not."""
     return not context.profile.alerts.dry_run
 
 
@@ -171,7 +171,7 @@ def _writes(context: Context) -> bool:
 
 @on(SecondNotice, name="gwbatch.alerts.handle_second")
 def handle_second(message: SecondNotice, context: Context) -> Iterator[Effect]:
-    """Plan the second preliminary notice, minutes after the first, of the event that is preferred now."""
+    """Plan the second notice, minutes after the first, about the event that is preferred now."""
     superevent, kind = context.mirror.superevent(message.superevent), kind_named(message.kind)
     if superevent is None:
         return
@@ -226,7 +226,7 @@ def handle_order(order: SendNotice, context: Context) -> Iterator[Effect]:
         event = context.mirror.event(order.event)
         if event is None or event.graceid not in superevent.events:
             raise BadInput(f"{order.event} is no member of {superevent.key}.")
-        # Other software waits for this sentence.
+        # Other software waits for exactly this sentence.
         text = f"User {order.by} queued a preferred event change to {event.graceid}."
         yield Log(superevent.key, text, ("em_follow",), f"order/{order.at}/prefer")
         detail = {"preferred": event.graceid, "t_0": event.gpstime}
@@ -259,6 +259,6 @@ def handle_release(order: ReleaseNotice, context: Context) -> Iterator[Effect]:
 
 @every(3600, name="gwbatch.alerts.forget")
 def forget(_tick: dict[str, Any], context: Context) -> None:
-    """Drop the bytes of old notices that everybody has; what they said stays."""
+    """Drop the bytes of old finished or withheld notices; the records of their content stay."""
     keep = context.profile.keep_days * DAY
     public_notices.forget_bodies(context.tx, context.now - keep, context.now - 10 * keep)

@@ -1,4 +1,4 @@
-"""Judging an external event anew: what it coincides with, what GraceDB shall show of it, what is announced."""
+"""Reevaluation of external events: what they coincide with, what GraceDB shows of them, what is announced."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TAGS = ("ext_coinc",)
 
 
 def reevaluate_all_near(key: str, context: Context) -> Iterator[Effect]:
-    """Judge every external event that a superevent could matter to, or has mattered to."""
+    """Reevaluate every external event near a superevent, or already coincident with it."""
     superevent = context.mirror.superevent(key)
     if superevent is None:
         return
@@ -44,7 +44,7 @@ def reevaluate_all_near(key: str, context: Context) -> Iterator[Effect]:
 
 
 def reevaluate(key: str, context: Context) -> Iterator[Effect]:
-    """Bring everything about one external event to the state that follows from what is known now."""
+    """Recompute everything about one external event from what is known now, and yield the resulting effects."""
     event = context.externals.get(key)
     if event is None:
         return
@@ -63,7 +63,7 @@ def reevaluate(key: str, context: Context) -> Iterator[Effect]:
 
 
 def _candidates(event: ExternalEvent, context: Context) -> Iterator[tuple[Superevent, Match]]:
-    """Yield every superevent in the window, with the coincidence that it would be."""
+    """Yield every superevent in the window, with the coincidence that it would form."""
     settings = context.policy.external
     for superevent in context.mirror.superevents_near(event.category, event.time, settings.reach):
         partner = partner_of(superevent, context)
@@ -75,7 +75,7 @@ def _candidates(event: ExternalEvent, context: Context) -> Iterator[tuple[Supere
 
 
 def partner_of(superevent: Superevent, context: Context) -> GWCandidate | None:
-    """Return a superevent as a coincidence sees it; None while its preferred event is not known."""
+    """Return a superevent as a candidate for coincidences; None while its preferred event or the FAR is unknown."""
     preferred = context.mirror.event(superevent.preferred)
     if preferred is None or preferred.far is None:
         return None
@@ -84,14 +84,14 @@ def partner_of(superevent: Superevent, context: Context) -> GWCandidate | None:
 
 
 def _is_burst(event: Event, policy: Policy) -> bool:
-    """Return whether the windows of bursts apply to an event; of a test its pipeline decides."""
+    """Return whether the windows for bursts apply to an event; for a test event its pipeline decides."""
     if event.kind in policy.external.cbc_like:
         return False
     return event.group == "burst" or (event.group == "test" and f"burst_{event.pipeline}" in policy.topics)
 
 
 def _choose(matches: list[Match], before: list[Coincidence]) -> list[Coincidence]:
-    """Choose the coincidence that is the least likely by chance; one that was announced stays chosen."""
+    """Choose the coincidence that is least likely by chance; an announced one stays chosen."""
     announced = next((one for one in before if one.announced), None)
     if announced is not None and announced.match.superevent not in [match.superevent for match in matches]:
         matches = [*matches, announced.match]
@@ -113,7 +113,7 @@ def _chosen(found: list[Coincidence]) -> Coincidence | None:
 def _update_external(
     event: ExternalEvent, old: Coincidence | None, new: Coincidence | None, context: Context
 ) -> Iterator[Effect]:
-    """Change membership, label and files of the external event from one coincidence to the next."""
+    """Update the external event's membership, label and files from its old coincidence to the new one."""
     if old is not None and (new is None or new.match.superevent != old.match.superevent):
         context.record(
             _decision(Action.COINCIDENCE_END, old.match, "another is less likely by chance" if new else "outside")
@@ -147,7 +147,7 @@ def _membership(match: Match, context: Context, *, join: bool) -> Effect:
 
 
 def _update_superevent(key: str, context: Context) -> Iterator[Effect]:
-    """Show on a superevent its coincidences: those of its preferred external event."""
+    """Show on a superevent the coincidence with its preferred external event."""
     superevent = context.mirror.superevent(key)
     if superevent is None:
         return
@@ -183,7 +183,7 @@ def _label_superevent(
 
 
 def _show_text(target: str, text: str, partner: str, context: Context) -> Upload | None:
-    """Upload the joint false alarm rates to one of the two, when they are new there."""
+    """Upload the joint false alarm rates to one object of a pair, if they are new there."""
     known = context.mirror.product(target, FAR_FILE)
     version = next_version(hashlib.sha256(text.encode()).hexdigest()[:12], known)
     facts = {"superevent" if is_external(target) else "external": partner}
@@ -201,7 +201,7 @@ def _show_text(target: str, text: str, partner: str, context: Context) -> Upload
 
 
 def _show_products(target: str, source: str, context: Context) -> Iterator[Effect]:
-    """Upload combined map and pictures of a pair to one of the two, where they are new."""
+    """Upload the combined map and the pictures of a pair to one of its objects, where they are new."""
     of_pair, of_target = context.mirror.products(source), context.mirror.products(target)
     for product in products_of(Scope.PAIR):
         made = of_pair.get(product.name)
@@ -227,7 +227,7 @@ def _show_products(target: str, source: str, context: Context) -> Iterator[Effec
 
 
 def _far_text(event: ExternalEvent, match: Match, context: Context) -> str:
-    """Write ``coincidence_far.json``, with the keys that `ligo-raven` gave it and some more."""
+    """Return the content of ``coincidence_far.json``, with the keys of `ligo-raven` and some more."""
     superevent = context.mirror.superevent(match.superevent)
     return json.dumps(
         {
@@ -250,7 +250,7 @@ def _far_text(event: ExternalEvent, match: Match, context: Context) -> str:
 
 
 def _announce(match: Match, context: Context) -> Iterator[Effect]:
-    """Announce a coincidence if the policy allows it; the preferred event is then judged again."""
+    """Announce a coincidence if the policy allows it; its label on the preferred event has that event judged again."""
     event, superevent = context.externals.get(match.external), context.mirror.superevent(match.superevent)
     partner = None if superevent is None else partner_of(superevent, context)
     if event is None or superevent is None or partner is None or RAVEN_ALERT in superevent.labels:
@@ -262,7 +262,7 @@ def _announce(match: Match, context: Context) -> Iterator[Effect]:
 
 
 def announce(match: Match, why: str, context: Context) -> Iterator[Effect]:
-    """Announce a coincidence: RAVEN_ALERT on the superevent, the external event, and last the preferred event."""
+    """Announce a coincidence: set RAVEN_ALERT on the superevent, the external event and, last, the preferred event."""
     event, superevent = context.externals.get(match.external), context.mirror.superevent(match.superevent)
     assert event is not None
     assert superevent is not None
@@ -281,7 +281,7 @@ def announce(match: Match, why: str, context: Context) -> Iterator[Effect]:
 
 
 def _with_fresh_overlap(match: Match, superevent: Superevent, context: Context) -> Match:
-    """Return a match without an overlap that a better map is about to replace: nothing is announced on it."""
+    """Return a match without its overlap if better maps are about to replace it, so that no announcement uses it."""
     wanted = wanted_version(match.external, superevent, context)
     combined = context.mirror.product(pair_key(match.external, match.superevent), COMBINED_MAP)
     fresh = wanted is not None and combined is not None and combined.version == wanted[0]

@@ -1,4 +1,4 @@
-"""What people order by command: another preferred event, a copy of a map, another try at the annotation."""
+"""Operators' commands: choose the preferred event, copy a sky map, annotate a superevent again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TAGS = ("em_follow",)
 
 @on(Prefer, name="gwbatch.orders.handle_prefer")
 def handle_prefer(order: Prefer, context: Context) -> Iterator[Effect]:
-    """Make the event preferred that an operator chose."""
+    """Make an operator's choice the preferred event."""
     superevent = _superevent(order.superevent, context)
     event = context.mirror.event(order.event)
     if event is None or event.graceid not in superevent.events:
@@ -38,7 +38,7 @@ def handle_prefer(order: Prefer, context: Context) -> Iterator[Effect]:
 
 @on(PreferForPipeline, name="gwbatch.orders.handle_prefer_for_pipeline")
 def handle_prefer_for_pipeline(order: PreferForPipeline, context: Context) -> Iterator[Effect]:
-    """Show the event that an operator chose for a pipeline; this causes no notice."""
+    """Set the event that an operator chose for a pipeline; this causes no notice."""
     superevent = _superevent(order.superevent, context)
     event = context.mirror.event(order.event)
     if event is None or event.graceid not in superevent.events:
@@ -52,7 +52,7 @@ def handle_prefer_for_pipeline(order: PreferForPipeline, context: Context) -> It
 
 @on(CopyMap, name="gwbatch.orders.handle_copy_map")
 def handle_copy_map(order: CopyMap, context: Context) -> Iterator[Effect]:
-    """Copy a map to another event or superevent on an operator's order; GraceDB's alert about it has it taken over."""
+    """Copy a map to another event or superevent on an operator's order; it counts once GraceDB's alert arrives."""
     name = order.file.partition(",")[0]
     if not name.endswith((".fits", ".fits.gz")):
         raise BadInput(f"Cannot copy {name} as a sky map: it is no FITS file.")
@@ -75,12 +75,12 @@ def handle_annotate(order: Annotate, context: Context) -> Iterator[Effect]:
 
 
 def ordered(by: str, why: str) -> str:
-    """Return the reason of a decision that somebody ordered."""
+    """Return the reason for a decision that an operator ordered."""
     return f"ordered by {by}{because(why)}"
 
 
 def because(why: str) -> str:
-    """Return a reason as the end of a sentence."""
+    """Return a reason in parentheses, to end a sentence with."""
     return f" ({why})" if why else ""
 
 

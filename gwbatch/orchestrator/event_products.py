@@ -1,4 +1,4 @@
-"""Products of single events: which jobs start for them, and what pipelines bring themselves."""
+"""Products of single events: the jobs that make them, and the files that pipelines upload themselves."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from gwbatch.superevents.ranking import is_significant
 
 
 def plan_new(event: Event, data: Mapping[str, Any], context: Context) -> Iterator[Effect]:
-    """Plan what can be made of an event that is new."""
+    """Plan the products that can be made for a new event."""
     for given in _given(event, data, context):
         yield from plan(event, data, given, context)
 
 
 def plan(event: Event, data: Mapping[str, Any], changed: str, context: Context) -> Iterator[Effect]:
-    """Plan what can be made of an event now that one of its files is there, unless somebody else has made it.
+    """Plan the products that a new file of an event allows, except those that somebody else has made.
 
     Parameters
     ----------
@@ -71,40 +71,40 @@ def plan(event: Event, data: Mapping[str, Any], changed: str, context: Context) 
 
 
 def catch_up(event: Event, data: Mapping[str, Any], context: Context) -> Iterator[Effect]:
-    """Plan what products allow that were there before the ledger knew the event: jobs may be quicker than a lane."""
+    """Plan what an event's stored products allow, because jobs may have made them before the lane knew the event."""
     for name in context.mirror.products(event.graceid):
         yield from plan(event, data, name, context)
 
 
 def _version_of(name: str, stored: Mapping[str, StoredProduct]) -> str:
-    """Return the version of a file that something is made from; "0" for what came with the event."""
+    """Return the version of an input file; "0" for a file that came with the event."""
     return stored[name].version if name in stored else "0"
 
 
 def locate(owner: str, name: str, stored: StoredProduct | None) -> dict[str, Any]:
-    """Say where a job finds a file: on this machine if one of our jobs made it, else in GraceDB."""
+    """Return where a job finds a file: on this machine if one of our jobs made it, else in GraceDB."""
     if stored is not None and stored.path is not None:
         return {"path": stored.path}
     return {"gracedb": [owner, name if stored is None else file_of(stored)]}
 
 
 def file_of(stored: StoredProduct) -> str:
-    """Return the name of a product's file in GraceDB, with the version that an alert told of, if one did."""
+    """Return the name of a product's file in GraceDB, with its version if an alert gave one."""
     return str(stored.facts.get("file") or stored.facts.get("filename") or stored.name)
 
 
 def prefix_of(stored: StoredProduct | None) -> str:
-    """Return what stands before the first dot in the name that a file has in GraceDB, in lower case."""
+    """Return the part of a file's name in GraceDB before the first dot, in lower case."""
     return "" if stored is None else file_of(stored).partition(".")[0].lower()
 
 
 def take_upload(event: Event, data: Mapping[str, Any], entry: Mapping[str, Any], context: Context) -> Iterator[Effect]:
-    """Take over a product that a pipeline made itself, or a file that products wait for.
+    """Record an uploaded product that a pipeline made, or a file that products wait for, and plan what it allows.
 
     Parameters
     ----------
     entry : mapping
-        The log message that brought a file, as the alert has it.
+        The log message of the uploaded file, from the alert.
     """
     filename = str(entry.get("filename") or "")
     given = uploaded_input(filename)
@@ -117,7 +117,7 @@ def take_upload(event: Event, data: Mapping[str, Any], entry: Mapping[str, Any],
     if name is None or (known is not None and _is_our_upload(known, entry)):
         return
     made = uploaded(event.graceid, name, entry)
-    if known is not None and known.path is not None:  # ours, whose version may look the same
+    if known is not None and known.path is not None:  # the known one is ours, and its version may look the same
         made = replace(made, version=f"{made.version}.pipeline")
     context.mirror.put_product(made, context.now)
     yield effects.label(event.graceid, PIPELINE_UPLOADS[name])
@@ -125,17 +125,17 @@ def take_upload(event: Event, data: Mapping[str, Any], entry: Mapping[str, Any],
 
 
 def uploaded(owner: str, name: str, entry: Mapping[str, Any]) -> StoredProduct:
-    """Return a file that somebody else uploaded, as it is stored, from the log message that brought it."""
+    """Return a file that somebody else uploaded, in its stored form, from its log message."""
     filename, number = str(entry["filename"]), entry.get("file_version")
     file = {"file": f"{filename},{number}"} if isinstance(number, int) else {}
     version = str(number or 0)
-    if name == SAMPLES:  # several analyses number their files each for itself
+    if name == SAMPLES:  # each analysis numbers its own files
         version = f"{filename.removesuffix(SAMPLES)}{version}"
     return StoredProduct(owner, name, version, None, {"filename": filename, **file})
 
 
 def _given(event: Event, data: Mapping[str, Any], context: Context) -> dict[str, Mapping[str, Any]]:
-    """Return the files and numbers that come with the upload of an event."""
+    """Return the files and template numbers that come with the upload of an event."""
     coinc = event.group == "cbc" and event.pipeline not in context.policy.burst_like_pipelines
     known = coinc or bool(template_numbers(event, data))
     return {**({COINC: {}} if coinc else {}), **({TEMPLATE: {}} if known else {})}
@@ -148,5 +148,5 @@ def _failed_without(optional: str, key: str, context: Context) -> bool:
 
 
 def _is_our_upload(made: StoredProduct, entry: Mapping[str, Any]) -> bool:
-    """Return whether a log message is the one with which we uploaded what we made."""
+    """Return whether a log message is that of our own upload of a product."""
     return made.path is not None and entry.get("comment") == jobs.comment(product_named(made.name), made.facts)

@@ -1,7 +1,7 @@
-"""The external trigger lane: notices, alerts, changed superevents and ended jobs go in; each ends in a judgement.
+"""The external trigger lane, which reevaluates events after notices, alerts, changed superevents and ended jobs.
 
-Whatever comes, the state that follows is computed anew from all that is known, so the order of arrival does not
-matter: `merge_notices` for one trigger's notices, `coincidences.reevaluate` for what it coincides with.
+Each time, gwbatch recomputes the state from all that it knows, so the order of arrival does not matter.
+`merge_notices` combines the notices of one trigger, and `coincidences.reevaluate` finds what it coincides with.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gwbatch.superevents.alert import Alert
 
 @gcn.handler(notice_topics, queue="exttrig", name="gwbatch.external.handle_notice")
 def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
-    """Make the external event of a notice, replace it, or keep the notice beside a better one."""
+    """Create or replace the external event of a notice, or keep the notice as a file beside a better one."""
     notice = parse_notice(context.topic, payload)
     if _is_ignored(notice, context):
         return
@@ -48,7 +48,7 @@ def handle_notice(payload: Any, context: Context) -> Iterator[Effect]:
 
 @on(ExternalFound, name="gwbatch.external.handle_found")
 def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
-    """Take over an external event of GraceDB that no notice of ours made, with its file."""
+    """Adopt an external event in GraceDB that none of our notices created, with its file."""
     data, topic, said = message.object, message.filename or "", said_of(message.object)
     file = None if message.content is None else base64.b64decode(message.content)
     content, graceid = notice_of_event(data, topic, file), str(data["graceid"])
@@ -60,7 +60,7 @@ def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
         yield from _give_up(known_as, f"the file of {graceid} is of another trigger now", context)
         return
     if before is not None and before.graceid != graceid:
-        # Without an id our own creation is in progress: it will find this event, and have it read again.
+        # If ours has no id, its creation is in progress. It will find this event and have it read again.
         reason = f"{graceid} is of a trigger that {before.graceid or 'an event of ours'} stands for"
         context.record(Decision(Action.NONE, None, {"external": notice.key}, reason))
         return
@@ -79,7 +79,7 @@ def handle_found(message: ExternalFound, context: Context) -> Iterator[Effect]:
 
 
 def _give_up(event: ExternalEvent, reason: str, context: Context) -> Iterator[Effect]:
-    """Veto an event that is not what it was: nothing more is announced for it."""
+    """Veto an event that now belongs to another trigger, so that nothing more is announced for it."""
     context.externals.set_not_grb(event.key, True)
     context.record(Decision(Action.NOT_GRB, None, {"external": event.key, "set": True}, reason))
     yield from reevaluate(event.key, context)
@@ -98,7 +98,7 @@ def _is_ignored(notice: Notice, context: Context) -> bool:
 def _take(
     notice: Notice, topic: str, content: bytes, context: Context, said: Mapping[str, Any] | None = None
 ) -> tuple[str, bool, Trigger]:
-    """Keep a notice and bring its trigger up to date; returns its hash, whether it is new, and the trigger."""
+    """Store a notice and update its trigger; return the notice's hash, whether it is new, and the trigger."""
     digest = messages.digest(content)
     before = context.externals.get(notice.key)
     is_new = context.externals.add_notice(digest, notice.key, topic, content, context.now, said)
@@ -106,12 +106,12 @@ def _take(
     assert trigger is not None  # this notice counts
     context.externals.put(notice.key, trigger, context.now)
     if before is not None and before.not_grb_override is False and set(trigger.reasons) - set(before.reasons):
-        context.externals.set_not_grb(notice.key, None)  # whoever took NOT_GRB away did not know of this reason
+        context.externals.set_not_grb(notice.key, None)  # NOT_GRB was removed before this reason was known
     return digest, is_new, trigger
 
 
 def _apply_trigger(key: str, trigger: Trigger, context: Context, *, new: bool) -> Iterator[Effect]:
-    """Carry out what a changed trigger entails: its veto, its sky map, its coincidences."""
+    """Update the veto, the sky map and the coincidences of a changed trigger."""
     yield from _set_not_grb(key, trigger, context, new=new)
     yield from plan_map(key, context)
     yield from reevaluate(key, context)
@@ -119,7 +119,7 @@ def _apply_trigger(key: str, trigger: Trigger, context: Context, *, new: bool) -
 
 @igwn_alert.handler(external_topics, queue="exttrig", name="gwbatch.external.handle_alert")
 def handle_alert(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
-    """Take over somebody else's labels on an external event, above all NOT_GRB."""
+    """Mirror somebody else's changes of labels on an external event, above all of NOT_GRB."""
     alert = Alert.parse(payload)
     if context.other_server(alert):
         return
@@ -127,7 +127,7 @@ def handle_alert(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
     if event is None or (event.adopted and alert.type == "update"):
         found = look_up(alert)
         if found is not None and (not context.live or not context.profile.gracedb.url):
-            yield from handle_found(ExternalFound(found), context)  # a replay asks no server
+            yield from handle_found(ExternalFound(found), context)  # a replay queries no server
         elif found is not None:
             yield ReadExternal(str(found["graceid"]), occasion=str(context.message_id))
         elif event is None:
@@ -139,7 +139,7 @@ def handle_alert(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
     change = f"{'+' if added else '-'}{label}"
     if change in event.pending_writes:
         seen = event.pending_writes.index(change)
-        # Alerts about one label come in the order of its changes; those of other labels may overtake.
+        # Alerts about one label arrive in the order of its changes, but alerts about other labels may overtake them.
         others = [one for one in event.pending_writes[:seen] if one[1:] != label]
         context.externals.set_pending(event.key, [*others, *event.pending_writes[seen + 1 :]])
         return
@@ -163,7 +163,7 @@ def handle_superevent_changed(message: SupereventChanged, context: Context) -> I
 
 @on(JobEnded, queue="exttrig", name="gwbatch.external.handle_job")
 def handle_job(message: JobEnded, context: Context) -> Iterator[Effect]:
-    """Take over what a job for an external event made, or note its failure."""
+    """Store the product of a job for an external event, try the job again, or report its failure."""
     job = jobs.ended(message, context)
     if job is None or not is_external(job.subject):
         return
@@ -178,7 +178,7 @@ def handle_job(message: JobEnded, context: Context) -> Iterator[Effect]:
 def _write(
     before: ExternalEvent | None, notice: Notice, digest: str, trigger: Trigger, context: Context
 ) -> Iterator[Effect]:
-    """Write one notice to GraceDB: the event, its replacement, or a file beside it."""
+    """Write a notice to GraceDB: as a new event, as its replacement, or as a file beside it."""
     key = notice.key
     detail = {"external": key, "notice": notice.kind}
     if before is None:
@@ -200,7 +200,7 @@ def _set_not_grb(key: str, trigger: Trigger, context: Context, *, new: bool) -> 
     assert event is not None
     wanted = not event.is_burst
     if wanted == (NOT_GRB in event.labels) or (wanted and trigger.notice.described):
-        return  # somebody else's event gets no label for a file that could not be read: it is not announced anyway
+        return  # an unreadable file puts no label on somebody else's event, which is not announced anyway
     reason = "; ".join(trigger.reasons) or "a burst after all"
     context.record(Decision(Action.NOT_GRB, None, {"external": key, "set": wanted}, reason))
     effect = relabel(key, NOT_GRB, context, on=wanted)
@@ -209,7 +209,7 @@ def _set_not_grb(key: str, trigger: Trigger, context: Context, *, new: bool) -> 
 
 
 def known(alert: Alert, context: Context) -> ExternalEvent | None:
-    """Return the external event of ours that an alert is about; by its trigger while we do not know its id yet."""
+    """Return our external event that an alert is about, found by its trigger while we do not know its id yet."""
     data = alert.object
     if data is None:
         return None

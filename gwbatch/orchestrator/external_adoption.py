@@ -1,4 +1,4 @@
-"""Which alerts are about external events that somebody else made, and are worth reading from GraceDB."""
+"""Selection of alerts about external events that somebody else made and that are worth reading from GraceDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels of external events and their superevents that may come and go."""
+"""Labels of external events and their superevents that can be set and removed repeatedly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gwbatch.keys import creation_of
 
 
 def relabel(key: str, name: str, context: Context, *, on: bool, after: str | None = None) -> Effect:
-    """Set or take away a label of an external event, and remember that the alert about it will be our own echo."""
+    """Set or remove a label of an external event, and record that the alert about it will be our own echo."""
     event = context.externals.get(key)
     assert event is not None
     context.externals.set_pending(key, [*event.pending_writes, f"{'+' if on else '-'}{name}"])
@@ -17,12 +17,12 @@ def relabel(key: str, name: str, context: Context, *, on: bool, after: str | Non
 
 
 def set_label(target: str, name: str, context: Context, *, on: bool, after: str | None) -> Effect:
-    """Set or remove a label that comes and goes; other effects of the target do not wait for it."""
+    """Set or remove a label that can change repeatedly; other effects of the target do not wait for it."""
     if on:
         return Label(target, name, occasion(context), in_order=False, after=after)
     return Unlabel(target, name, occasion(context), after=after)
 
 
 def occasion(context: Context) -> str:
-    """Tell one time of setting a label from the next, also within one message."""
+    """Return a text that tells one change of a label from the next, even within one message."""
     return f"{context.message_id}.{len(context.decisions)}"

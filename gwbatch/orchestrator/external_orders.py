@@ -1,4 +1,4 @@
-"""What people order about external events: an announcement, a sky map."""
+"""Operators' orders about external events: an announcement or a sky map."""
 
 from __future__ import annotations
 

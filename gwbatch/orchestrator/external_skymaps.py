@@ -1,4 +1,4 @@
-"""Sky maps of external events, and those of superevents and external events together: which jobs make them."""
+"""Jobs for the sky maps of external events, and for their combination with the maps of superevents."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from gwbatch.orchestrator.external_labels import relabel
 from gwbatch.superevents import Superevent
 
 ORDERED = "ordered"
-KINDS_OF_MAP = ("", "given", "official", ORDERED)  # of one notice: made here, the observatory's, a person's choice
-SHORT = 12  # characters of a content's hash that tell versions apart
+# Maps of one notice, by rising rank: our model, the observatory's maps, an operator's choice.
+KINDS_OF_MAP = ("", "given", "official", ORDERED)
+SHORT = 12  # characters of a content hash that tell versions apart
 
 
 def plan_map(key: str, context: Context) -> Iterator[Effect]:
-    """Have the sky map made that the notice which counts allows: a model at once, and the observatory's own."""
+    """Plan the sky maps that the event's map notice allows: a model at once, and the observatory's own."""
     event = context.externals.get(key)
     if event is None or event.map_notice is None or not context.profile.gracedb.url:
         return
@@ -52,7 +53,7 @@ def plan_map(key: str, context: Context) -> Iterator[Effect]:
 
 
 def plan_combined(external: str, superevent: Superevent, context: Context) -> Iterator[Effect]:
-    """Have the two maps combined, once for each version of them."""
+    """Plan the combination of the two maps, once for each version of them."""
     wanted = wanted_version(external, superevent, context) if context.profile.gracedb.url else None
     if wanted is None or COMBINED_MAP in context.policy.annotation.leave_out:
         return
@@ -63,7 +64,7 @@ def plan_combined(external: str, superevent: Superevent, context: Context) -> It
 def _plan_joint(
     product: Product, subject: str, version: str, sources: dict[str, Any], context: Context, **parameters: Any
 ) -> Iterator[Effect]:
-    """Have a product of a pair made; one that was made before, and replaced since, is taken again."""
+    """Plan a product of a pair; if this version was made before and replaced since, use it again."""
     product = as_chosen(product, context.policy.annotation)
     before = get(context.tx, jobs.job_key(product, subject, version))
     if before is not None and before.state is JobState.DONE:
@@ -76,14 +77,14 @@ def _plan_joint(
 
 
 def wanted_version(external: str, superevent: Superevent, context: Context) -> tuple[str, dict[str, Any]] | None:
-    """Return which combination the newest maps make, and where they are; None while one is missing."""
+    """Return the version of the newest maps' combination, and where the maps are; None while one is missing."""
     theirs = context.mirror.product(external, EXTERNAL_MAP)
     uploaded = context.mirror.product(superevent.key, UPLOADED_MAP)
     kept = context.mirror.product(superevent.key, MAP) if PE_READY in superevent.labels else None
     if uploaded is not None:
         ours = uploaded.version
         source: dict[str, Any] = {"gracedb": [superevent.key, uploaded.facts["filename"]]}
-    elif kept is not None:  # parameter estimation has begun from it: another preferred event changes no map now
+    elif kept is not None:  # parameter estimation has started from it, so a new preferred event changes nothing
         ours = kept.version.partition("~")[0]
         source = {"path": kept.path} if kept.path is not None else {"gracedb": [superevent.key, MAP]}
     else:
@@ -100,7 +101,7 @@ def wanted_version(external: str, superevent: Superevent, context: Context) -> t
 
 
 def plan_pictures(external: str, superevent: str, context: Context) -> Iterator[Effect]:
-    """Have the combined map of a coincidence drawn."""
+    """Plan the pictures of a coincidence's combined map."""
     subject = pair_key(external, superevent)
     combined = context.mirror.product(subject, COMBINED_MAP)
     if combined is None or combined.facts.get("disjoint"):
@@ -111,7 +112,7 @@ def plan_pictures(external: str, superevent: str, context: Context) -> Iterator[
 
 
 def take_result(job: Job, context: Context) -> Iterator[Effect]:
-    """Take over what a job made, unless something newer is there already."""
+    """Store the product of a job, unless a newer one exists."""
     product, version, made = product_named(job.request["product"]), job.request["version"], jobs.made(job)
     if product.name == EXTERNAL_MAP:
         yield from _take_map(made, product, context)
@@ -127,13 +128,13 @@ def take_result(job: Job, context: Context) -> Iterator[Effect]:
 def _take_map(made: StoredProduct, product: Product, context: Context) -> Iterator[Effect]:
     event, current = context.externals.get(made.subject), context.mirror.product(made.subject, EXTERNAL_MAP)
     if event is None or not _is_map_of(made.version, event):
-        return  # of a notice that does not count any more
+        return  # of a notice that no longer counts
     if current is not None and _is_map_of(current.version, event) and _rank(current.version) > _rank(made.version):
-        return  # a better one is there
+        return  # a better map exists
     chosen = _rank(made.version) == KINDS_OF_MAP.index(ORDERED)
     has_one = event.adopted and product.label in event.labels and (current is None or "kept" in current.facts)
     if has_one and not chosen:
-        # Whoever made the event gave it a map; ours serves the coincidences.
+        # The event's author gave it a map, so ours only serves the coincidences and is not uploaded.
         context.mirror.put_product(replace(made, facts={**made.facts, "kept": True}), context.now)
         return
     context.mirror.put_product(made, context.now)
@@ -148,12 +149,12 @@ def _take_map(made: StoredProduct, product: Product, context: Context) -> Iterat
 
 
 def _rank(version: str) -> int:
-    """Rank the maps of one notice: what a person has chosen first, what was made here last."""
+    """Return the rank of a map among those of one notice; an operator's choice ranks highest, our model lowest."""
     return KINDS_OF_MAP.index(version.partition(".")[2].partition("-")[0])
 
 
 def _is_map_of(version: str, event: ExternalEvent) -> bool:
-    """Return whether a map was made from the notice that maps are made from now."""
+    """Return whether a map was made from the event's current map notice."""
     return event.map_notice is not None and version.startswith(event.map_notice[:SHORT])
 
 

@@ -1,4 +1,4 @@
-"""Keeping the ledger small."""
+"""Housekeeping that keeps the ledger small."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ DAY = 86400.0
 
 @every(3600, name="gwbatch.housekeeping.prune")
 def prune(_tick: dict[str, Any], context: Context) -> None:
-    """Forget settled messages that are older than the profile keeps them."""
+    """Delete settled messages that are older than the profile's `keep_days`."""
     messages.prune(context.tx, context.now - context.profile.keep_days * DAY)

@@ -1,4 +1,4 @@
-"""What every handler does with jobs: plan one, take its end, try again."""
+"""Job functions that the handlers share: plan a job, take over its result, try it again."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def plan(
     filename: str = "",
     **parameters: Any,
 ) -> Iterator[Effect]:
-    """Have a product made, once for each version of what it is made from.
+    """Plan the job that makes a product, once for each version of its inputs.
 
     Parameters
     ----------
     product : Product
-        As the policy chooses it, and made from what is there.
+        The product as the policy chooses it, made from the files that exist.
     filename : str
         Its name in GraceDB, if that is not the product's own.
     """
@@ -57,18 +57,18 @@ def plan(
 
 
 def job_key(product: Product, subject: str, version: str) -> str:
-    """Name the job that makes a product from one version of what it is made from."""
+    """Return the key of the job that makes a product from one version of its inputs."""
     return f"{subject}/{product.key_part}" if version == "0" else f"{subject}/{product.key_part}/{version}"
 
 
 def product_of(job: jobs.Job) -> Product:
-    """Return the declaration of what a job makes, from what it was given."""
+    """Return the declaration of the product that a job makes from its inputs."""
     declared = product_named(job.request["product"])
     return declared.made_from(job.request["inputs"]) or declared
 
 
 def made(job: jobs.Job) -> StoredProduct:
-    """Return what a job that is done has made, as it is stored."""
+    """Return the product of a finished job, in its stored form."""
     name, facts = job.request["product"], (job.result or {}).get("facts", {})
     renamed = {"filename": job.request["filename"]} if "filename" in job.request else {}
     path = str(Path(job.directory or "") / name)
@@ -76,7 +76,7 @@ def made(job: jobs.Job) -> StoredProduct:
 
 
 def upload(made: StoredProduct) -> Upload:
-    """Return the effect that uploads what a job made."""
+    """Return the effect that uploads the product of a job."""
     assert made.path is not None
     product = product_named(made.name)
     return effects.upload(
@@ -86,7 +86,7 @@ def upload(made: StoredProduct) -> Upload:
 
 
 def ended(message: JobEnded, context: Context) -> jobs.Job | None:
-    """Return the job that a message says has ended; None when it was tried again meanwhile."""
+    """Return the job whose end a message reports; None if it was tried again meanwhile."""
     job = jobs.get(context.tx, message.job)
     if job is None:
         raise BadInput(f"A job ended that the ledger does not know: {message.job!r}.")
@@ -94,7 +94,7 @@ def ended(message: JobEnded, context: Context) -> jobs.Job | None:
 
 
 def try_again(job: jobs.Job, context: Context) -> bool:
-    """Hand a failed job to the scheduler once more, where that can help; whether it did."""
+    """Try a failed job again if that can help, and return whether it was tried again."""
     error = (job.result or {}).get("error") or {}
     if error.get("retryable", True) and job.attempt < context.policy.annotation.max_attempts:
         log.warning("job %s failed (%s), trying again", job.attempt_key, job.reason)
@@ -105,17 +105,17 @@ def try_again(job: jobs.Job, context: Context) -> bool:
 
 
 def comment(product: Product, facts: Mapping[str, Any]) -> str:
-    """Write the log message of a product: what it is, what it shows (``alt``), and what to know (``note``)."""
+    """Return the log message of a product: what it is, what it shows (``alt``), and a remark (``note``)."""
     shown = f"{product.comment}: {facts['alt']}" if facts.get("alt") else product.comment
     return f"{shown} ({facts['note']})" if facts.get("note") else shown
 
 
 def failed(job: jobs.Job) -> bool:
-    """Return whether it ended without a result."""
+    """Return whether a job ended without a result."""
     return job.state in (JobState.FAILED, JobState.LOST)
 
 
 def say_failed(job: jobs.Job, target: str) -> Effect:
-    """Write a log message in GraceDB about a job that failed for good."""
+    """Return the effect that logs in GraceDB that a job failed permanently."""
     text = f"{job.kind} failed after {job.attempt} attempt(s): {job.reason}"
     return effects.log(target, text, key=job.key, tags=("gwbatch",))

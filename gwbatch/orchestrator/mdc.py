@@ -1,4 +1,4 @@
-"""The heartbeat of mock data: every so often a mock event goes all the way from upload to signoff."""
+"""Periodic mock data, in which a mock event goes all the way from upload to signoff."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ TOPIC = "mdc_superevent"
 
 
 def mock_interval(policy: Policy, profile: Profile) -> float:
-    """Return how often a mock event is wanted, in s; 0 for never."""
+    """Return the interval between mock events in s; 0 means never."""
     return profile.alerts.mdc_every if profile.alerts.mode != "off" and not profile.alerts.dry_run else 0.0
 
 
 def mock_topics(policy: Policy, profile: Profile) -> tuple[str, ...]:
-    """Return the topic of mock superevents, where we make them."""
+    """Return the topic of mock superevents if we make any."""
     return (TOPIC,) if mock_interval(policy, profile) else ()
 
 
 @every(mock_interval, name="gwbatch.mdc.upload")
 def upload(_tick: dict[str, Any], context: Context) -> Iterator[Effect]:
-    """Upload the next mock event, every other one with a burst beside it."""
+    """Upload the next mock event, with an accompanying burst for every other one."""
     number = 1 + settings.get(context.tx, UPLOADED, 0)
     settings.put(context.tx, UPLOADED, number, context.now)
     yield UploadMock(number, context.now)
@@ -45,7 +45,7 @@ def upload(_tick: dict[str, Any], context: Context) -> Iterator[Effect]:
 
 @igwn_alert.handler(mock_topics, queue="superevent", name="gwbatch.mdc.handle_superevent")
 def handle_superevent(payload: dict[str, Any], context: Context) -> None:
-    """Set the timer by which one advocate signs a mock superevent off."""
+    """Set the timer for the signoff of a mock superevent once the signoff is requested."""
     alert = Alert.parse(payload)
     asked = alert.type == "label_added" and alert.label == ADVREQ
     name = alert.superevent_id if asked else None
@@ -56,7 +56,7 @@ def handle_superevent(payload: dict[str, Any], context: Context) -> None:
 
 @on(SignMockOff, name="gwbatch.mdc.handle_signoff")
 def handle_signoff(message: SignMockOff, context: Context) -> Iterator[Effect]:
-    """Sign a mock superevent off: every other one is taken back."""
+    """Sign a mock superevent off; every other one gets ADVNO, which retracts it."""
     superevent = context.mirror.superevent(message.superevent)
     if superevent is None or superevent.category != "mdc" or {ADVOK, ADVNO} & set(superevent.labels):
         return

@@ -1,4 +1,4 @@
-"""Keeping the mirror of superevents true: GraceDB's alerts about them, taken over where they are newer than ours."""
+"""Updates of mirrored superevents from GraceDB's alerts, where those are newer than our own decisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gwbatch.superevents.candidate import finite, require_name
 log = logging.getLogger(__name__)
 
 TIMES = ("t_start", "t_0", "t_end")
-MICROSECOND = 1e-6  # s: what GraceDB keeps of a time
+MICROSECOND = 1e-6  # s, the precision of GraceDB's times
 
 
 def mirror_superevent(alert: Alert, context: Context) -> Superevent | None:
@@ -42,7 +42,7 @@ def mirror_superevent(alert: Alert, context: Context) -> Superevent | None:
         log.warning("refused an alert about %s of another GraceDB server, %s", data["superevent_id"], stranger)
         return None
     if context.policy.clustering == "client" and not context.live:
-        return None  # what if we clustered by ourselves: then the recorded server's decisions do not count
+        return None  # a replay with our own clustering ignores the decisions of the recorded server
     known = _find(data, context)
     if known is None:
         return _first_sight(data, context)
@@ -58,7 +58,7 @@ def mirror_superevent(alert: Alert, context: Context) -> Superevent | None:
 
 
 def _note_upload(superevent: Superevent, alert: Alert, context: Context) -> None:
-    """Take over a file that is not ours: people give superevents better maps and classifications."""
+    """Record a file that is not ours, because people give superevents better maps and classifications."""
     if alert.type != "log":
         return
     entry = alert.data
@@ -85,7 +85,7 @@ def _note_upload(superevent: Superevent, alert: Alert, context: Context) -> None
 
 
 def _find(data: Mapping[str, Any], context: Context) -> Superevent | None:
-    """Find a superevent by GraceDB's id, or by its preferred event while ours has no id yet."""
+    """Find a superevent by its GraceDB id, or by its preferred event while ours has no id yet."""
     known = context.mirror.superevent_named(data["superevent_id"])
     if known is None and data.get("preferred_event"):
         known = context.mirror.superevent_of(data["preferred_event"])
@@ -95,7 +95,7 @@ def _find(data: Mapping[str, Any], context: Context) -> Superevent | None:
 
 
 def _first_sight(data: Mapping[str, Any], context: Context) -> Superevent | None:
-    """Mirror somebody else's superevent, as later events may belong to it."""
+    """Mirror somebody else's superevent, because later events may belong to it."""
     times = _times(data)
     if len(times) < len(TIMES) or not data.get("preferred_event"):
         return None
@@ -110,7 +110,7 @@ def _first_sight(data: Mapping[str, Any], context: Context) -> Superevent | None
 
 
 def _labelled(superevent: Superevent, alert: Alert, data: Mapping[str, Any]) -> Superevent:
-    """Remove a label only when the alert removes it: other snapshots may be older than our own labels."""
+    """Add a snapshot's labels; remove only the one that the alert removes, because our labels may be newer."""
     labels = [*superevent.labels, *_names(data.get("labels"))]
     if alert.type == "label_removed":
         labels = [label for label in labels if label != alert.label]
@@ -124,7 +124,7 @@ def _reshaped(superevent: Superevent, data: Mapping[str, Any]) -> Superevent:
 
 
 def _take_over_members(superevent: Superevent, data: Mapping[str, Any], context: Context) -> None:
-    """Take over members as GraceDB lists them, as far as we know the events; the preferred one comes with the alert."""
+    """Add the members that GraceDB lists, as far as we know the events; the alert describes the preferred one."""
     described = data.get("preferred_event_data")
     if isinstance(described, Mapping) and context.mirror.event_data(str(described.get("graceid"))) is None:
         try:
@@ -163,10 +163,11 @@ def _names(value: Any) -> list[str]:
 
 
 def _is_newer(superevent: Superevent, data: Mapping[str, Any], context: Context) -> bool:
-    """Return whether a snapshot was taken after our own last decision: then it counts.
+    """Return whether a snapshot was taken after our own last decision, so that it counts.
 
-    GraceDB shows our decision in some alert once it was written; every alert before that is older.  An alert that was
-    published before the write began is older too, though it may show the same: we may have decided so before.
+    Once our decision is written, some alert of GraceDB shows it, and every alert before that one is older.  An alert
+    published before the write began is older too, even if it shows the same values, for example from an earlier
+    decision of ours.
     """
     pending = context.mirror.pending_writes(superevent.key)
     published = messages.published(context.tx, context.message_id) if context.live else None

@@ -1,4 +1,4 @@
-"""Joining the annotation graph to effects: which jobs start, and what happens with what they made."""
+"""Annotation of events and superevents: which jobs start, and what happens with their products."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ANNOTATED = ("cbc", "burst")  # groups of events
 
 @igwn_alert.handler(search_topics, name="gwbatch.annotate.handle_event")
 def handle_event(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
-    """Have the products of an event made when it is new, and take over what its pipeline brings."""
+    """Plan the products of a new event, and record the files that its pipeline uploads."""
     alert = Alert.parse(payload)
     data = alert.object
     if alert.type not in ("new", "log") or not context.profile.gracedb.url or data is None:
@@ -55,9 +55,9 @@ def handle_event(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
 
 
 def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
-    """Give a superevent the products of its preferred event, and have pictures made of them.
+    """Give a superevent the products of its preferred event, and plan pictures of them.
 
-    Called whenever something changed that could matter; it asks only for what is missing.
+    Handlers call this after every change that could matter; it requests only what is missing.
     """
     superevent = context.mirror.superevent(key)
     settings = context.policy.annotation
@@ -68,7 +68,7 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
     ):
         return
     of_event = context.mirror.products(superevent.preferred)
-    of_superevent = context.mirror.products(superevent.key)  # the key asked for may have been merged into this one
+    of_superevent = context.mirror.products(superevent.key)  # `key` may have been merged into this one
     for copied in COPIES:
         source, shown = of_event.get(copied.name), of_superevent.get(copied.name)
         if source is None or (copied.name == MAP and shown is not None and PE_READY in superevent.labels):
@@ -85,7 +85,7 @@ def annotate_superevent(key: str, context: Context) -> Iterator[Effect]:
 def _copy(
     copied: Copied, source: StoredProduct, version: str, superevent: Superevent, context: Context
 ) -> Iterator[Effect]:
-    """Copy a product of the preferred event, set its label on the superevent, and have pictures made of it."""
+    """Copy a product of the preferred event, set its label on the superevent, and plan pictures of it."""
     key, event, created = superevent.key, superevent.preferred, creation_of(superevent.key)
     shown = StoredProduct(key, copied.name, version, source.path, source.facts)
     context.mirror.put_product(shown, context.now)
@@ -108,7 +108,7 @@ def _copy(
 
 
 def _picture(shown: StoredProduct, place: dict[str, Any], event: str, context: Context) -> Iterator[Effect]:
-    """Have made what can be made of a file that a superevent shows, found at `place`."""
+    """Plan the products that a superevent's file, found at `place`, allows."""
     preferred = context.mirror.event(event)
     significant = preferred is not None and is_significant(preferred, context.policy)
     theirs = shown.facts.get("filename", shown.name)
@@ -117,7 +117,7 @@ def _picture(shown: StoredProduct, place: dict[str, Any], event: str, context: C
             continue
         named = product.filename.format(prefix=theirs.removesuffix(f".{shown.name}"))
         if product.name == SAMPLES_MAP and _has_map(shown.subject, named, context):
-            continue  # who made the samples made a map of them
+            continue  # the author of the samples made a map of them
         filename = named or named_after(product.name, shown.name, theirs)
         priority = job_priority(product, significant)
         yield from jobs.plan(
@@ -132,7 +132,10 @@ def _has_map(superevent: str, filename: str, context: Context) -> bool:
 
 
 def next_version(content: str, known: StoredProduct | None) -> str | None:
-    """Return the version under which a superevent gets a content: numbered, for what is preferred may change back."""
+    """Return the version of new content on an object; None if the object shows that content already.
+
+    Versions are numbered, because the preferred event, and with it the content, may change back.
+    """
     if known is None:
         return content
     before, _, generation = known.version.partition("~")
@@ -151,7 +154,7 @@ def _annotate_superevent_of(graceid: str, context: Context) -> Iterator[Effect]:
 
 @on(JobEnded, name="gwbatch.annotate.handle_job")
 def handle_job(message: JobEnded, context: Context) -> Iterator[Effect]:
-    """Take over what a job made, or try again, or say that it failed."""
+    """Store the product of a job, try the job again, or report its failure."""
     job = jobs.ended(message, context)
     if job is None or is_external(job.subject):
         return
@@ -165,10 +168,10 @@ def _take_result(job: Job, context: Context) -> Iterator[Effect]:
     product, made = jobs.product_of(job), jobs.made(job)
     made_from = context.mirror.product(job.subject, product.needs[0])
     if made_from is not None and made_from.version != made.version:
-        return  # the preferred event has changed meanwhile: what is made from its files counts
+        return  # the preferred event has changed meanwhile, and only products of its files count
     existing = context.mirror.product(job.subject, made.name)
     if existing is not None and existing.path is None:
-        return  # the pipeline has brought its own meanwhile
+        return  # the pipeline has uploaded its own meanwhile
     context.mirror.put_product(made, context.now)
     upload = jobs.upload(made)
     yield upload
@@ -188,7 +191,7 @@ def _take_result(job: Job, context: Context) -> Iterator[Effect]:
 
 
 def _plan_from(graceid: str, changed: str, context: Context) -> Iterator[Effect]:
-    """Plan what can be made of an event from a product that is there now."""
+    """Plan the products of an event that a new product allows."""
     data = context.mirror.event_data(graceid)
     if data is not None:
         yield from event_products.plan(parse_event(data), data, changed, context)
@@ -201,7 +204,7 @@ def _pictures_of_made(made: StoredProduct, context: Context) -> Iterator[Effect]
 
 
 def _learn(known: StoredProduct, job: Job, context: Context) -> Iterator[Effect]:
-    """Remember what a job found out about a map that somebody else made, and have made what that allows."""
+    """Record what a job found out about a map that somebody else made, and plan the products that this allows."""
     context.mirror.put_product(known, context.now)
     superevent = context.mirror.superevent(job.subject)
     if superevent is not None:

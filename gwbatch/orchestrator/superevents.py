@@ -1,4 +1,4 @@
-"""The superevent lane: alerts about events and superevents, to decisions, to GraceDB effects."""
+"""The superevent lane, which turns alerts about events and superevents into decisions and GraceDB effects."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def handle_event(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
 
 @on(EventLabelled, name="gwbatch.superevents.handle_own_label")
 def handle_own_label(message: EventLabelled, context: Context) -> Iterator[Effect]:
-    """Apply one of our own labels on an event at once: a notice need not wait for GraceDB to tell us of it.
+    """Apply one of our own labels on an event at once, so that a notice need not wait for GraceDB's alert about it.
 
-    What it leads to on the superevent is still written after it, for others take our labels at their word.
+    Labels that follow on the superevent are still written after it, because other software relies on our labels.
     """
     data = context.mirror.event_data(message.event)
     if data is None:
@@ -58,7 +58,7 @@ def handle_own_label(message: EventLabelled, context: Context) -> Iterator[Effec
 
 
 def decide(alert: Alert, context: Context) -> list[Decision]:
-    """Ask the superevent manager, bring the mirror up to date, and return what was decided."""
+    """Let the superevent manager decide, update the mirror, and return the decisions."""
     data = _event_of(alert)
     known = context.mirror.event_data(data["graceid"])
     reason = _not_worth_reading(alert, data, known, context)
@@ -89,7 +89,7 @@ def _event_of(alert: Alert) -> Mapping[str, Any]:
 
 
 def _tell_if_changed(known: Mapping[str, Any] | None, data: Mapping[str, Any], context: Context) -> None:
-    """Send word when a preferred event was replaced: that changes what its superevent's coincidences are worth."""
+    """Send a message if a preferred event has a new FAR, group or search, on which coincidences depend."""
     if known is None or all(known.get(name) == data.get(name) for name in ("far", "group", "search")):
         return
     superevent = context.mirror.superevent_of(data["graceid"])
@@ -98,7 +98,7 @@ def _tell_if_changed(known: Mapping[str, Any] | None, data: Mapping[str, Any], c
 
 
 def record(decisions: list[Decision], context: Context) -> None:
-    """Write decisions down, and have the external trigger lane look at what they changed."""
+    """Record decisions, and notify the lanes of changed superevents and, unless alerts are off, of decided labels."""
     for decision in decisions:
         context.record(decision)
         if decision.superevent and decision.action in (Action.CREATE, Action.UPDATE):
@@ -110,7 +110,7 @@ def record(decisions: list[Decision], context: Context) -> None:
 def _not_worth_reading(
     alert: Alert, data: Mapping[str, Any], known: Mapping[str, Any] | None, context: Context
 ) -> str | None:
-    """Return why an alert is dropped before its event is even looked at."""
+    """Return why an alert is dropped before its event is parsed; None if it is not."""
     stranger = context.other_server(alert)
     if stranger is not None:
         log.warning("refused an alert about %s of another GraceDB server, %s", data["graceid"], stranger)
@@ -123,8 +123,9 @@ def _not_worth_reading(
 
 
 def _labels(alert: Alert, data: Mapping[str, Any], known: Mapping[str, Any] | None) -> list[str]:
-    """Return the labels after an alert: its snapshot may be older than what we know, so only label alerts change the
-    set.
+    """Return the labels of an event after an alert.
+
+    A snapshot may be older than what we know, so only alerts about labels change those of a known event.
     """
     snapshot = [str(label) for label in data.get("labels") or []]
     before = list(known.get("labels") or []) if known else []
@@ -136,7 +137,7 @@ def _labels(alert: Alert, data: Mapping[str, Any], known: Mapping[str, Any] | No
 
 
 def carry_out(decisions: list[Decision], context: Context) -> Iterator[Effect]:
-    """Yield the effects of decisions that were recorded."""
+    """Yield the effects of recorded decisions, and annotate their superevents."""
     for decision in decisions:
         effect = effect_of(decision, context)
         if effect is not None:
@@ -146,11 +147,11 @@ def carry_out(decisions: list[Decision], context: Context) -> Iterator[Effect]:
 
 
 def effect_of(decision: Decision, context: Context) -> Effect | None:
-    """Return what a decision does to GraceDB; nothing when GraceDB did it itself."""
+    """Return the effect of a decision on GraceDB; None if there is nothing to do, or GraceDB did it itself."""
     key, detail = decision.superevent, decision.detail
     if key is None:
         return None
-    ours = is_our_superevent(key)  # else the server clusters, and keeps the window itself
+    ours = is_our_superevent(key)  # else the server does the clustering and maintains the window itself
     if decision.action == Action.CREATE and detail.get("superevent_id") is None:
         return CreateSuperevent(
             key, detail["event"], detail["category"], detail["t_start"], detail["t_0"], detail["t_end"]
@@ -168,7 +169,7 @@ def effect_of(decision: Decision, context: Context) -> Effect | None:
 
 
 def _label_again(effect: Label, context: Context) -> Label:
-    """Return another effect for a label that is decided again after somebody removed it."""
+    """Return the effect of a label, under a new key if the label was set before and somebody removed it."""
     if not effects.is_done(context.tx, effect.key):
         return effect
     return msgspec.structs.replace(effect, occasion=str(context.message_id))
@@ -176,7 +177,7 @@ def _label_again(effect: Label, context: Context) -> Label:
 
 @igwn_alert.handler(*SUPEREVENT_TOPICS, queue="superevent", name="gwbatch.superevents.handle_superevent")
 def handle_superevent(payload: dict[str, Any], context: Context) -> Iterator[Effect]:
-    """Take over what others changed about a superevent; on a lock, choose the preferred event again."""
+    """Mirror others' changes to a superevent, and choose the preferred event again when it is locked."""
     alert = Alert.parse(payload)
     before = _as_seen_from_outside(alert, context)
     superevent = mirror_superevent(alert, context)
@@ -197,7 +198,7 @@ def handle_superevent(payload: dict[str, Any], context: Context) -> Iterator[Eff
 
 
 def _as_seen_from_outside(alert: Alert, context: Context) -> Any:
-    """Return what of a superevent its coincidences depend on."""
+    """Return the values of a superevent on which its coincidences depend."""
     name = alert.superevent_id
     superevent = None if name is None else context.mirror.superevent_named(name)
     if superevent is None:

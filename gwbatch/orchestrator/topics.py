@@ -1,4 +1,4 @@
-"""The topics that gwbatch's own handlers see, where policy or site profile decide."""
+"""Topics of gwbatch's own handlers that depend on the policy or the site profile."""
 
 from __future__ import annotations
 
