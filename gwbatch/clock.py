@@ -114,5 +114,5 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Move forward by `seconds`."""
         if seconds < 0:
-            raise ValueError("time does not run backwards here")
+            raise ValueError("cannot move the clock backwards")
         self._now += seconds

@@ -26,6 +26,8 @@ def _say_once(handler: logging.Handler, _record: logging.LogRecord) -> None:
     error = sys.exc_info()[1]
     where = getattr(handler, "baseFilename", type(handler).__name__)
     try:
-        sys.stderr.write(f"gwbatch: cannot write the log {where}: {error}. Messages are lost until it can be.\n")
+        sys.stderr.write(
+            f"gwbatch: cannot write the log {where}: {error}. Messages are lost until it can be written again.\n"
+        )
     except OSError:
         pass

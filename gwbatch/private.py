@@ -50,4 +50,4 @@ def _close(path: Path, mode: int) -> None:
             f"Cannot keep {path} private: others can read it, and its mode cannot be changed ({error.strerror}). "
             f"Ask its owner for: chmod {mode:o} {path}"
         ) from error
-    log.warning("%s could be read by others; now only by its owner", path)
+    log.warning("others could read %s; now only its owner can", path)

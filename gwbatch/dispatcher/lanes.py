@@ -163,7 +163,7 @@ class LaneWorker:
         try:
             current.handlers = [h for h in self._registry.for_topic(delivery.topic) if h.lane == self.name]
             if not current.handlers:
-                raise GwbatchError(f"No handler in lane {self.name} wants {delivery.topic} any more.")
+                raise GwbatchError(f"No handler in lane {self.name} handles {delivery.topic} any longer.")
             current.payload = decode(delivery.topic, delivery.payload)
         except Exception as error:
             current.failures.append((None, error))
@@ -228,7 +228,7 @@ class LaneWorker:
         if any(is_transient(error) for _, error in failures) and delivery.attempts + 1 < MAX_ATTEMPTS:
             wait = backoff(delivery.attempts + 1)
             log.warning(
-                "message %d on %s failed (%s), again in %.1f s", delivery.message_id, delivery.topic, reason, wait
+                "message %d on %s failed (%s); retrying in %.1f s", delivery.message_id, delivery.topic, reason, wait
             )
             messages.postpone(tx, delivery.id, now + wait, reason)
         else:

@@ -50,7 +50,9 @@ class Notifier:
         except (LeaseLost, LedgerBusy):
             raise
         except Exception:
-            log.exception("what is wrong could not be looked at")  # a failed check must not stop the dispatcher
+            log.exception(
+                "cannot check for problems; trying again later"
+            )  # a failed check must not stop the dispatcher
         return True
 
     def _look(self, now: float) -> None:
@@ -82,7 +84,7 @@ class Notifier:
         for key in known.keys() - chosen.keys():
             another = any(one.split()[:2] == key.split()[:2] for one in chosen)  # e.g. dead letter m2 after m1
             if known[key].told and not another:
-                yield from self._tell(f"{key}/{known[key].since}/over", f"over: {known[key].text}")
+                yield from self._tell(f"{key}/{known[key].since}/over", f"cleared: {known[key].text}")
             troubles.forget(tx, key)
 
     def _tell(self, what: str, text: str) -> Iterator[Effect]:

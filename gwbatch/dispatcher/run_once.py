@@ -97,7 +97,7 @@ def run(
         try:
             scheduler.cancel(request.key)
         except GwbatchError as error:
-            log.warning("the job %s could not be taken back: %s", request.key, error)
+            log.warning("cannot cancel the job %s: %s", request.key, error)
         raise
     ended = clock.now()
     result = read_result(request.directory, request.key)

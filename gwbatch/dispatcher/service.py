@@ -195,7 +195,7 @@ class Dispatcher:
                 with self.ledger.transaction() as tx:
                     leases.release(tx, self.lease)
             except LedgerBusy as error:
-                log.warning("the lease was not released, the next dispatcher will find us gone: %s", error)
+                log.warning("cannot release the lease; the next dispatcher will find this process gone: %s", error)
         if self._crash is not None:
             raise self._crash
 
@@ -273,6 +273,8 @@ class Dispatcher:
         """End the process if a handler hangs and blocks its lane; the next start counts a crash against the message."""
         for lane in self.lanes.values():
             if lane.busy_for > HANDLER_LIMIT:
-                log.critical("a handler in lane %s hangs for %.0f s; ending the process", lane.name, lane.busy_for)
+                log.critical(
+                    "a handler in lane %s has been running for %.0f s; ending the process", lane.name, lane.busy_for
+                )
                 self.supervisor.stop()
                 os._exit(EXIT_HANGING)

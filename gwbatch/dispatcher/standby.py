@@ -99,7 +99,7 @@ class StandbyKeeper:
                 self._next_try[pilot.key] = self._runtime.clock.steady() + pause
                 log.warning("pilot %s: %s", pilot.key, error)
         if missing and self._may_ask(crew.queue):
-            log.info("asking for a pilot for %s jobs: %s", crew.queue, why)
+            log.info("requesting a pilot for %s jobs: %s", crew.queue, why)
             self._ask(crew)
 
     def _strangers(self, crew: Crew, known: set[str]) -> list[str]:
@@ -118,13 +118,13 @@ class StandbyKeeper:
         if pilot.state == JobState.HELD:
             return f"it was held: {pilot.reason}"
         if pilot.state in (JobState.WAITING, JobState.QUEUED):
-            return "not wanted any more" if surplus and pilot.ready is None else ""
+            return "no longer needed" if surplus and pilot.ready is None else ""
         if pilot.state != JobState.RUNNING:
             return ""  # a missing answer is no reason to cancel
         if pilot.started is not None and now - pilot.started > settings.lifetime + resources.run_deadline:
-            return "it has not left at its end"
+            return "it did not leave at the end of its lifetime"
         if self._is_silent(crew, pilot):
-            return "it gives no sign of life"
+            return "it has sent no heartbeat"
         return ""
 
     def _is_silent(self, crew: Crew, pilot: PilotJob) -> bool:
@@ -138,7 +138,7 @@ class StandbyKeeper:
         return now - since > HANGS
 
     def _cancel(self, crew: Crew, pilot: PilotJob, why: str) -> None:
-        log.warning("pilot %s is cancelled: %s", pilot.key, why)
+        log.warning("cancelling pilot %s: %s", pilot.key, why)
         if pilot.native_id:
             crew.pilots.cancel(pilot.key)
         with self._runtime.ledger.transaction() as tx:

@@ -98,7 +98,7 @@ class Supervisor:
         child.failures = 1 if now - child.started > HEALTHY_AFTER else child.failures + 1
         wait = backoff(child.failures, first=1.0)
         child.process, child.not_before = None, now + wait
-        log.error("listener %s %s; starting it again in %.1f s (see its log)", child.name, how, wait)
+        log.error("listener %s %s; restarting it in %.1f s (see its log)", child.name, how, wait)
         with self._ledger.transaction() as tx:
             offsets.count_restart(tx, child.name, self._clock.now())
 

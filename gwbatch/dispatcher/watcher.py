@@ -44,14 +44,14 @@ class JobWatcher:
         for job in followed:
             report = reports.get(job.attempt_key, JobStatus(job.attempt_key, JobState.UNKNOWN, reason="no answer"))
             if not job.native_id:  # after a crash only its result was found
-                report = JobStatus(job.attempt_key, JobState.LOST, reason="the scheduler has forgotten it")
+                report = JobStatus(job.attempt_key, JobState.LOST, reason="the scheduler no longer knows it")
             try:
                 self._take(job, self._overdue(job, self._remedied(job, report)))
             except (LeaseLost, LedgerBusy):
                 raise
             except Exception as error:
-                log.exception("job %s: its result could not be taken", job.attempt_key)
-                reason = f"its result could not be taken: {describe(error)}"
+                log.exception("job %s: cannot process its result", job.attempt_key)
+                reason = f"cannot process its result: {describe(error)}"
                 self._take(replace(job, directory=None), JobStatus(job.attempt_key, JobState.FAILED, reason=reason))
         return True
 
@@ -88,7 +88,7 @@ class JobWatcher:
         return self._give_up(job, report, f"{often}{report.reason}")
 
     def _release(self, job: Job, report: JobStatus) -> None:
-        log.warning("job %s is released (%s)", job.attempt_key, report.reason)
+        log.warning("releasing job %s (%s)", job.attempt_key, report.reason)
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)
             # Counted before the release, so that a crash in between costs one release and causes no endless loop.
@@ -97,7 +97,7 @@ class JobWatcher:
         try:
             self._scheduler.release(job.attempt_key)
         except GwbatchError as error:
-            log.warning("job %s could not be released: %s", job.attempt_key, error)
+            log.warning("cannot release job %s: %s", job.attempt_key, error)
 
     def _overdue(self, job: Job, report: JobStatus) -> JobStatus:
         """Give up an attempt whose phase has passed its deadline; UNKNOWN is no phase and ends nothing."""
@@ -117,12 +117,12 @@ class JobWatcher:
         tries, next_try = self._given_up.get(job.attempt_key, (0, float("-inf")))
         if self._clock.steady() < next_try:
             return report
-        log.error("job %s: %s, giving this attempt up", job.attempt_key, reason)
+        log.error("job %s: %s; giving up this attempt", job.attempt_key, reason)
         try:
             self._scheduler.cancel(job.attempt_key)
         except GwbatchError as error:
             self._given_up[job.attempt_key] = (tries + 1, self._clock.steady() + backoff(tries + 1, first=1.0))
-            log.warning("job %s could not be cancelled yet: %s", job.attempt_key, error)
+            log.warning("cannot cancel job %s yet: %s", job.attempt_key, error)
             return report
         self._given_up.pop(job.attempt_key, None)
         return replace(report, state=JobState.FAILED, reason=reason)

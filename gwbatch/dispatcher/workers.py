@@ -85,7 +85,7 @@ class EffectWorker:
             log.log(level, words, claimed.key, reason, claimed.attempts, wait, exc_info=not is_transient(error))
             effects.postpone(tx, claimed, now + wait, reason, expected)
         else:
-            log.error("effect %s failed for good: %s", claimed.key, reason, exc_info=unexpected)
+            log.error("effect %s failed permanently: %s", claimed.key, reason, exc_info=unexpected)
             self._mark_dead(tx, claimed, reason, now)
 
     def _mark_dead(self, tx: Transaction, claimed: Claimed, reason: str, now: float) -> None:

@@ -132,7 +132,7 @@ def _verified(path: Path) -> sqlite3.Row:
                 raise BadInput(f"Cannot use {path}: the copy is damaged ({'; '.join(faults)}). Take another backup.")
             row: sqlite3.Row | None = copy.execute(query("describe_backup")).fetchone()
     except sqlite3.Error as error:
-        raise BadInput(f"Cannot use {path}: it is no copy of a ledger ({error}).") from error
+        raise BadInput(f"Cannot use {path}: it is not a backup of a ledger ({error}).") from error
     if row is None:
         raise BadInput(f"Cannot use {path}: it is a ledger, but 'gwbatch backup' did not write it.")
     return row
@@ -229,7 +229,7 @@ def _require_at_rest(source: Path) -> None:
         return
     if pid_alive(holder["pid"], holder["pid_started"]):
         raise ConfigError(
-            f"Cannot restore {source}: the dispatcher whose ledger it is runs with pid {holder['pid']}, and two would "
+            f"Cannot restore {source}: its dispatcher is running with pid {holder['pid']}, and a second one would "
             "do everything twice. Stop it first."
         )
 

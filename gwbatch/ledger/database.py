@@ -143,7 +143,7 @@ class Ledger:
 def require_transaction(tx: Transaction, cause: BaseException | None = None) -> None:
     """Raise `LedgerUnwritable` unless the transaction is still open; SQLite ends it when the disk is full or broken."""
     if not tx.in_transaction:
-        raise LedgerUnwritable(f"The transaction was ended from under us ({cause or 'by a handler'}).") from cause
+        raise LedgerUnwritable(f"The transaction ended unexpectedly ({cause or 'by a handler'}).") from cause
 
 
 def _out_of_order(error: BaseException) -> bool:
@@ -176,8 +176,8 @@ def _require_current(connection: sqlite3.Connection, path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_SH)
     if migrations.pending(connection):
         raise ConfigError(
-            f"The ledger {path} is of an earlier version of gwbatch. Start the dispatcher there, which brings it up to "
-            f"date: gwbatch run --state {path.parent}"
+            f"The ledger {path} was made by an earlier version of gwbatch. Start the dispatcher there, which "
+            f"migrates it: gwbatch run --state {path.parent}"
         )
 
 

@@ -50,7 +50,7 @@ class ExternalStore:
             try:
                 found.append((row["digest"], _notice(row)))
             except BadInput as error:  # an earlier version of gwbatch could read it
-                log.warning("a notice of %s does not count any more: %s", key, error)
+                log.warning("ignoring a notice of %s that can no longer be read: %s", key, error)
         return found
 
     def notice(self, key: str, digest: str) -> tuple[str, bytes, Notice]:

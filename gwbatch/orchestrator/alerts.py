@@ -97,7 +97,7 @@ def _plan_again(superevent: Superevent, context: Context) -> Iterator[Effect]:
         if notice.state == "refused" and young and (notice.reason or "").startswith("blocked"):
             occasion, orders = public_notices.asked_for_by(context.tx, notice.id), notice.orders
             kind = kind_named(notice.kind)
-            yield from plan(kind, superevent, "what blocked it has gone", context, occasion, orders, again=True)
+            yield from plan(kind, superevent, "nothing blocks it any longer", context, occasion, orders, again=True)
 
 
 # ---- planning ----------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def _nothing_to_retract(kind: AlertKind, superevent: Superevent, context: Contex
     if kind.has_event or context.policy.alerts.retract_unannounced:
         return None
     sent = any(notice.state in SENT for notice in public_notices.about(context.tx, superevent.key))
-    return None if sent else "nothing has been announced that could be retracted"
+    return None if sent else "nothing to retract: no notice was sent"
 
 
 def _writes(context: Context) -> bool:
@@ -225,7 +225,7 @@ def handle_order(order: SendNotice, context: Context) -> Iterator[Effect]:
     if order.event and order.event != superevent.preferred:
         event = context.mirror.event(order.event)
         if event is None or event.graceid not in superevent.events:
-            raise BadInput(f"{order.event} is no member of {superevent.key}.")
+            raise BadInput(f"{order.event} is not a member of {superevent.key}.")
         # Other software waits for exactly this sentence.
         text = f"User {order.by} queued a preferred event change to {event.graceid}."
         yield Log(superevent.key, text, ("em_follow",), f"order/{order.at}/prefer")

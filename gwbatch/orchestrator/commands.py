@@ -55,7 +55,7 @@ def handle_copy_map(order: CopyMap, context: Context) -> Iterator[Effect]:
     """Copy a map to another event or superevent on an operator's order; it counts once GraceDB's alert arrives."""
     name = order.file.partition(",")[0]
     if not name.endswith((".fits", ".fits.gz")):
-        raise BadInput(f"Cannot copy {name} as a sky map: it is no FITS file.")
+        raise BadInput(f"Cannot copy {name} as a sky map: it is not a FITS file.")
     comment = f"Sky map copied from {order.source}, as user {order.by} ordered{because(order.why)}"
     yield copy_file(
         order.source, order.target, name, source_name=order.file, version=f"order/{order.at}", comment=comment,

@@ -45,7 +45,7 @@ def handle_use_map(order: UseMap, context: Context) -> Iterator[Effect]:
     """Use a map that an operator found for an external event; it takes precedence over others of the same notice."""
     event = _external(order.external, context)
     if event.map_notice is None:
-        raise BadInput(f"Cannot give {order.external} a sky map: no notice about it can be located.")
+        raise BadInput(f"Cannot give {order.external} a sky map: no notice about it has a position or a sky map.")
     _, _, notice = context.externals.notice(event.key, event.map_notice)
     product = as_chosen(product_named(EXTERNAL_MAP), context.policy.annotation)
     digest = hashlib.sha256(f"{order.url} {order.at}".encode()).hexdigest()

@@ -89,7 +89,7 @@ def ended(message: JobEnded, context: Context) -> jobs.Job | None:
     """Return the job whose end a message reports; None if it was tried again meanwhile."""
     job = jobs.get(context.tx, message.job)
     if job is None:
-        raise BadInput(f"A job ended that the ledger does not know: {message.job!r}.")
+        raise BadInput(f"Cannot process the end of job {message.job!r}: the ledger does not know it.")
     return job if message.attempt == job.attempt else None
 
 
@@ -100,7 +100,7 @@ def try_again(job: jobs.Job, context: Context) -> bool:
         log.warning("job %s failed (%s), trying again", job.attempt_key, job.reason)
         jobs.try_again(context.tx, job, context.now)
         return True
-    log.error("job %s failed for good: %s", job.key, job.reason)
+    log.error("job %s failed permanently: %s", job.key, job.reason)
     return False
 
 

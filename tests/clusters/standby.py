@@ -252,7 +252,7 @@ class StandbyPlays:
         pilot = stage.pilot()
         stage.leave(pilot.job)
         told = json.loads((stage.folder / "pilots" / "1" / "pilot.json").read_text())
-        assert told["left_because"] == "not wanted any more"
+        assert told["left_because"] == "no longer needed"
         assert not stage.is_warm(stage.submit())
 
     def test_a_pilot_that_must_go_is_never_silent(self, stage: StandbyBench) -> None:

@@ -274,13 +274,13 @@ def test_a_ledger_whose_dispatcher_runs_is_not_restored_beside_it(harness: Harne
         tx.execute("UPDATE leases SET released = 1")
         leases.acquire(tx, "dispatcher", harness.clock.now())
     back_up(harness.ledger, tmp_path / "copy.sqlite", 1.0)
-    with pytest.raises(ConfigError, match=f"runs with pid {os.getpid()}"):
+    with pytest.raises(ConfigError, match=f"is running with pid {os.getpid()}"):
         restore(tmp_path / "copy.sqlite", tmp_path / "new", 2.0)
 
 
 def test_nor_one_whose_dispatcher_was_started_after_the_copy(harness: Harness, tmp_path: Path) -> None:
     copied(harness, tmp_path / "copy.sqlite")
-    with pytest.raises(ConfigError, match=f"runs with pid {os.getpid()}"):
+    with pytest.raises(ConfigError, match=f"is running with pid {os.getpid()}"):
         restore(tmp_path / "copy.sqlite", tmp_path / "new", 2.0)
 
 

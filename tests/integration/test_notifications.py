@@ -129,7 +129,7 @@ def test_a_trouble_is_told_once_and_so_is_its_end(harness: Harness, tmp_path: Pa
     with harness.ledger.transaction() as tx:
         tx.execute("DELETE FROM deliveries")
     look(harness, watch)
-    assert [("over: " in one["text"]) for one in hook.texts] == [False, True]
+    assert [("cleared: " in one["text"]) for one in hook.texts] == [False, True]
 
 
 def test_what_passes_at_once_is_not_told(harness: Harness, tmp_path: Path, hook: Hook) -> None:
