@@ -1,13 +1,14 @@
-"""Campaigns: the sky maps of an observing run, or of an injection study, over many nodes.
+"""Campaigns: the sky maps of an observing run or an injection study, computed on many nodes.
 
 ::
 
-    plan      reads the events once, predicts what each costs, and fills the table
-    dealer    decides who gets which event, and what an answer means; no files, no processes
-    crew      the science processes of one node: persistent, one event at a time each
-    owning    one machine: a dealer and a crew
-    ranks     MPI: rank 0 has the dealer, every rank a crew
-    working   nodes without MPI: crews take chunks from a folder, and an idle one updates the table
+    planning  reads every event file once, predicts the cost of each event and fills the table
+    dealer    decides which node gets which event, and interprets outcomes; starts no processes, opens no files
+    crew      the persistent science processes of one node, each with one event at a time
+    owning    the main loop of the owner, which has the dealer and one or more crews
+    ranks     MPI: rank 0 has the dealer, every rank has a crew
+    working   nodes without MPI: each worker's crew claims chunks from a folder, and workers update the table in turn
 
-Only the owner, by the lease, writes the table.  An event is done when its row says so; its files were there before.
+Only the process that holds the lease (the owner) writes the table.  A row is marked done only after the event's files
+are on disk.
 """

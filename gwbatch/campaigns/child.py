@@ -1,6 +1,6 @@
-"""A science process: ``python -m gwbatch.campaigns.child`` reads tasks, one JSON a line, and answers each with one.
+"""The science process ``python -m gwbatch.campaigns.child``, which reads one JSON task per line and answers each.
 
-It lives for many events, for the imports take seconds.  It knows neither MPI nor the table, and dies with its parent.
+It handles many events, because its imports take seconds.  It uses neither MPI nor the table, and dies with its parent.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """The first line: what the process is for.
+    """The setup of the process, sent as the first line.
 
     Attributes
     ----------
     place : str
-        The crew that it belongs to.
+        Name of the crew that it belongs to.
     parent : int
-        Process number of who has started it.
+        Process ID of its parent.
     memory : float
-        MB that it may have; 0: as many as there are.
+        Memory limit in MB; 0: no limit.
     """
 
     folder: str
@@ -54,14 +54,14 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 def main() -> int:
-    """Answer tasks until there are no more."""
+    """Answer tasks until standard input ends, and return the exit code."""
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
     if os.getppid() != setup.parent:
-        return 1  # it died before it could be asked to take us with it
+        return 1  # the parent died before the call to prctl
     _die_first()
     with os.fdopen(os.dup(1), "wb", buffering=0) as answers:
-        os.dup2(2, 1)  # libraries print
+        os.dup2(2, 1)  # what libraries print must not mix with the answers
         without_mpi()
         import_plugins(setup.settings.plugins, setup.settings.plugin_folders)
         for wanted in in_order(setup.products):
@@ -72,7 +72,7 @@ def main() -> int:
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         folder = Folder(Path(setup.folder))
         for line in sys.stdin.buffer:
-            os.ftruncate(2, 0)  # what it prints is about the event in hand
+            os.ftruncate(2, 0)  # the log then holds only output about the current event
             outcome = work_at(msgspec.json.decode(line, type=Task), folder, setup)
             hit("campaign.child.before_answer")
             answers.write(msgspec.json.encode(outcome) + b"\n")
@@ -81,7 +81,7 @@ def main() -> int:
 
 
 def work_at(task: Task, folder: Folder, setup: Setup) -> Outcome:
-    """Make the products of an event."""
+    """Make the products of an event and return its outcome."""
     started, cpu = time.monotonic(), time.process_time()
     how: How = "done"
     facts: dict[str, Any] = {}
@@ -107,7 +107,7 @@ def work_at(task: Task, folder: Folder, setup: Setup) -> Outcome:
 
 
 def _die_first() -> None:
-    """Have the kernel kill this process first when the node runs out of memory, not the one that all depends on."""
+    """Make the kernel kill this process first, and not its parent, when the node runs out of memory."""
     try:
         Path("/proc/self/oom_score_adj").write_text("1000")
     except OSError:

@@ -1,15 +1,15 @@
-"""Events for nodes without MPI: chunks in a folder that the nodes share.
+"""Chunks of events for nodes without MPI, in a folder that the nodes share.
 
 ::
 
-    chunks/todo/NAME.json             to do: a worker claims it by rename
+    chunks/todo/NAME.json             to do; a worker claims it by renaming it
     chunks/taken/WORKER/NAME.json     claimed by that worker
-    chunks/taken/WORKER/NAME.part     how its events went so far, one a line
-    chunks/done/NAME.json             how all of them went; the owner of the table reads it
+    chunks/taken/WORKER/NAME.part     outcomes of its events so far, one per line
+    chunks/done/NAME.json             the report with its outcomes, which the owner of the table collects
     chunks/workers/WORKER.json        the worker's heartbeat
 
-A chunk of a worker that is gone is split: what was done is done, the rest is for somebody else.  Two workers at one
-chunk do no harm: their files are the same, and the table counts a chunk once.
+When a worker is gone, its chunk is split.  Finished events are reported and the rest goes to another worker.  Two
+workers on one chunk do no harm, because they write the same files and the table counts a chunk once.
 """
 
 from __future__ import annotations
@@ -33,30 +33,31 @@ from gwbatch.errors import AlreadyRunning
 from gwbatch.failpoints import hit
 
 SECONDS = 180.0  # CPU s of a chunk for each process of a node
-SMALLER_FOR_THE_LAST = 0.2  # part of the work whose chunks are a quarter of that
-SINGLE_AFTER, GIVEN_UP_AFTER = 3, 6  # losses: a chunk that ends its workers is taken apart, then given up
+SMALLER_FOR_THE_LAST = 0.2  # the last fraction of the work, whose chunks are a quarter of the size
+# A chunk that has lost SINGLE_AFTER workers is split into single events. After more than GIVEN_UP_AFTER it is given up.
+SINGLE_AFTER, GIVEN_UP_AFTER = 3, 6
 BEAT_EVERY, DEAD_AFTER = 5.0, 60.0  # s
-AMONG = 16  # chunks at the head of the list that workers choose from
+AMONG = 16  # chunks at the head of the list, which each worker tries in random order
 
 T = TypeVar("T")
 Beating: TypeAlias = Callable[[], None]
 
 
 def no_beat() -> None:
-    """Do nothing: nobody waits for a sign of life."""
+    """Do nothing, where no heartbeat is needed."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Some events.
+    """A set of events that one worker claims together.
 
     Attributes
     ----------
     name : str
-        No other chunk of this campaign ever has it.
+        Unique within the campaign, and never reused.
     generation : int
-        How many workers had it before.
+        Number of workers that had it before.
     losses : int
-        How many of them ended without a word.
+        Number of those that ended without handing it in.
     """
 
     name: str
@@ -70,7 +71,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """How the events of a chunk went on a worker."""
+    """The outcomes of a chunk's events on one worker."""
 
     name: str
     worker: str
@@ -83,7 +84,7 @@ class Beat(msgspec.Struct, frozen=True):
     Attributes
     ----------
     start : str
-        When its process began, by its kernel.
+        Start time of its process, as its kernel reports it.
     """
 
     worker: str
@@ -128,7 +129,7 @@ class Chunks:
     # ---- workers --------------------------------------------------------------------------------------------------
 
     def claim(self, worker: str) -> Chunk | None:
-        """Claim a chunk; None when there is none."""
+        """Claim a chunk, or return None if there is none."""
         own = self.taken / worker
         own.mkdir(parents=True, exist_ok=True)
         names = sorted(_names(self.todo))
@@ -138,7 +139,7 @@ class Chunks:
             try:
                 (self.todo / name).rename(own / name)
             except OSError:
-                # On a network file system a rename may succeed and report that there was nothing to rename.
+                # On a network file system, a successful rename may still report that the source does not exist.
                 if not (own / name).exists():
                     continue
             chunk = _read(own / name, Chunk)
@@ -149,12 +150,12 @@ class Chunks:
 
     @staticmethod
     def _drop_torn(path: Path) -> None:
-        """Remove a file that is no chunk; its events come back once no other chunk is left."""
+        """Remove a corrupt chunk file.  Its events wait again once no other chunk is left."""
         if _is_torn(path, Chunk):
             path.unlink(missing_ok=True)
 
     def note(self, worker: str, chunk: Chunk, outcomes: Iterable[Outcome]) -> None:
-        """Write down how events of a claimed chunk went."""
+        """Append outcomes of a claimed chunk's events to its ``.part`` file."""
         lines = b"".join(msgspec.json.encode(outcome) + b"\n" for outcome in outcomes)
         with self._part(worker, chunk.file).open("ab") as stream:
             stream.write(lines)
@@ -162,12 +163,12 @@ class Chunks:
             os.fsync(stream.fileno())
 
     def hand_in(self, worker: str, file: str, *, lost: bool = False) -> None:
-        """Hand in a claimed chunk: how its events went, and what nobody has done goes back for another worker.
+        """Hand in a claimed chunk: report its outcomes, and put unfinished events back for another worker.
 
         Parameters
         ----------
         lost : bool
-            The worker has ended without a word, perhaps because of an event of the chunk.
+            Whether the worker ended without handing the chunk in, perhaps because of one of its events.
         """
         claimed = self.taken / worker / file
         chunk = _read(claimed, Chunk)
@@ -213,9 +214,9 @@ class Chunks:
             try:
                 yield msgspec.json.decode(line, type=Outcome)
             except msgspec.DecodeError:
-                continue  # the last line of a worker that was killed
+                continue  # an incomplete line, left when a worker was killed
 
-    # ---- who lives ------------------------------------------------------------------------------------------------
+    # ---- heartbeats -----------------------------------------------------------------------------------------------
 
     def beats(self) -> dict[str, Beat]:
         """Return the heartbeats of all workers that have not left."""
@@ -223,26 +224,30 @@ class Chunks:
         return {beat.worker: beat for beat in found if beat is not None}
 
     def last_sign(self, worker: str) -> float:
-        """Return when a worker's heartbeat was written, by the file system's clock (Unix time, s)."""
+        """Return when a worker last wrote its heartbeat (Unix time in s by the file system's clock; 0 if never)."""
         try:
             return (self.workers / f"{worker}.json").stat().st_mtime
         except OSError:
             return 0.0
 
     def numbers(self) -> dict[str, int]:
-        """Return how many chunks are where."""
+        """Return the number of chunks to do, taken and done."""
         taken = sum(len(files) for files in self.holders().values())
         return {"todo": len(_names(self.todo)), "taken": taken, "done": len(_names(self.done))}
 
     def holders(self) -> dict[str, list[str]]:
-        """Return the chunks that are claimed, by worker."""
+        """Return the files of the claimed chunks by worker."""
         if not self.taken.is_dir():
             return {}
         folders = [entry.name for entry in os.scandir(self.taken) if entry.is_dir()]
         return {name: files for name in folders if (files := sorted(_names(self.taken / name)))}
 
     def is_gone(self, worker: str) -> bool | None:
-        """Return whether a worker is gone; None as long as that cannot be told: look again later."""
+        """Return whether a worker is gone, or None if that is not known yet and the caller must ask again later.
+
+        A worker on this host is checked by its process.  One on another host is gone when its heartbeat has not
+        changed for `DEAD_AFTER` seconds by the local clock.
+        """
         beat = _read(self.workers / f"{worker}.json", Beat)
         if beat is None:
             return True
@@ -257,38 +262,39 @@ class Chunks:
         return True if now - since >= DEAD_AFTER else None
 
     def bury(self, worker: str) -> None:
-        """Hand in what a worker that is gone had."""
+        """Hand in the chunks of a worker that is gone."""
         for file in _names(self.taken / worker):
             self.hand_in(worker, file, lost=True)
         self.leave(worker)
 
     def leave(self, worker: str) -> None:
-        """Forget a worker that has nothing any more."""
+        """Remove the heartbeat and the folder of a worker that has no chunks left."""
         (self.workers / f"{worker}.json").unlink(missing_ok=True)
         try:
             (self.taken / worker).rmdir()
         except OSError:
-            pass  # somebody else has done so, or found something in it
+            pass  # another process has removed it, or it is not empty
 
     # ---- the owner ------------------------------------------------------------------------------------------------
 
     def lay(
         self, table: Table, products: list[str], processes: int, prefix: str, at_least: int = 1, beat: Beating = no_beat
     ) -> int:
-        """Put what waits into chunks; returns how many.
+        """Put all waiting events into chunks, and return the number of chunks.
 
-        The table knows of them first: what it calls dealt and nobody has waits again once no chunk is left.
+        The table marks the events as dealt before the chunks are written.  Events that are marked but belong to no
+        chunk wait again once no chunk is left.
 
         Parameters
         ----------
         processes : int
-            Science processes of a node.
+            Science processes per node.
         prefix : str
-            That no chunk had before.
+            Start of the chunks' names, which no earlier chunk has.
         at_least : int
-            So many chunks, if there are as many events.
+            Minimum number of chunks to aim for, by making them smaller.
         beat : callable
-            Shows that the owner lives.
+            Called regularly to renew the owner's heartbeat.
         """
         waiting = table.waiting()
         total = sum(predicted for _, _, predicted in waiting)
@@ -316,7 +322,7 @@ class Chunks:
         return len(named)
 
     def collect(self, table: Table, beat: Beating = no_beat) -> int:
-        """Write into the table what workers have handed in; returns how many events."""
+        """Write the workers' reports into the table, and return the number of events settled."""
         events = 0
         for name in sorted(_names(self.done)):
             beat()
@@ -335,22 +341,22 @@ class Chunks:
 
     @property
     def has_reports(self) -> bool:
-        """Whether something is handed in that the table does not know."""
+        """Whether there are reports that have not been collected."""
         return bool(_names(self.done))
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to claim, nobody has anything, and nothing is handed in."""
+        """Whether there are no chunks to claim, no claimed chunks and no reports."""
         return not _names(self.todo) and not self.holders() and not _names(self.done)
 
 
 def recall(folder: Folder, table: Table, beat: Beating = no_beat, patience: float = DEAD_AFTER) -> None:
-    """End the work by chunks: collect what was done, take back the rest.
+    """Withdraw all chunks: collect the outcomes, and let the other events wait again.
 
     Raises
     ------
     AlreadyRunning
-        If a worker is there; then nothing has changed.
+        If a worker is still alive.  Nothing has changed in that case.
     """
     chunks = Chunks(folder.chunks)
     if not chunks.path.is_dir():
@@ -393,7 +399,7 @@ def _read(path: Path, kind: type[T]) -> T | None:
 
 
 def _is_torn(path: Path, kind: type[Chunk] | type[Report]) -> bool:
-    """Return whether a file can be read and is damaged."""
+    """Return whether a file is readable but corrupt."""
     try:
         msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError:

@@ -1,7 +1,7 @@
-"""What a localization costs: CPU seconds of BAYESTAR, from the number of SNR samples that it marginalizes over.
+"""The cost of a localization: BAYESTAR's CPU seconds as a function of the number of SNR samples it marginalizes over.
 
-Measured with ligo.skymap 2.5 on ten simulated events of two and three detectors, one thread: ``3.0 + 0.0854 n``
-describes all of them within 6 %.  Masses, distance and SNR do not matter.
+In measurements with ligo.skymap 2.5 (one thread, ten simulated events with two or three detectors), ``3.0 + 0.0854 n``
+fits all events within 6 %.  Masses, distance and SNR do not matter.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ DEFAULT_SAMPLES = 400
 
 
 def samples(locations: Sequence[Sequence[float]], snrs: Sequence[float], sample_rate: float, available: int) -> int:
-    """Return over how many SNR samples BAYESTAR marginalizes.
+    """Return the number of SNR samples that BAYESTAR marginalizes over.
 
-    It takes the light travel time from the weighted centre of the network to the farthest detector and 5 ms more, on
-    both sides.  Its weights are those of the timing, which go with the square of the SNR.
+    On each side, BAYESTAR takes the light travel time from the weighted centre of the network to the farthest detector
+    plus 5 ms.  The weights reflect timing precision and are proportional to the square of the SNR.
 
     Parameters
     ----------
     locations : sequence of shape (n, 3)
-        Of the detectors, in m.
+        Positions of the detectors in m.
     snrs : sequence of shape (n,)
+        SNRs of the detectors.
     sample_rate : float
-        Of the SNR series, in Hz.
+        Sample rate of the SNR series in Hz.
     available : int
         Length of the shortest SNR series.
     """
@@ -39,5 +40,5 @@ def samples(locations: Sequence[Sequence[float]], snrs: Sequence[float], sample_
 
 
 def predict(count: int) -> float:
-    """Return the CPU seconds of a localization over a number of SNR samples."""
+    """Return the predicted CPU seconds of a localization with `count` SNR samples."""
     return FIXED + PER_SAMPLE * count

@@ -1,4 +1,4 @@
-"""The science processes of one node: tasks in, outcomes out, without ever waiting."""
+"""The science processes of one node, which take tasks and return outcomes without blocking the caller."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.settings import CampaignSettings
 from gwbatch.campaigns.tasks import Outcome, Task
 
-RECYCLED_AFTER = 300  # events: a process grows
-SHORTEST_LIMIT, TIMES_PREDICTED = 600.0, 10.0  # s; a process that takes longer is killed
+RECYCLED_AFTER = 300  # events, because the memory of a process grows
+# A process is killed after the larger of SHORTEST_LIMIT (s) and TIMES_PREDICTED times the predicted time.
+SHORTEST_LIMIT, TIMES_PREDICTED = 600.0, 10.0
 LAST_LINES = 3
-# What an MPI launcher leaves in the environment: a child that believes in it aborts, crashes or hangs.
+# Prefixes of the variables that MPI launchers set. A child that sees them may abort, crash or hang.
 LAUNCHERS = ("PMI", "PMIX", "OMPI", "PRTE", "HYDRA", "HYDI", "MPI", "MPICH", "I_MPI", "SLURM_MPI")
 
 
 @dataclass
 class _Child:
-    """One process."""
+    """A science process and its current task."""
 
     process: subprocess.Popen[bytes]
     answers: IO[bytes]
@@ -44,18 +45,18 @@ class _Child:
 
 
 class Crew:
-    """A number of science processes, each with one event at a time.
+    """A set of science processes, each working on one event at a time.
 
     Parameters
     ----------
     products : sequence of str
-        What they have imported.
+        Products whose modules each process imports at its start.
     size : int
-        How many.
+        Number of processes.
     threads : int
-        OpenMP threads of each.
+        OpenMP threads per process.
     memory : float
-        MB that each may have, but for a task that runs alone; 0: no limit.
+        Memory limit of each process in MB, lifted for a task that runs alone; 0: no limit.
     """
 
     def __init__(
@@ -80,31 +81,31 @@ class Crew:
 
     @property
     def holding(self) -> int:
-        """How many tasks are here."""
+        """The number of tasks here, queued or running."""
         return len(self._spare) + self.working
 
     @property
     def working(self) -> int:
-        """How many are being worked at."""
+        """The number of tasks that are running."""
         return sum(child is not None and child.task is not None for child in self._children)
 
     @property
     def pids(self) -> list[int]:
-        """The processes."""
+        """The process IDs of the running processes."""
         return [child.process.pid for child in self._children if child is not None]
 
     def give(self, task: Task) -> None:
-        """Take a task; it waits here until a process is free."""
+        """Queue a task until a process is free."""
         self._spare.append(task)
 
     def take_back(self) -> list[Task]:
-        """Give back what nobody has begun."""
+        """Return the tasks that have not started, and forget them."""
         tasks = list(self._spare)
         self._spare.clear()
         return tasks
 
     def poll(self) -> list[Outcome]:
-        """Return what has ended since, and start what can be started."""
+        """Return the outcomes since the last call, and start the tasks that can start."""
         outcomes = [
             outcome
             for number, child in enumerate(self._children)
@@ -115,7 +116,7 @@ class Crew:
         return outcomes
 
     def close(self) -> list[Task]:
-        """End all processes at once; returns the tasks that were here."""
+        """Kill all processes and return the tasks that were here."""
         tasks = [child.task for child in self._children if child is not None and child.task is not None]
         for child in filter(None, self._children):
             child.process.kill()
@@ -138,13 +139,13 @@ class Crew:
             self._hand(number, task)
 
     def _place_for(self, task: Task) -> int | None:
-        """Return a process that is free or could be started; for a task that runs alone, once all are free."""
+        """Return the number of an idle or unstarted process; for a task that runs alone, only when all are free."""
         free = [number for number, child in enumerate(self._children) if child is None or child.task is None]
         if task.alone:
             return free[0] if len(free) == self.size else None
         if any(child is not None and child.task is not None and child.task.alone for child in self._children):
             return None
-        # A process that is running already has its imports behind it.
+        # Prefer a process that already exists, because it has finished its imports.
         return min(free, key=lambda number: self._children[number] is None, default=None)
 
     def _hand(self, number: int, task: Task) -> None:
@@ -163,14 +164,14 @@ class Crew:
         kept = {key: value for key, value in children.environment().items() if not key.startswith(LAUNCHERS)}
         threads = str(self._threads)
         log.unlink(missing_ok=True)
-        with log.open("ab") as printed:  # the process truncates it
+        with log.open("ab") as printed:  # appending, because the process truncates it before each event
             process = subprocess.Popen(
                 children.python("gwbatch.campaigns.child"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=printed,
                 env=kept | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MPLBACKEND": "Agg"},
-                start_new_session=True,  # Ctrl-C is for us
+                start_new_session=True,  # Ctrl-C must reach only this process
             )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -188,7 +189,7 @@ class Crew:
             child.process.stdin.write(line + b"\n")
             child.process.stdin.flush()
         except BrokenPipeError:
-            pass  # it is dead: `poll` says so
+            pass  # the process is dead, which `poll` will report
 
     # ---- ending ---------------------------------------------------------------------------------------------------
 
@@ -205,12 +206,12 @@ class Crew:
             limit = max(SHORTEST_LIMIT, TIMES_PREDICTED * child.task.predicted)
             if time.monotonic() - child.started > limit:
                 child.killed_because = f"it took longer than {limit:.0f} s"
-                os.kill(child.process.pid, signal.SIGKILL)  # Popen.kill would take its exit code away from us
+                os.kill(child.process.pid, signal.SIGKILL)  # Popen.kill could reap the process before os.wait4 does
         return outcomes
 
     @staticmethod
     def _read(child: _Child) -> list[Outcome]:
-        """Read the answers that are complete."""
+        """Return the complete answers that a process has written."""
         try:
             child.read += child.answers.read() or b""
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Who gets which event, and what an answer means.  Nothing here waits, or knows how tasks travel."""
+"""The dealer, which assigns events to nodes and interprets outcomes.  It never waits, and does not transport tasks."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from gwbatch.campaigns.table import (
 )
 from gwbatch.campaigns.tasks import Outcome, Task
 
-FAILURES_IN_A_ROW = 20  # on one node, while others do well: the node is at fault
-SPARE = 2  # tasks that a node holds beyond its processes, so that none waits for an answer
+FAILURES_IN_A_ROW = 20  # on one node while other nodes succeed: the node is at fault
+SPARE = 2  # tasks that a node holds beyond its processes, so that no process waits for its next task
 COMMIT_EVERY, COMMIT_AFTER = 0.2, 100  # s, rows
 FETCHED = 200  # rows at a time
 
 
 @dataclass
 class Entry:
-    """A task that somebody has or is to have."""
+    """A task that a node holds or that is ready to be dealt, with its history."""
 
     task: Task
     attempts: int
@@ -48,7 +48,7 @@ class _Node:
     size: int = 0
     done: int = 0  # in this run
     has: dict[int, Entry] = field(default_factory=dict)
-    failed: list[Entry] = field(default_factory=list)  # in a row, the last ones
+    failed: list[Entry] = field(default_factory=list)  # the latest failures in a row
 
     @property
     def is_at_fault(self) -> bool:
@@ -56,14 +56,14 @@ class _Node:
 
 
 class Dealer:
-    """Deals the events that wait, the longest first, and settles what comes back.
+    """The dealer of waiting events, longest first, which also settles their outcomes.
 
     Parameters
     ----------
     products : list of str
-        What to make of each.
+        Products to make for each event.
     only : iterable of int, optional
-        These events and no others, whatever their state.
+        Deal only these events, whatever their state.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class Dealer:
 
     @property
     def left(self) -> int:
-        """How many events nobody has."""
+        """The number of events that no node has."""
         return len(self._order) + len(self._next) + len(self._alone)
 
     @property
     def in_hand(self) -> int:
-        """How many events somebody has."""
+        """The number of events that nodes hold."""
         return sum(len(node.has) for node in self._nodes.values())
 
     @property
@@ -106,7 +106,7 @@ class Dealer:
 
     @property
     def is_stuck(self) -> bool:
-        """Events are left, and every node is at fault."""
+        """Whether events are left but every node is at fault."""
         joined = [node for node in self._nodes.values() if node.size]
         return bool(self.left and not self.in_hand and joined) and all(node.is_at_fault for node in joined)
 
@@ -115,7 +115,7 @@ class Dealer:
         self._nodes.setdefault(node, _Node(NodeFacts())).size = size
 
     def take(self, node: str) -> Task | None:
-        """Return an event for a node, if it is to have one more."""
+        """Return the next event for a node, or None if it should get no more for now."""
         known = self._nodes[node]
         if known.is_at_fault or len(known.has) >= known.size + self._spare():
             return None
@@ -127,7 +127,10 @@ class Dealer:
         return entry.task
 
     def _spare(self) -> int:
-        """Return an event that waits on one node and could run on another, near the end."""
+        """Return how many tasks a node may hold beyond its processes.
+
+        Near the end there are none, because a task that waits on one node could run on another.
+        """
         processes = sum(node.size for node in self._nodes.values() if not node.is_at_fault)
         return SPARE if len(self._order) + len(self._next) > SPARE * processes else 0
 
@@ -149,7 +152,7 @@ class Dealer:
     # ---- settling -------------------------------------------------------------------------------------------------
 
     def settle(self, node: str, outcome: Outcome) -> None:
-        """Take note of how it went.  An answer about what the node does not have counts for nothing."""
+        """Record the outcome of an event, and ignore it if the node does not hold that event."""
         known = self._nodes[node]
         entry = known.has.pop(outcome.id, None)
         if entry is None:
@@ -193,7 +196,7 @@ class Dealer:
         )
 
     def _blame(self, node: str, known: _Node, reason: str) -> None:
-        """Blame the node and not the events: none of these failures counts."""
+        """Declare the node at fault, and discount its failures in a row for the events that no other node has yet."""
         known.facts = known.facts._replace(
             at_fault=f"{len(known.failed)} events failed in a row, while other nodes did well; the last: {reason}"
         )
@@ -208,14 +211,14 @@ class Dealer:
             elif any(entry is other for other in self._alone):
                 self._alone.remove(entry)
             else:
-                continue  # another node has it by now
+                continue  # another node already has it
             entry.attempts = max(0, entry.attempts - 1)
             self._put_back(entry)
             again = Outcome(entry.task.id, "failed", f"on {node}, which is at fault")
             self._write(entry, again, WAITING, node)
 
     def lost(self, node: str) -> None:
-        """Take a node that is gone, and all that it had, out of the deal."""
+        """Remove a node that is gone, and put its events back."""
         known = self._nodes[node]
         for entry in known.has.values():
             entry.interruptions += 1
@@ -239,12 +242,14 @@ class Dealer:
     # ---- the table ------------------------------------------------------------------------------------------------
 
     def commit(self, *, now: bool = False) -> None:
-        """Write what has happened, if it is time.
+        """Write all changes since the last commit to the table if a commit is due, or if `now` is set.
 
         Raises
         ------
         LeaseLost
             If the campaign has another owner.
+        TransientError
+            If the table cannot be written at the moment.  The changes are kept for the next commit.
         """
         waited = time.monotonic() - self._last_commit
         if not now and waited < COMMIT_EVERY and len(self._settled) < COMMIT_AFTER:

@@ -1,4 +1,4 @@
-"""How much is left to do: the predictions, corrected by what the finished events of the same detectors took."""
+"""Estimates of the remaining time: predictions scaled by the times of finished events with the same detectors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class _Set:
 
 
 class Estimate:
-    """What is left, by set of detectors.
+    """The remaining work, by set of detectors.
 
     Parameters
     ----------
     events : iterable of (str, float)
-        Detectors and predicted CPU seconds of each event that is not done.
+        Detectors and predicted CPU seconds of each event that is still to be done.
     """
 
     def __init__(self, events: Iterable[tuple[str, float]]) -> None:
@@ -28,22 +28,22 @@ class Estimate:
             self._set(detectors).left += predicted
 
     def measured(self, detectors: str, predicted: float, wall: float) -> None:
-        """Note that an event took `wall` seconds."""
+        """Record that an event is done and took `wall` seconds."""
         found = self._set(detectors)
         found.left -= predicted
         found.predicted += predicted
         found.taken += wall
 
     def given_up(self, detectors: str, predicted: float) -> None:
-        """Note that an event will not be tried again."""
+        """Record that an event will not be tried again."""
         self._set(detectors).left -= predicted
 
     def taken_up_again(self, detectors: str, predicted: float) -> None:
-        """Note that an event will be tried again after all."""
+        """Record that an event will be tried again after all."""
         self._set(detectors).left += predicted
 
     def seconds(self, processes: int) -> float | None:
-        """Return how long `processes` processes will take for the rest; None as long as nothing was measured."""
+        """Return the seconds that `processes` processes need for the rest, or None if no event is done yet."""
         measured = sum(one.predicted for one in self._sets.values())
         if not measured or not processes:
             return None

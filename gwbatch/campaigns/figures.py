@@ -1,4 +1,4 @@
-"""Figures of a campaign: how well its maps do, and what they cost."""
+"""Figures of a campaign, which show the quality and the cost of its maps."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Test(NamedTuple):
     quantity: str
     events: int
     p_value: float
-    factor: float  # on the log likelihood
+    factor: float  # rescale_loglikelihood of the maps
 
 
 def ks_tests(found: Sequence[dict[str, Any]], factor: float) -> list[Test]:
-    """Test whether the probability searched before the true place is uniform, for sky, distance and volume.
+    """Test whether the searched probabilities are uniform for sky, distance and volume.
 
-    A small p-value means that the maps say more, or less, than they know.  With a factor below 1 they say less on
-    purpose: only tests of maps with 1 judge.
+    A small p-value means that the maps are overconfident or underconfident.  A factor below 1 makes them underconfident
+    on purpose, so the test is meaningful only for maps with a factor of 1.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def ks_tests(found: Sequence[dict[str, Any]], factor: float) -> list[Test]:
 
 
 def draw(folder: Folder, output: Path) -> list[Path]:
-    """Draw all figures that the results allow, as PDF and PNG; returns the files."""
+    """Draw all figures that the results allow, as PDF and PNG, and return the files."""
     from matplotlib.figure import Figure
 
     found = rows(folder)

@@ -1,4 +1,4 @@
-"""The folder of a campaign: where everything is."""
+"""The folder of a campaign and the paths in it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ PER_FOLDER = 1000  # files
 
 @dataclass(frozen=True)
 class Folder:
-    """Paths of a campaign.
+    """The paths of a campaign.
 
     ::
 
-        campaign.json        what to compute
-        events.sqlite        one row an event
-        files/map/000/       the maps of the events 0 to 999, and so on; other products beside them
-        packed/              what ``pack`` has made of them
-        unfinished/          files that are being written, by who writes them
-        chunks/              for nodes without MPI
-        logs/                what the science processes printed
-        status.json          what goes on now
-        owner.json           who writes the table
-        stop                 whoever works on the campaign stops
+        campaign.json        the settings
+        events.sqlite        the table, with one row per event
+        files/map/000/       the maps of events 0 to 999, and so on; other products have folders beside ``map``
+        packed/              the maps packed by ``pack``
+        unfinished/          files that are being written, by crew
+        chunks/              chunks of events, for nodes without MPI
+        logs/                the output of science processes and batch jobs
+        submission.json      the options and jobs of the last submission
+        status.json          the progress of the current or last run
+        owner.json           the process that writes the table
+        stop                 while this file exists, all processes that work on the campaign stop
     """
 
     path: Path
@@ -77,20 +78,20 @@ class Folder:
         return self.path / "submission.json"
 
     def file(self, product: str, event: int, suffix: str) -> Path:
-        """Return where a product of an event belongs."""
+        """Return the path of a product of an event."""
         return self.shard(product, event // PER_FOLDER) / f"{event}{suffix}"
 
     def shard(self, product: str, number: int) -> Path:
-        """Return the folder of a thousand events."""
+        """Return the folder of a product for one block of a thousand events."""
         return self.path / "files" / product / f"{number:03d}"
 
     def settings(self) -> CampaignSettings:
-        """Read what the campaign is to compute.
+        """Read the settings of the campaign.
 
         Raises
         ------
         BadInput
-            If this is no campaign, or one of another version.
+            If the folder holds no readable campaign, or one of another version.
         """
         try:
             found = msgspec.json.decode(self.settings_file.read_bytes(), type=CampaignSettings)
@@ -107,12 +108,12 @@ class Folder:
 
 
 def write(path: Path, value: Any, *, durable: bool = False) -> None:
-    """Write a JSON file so that it is there whole or not at all.
+    """Write a JSON file atomically.
 
     Parameters
     ----------
     durable : bool
-        Even after a power cut.
+        Whether it must also survive a power cut.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value)))

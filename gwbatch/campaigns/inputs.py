@@ -1,4 +1,4 @@
-"""Event files: what is in them, and one event out of them.  For science processes."""
+"""Readers of event files, for use in science processes only."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from gwbatch.jobs.result import sha256
 
 
 class Described(msgspec.Struct, frozen=True):
-    """An event as its file has it.
+    """An event as described by its file.
 
     Attributes
     ----------
     detectors : str
-        ``H1,L1,V1``.
+        Names in alphabetical order, as in ``H1,L1,V1``.
     samples : int
-        SNR samples that BAYESTAR will marginalize over.
+        Number of SNR samples that BAYESTAR will marginalize over.
     predicted : float
         CPU seconds.
     far : float or None
         Hz.
     truth : dict or None
-        Of an injection: ``simulation_id``, ``ra`` and ``dec`` (rad), ``distance`` (Mpc).
+        For an injection: ``simulation_id``, ``ra`` and ``dec`` (rad), ``distance`` (Mpc).
     """
 
     coinc: int
@@ -41,12 +41,12 @@ class Described(msgspec.Struct, frozen=True):
 
 
 def describe(path: Path) -> tuple[list[Described], dict[int, str]]:
-    """Return the events of a file, and why others cannot be localized.
+    """Return the events of a file, and the reasons why others in it cannot be localized.
 
     Raises
     ------
     BadInput
-        If it cannot be read.
+        If the file cannot be read or has no event.
     """
     document = _document(path)
     events = _events(path, document)
@@ -63,12 +63,12 @@ def describe(path: Path) -> tuple[list[Described], dict[int, str]]:
 
 
 def event_of(path: Path, expected_sha256: str, coinc: int) -> Any:
-    """Return one event, as BAYESTAR wants it.
+    """Return one event in the form that BAYESTAR takes.
 
     Raises
     ------
     BadInput
-        If the file is not what it was when the campaign was planned.
+        If the file cannot be read, or has changed since the campaign was planned.
     """
     events = _events_of_file(path, expected_sha256)
     if coinc not in events:
@@ -102,9 +102,9 @@ def _events(path: Path, document: Any) -> Any:
     from lalinspiral.thinca import InspiralCoincDef
     from ligo.skymap.io import events
 
-    # In a file of injections, coincidences of other kinds join events and injections.
+    # Files with injections also hold coincidences that link events to injections. Skip those.
     kind = InspiralCoincDef if _has(document, SimInspiralTable) else None
-    # PSDs are in the file, or in the one that its process_params name, beside it.
+    # The PSDs are in this file, or in the file beside it that process_params names.
     psds = str(path) if _has_psds(document) else None
     try:
         return events.ligolw.open(document, psd_file=psds, coinc_def=kind, fallbackpath=str(path.parent))
@@ -144,7 +144,7 @@ def _described(
     count = DEFAULT_SAMPLES
     if all(one is not None for one in series):
         places = [lalsimulation.DetectorPrefixToLALDetector(name).location.tolist() for name in names]
-        # A detector without a trigger of its own has an SNR series only, and little weight in the timing.
+        # A detector without its own trigger has only an SNR series, and little weight in the timing.
         snrs = [float(single.snr or 1.0) for single in singles]
         shortest = min(len(one.data.data) for one in series)
         count = samples(places, snrs, 1 / series[0].deltaT, shortest)
@@ -167,7 +167,7 @@ def _finite(row: Any, name: str) -> float | None:
 
 
 def _truths(document: Any) -> dict[int, dict[str, float]]:
-    """Read where injections truly were, by the coinc_event_id of the event that found them."""
+    """Read the true parameters of injections, by the coinc_event_id of the event that found them."""
     from igwn_ligolw.lsctables import CoincMapTable, SimInspiralTable
 
     if not _has(document, SimInspiralTable):

@@ -1,7 +1,8 @@
-"""Who writes the table: one process at a time, on whatever node.
+"""The lease on a campaign, which lets one process at a time, on any node, write the table.
 
-``owner.json`` says who, and its number grows as long as that process lives.  A newcomer takes the campaign over when
-the number has stood still for a while by its own clock; every write of the table checks that it is still the owner.
+``owner.json`` names the owner, which keeps increasing the beat in it.  A newcomer takes the campaign over when the
+beat has not changed for a while by the newcomer's own clock.  Every write to the table checks that the writer is still
+the owner.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ class Owner(msgspec.Struct, frozen=True):
     Attributes
     ----------
     number : int
-        One more with every owner.
+        Larger than that of every earlier owner.
+    pid : int
+        Process ID; 0 once the lease is released.
     start : str
-        When the process began, by its kernel: another process may have its number later.
+        Start time of the process, as its kernel reports it, because process IDs are reused.
     batch_id : str
-        The batch job, where it is one.
+        ID of the Slurm job, if it runs in one.
     """
 
     number: int
@@ -56,12 +59,12 @@ class Lease:
         return self._owner.number
 
     def beat(self) -> None:
-        """Show that this process lives.
+        """Renew the lease if a beat is due.
 
         Raises
         ------
         LeaseLost
-            If another one has taken over.
+            If another process has taken over.
         """
         now = time.monotonic()
         if now < self._next:
@@ -74,14 +77,14 @@ class Lease:
         write(self._path, self._owner)
 
     def release(self) -> None:
-        """Let the next one have it at once."""
+        """Release the lease so that a successor can acquire it at once."""
         found = read(self._path)
         if found is not None and found.number == self.number:
             write(self._path, msgspec.structs.replace(self._owner, pid=0))
 
 
 def read(path: Path) -> Owner | None:
-    """Return who owns a campaign, or did last; None if nobody ever did."""
+    """Return the current or last owner of a campaign, or None if it never had one."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Owner)
     except (OSError, msgspec.DecodeError):
@@ -89,7 +92,7 @@ def read(path: Path) -> Owner | None:
 
 
 def is_alive(owner: Owner | None) -> bool | None:
-    """Return whether an owner works; None when that cannot be told from here."""
+    """Return whether an owner is alive, or None if it is on another host and this one cannot tell."""
     if owner is None or not owner.pid:
         return False
     if owner.host != socket.gethostname():
@@ -104,20 +107,22 @@ def take(
     patience: float | None = TAKE_OVER_AFTER,
     on_wait: Callable[[Owner], None] = lambda _: None,
 ) -> Lease:
-    """Become the owner; waits for a sign of life of one that cannot be asked.
+    """Become the owner, after waiting for a beat if the last owner is on another node.
 
     Parameters
     ----------
     number : int
-        Of the last owner that wrote the table: ours is larger.
-    patience : float
-        Seconds without a beat after which an owner on another node counts as gone; None: never wait, it counts as
-        alive.
+        Number of the last owner that wrote the table.  The new owner's number is larger.
+    patience : float or None
+        Seconds without a beat after which an owner on another node counts as gone.  With None, such an owner counts
+        as alive without waiting.
+    on_wait : callable
+        Called with the last owner if it is on another node.
 
     Raises
     ------
     AlreadyRunning
-        If somebody else works on the campaign.
+        If another process works on the campaign.
     """
     found = read(path)
     alive = is_alive(found)
@@ -139,7 +144,11 @@ def take(
 
 
 def _with_number(path: Path, number: int, patience: float | None) -> Owner:
-    """Claim a number that nobody has: of two newcomers one gets it, and one that died at once keeps it from nobody."""
+    """Claim a free number by creating a marker file, and return the new owner.
+
+    If two processes try to claim the same number, one succeeds.  If the holder of a number died before it became the
+    owner, the next number is claimed.
+    """
     host, pid = socket.gethostname(), os.getpid()
     while True:
         owner = Owner(number, host, pid, start_of(pid), os.environ.get("SLURM_JOB_ID", ""))
@@ -161,7 +170,7 @@ def _with_number(path: Path, number: int, patience: float | None) -> Owner:
 
 
 def _beats(path: Path, owner: Owner, patience: float) -> bool:
-    """Return whether an owner shows a sign of life, other than to let the campaign go."""
+    """Return whether ``owner.json`` changes within `patience` seconds, other than by the owner releasing the lease."""
     return _changes(path, owner, patience) and is_alive(read(path)) is not False
 
 
@@ -175,7 +184,7 @@ def _changes(path: Path, before: Owner | None, patience: float) -> bool:
 
 
 def start_of(pid: int) -> str:
-    """Return when a process began, in the kernel's ticks; empty for one that is gone or a zombie."""
+    """Return the start time of a process in kernel ticks; empty for one that is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""What goes on now: ``status.json``, for whoever looks, and the progress of who runs it."""
+"""The progress of a running campaign, written to ``status.json`` and passed to the caller."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ class Live(msgspec.Struct, frozen=True):
     ----------
     began, updated : float
         Unix time (s) of the start of this run, and of this report.
-    done, set_aside, left, in_hand : int
-        Events: done and set aside in this run; still to do.
+    done, set_aside : int
+        Events done and set aside in this run.
+    left, in_hand : int
+        Events that no node has yet, and events that nodes hold.
     processes : int
-        Science processes of all nodes.
+        Science processes on all nodes.
     efficiency : float or None
-        CPU time of the events done over processes and time.
+        CPU time of the events done, divided by the number of processes times the elapsed time.
     seconds_left : float or None
+        Estimate of the time until everything is done.
     nodes : dict
-        Processes by node.
+        Number of processes by node.
     ended : bool
-        Nobody works on it any more.
+        Whether this run has ended.
     """
 
     began: float
@@ -52,20 +55,20 @@ class Live(msgspec.Struct, frozen=True):
 
     @property
     def rate(self) -> float | None:
-        """Events an hour."""
+        """The number of events done per hour."""
         passed = self.updated - self.began
         return self.done * 3600 / passed if passed > 0 and self.done else None
 
 
 class Watch:
-    """Writes ``status.json`` now and then."""
+    """The periodic writer of ``status.json``."""
 
     def __init__(self, folder: Folder, dealer: Dealer, places: Sequence[Place]) -> None:
         self._folder, self._dealer, self._places = folder, dealer, places
         self._began, self._begun, self._next = time.time(), time.monotonic(), 0.0
 
     def look(self, on_progress: Callable[[Live], None]) -> None:
-        """Report, if it is time."""
+        """Report if a report is due."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + EVERY
@@ -97,7 +100,7 @@ class Watch:
 
 
 def read(folder: Folder) -> Live | None:
-    """Return the last report, if there is one."""
+    """Return the last report, or None if there is none that can be read."""
     try:
         return msgspec.json.decode(folder.status.read_bytes(), type=Live)
     except (OSError, msgspec.DecodeError):

@@ -1,4 +1,4 @@
-"""What a node is good for: how many science processes it takes, and with how much memory each."""
+"""The resources of a node: how many science processes it can run, and how much memory each may use."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gwbatch.campaigns.products import in_order
 from gwbatch.config.campaign import NodeSettings
 
 MB = 2**20
-USABLE = 0.9  # part of the memory that is ours
-ROOM = 1.5  # times what its products need is what a process may have at least
+USABLE = 0.9  # fraction of the memory that science processes may use
+ROOM = 1.5  # a process's memory limit is at least this factor times what its products need
 
 
 class Share(NamedTuple):
-    """How a node is used: processes, threads of each, and MB of each."""
+    """The use of a node: number of processes, threads per process, and MB per process (0: no limit)."""
 
     size: int
     threads: int
@@ -23,12 +23,12 @@ class Share(NamedTuple):
 
 
 def share(settings: NodeSettings, products: Iterable[str], cores: int, memory: float) -> Share:
-    """Return how many processes make these products on a node.
+    """Return how many processes make these products on a node, and the threads and memory of each.
 
     Parameters
     ----------
     memory : float
-        MB of the node; 0: not known.
+        Memory of the node in MB; 0: unknown.
     """
     need = max((wanted.memory for wanted in in_order(products)), default=0.0)
     size = settings.processes or max(1, cores // settings.threads)
@@ -39,12 +39,13 @@ def share(settings: NodeSettings, products: Iterable[str], cores: int, memory: f
 
 
 def cores(*, unbind: bool = False) -> int:
-    """Return the cores that this process may use.
+    """Return the number of cores that this process may use.
 
     Parameters
     ----------
     unbind : bool
-        Ask for all cores first: MPI launchers bind a rank to one or two.  What the batch system has set still holds.
+        Request all cores first, because MPI launchers bind a rank to one or two.  The batch system's limits still
+        apply.
     """
     if unbind:
         try:
@@ -55,7 +56,7 @@ def cores(*, unbind: bool = False) -> int:
 
 
 def memory() -> float:
-    """Return the MB that are ours on this node."""
+    """Return the memory in MB that this job may use on its node."""
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / MB
     allotted = float(os.environ.get("SLURM_MEM_PER_NODE") or 0)
     return min(whole, allotted) if allotted else whole

@@ -1,4 +1,4 @@
-"""How far a campaign is, for people and programs."""
+"""The progress of a campaign, for people and programs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gwbatch.campaigns.table import DEALT, DONE, SET_ASIDE, WAITING, counts, rea
 
 
 def brief(folder: Folder) -> dict[str, Any]:
-    """Return how far a campaign is, without its failures.
+    """Return the progress of a campaign without its failures.
 
-    ``state`` is ``done``, ``running``, ``stopped``, or ``silent`` if its workers have stopped reporting.
+    ``state`` is ``done``, ``running``, ``stopped``, or ``silent`` if its processes have stopped reporting.
     """
     now = time.time()
     with reading(folder.table) as connection:
@@ -52,7 +52,7 @@ def _state(found: dict[str, Any]) -> str:
 
 
 def overview(folder: Folder) -> dict[str, Any]:
-    """Return how far a campaign is and what failed, as ``status --json`` prints it."""
+    """Return the progress and the failures of a campaign, as ``status --json`` prints them."""
     with reading(folder.table) as connection:
         failed = connection.execute(
             "SELECT id, name, attempts, reason FROM events WHERE state = ? ORDER BY id", (SET_ASIDE,)
@@ -74,6 +74,6 @@ def overview(folder: Folder) -> dict[str, Any]:
 
 
 def _kind_of(reason: str | None) -> str:
-    """Strip from a reason what is specific to its event."""
+    """Return a reason without the details that are specific to one event, so that equal kinds can be counted."""
     text = (reason or "no reason was given").partition("; last printed")[0]
     return re.sub(r"\d+(\.\d+)?", "N", re.sub(r"/\S+/", "", text))

@@ -1,4 +1,4 @@
-"""The owner's loop: deal, collect, write, until everything is done or somebody wants it to stop."""
+"""The owner's main loop, which deals events, collects outcomes and writes the table until it is done or stopped."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ log = logging.getLogger(__name__)
 
 
 class Place(Protocol):
-    """Where tasks are worked at: a crew here, or a rank elsewhere."""
+    """A set of science processes: the crew of this process, or that of another rank."""
 
     name: str
     size: int
 
     def give(self, task: Task) -> None:
-        """Send a task there."""
+        """Hand over a task."""
         ...
 
     def poll(self) -> list[Outcome]:
-        """Return what has ended since the last call."""
+        """Return the outcomes since the last call."""
         ...
 
     def take_back(self) -> list[Task]:
-        """Give back what nobody has begun; what is elsewhere comes back as ``stopped``."""
+        """Return the tasks that have not started; those on another rank come back later as ``stopped`` outcomes."""
         ...
 
     def close(self) -> list[Task]:
-        """End at once; returns what was in hand."""
+        """Stop at once and return the unfinished tasks."""
         ...
 
 
 class Ending(enum.Enum):
-    """How the owner's work ended."""
+    """How the main loop ended."""
 
     OVER = "done"
     STOPPED = "stopped"
@@ -57,14 +57,14 @@ class Ending(enum.Enum):
 
 
 class Stopping:
-    """Whether somebody wants the work to stop: by Ctrl-C, by a signal of the batch system, or by the file ``stop``."""
+    """Requests to stop: Ctrl-C, a signal from the batch system, or the file ``stop``."""
 
     def __init__(self, file: Path) -> None:
         self._file, self._next_look = file, 0.0
         self.wanted = self.at_once = False
 
     def look(self) -> bool:
-        """Return whether to stop, and look for the file now and then."""
+        """Return whether to stop, checking for the file once per second."""
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_FOR_STOP
@@ -72,16 +72,16 @@ class Stopping:
         return self.wanted
 
     def interrupted(self, _number: int, _frame: FrameType | None) -> None:
-        """Finish the events in hand after Ctrl-C; a second one does not wait for them."""
+        """Handle Ctrl-C: finish the running events the first time, stop at once the second time."""
         self.at_once, self.wanted = self.wanted, True
 
     def terminated(self, _number: int, _frame: FrameType | None) -> None:
-        """Stop within the seconds that the batch system gives."""
+        """Handle SIGTERM: stop at once, because the batch system allows only seconds."""
         self.at_once = self.wanted = True
 
     @contextmanager
     def listening(self) -> Iterator[Stopping]:
-        """Take the signals meanwhile."""
+        """Handle the signals for the duration of the context."""
         handlers = {signal.SIGINT: self.interrupted, signal.SIGTERM: self.terminated}
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
@@ -99,12 +99,12 @@ def own(
     stopping: Stopping,
     on_progress: Callable[[Live], None] = lambda _: None,
 ) -> Ending:
-    """Work until there is nothing left to do, and return how it ended.
+    """Run until the campaign is done, stopped or stuck, and return which.
 
     Raises
     ------
     LeaseLost
-        If another process has taken over; nothing is written after that.
+        If another process has taken over.  Nothing is written to the table after that.
     """
     watch = Watch(folder, dealer, places)
     asked_back = False
@@ -125,7 +125,7 @@ def own(
                     _deal(dealer, place)
             try:
                 dealer.commit()
-            except TransientError as error:  # somebody reads for long, or the disk is full: later
+            except TransientError as error:  # a long read or a full disk; the next commit tries again
                 log.warning("%s", error)
             lease.beat()
             watch.look(on_progress)
@@ -143,7 +143,7 @@ def own(
 
 def _deal(dealer: Dealer, place: Place) -> None:
     if not place.size:
-        return  # it has not said yet what it is good for
+        return  # the rank has not yet reported its resources
     dealer.join(place.name, place.size)
     while (task := dealer.take(place.name)) is not None:
         place.give(task)

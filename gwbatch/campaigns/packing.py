@@ -1,6 +1,6 @@
-"""Packing maps, a thousand in a ZIP, and looking whether everything is there as it was made.
+"""Packing of maps into ZIP files of a thousand, and verification that every map is present and intact.
 
-A ZIP that nobody has compressed: any tool opens it, and a map in it is read without unpacking the rest.
+The ZIP files are uncompressed.  Any tool can open them and read one map without unpacking the rest.
 """
 
 from __future__ import annotations
@@ -24,15 +24,20 @@ REMEDY = "'gwbatch campaign verify --again' has it made again."
 
 
 def pack(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _done, _of: None) -> dict[str, int]:
-    """Pack the maps of every thousand events that are all done or set aside; returns the number of maps by ZIP.
+    """Pack the maps of each block of a thousand events in which every event is done or set aside.
 
-    A ZIP has its name only once each of its maps has been read back from it as it was made; then the loose ones go.
-    One that lacks a map which was made again later is written anew.
+    Each ZIP is written under a temporary name and read back to verify every map.  It is then renamed, and the loose
+    maps are deleted.  A ZIP that lacks a map, or holds an outdated one, is rewritten.
+
+    Returns
+    -------
+    dict of str to int
+        Number of maps by ZIP.
 
     Raises
     ------
     BadInput
-        If a map is not what the table says.
+        If a map is missing or does not match its digest in the table.
     """
     finished = sorted(_finished(folder))
     folder.packed.mkdir(exist_ok=True)
@@ -53,12 +58,12 @@ def pack(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _do
 
 
 def open_map(folder: Folder, event: int) -> io.BytesIO | Path:
-    """Return a map, loose or packed.
+    """Return the path of a loose map, or the contents of a packed one.
 
     Raises
     ------
     BadInput
-        If it is not there.
+        If there is neither.
     """
     loose = folder.file("map", event, ".fits")
     if loose.exists():
@@ -71,7 +76,7 @@ def open_map(folder: Folder, event: int) -> io.BytesIO | Path:
 
 
 def faults(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _done, _of: None) -> dict[int, str]:
-    """Return the events whose map is missing or not what was made, and why."""
+    """Return the events whose map is missing or has changed, with the reason."""
     found: dict[int, str] = {}
     with reading(folder.table) as connection:
         expected = connection.execute(
@@ -89,7 +94,7 @@ def faults(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _
 
 
 def _finished(folder: Folder) -> Iterator[int]:
-    """Yield the thousands of events of which nothing is left to do."""
+    """Yield the numbers of the blocks of a thousand events in which nothing is left to do."""
     with reading(folder.table) as connection:
         for row in connection.execute(
             "SELECT id / ? AS shard FROM events GROUP BY shard HAVING min(state IN (?, ?)) = 1",
@@ -114,7 +119,7 @@ def _archive(folder: Folder, number: int) -> Path:
 
 
 def _holds(archive: Path, expected: Mapping[str, str]) -> bool:
-    """Return whether a ZIP is there with all of these maps."""
+    """Tell whether a ZIP exists and holds all of these maps."""
     try:
         with zipfile.ZipFile(archive) as opened:
             return all(hashlib.sha256(opened.read(name)).hexdigest() == digest for name, digest in expected.items())

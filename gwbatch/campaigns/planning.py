@@ -1,4 +1,4 @@
-"""Planning a campaign: every file is read once, and what can be worked at gets a row."""
+"""Planning of a campaign: every file is read once, and every event that can be localized gets a row."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from gwbatch.campaigns.tasks import Outcome, Task
 from gwbatch.errors import BadInput, ConfigError
 
 DESCRIBE = "describe"
-PATIENCE = 1e5  # s of CPU that a large file may take
+PATIENCE = 1e5  # nominal predicted CPU s of reading a file, large enough that the crew does not kill the reader
 
 
 class _File(msgspec.Struct, frozen=True):
-    """What a file holds; `unusable` says why an event cannot be localized."""
+    """The contents of a file; `unusable` gives the reason for each event that cannot be localized."""
 
     sha256: str
     events: list[Described]
@@ -40,11 +40,13 @@ class Planned(NamedTuple):
     Attributes
     ----------
     events : int
-        How many.
+        Number of events.
     predicted : float
-        CPU hours of their maps.
+        Predicted CPU hours of their maps.
     rejected : dict
-        Files that cannot be used, and why.
+        Files and events that cannot be used, and why.
+    numbered_anew : bool
+        Whether the campaign numbers the events itself, because the files' coinc_event_ids were negative or not unique.
     """
 
     events: int
@@ -64,19 +66,19 @@ def plan(
     processes: int = 1,
     on_progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Planned:
-    """Make a campaign of event files.
+    """Make a campaign from event files.
 
     Parameters
     ----------
     processes : int
-        Science processes that read the files.
+        Number of science processes that read the files.
 
     Raises
     ------
     BadInput
         If no file has an event that can be localized.
     ConfigError
-        If there is a campaign already, or no such product.
+        If the folder is not empty, or a product is unknown.
     """
     if folder.path.exists() and any(folder.path.iterdir()):
         raise ConfigError(f"Cannot make a campaign in {folder.path}: it is not empty. Choose another folder with -o.")
@@ -98,7 +100,7 @@ def plan(
         create(folder.table, settings.key, listed, rows, rejected)
         write(folder.settings_file, msgspec.structs.replace(settings, numbered_anew=anew))
     except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)  # a folder with half a campaign is of no use to anybody
+        shutil.rmtree(folder.path, ignore_errors=True)  # leave no half-made campaign behind
         raise
     return Planned(len(rows), sum(row.predicted for row in rows) / 3600, rejected, anew)
 
@@ -110,7 +112,7 @@ def _describe(
     processes: int,
     on_progress: Callable[[int, int], None],
 ) -> dict[Path, _File | str]:
-    """Return what each file holds, or why it cannot be read, in the order given."""
+    """Return the contents of each file, or the reason why it cannot be read, in the order given."""
     absolute = list(dict.fromkeys(path.absolute() for path in files))
     found: dict[int, Outcome] = {}
     crew = Crew(folder, settings, [DESCRIBE], "plan", size=min(processes, len(absolute) or 1))
@@ -138,7 +140,7 @@ def _meaning(outcome: Outcome) -> _File | str:
 
 
 def _rejected(described: Mapping[Path, _File | str]) -> dict[str, str]:
-    """Return what cannot be used, and why: files, and single events of others."""
+    """Return the files that cannot be read and the events that cannot be localized, with the reasons."""
     rejected = {}
     for path, found in described.items():
         if isinstance(found, str):
@@ -161,6 +163,6 @@ def _rows(good: Mapping[Path, _File], anew: bool) -> Iterator[EventRow]:
 
 
 def _name(path: Path) -> str:
-    """Return what people call the event of a file: the file's name, or its folder's where that says more."""
+    """Return a readable event name: the file's name, or its folder's name if the file is just ``coinc.xml``."""
     stem = path.parent.name if path.name.startswith("coinc.xml") else path.name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]", "-", stem) or "event"

@@ -1,4 +1,4 @@
-"""What can be made of an event: one function a product, by plug-ins too."""
+"""The registry of products: one function for each, from gwbatch or from plug-ins."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ from gwbatch.plugins import import_plugins
 
 @dataclass(frozen=True)
 class Work:
-    """An event to make a product of.
+    """The input of a product's function: one event.
 
     Attributes
     ----------
     unfinished : Path
-        A folder for files that are being written, on the same file system as what they become.
-    truth : mapping or None
-        Where an injection truly was.
+        A folder for files that are being written, on the same file system as their final place.
     """
 
     task: Task
@@ -36,19 +34,19 @@ class Work:
 
     @cached_property
     def event(self) -> Any:
-        """The event as BAYESTAR wants it, read when it is first asked for."""
+        """The event in the form that BAYESTAR takes, read on first access."""
         from gwbatch.campaigns.inputs import event_of
 
         return event_of(Path(self.task.path), self.task.sha256, self.task.coinc)
 
     def file(self, product: str, suffix: str) -> Path:
-        """Return where a product of this event belongs, and make its folder."""
+        """Return the path of a product of this event, and make its folder."""
         path = self.folder.file(product, self.task.id, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def draft(self, product: str, suffix: str) -> Path:
-        """Return where to write a product before it is complete, and remove what a killed process left there."""
+        """Return where to write a product until it is complete, and make the folder."""
         self.unfinished.mkdir(parents=True, exist_ok=True)
         return self.unfinished / f"{os.getpid()}-{product}-{self.task.id}{suffix}"
 
@@ -63,13 +61,13 @@ class Product:
     Attributes
     ----------
     needs : tuple of str
-        Products that come before it.
+        Products that must be made first.
     preload : tuple of str
-        Modules that a science process imports before any event.
+        Modules that a science process imports before its first event.
     memory : float
-        MB that a process needs for it.
+        MB that a process needs to make it.
     suffix : str
-        Of the file that it leaves; empty: it leaves facts only.
+        Suffix of the product's file; empty if it yields only facts.
     """
 
     name: str
@@ -86,9 +84,9 @@ _PRODUCTS: dict[str, Product] = {}
 def product(
     name: str, *, needs: Iterable[str] = (), preload: Iterable[str] = (), memory: float = 400.0, suffix: str = ""
 ) -> Callable[[Function], Function]:
-    """Declare a product.  The function takes a `Work` and returns facts (JSON) about it.
+    """Declare a product.  The function takes a `Work` and returns facts (JSON).
 
-    It writes its file as `Work.draft` first and renames it, for it may be killed at any time.
+    It must write its file to `Work.draft` first and then rename it, because its process may be killed at any time.
     """
 
     def register(function: Function) -> Function:
@@ -99,7 +97,7 @@ def product(
 
 
 def load(folder: Folder) -> CampaignSettings:
-    """Return what a campaign is to compute, with the plug-ins imported that bring its products."""
+    """Return a campaign's settings, after importing the plug-ins that declare its products."""
     settings = folder.settings()
     import_plugins(settings.plugins, settings.plugin_folders)
     return settings
@@ -112,12 +110,12 @@ def products() -> Mapping[str, Product]:
 
 
 def in_order(names: Iterable[str]) -> list[Product]:
-    """Return products with what they need, in the order in which they are made.
+    """Return products and everything they need, in the order in which they are made.
 
     Raises
     ------
     ConfigError
-        If there is no such product.
+        If a product is unknown.
     """
     known, ordered = products(), {}
     todo = list(names)

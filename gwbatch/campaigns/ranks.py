@@ -1,7 +1,7 @@
-"""A campaign as an MPI program: rank 0 deals to all ranks, itself included, and alone opens the table.
+"""A campaign as an MPI program, in which rank 0 deals to all ranks, itself included, and alone opens the table.
 
-No rank imports any science; no science process knows MPI.  Nobody waits inside MPI, where waiting costs a core:
-everything is polled.  When a rank dies the job is over, and the next one goes on from the table.
+Ranks import no science modules, and science processes do not use MPI.  Ranks poll and never block inside MPI, where
+waiting occupies a core.  When a rank dies, the job ends, and the next one continues from the table.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from gwbatch.campaigns.tasks import Outcome, Task
 from gwbatch.config.campaign import NodeSettings
 from gwbatch.errors import ConfigError, missing_package
 
-# What launchers say about the number of ranks, the most direct first.
+# Variables in which launchers give the number of ranks, the most direct first.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
-ENDING = 30.0  # s for all ranks to say that they have ended
+ENDING = 30.0  # s to wait until all ranks confirm that they have ended
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
-    """A rank tells where it is and what it has: cores and MB."""
+    """A rank's report of its host, cores and memory (MB)."""
 
     host: str
     cores: int
@@ -42,36 +42,36 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
-    """Rank 0 tells a rank how to use its node."""
+    """Rank 0's instruction on how a rank uses its node."""
 
     share: Share
 
 
 class Deal(msgspec.Struct, frozen=True, tag=True):
-    """Rank 0 sends an event."""
+    """An event that rank 0 deals to a rank."""
 
     task: Task
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True):
-    """A rank sends how one went."""
+    """The outcome of an event, from a rank."""
 
     outcome: Outcome
 
 
 class Return(msgspec.Struct, frozen=True, tag=True):
-    """Rank 0 wants back what has not begun."""
+    """Rank 0's request to return all events that have not started."""
 
 
 class End(msgspec.Struct, frozen=True, tag=True):
-    """Rank 0 ends a rank, whatever it is at; the rank says the same when it has."""
+    """Rank 0's instruction to end at once; the rank replies with the same message when it has ended."""
 
 
 Message: TypeAlias = Hello | Begin | Deal | Answer | Return | End
 
 
 class Post:
-    """Messages as JSON between this rank and others, without waiting."""
+    """Non-blocking JSON messages between this rank and others."""
 
     def __init__(self, mpi: Any) -> None:
         self._mpi, self._comm = mpi, mpi.COMM_WORLD
@@ -86,13 +86,13 @@ class Post:
         return int(self._comm.size)
 
     def send(self, rank: int, message: Message) -> None:
-        """Send a message; it leaves as soon as the other side takes it."""
+        """Send a message without waiting for the other side to receive it."""
         data = msgspec.json.encode(message)
         self._sending.append((self._comm.Isend([data, self._mpi.BYTE], dest=rank), data))
         self._sending = [(request, kept) for request, kept in self._sending if not request.Test()]
 
     def receive(self, rank: int) -> Message | None:
-        """Return the next message of a rank, if there is one."""
+        """Return the next message from a rank, or None if there is none yet."""
         status = self._mpi.Status()
         if not self._comm.Iprobe(source=rank, status=status):
             return None
@@ -102,11 +102,11 @@ class Post:
         return message
 
     def abort(self) -> None:
-        """End all ranks now: somebody will not answer any more."""
+        """Abort all ranks, because one of them can no longer answer."""
         self._comm.Abort(1)
 
     def flush(self, seconds: float) -> None:
-        """Wait until everything has left, but no longer."""
+        """Wait until all messages are sent, for at most `seconds`."""
         end = time.monotonic() + seconds
         while self._sending and time.monotonic() < end:
             self._sending = [(request, kept) for request, kept in self._sending if not request.Test()]
@@ -114,7 +114,7 @@ class Post:
 
 
 class Rank:
-    """Another rank as a place where tasks are worked at."""
+    """Another rank, seen from rank 0 as a place for tasks."""
 
     def __init__(self, post: Post, rank: int) -> None:
         self._post, self._rank = post, rank
@@ -124,17 +124,17 @@ class Rank:
         self._has: dict[int, Task] = {}
 
     def begin(self, wanted: Share) -> None:
-        """Tell it how to use its node."""
+        """Start the rank's crew with its share of the node."""
         self._post.send(self._rank, Begin(wanted))
         self.size = wanted.size
 
     def give(self, task: Task) -> None:
-        """Send a task there."""
+        """Send a task to the rank."""
         self._has[task.id] = task
         self._post.send(self._rank, Deal(task))
 
     def poll(self) -> list[Outcome]:
-        """Return what the rank has sent since the last call."""
+        """Process the rank's messages, and return the outcomes among them."""
         outcomes = []
         while (message := self._post.receive(self._rank)) is not None:
             if isinstance(message, Answer):
@@ -148,12 +148,12 @@ class Rank:
         return outcomes
 
     def take_back(self) -> list[Task]:
-        """Ask for what has not begun: it comes back as ``stopped``."""
+        """Request the tasks that have not started; they come back as ``stopped`` outcomes."""
         self._post.send(self._rank, Return())
         return []
 
     def close(self) -> list[Task]:
-        """End it."""
+        """Tell the rank to end, and return its unfinished tasks."""
         if not self._closed:
             self._closed = True
             self._post.send(self._rank, End())
@@ -168,9 +168,9 @@ def connect() -> Post:
     Raises
     ------
     ConfigError
-        If it is not there, or does not fit what has started us.
+        If MPI is not installed, or does not match the launcher.
     """
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)  # a launcher that is killed may leave its ranks behind
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)  # a killed launcher may leave its ranks running
     try:
         import mpi4py
 
@@ -189,12 +189,12 @@ def connect() -> Post:
 
 
 def check_size(size: int, environment: Mapping[str, str]) -> None:
-    """Compare the number of ranks with what the launcher has started.
+    """Compare the number of ranks with the number that the launcher has started.
 
     Raises
     ------
     ConfigError
-        If they differ: each process would believe that it is the only one.
+        If they differ.  Usually each process then sees itself as the only rank.
     """
     name = next((name for name in SIZES if environment.get(name)), None)
     if name is not None and int(environment[name]) != size:
@@ -217,12 +217,12 @@ def gather(
     crew: Callable[[Share], Crew],
     waiting: Callable[[], bool],
 ) -> list[Place]:
-    """Wait on rank 0 until every rank has said what it has, share the nodes out, and return all places.
+    """Wait on rank 0 for every rank's resources, give each rank its share of its node, and return all places.
 
     Parameters
     ----------
     waiting : callable
-        Called while ranks are awaited; returns whether to give that up.
+        Called while waiting for ranks; returns whether to stop waiting.
     """
     while not all(rank.hello for rank in ranks) and not waiting():
         for rank in ranks:
@@ -243,7 +243,10 @@ def gather(
 
 
 def farewell(post: Post, ranks: list[Rank]) -> None:
-    """Wait on rank 0, by polling, until all other ranks have ended, so that nobody waits for them inside MPI."""
+    """End all other ranks and poll on rank 0 until they have ended, so that none blocks inside MPI.
+
+    Abort the program if some do not end in time.
+    """
     end = time.monotonic() + ENDING
     for rank in ranks:
         rank.close()
@@ -257,9 +260,9 @@ def farewell(post: Post, ranks: list[Rank]) -> None:
 
 
 def serve(post: Post, folder: Folder, settings: CampaignSettings, products: list[str]) -> None:
-    """Work on any other rank at what rank 0 deals, until rank 0 says that this is the end.
+    """Work on the events that rank 0 deals to this rank until rank 0 ends it.
 
-    A rank that cannot go on ends the whole program: rank 0 would wait for it indefinitely.
+    A rank that fails aborts the whole program, because rank 0 would otherwise wait for it indefinitely.
     """
     try:
         _serve(post, folder, settings, products)

@@ -1,6 +1,6 @@
-"""The table of results, as the field's tools read it: ``allsky.dat`` and ``allsky.fits``.
+"""The table of results, ``allsky.dat`` and ``allsky.fits``, in the format that the field's tools read.
 
-The columns of ``ligo-skymap-stats`` come first, in its order and units; ours follow.
+The columns of ``ligo-skymap-stats`` come first, in its order and units.  Our own columns follow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.table import DONE, reading
 
-STATISTICS = ("volume-stats", "stats")  # the first one that an event has
+STATISTICS = ("volume-stats", "stats")  # products to take statistics from; the first that an event has is used
 OF_THE_EVENT = ("simulation_id", "far", "snr")
 OF_INJECTIONS = ("searched_area", "searched_prob", "searched_prob_dist", "searched_vol", "searched_prob_vol", "offset")
 OF_THE_MAP = ("runtime", "distmean", "diststd", "log_bci", "log_bsn")
@@ -27,7 +27,7 @@ def columns(contours: Sequence[float], *, injections: bool) -> list[str]:
     Parameters
     ----------
     injections : bool
-        Whether it is known where events truly were.
+        Whether the true position of any event is known.
     """
     levels = [f"{quantity}({level:g})" for quantity in ("area", "dist", "vol") for level in contours]
     return [
@@ -36,7 +36,7 @@ def columns(contours: Sequence[float], *, injections: bool) -> list[str]:
 
 
 def rows(folder: Folder) -> list[dict[str, Any]]:
-    """Return the events that are done, with everything that is known of each; NaN for what is not."""
+    """Return the events that are done, with everything known about each; unknown values are None or absent."""
     found = []
     with reading(folder.table) as connection:
         done = connection.execute("SELECT * FROM events WHERE state = ? ORDER BY id", (DONE,)).fetchall()
@@ -54,12 +54,12 @@ def rows(folder: Folder) -> list[dict[str, Any]]:
 
 
 def has_injections(found: Sequence[dict[str, Any]]) -> bool:
-    """Return whether the true place of any event is known."""
+    """Tell whether the true position of any event is known."""
     return any(row["truth"] for row in found)
 
 
 def write_table(folder: Folder, output: Path) -> int:
-    """Write ``allsky.dat`` and, beside it, ``allsky.fits``; returns how many events are in it."""
+    """Write ``allsky.dat`` with ``allsky.fits`` beside it, and return the number of events in them."""
     found = rows(folder)
     names = columns(folder.settings().science.contours, injections=has_injections(found))
     lines = ["# " + " ".join(sys.argv), "\t".join(names)]

@@ -1,4 +1,4 @@
-"""Running a campaign: on this machine, or as the ranks of an MPI program."""
+"""Entry points that run a campaign on this machine or as the ranks of an MPI program."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def owned(
     patience: float | None = lease.TAKE_OVER_AFTER,
     on_wait: Callable[[lease.Owner], None] = lambda _: None,
 ) -> Iterator[tuple[Lease, Table]]:
-    """Own a campaign meanwhile; what the last owner had in hand waits again.
+    """Own a campaign for the duration of the context.
 
     Raises
     ------
     AlreadyRunning
-        If somebody else works on it.
+        If another process works on the campaign.
     """
     held = lease.take(folder.owner, owner_of(folder.table), patience=patience, on_wait=on_wait)
     try:
@@ -57,12 +57,14 @@ def run(
     on_progress: Progress = lambda _: None,
     on_wait: Callable[[lease.Owner], None] = lambda _: None,
 ) -> Ending:
-    """Work at a campaign on this machine.
+    """Run a campaign on this machine.
 
     Parameters
     ----------
-    products, only : optional
-        Other products than the campaign's, and for which events.
+    products : list of str, optional
+        Products to make instead of the campaign's.
+    only : callable, optional
+        Selects from the table the events to deal, whatever their state.
     """
     settings = load(folder)
     wanted = settings.products if products is None else products
@@ -77,7 +79,7 @@ def run(
 
 
 def run_ranks(folder: Folder, nodes: NodeSettings, on_progress: Progress = lambda _: None) -> Ending | None:
-    """Be one rank of an MPI program; only rank 0 has something to return."""
+    """Run as one rank of an MPI program, and return how the run ended on rank 0, or None on other ranks."""
     settings = load(folder)
     post = ranks.connect()
     if post.rank:
@@ -87,7 +89,7 @@ def run_ranks(folder: Folder, nodes: NodeSettings, on_progress: Progress = lambd
     try:
         with owned(folder) as (held, table):
             take_over(folder, held, table)
-            if not os.environ.get("SLURM_JOB_ID"):  # a job that begins again is not to undo what somebody has ordered
+            if not os.environ.get("SLURM_JOB_ID"):  # a requeued job must not cancel a stop that the user requested
                 folder.stop.unlink(missing_ok=True)
             with Stopping(folder.stop).listening() as stopping:
                 dealer = Dealer(table, settings.products)
@@ -106,12 +108,12 @@ def run_ranks(folder: Folder, nodes: NodeSettings, on_progress: Progress = lambd
 
 
 def take_over(folder: Folder, held: Lease, table: Table) -> None:
-    """Take over from whoever worked on it before, with chunks or without.
+    """Take over from the previous owner and its workers: collect what is done, and let unfinished events wait again.
 
     Raises
     ------
     AlreadyRunning
-        If a worker is there; then nothing has changed.
+        If a worker is still alive.  Nothing has changed in that case.
     """
     chunks.recall(folder, table, held.beat)
     shutil.rmtree(folder.unfinished, ignore_errors=True)

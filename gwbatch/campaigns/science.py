@@ -1,4 +1,4 @@
-"""The products that gwbatch brings: sky maps, their statistics, and an all-sky plot."""
+"""The built-in products: sky maps, their statistics, and an all-sky plot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FROM_THE_MAP = ("runtime", "distmean", "diststd", "log_bci", "log_bsn")
 
 @product("describe", preload=["igwn_ligolw.lsctables", "ligo.skymap.io.events", "lalsimulation"])
 def describe_file(work: Work) -> Mapping[str, Any]:
-    """Describe the contents of an event file, as ``plan`` needs them."""
+    """Describe the contents of an event file for ``plan``."""
     path = Path(work.task.path)
     found, unusable = describe(path)
     return {"sha256": sha256(path), "events": msgspec.to_builtins(found), "unusable": unusable}
@@ -31,7 +31,7 @@ def describe_file(work: Work) -> Mapping[str, Any]:
 
 @product("map", preload=BAYESTAR, suffix=".fits")
 def make_map(work: Work) -> Mapping[str, Any]:
-    """Localize the event with BAYESTAR, as a multi-order map."""
+    """Localize the event with BAYESTAR and write a multi-order map."""
     from ligo.skymap.io import fits
 
     from gwbatch.jobs.localize import localized
@@ -39,7 +39,7 @@ def make_map(work: Work) -> Mapping[str, Any]:
     options = msgspec.structs.asdict(work.science)
     del options["contours"], options["comoving_volumes"]
     skymap, waveform = localized(work.event, **options)
-    skymap.meta["objid"] = work.task.id  # other software finds the event of a map by this integer
+    skymap.meta["objid"] = work.task.id  # other software matches maps to events by this integer
     skymap.meta["comment"] = ROW_ID
     draft = work.draft("map", ".fits")
     fits.write_sky_map(str(draft), skymap, moc=True)
@@ -49,19 +49,19 @@ def make_map(work: Work) -> Mapping[str, Any]:
 
 @product("stats", needs=["map"], preload=CROSSMATCH)
 def make_statistics(work: Work) -> Mapping[str, Any]:
-    """Compute credible areas, and for an injection the searched area and the offset."""
+    """Compute credible areas and, for an injection, the searched area and the offset."""
     return _statistics(work, volumes=False)
 
 
 @product("volume-stats", needs=["map"], preload=CROSSMATCH, memory=1600.0)
 def make_volume_statistics(work: Work) -> Mapping[str, Any]:
-    """Compute the same and credible volumes and distances, which takes 3 to 5 s and 1.4 GB."""
+    """Compute the same plus credible volumes and distances, which takes 3 to 5 s and 1.4 GB."""
     return _statistics(work, volumes=True)
 
 
 @product("allsky-plot", needs=["map"], preload=["ligo.skymap.plot"], suffix=".png")
 def make_allsky_plot(work: Work) -> Mapping[str, Any]:
-    """Draw the map as an all-sky picture."""
+    """Draw an all-sky plot of the map."""
     from gwbatch.jobs.catalogue import Work as JobWork
     from gwbatch.jobs.catalogue import computation
 
@@ -107,9 +107,9 @@ def _number(value: Any) -> float | None:
 
 
 def _finished(draft: Path, path: Path) -> dict[str, Any]:
-    """Return the facts of a file that is on the disk before it has its name.
+    """Move a draft, once it is safely on disk, to its final path, and return the facts of the file there.
 
-    One that is there already stays: the same content but for dates, and the table may know it.
+    A file that already exists stays. It differs only in dates, and the table may already hold its digest.
     """
     sync(draft)
     try:

@@ -1,4 +1,4 @@
-"""What a campaign is to compute: written once, by ``plan``."""
+"""The settings of a campaign, which ``plan`` writes once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERSION = 1
 
 
 class Science(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the events are localized.  The defaults are those of alerts.
+    """The options of the localization.  The defaults are those used for alerts.
 
     Attributes
     ----------
@@ -22,19 +22,20 @@ class Science(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     waveform : str
         A template's name, or ``auto``.
     min_distance, max_distance : float or None
-        Limits of the distance in Mpc; None: from the detectors' sensitivity.
+        Distance limits in Mpc; None: derived from the detectors' sensitivity.
     prior_distance_power : int or None
-        Of the distance, in the prior; None: 2, uniform in volume.
+        Power of the distance in the prior; None: 2, uniform in volume.
     cosmology : bool
-        Prior uniform in comoving volume.
+        Whether the prior is uniform in comoving volume.
     f_high_truncate : float
-        Part of the PSDs' band that counts.
+        Fraction of the PSDs' band that is used.
     rescale_loglikelihood : float
-        Factor on the log likelihood: BAYESTAR's own makes its maps cover more than they say; 1 for P-P tests.
+        Factor on the log likelihood.  With the default, which is BAYESTAR's own, credible regions are deliberately
+        too large.  Use 1 for P-P tests.
     contours : list of float
         Credible levels (%) of areas, distances and volumes.
     comoving_volumes : bool
-        Volumes in the statistics are comoving ones.
+        Whether volumes in the statistics are comoving.
     """
 
     f_low: float = 15.0
@@ -55,13 +56,13 @@ class CampaignSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     key : str
-        Tells this campaign from every other one.
+        Unique identifier of the campaign.
     products : list of str
-        What is made of each event, in this order.
+        Products to make for each event, in this order.
     plugins, plugin_folders : list of str
-        Modules that bring products.
+        Modules that declare products, and folders to import them from.
     numbered_anew : bool
-        The files' own coinc_event_ids were not unique: events have numbers of this campaign.
+        Whether the campaign numbers the events itself, because the files' coinc_event_ids were negative or not unique.
     """
 
     key: str
@@ -74,12 +75,12 @@ class CampaignSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def science_from(settings: Iterable[str]) -> Science:
-    """Return the defaults with ``NAME=VALUE`` laid over them.
+    """Return the defaults overridden by ``NAME=VALUE`` settings.
 
     Raises
     ------
     ConfigError
-        If a name is unknown or a value has the wrong type.
+        If a name is unknown or a value is invalid.
     """
     values: dict[str, Any] = {}
     for text in settings:

@@ -1,4 +1,4 @@
-"""A campaign in the hands of a batch system."""
+"""Submission of a campaign to a batch system."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gwbatch.errors import AlreadyRunning, BadInput, ConfigError
 from gwbatch.schedulers import make_campaign_jobs
 from gwbatch.schedulers.campaign import CampaignJobs, Wish
 
-CHUNKS_PER_NODE = 4  # at least, so that nodes that are quicker do more
+CHUNKS_PER_NODE = 4  # at least, so that faster nodes can do more
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """``submission.json``: how a campaign was submitted, so that it can be again."""
+    """``submission.json``: the options of a submission, kept so that it can be repeated."""
 
     site: str
     settings: list[str]
@@ -29,7 +29,7 @@ class Submission(msgspec.Struct, frozen=True):
     jobs: list[str] = []
 
     def wish(self, folder: Folder) -> Wish:
-        """Return what this asks of the batch system."""
+        """Return the request for the batch system."""
         words = ["--site", self.site] + [word for setting in self.settings for word in ("--set", setting)]
         return Wish(folder.path, self.nodes, self.mpi, words)
 
@@ -39,21 +39,23 @@ class Submission(msgspec.Struct, frozen=True):
         Raises
         ------
         ConfigError
-            If the site has none.
+            If the site has no batch system for campaigns.
         """
         return make_campaign_jobs(load_site(self.site, self.settings).profile)
 
 
 def submit(folder: Folder, wanted: Submission) -> Submission:
-    """Submit a campaign; what was in the hands of earlier jobs that are gone is taken up again.
+    """Submit a campaign, including the unfinished events of earlier jobs that are gone.
 
     Raises
     ------
     AlreadyRunning
-        If jobs of it run or wait.
+        If the campaign has jobs in the queue, or another process works on it.
+    BadInput
+        If no event is left to do.
     """
     batch = wanted.batch_system()
-    batch.description(wanted.wish(folder))  # raises if it is invalid, before anything is changed
+    batch.description(wanted.wish(folder))  # an invalid request raises here, before anything has changed
     there = batch.in_queue(folder.path)
     if there:
         raise AlreadyRunning(
@@ -74,19 +76,19 @@ def submit(folder: Folder, wanted: Submission) -> Submission:
             at_least = nodes * CHUNKS_PER_NODE
             chunks.lay(table, settings.products, wanted.cores, f"{held.number:06d}", at_least, held.beat)
     folder.logs.mkdir(exist_ok=True)
-    write(folder.submission, wanted)  # the jobs are found by the campaign's folder, should this be the last we do
+    write(folder.submission, wanted)  # if we are killed after submitting, the jobs are found by the campaign's folder
     made = msgspec.structs.replace(wanted, jobs=batch.submit(wanted.wish(folder)))
     write(folder.submission, made)
     return made
 
 
 def last(folder: Folder) -> Submission:
-    """Return how a campaign was submitted last.
+    """Return the last submission of a campaign.
 
     Raises
     ------
     BadInput
-        If it never was.
+        If it was never submitted.
     """
     try:
         return msgspec.json.decode(folder.submission.read_bytes(), type=Submission)
@@ -97,7 +99,13 @@ def last(folder: Folder) -> Submission:
 
 
 def site_for_nodes(site: str) -> str:
-    """Return a site profile so that a node finds it: a file by its whole path."""
+    """Return a site profile's name, or the absolute path of a profile file so that nodes find it.
+
+    Raises
+    ------
+    ConfigError
+        If the file does not exist.
+    """
     path = Path(site)
     if path.suffix == ".toml" and not path.exists():
         raise ConfigError(f"Cannot find the site profile {site}.")

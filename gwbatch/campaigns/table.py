@@ -1,7 +1,7 @@
-"""The table of a campaign: one row an event, written by the owner alone.
+"""The table of a campaign, with one row per event, which only the owner writes.
 
-A rollback journal, and no memory shared between machines: the file may lie on a network file system, and anybody may
-read it at any time.
+It uses a rollback journal, which needs no shared memory.  The file may therefore be on a network file system, and any
+process may read it at any time.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ CREATE TABLE nodes (
 """
 
 
-ATTEMPTS = 3  # the last one alone on a node
-INTERRUPTIONS = 3  # from then on alone, for it may be the event that ends whoever holds it
+ATTEMPTS = 3  # the last one runs alone on a node
+INTERRUPTIONS = 3  # an event with this many runs alone, because it may be what kills its node or worker
 
 
 def judged(outcome: Outcome, attempts: int) -> tuple[str, int]:
@@ -80,7 +80,7 @@ def is_dangerous(attempts: int, interruptions: int) -> bool:
 
 
 class EventRow(NamedTuple):
-    """An event as it is planned; units as in the table."""
+    """A planned event, in the units of the table."""
 
     id: int
     name: str
@@ -95,12 +95,12 @@ class EventRow(NamedTuple):
 
 
 class Table:
-    """The table, for its owner.
+    """The table as its owner uses it.
 
     Parameters
     ----------
     owner : int
-        The lease's number: a larger one in the table ends us before the next write.
+        Number of the lease.  If the table holds a larger one, the next write fails with `LeaseLost`.
     """
 
     def __init__(self, path: Path, owner: int = 0) -> None:
@@ -115,12 +115,14 @@ class Table:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Open one transaction of the owner.
+        """Run one transaction as the owner.
 
         Raises
         ------
         LeaseLost
-            If there is another one.
+            If the table has a newer owner.
+        TransientError
+            If the table cannot be written at the moment.
         """
         try:
             self.connection.execute("BEGIN IMMEDIATE")
@@ -139,15 +141,15 @@ class Table:
             self.connection.rollback()
             raise
 
-    # ---- what there is to do --------------------------------------------------------------------------------------
+    # ---- events to do ---------------------------------------------------------------------------------------------
 
     def waiting(self) -> list[tuple[int, str, float]]:
-        """Return (id, detectors, predicted) of what waits, the longest first."""
+        """Return (id, detectors, predicted) of all waiting events, longest first."""
         order = "SELECT id, detectors, predicted FROM events WHERE state = ? ORDER BY predicted DESC, id"
         return [tuple(row) for row in self.connection.execute(order, (WAITING,))]
 
     def tasks(self, ids: Iterable[int], products: list[str]) -> dict[int, tuple[Task, int, int]]:
-        """Return the tasks of some events, with their attempts and interruptions so far."""
+        """Return the task, attempts and interruptions of each of these events."""
         listed = ",".join(map(str, ids))
         rows = self.connection.execute(
             "SELECT e.id, f.path, f.sha256, e.coinc, e.predicted, e.truth, e.attempts, e.interruptions "
@@ -171,11 +173,11 @@ class Table:
         }
 
     def done_without(self, products: Sequence[str]) -> list[int]:
-        """Return the events that are done and have none of some products."""
+        """Return the events that are done but have none of these products."""
         return done_without(self.connection, products)
 
     def again(self, ids: Iterable[int]) -> None:
-        """Have events made again, whatever became of them."""
+        """Reset events so that they are done again, whatever their state."""
         with self._writing():
             self.connection.executemany(
                 "UPDATE events SET state = ?, attempts = 0, interruptions = 0, facts = NULL, cpu = NULL, wall = NULL "
@@ -184,7 +186,7 @@ class Table:
             )
 
     def interrupted(self) -> None:
-        """Take back what was in hand when the last owner ended without a word."""
+        """Let events wait again that were dealt when the last owner ended, and count one interruption for each."""
         with self._writing():
             self.connection.execute(
                 "UPDATE events SET state = ?, holder = NULL, interruptions = interruptions + 1 WHERE state = ?",
@@ -192,7 +194,7 @@ class Table:
             )
 
     def retry(self, ids: Iterable[int] | None = None) -> int:
-        """Bring back what was set aside; returns how many events."""
+        """Let events that were set aside wait again, and return their number."""
         chosen = "" if ids is None else f" AND id IN ({','.join(map(str, ids))})"
         with self._writing():
             return self.connection.execute(
@@ -201,11 +203,11 @@ class Table:
             ).rowcount
 
     def forgive_nodes(self) -> None:
-        """Give every node work again."""
+        """Clear the fault of every node, so that it gets work again."""
         with self._writing():
             self.connection.execute("UPDATE nodes SET at_fault = NULL")
 
-    # ---- what became of it ----------------------------------------------------------------------------------------
+    # ---- outcomes -------------------------------------------------------------------------------------------------
 
     def write(
         self,
@@ -213,7 +215,7 @@ class Table:
         settled: Iterable[Settled],
         nodes: Mapping[str, NodeFacts],
     ) -> None:
-        """Write a batch: who has which event, what became of others, and how nodes do."""
+        """Write a batch of changes: the holders of dealt events, settled events, and the nodes' statistics."""
         with self._writing():
             self.connection.executemany(
                 "UPDATE events SET state = 'dealt', holder = ? WHERE id = ? AND state <> 'done'",
@@ -229,7 +231,7 @@ class Table:
             )
 
     def take_in(self, chunk: str, worker: str, outcomes: Iterable[Outcome], at: float) -> int:
-        """Write what became of a chunk, once; returns how many events that are."""
+        """Write the outcomes of a chunk unless they are already there, and return the number of events settled."""
         events = 0
         with self._writing():
             new = self.connection.execute("INSERT OR IGNORE INTO collected VALUES (?)", (chunk,)).rowcount
@@ -244,7 +246,7 @@ class Table:
         return events
 
     def take_back_chunks(self) -> None:
-        """Put events of chunks that nobody has any more back among those that wait."""
+        """Let all events marked as dealt wait again.  Call this only when no chunk is left."""
         with self._writing():
             self.connection.execute("UPDATE events SET state = ?, holder = NULL WHERE state = ?", (WAITING, DEALT))
 
@@ -269,13 +271,13 @@ class Table:
         )
 
     def nodes(self) -> dict[str, NodeFacts]:
-        """Return what is known of the nodes so far."""
+        """Return the statistics of every node."""
         rows = self.connection.execute("SELECT name, events, failures, cpu, at_fault FROM nodes")
         return {row["name"]: NodeFacts(row["events"], row["failures"], row["cpu"], row["at_fault"]) for row in rows}
 
 
 class Settled(NamedTuple):
-    """What became of an event."""
+    """The outcome of an event with its new state; `at` is Unix time (s)."""
 
     outcome: Outcome
     state: str
@@ -286,7 +288,7 @@ class Settled(NamedTuple):
 
 
 class NodeFacts(NamedTuple):
-    """How a node does: events done, failures in a row, CPU s, and why it gets no more."""
+    """A node's statistics: events done, failures in a row, CPU s, and why it gets no more work."""
 
     events: int = 0
     failures: int = 0
@@ -297,14 +299,14 @@ class NodeFacts(NamedTuple):
 def create(
     path: Path, key: str, files: Iterable[tuple[str, str]], events: Iterable[EventRow], rejected: Mapping[str, str]
 ) -> None:
-    """Write a new table; it is there whole or not at all.
+    """Write a new table atomically.
 
     Parameters
     ----------
     files : iterable of (path, SHA-256)
-        In the order of `EventRow.file`, which begins with 1.
+        In the order of `EventRow.file`, which starts at 1.
     rejected : mapping
-        Files that cannot be read, and why.
+        Files and events that cannot be used, and why.
     """
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
@@ -330,7 +332,7 @@ def create(
 def _open(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     if not path.exists():
         raise BadInput(f"Cannot find the table {path}. Make a campaign with 'gwbatch campaign plan'.")
-    # After an owner that was killed the first one to open the table rolls its last transaction back.
+    # Open for writing even to read, if permitted. If an owner was killed, the next process must roll back its journal.
     mode = "rw" if os.access(path, os.W_OK) else "ro"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY, isolation_level=None
@@ -346,7 +348,7 @@ def _open(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Look into the table, beside whoever owns it."""
+    """Open the table for reading, which is safe while the owner writes it."""
     connection = _open(path, read_only=True)
     try:
         yield connection
@@ -355,20 +357,20 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def owner_of(path: Path) -> int:
-    """Return the number of the last owner that wrote the table."""
+    """Return the lease number of the last owner that wrote the table."""
     with reading(path) as connection:
         ((owner,),) = connection.execute("SELECT owner FROM campaign")
         return int(owner)
 
 
 def done_without(connection: sqlite3.Connection, products: Sequence[str]) -> list[int]:
-    """Return the events that are done and have none of some products."""
+    """Return the events that are done but have none of these products."""
     lacking = " ".join("AND json_type(facts, ?) IS NULL" for _ in products)
     order = f"SELECT id FROM events WHERE state = ? {lacking} ORDER BY id"
     return [row["id"] for row in connection.execute(order, (DONE, *(f'$."{name}"' for name in products)))]
 
 
 def counts(connection: sqlite3.Connection) -> Counter[str]:
-    """Return how many events are in which state."""
+    """Return the number of events in each state."""
     rows = connection.execute("SELECT state, count(*) AS n FROM events GROUP BY state")
     return Counter({row["state"]: row["n"] for row in rows})

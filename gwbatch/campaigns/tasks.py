@@ -1,4 +1,4 @@
-"""What goes to a science process, and what comes back."""
+"""The messages to and from a science process: tasks and their outcomes."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ How = Literal["done", "bad-input", "failed", "died", "stopped"]
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One event to work at.
+    """One event to work on.
 
     Attributes
     ----------
     id : int
-        The event's number in the campaign.
+        Number of the event in the campaign.
     path, sha256 : str
-        The file that it is in, and what that file was when the campaign was planned.
+        File that holds the event, and its digest when the campaign was planned.
     coinc : int
-        Its coinc_event_id there.
+        Its coinc_event_id in that file.
     products : list of str
-        What to make, in this order.
+        Products to make, in this order.
     predicted : float
-        CPU seconds.
+        Predicted CPU seconds.
     truth : dict or None
-        Where an injection truly was: ``ra`` and ``dec`` (rad), ``distance`` (Mpc).
+        For an injection: ``simulation_id``, ``ra`` and ``dec`` (rad), ``distance`` (Mpc).
     alone : bool
-        Whether nothing else may run on the node: it has failed beside others, or has killed them.
+        Whether the event must run alone on the node, because it failed or was interrupted too often.
     """
 
     id: int
@@ -41,18 +41,19 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How it went.
+    """The outcome of a task.
 
     Attributes
     ----------
     how : str
-        ``done``; ``bad-input``: nobody can; ``failed``, ``died``: perhaps elsewhere; ``stopped``: by us, no fault.
+        ``done``; ``bad-input``, which is never retried; ``failed`` (an error) or ``died`` (the process ended), which
+        may succeed elsewhere; or ``stopped``, which does not count as an attempt.
     facts : dict
-        What is known of the event now; under each product's name what it says of itself.
+        Facts by product, as the products' functions returned them.
     cpu, wall : float
         Seconds.
     memory : float
-        Peak of the process in MB.
+        Peak memory of the process in MB.
     """
 
     id: int

@@ -1,7 +1,7 @@
-"""A worker: a node without MPI, that takes chunks from the shared folder until there are none.
+"""A worker on a node without MPI, which claims chunks from the shared folder until none is left.
 
-Nobody need watch: a worker that finds nothing to claim hands in what dead ones have left, and has the table written
-and what failed dealt once more, if nobody else is doing so.
+Workers need no coordinator.  Each one regularly tries to become the owner, writes the reports into the table and puts
+failed events into chunks again.  A worker that finds nothing to claim also hands in the chunks of dead workers.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from gwbatch.failpoints import hit
 
 TEND_EVERY = 20.0  # s
 LOOK_AROUND_EVERY = 2.0  # s, for a worker that has nothing to do
-LAST_WORDS = 20.0  # s for the table to take what was handed in last
+LAST_WORDS = 20.0  # s to wait until the last reports are in the table
 
 
 @dataclass
 class _Open:
-    """A chunk that is being worked at."""
+    """A claimed chunk, and the events in it that are not finished."""
 
     chunk: Chunk
     left: set[int] = field(default_factory=set)
 
 
 class Worker:
-    """Works at chunks on this node."""
+    """A worker with one crew on this node."""
 
     def __init__(self, folder: Folder, nodes: NodeSettings) -> None:
         self._folder, self._settings = folder, load(folder)
@@ -59,13 +59,14 @@ class Worker:
         job = os.environ.get("SLURM_JOB_ID", "")
         self._beat = Beat(self.name, socket.gethostname(), os.getpid(), start, job, found.size)
         self._open: dict[str, _Open] = {}
-        self._chunks_of: dict[int, set[str]] = {}  # an event may be in two: of an owner that was killed while it dealt
-        self._failed: list[int] = []  # in a row, the last ones
+        # An event may be in two chunks, if an owner was killed while writing chunks.
+        self._chunks_of: dict[int, set[str]] = {}
+        self._failed: list[int] = []  # the latest failures in a row
         self._next_beat = self._next_tend = self._next_claim = self._refused_since = 0.0
-        self.refused = ""  # why it could do nothing for all
+        self.refused = ""  # why it last failed to update the table, or why it stopped early
 
     def work(self) -> int:
-        """Work until there is nothing left for this worker, and return how many events it has done."""
+        """Work until there is nothing left for this worker, and return the number of events it has done."""
         with Stopping(self._folder.stop).listening() as stopping:
             try:
                 while True:
@@ -89,7 +90,7 @@ class Worker:
     # ---- work -----------------------------------------------------------------------------------------------------
 
     def _fill(self) -> bool:
-        """Claim chunks until every process has something to do; returns whether any was there."""
+        """Claim chunks until every process has an event, and return whether there were any."""
         claimed = False
         while self._crew.holding < self._crew.size and time.monotonic() >= self._next_claim:
             chunk = self._chunks.claim(self.name)
@@ -99,7 +100,7 @@ class Worker:
             hit("campaign.worker.claimed")
             claimed = True
             if chunk.file in self._open:
-                continue  # a copy of what is here already
+                continue  # a copy of a chunk that this worker already has
             self._open[chunk.file] = _Open(chunk, {task.id for task in chunk.tasks})
             for task in chunk.tasks:
                 if task.id not in self._chunks_of:
@@ -124,20 +125,20 @@ class Worker:
                     del self._open[file]
 
     def _is_at_fault(self) -> bool:
-        """Return whether this node makes events fail: many in a row do, and others do well."""
+        """Return whether this node is at fault: many events in a row failed here while other workers succeed."""
         if len(self._failed) < FAILURES_IN_A_ROW:
             return False
         return any(beat.done for worker, beat in self._chunks.beats().items() if worker != self.name)
 
     def _take_blame(self) -> None:
-        """Discount failures that are this node's, as far as they have not been handed in."""
+        """Discount the failures of this node in chunks that have not been handed in."""
         excused = [Outcome(event, "stopped") for event in self._failed]
         for opened in self._open.values():
             own = {task.id for task in opened.chunk.tasks}
             self._chunks.note(self.name, opened.chunk, [one for one in excused if one.id in own])
 
     def _leave(self) -> None:
-        """Hand in what is done, and give back the rest."""
+        """Hand in all chunks, which reports finished events and puts the others back."""
         self._crew.close()
         if self._is_at_fault():
             self._take_blame()
@@ -146,7 +147,7 @@ class Worker:
         self._chunks.leave(self.name)
         end = time.monotonic() + LAST_WORDS
         self._tend(deal=False)
-        while self._chunks.has_reports and time.monotonic() < end:  # who wrote the table has not seen our last ones
+        while self._chunks.has_reports and time.monotonic() < end:  # another owner may have missed our last reports
             time.sleep(LOOK_AROUND_EVERY / 4)
             self._tend(deal=False)
 
@@ -157,16 +158,16 @@ class Worker:
             self._beat = msgspec.structs.replace(self._beat, beat=self._beat.beat + 1, working=self._crew.working)
             write(self._chunks.workers / f"{self.name}.json", self._beat)
 
-    # ---- for all --------------------------------------------------------------------------------------------------
+    # ---- shared duties --------------------------------------------------------------------------------------------
 
     def _look_around(self) -> bool:
-        """Check on the others when there is nothing to claim, and return whether there may be something to do later."""
+        """Update the table and check the other workers when idle, and return whether there may be more work."""
         self._next_claim = 0.0
         if self._tend(TAKE_OVER_AFTER):
             self._refused_since = 0.0
             return True
         if self._chunks.has_reports or self._chunks.has_work:
-            # Somebody else writes the table, and may not have seen what we have handed in: we are not done before.
+            # Another process is writing the table and may have missed our reports. Stay until they are collected.
             self._refused_since = self._refused_since or time.monotonic()
             time.sleep(LOOK_AROUND_EVERY / 4)
             return time.monotonic() - self._refused_since < LAST_WORDS
@@ -190,12 +191,12 @@ class Worker:
             self._tend()
 
     def _tend(self, patience: float | None = None, *, deal: bool = True) -> bool:
-        """Write the table, unless somebody else does; returns whether there is anything to claim.
+        """Update the table unless another process owns it, and return whether there is a chunk to claim.
 
         Parameters
         ----------
         deal : bool
-            Put what failed into chunks again: not for one who leaves, and may be the last.
+            Whether to put failed events into chunks again.  A worker that leaves does not, since it may be the last.
         """
         try:
             with owned(self._folder, patience=patience) as (held, table):
@@ -212,9 +213,9 @@ class Worker:
 def tend(
     chunks: Chunks, table: Table, products: list[str], processes: int, prefix: str, beat: Beating = no_beat
 ) -> bool:
-    """Write the table from what was handed in, put what failed into chunks again; returns whether there are any."""
+    """Collect the reports into the table, put waiting events into chunks, and return whether there are any to claim."""
     chunks.collect(table, beat)
     if chunks.is_empty:
-        table.take_back_chunks()  # of a chunk that got lost
+        table.take_back_chunks()  # in case a chunk was lost
     chunks.lay(table, products, processes, prefix, beat=beat)
     return chunks.has_work

@@ -1,7 +1,8 @@
-"""What would happen: a stream of triggers, a pool and a policy in virtual time, through the real lanes and ledger.
+"""Simulation of a trigger stream, a pool and a policy in virtual time, with the real lanes and ledger.
 
-`scenario` is what one asks for, `pool` the batch system, `stream` the triggers, `world` lets time pass, and `outcome`
-says what became of it.  Decisions, jobs and effects are the dispatcher's own; GraceDB is the sandbox.
+`scenario` holds the input, `stream` makes the triggers, `pool` is the batch system, `world` runs the dispatcher as
+virtual time passes, and `outcome` summarizes the result.  `measured` takes durations from a real ledger.  Decisions,
+jobs and effects are handled by the dispatcher's own code; GraceDB is the sandbox.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long jobs waited and ran in a real ledger, to simulate with."""
+"""Waiting and run times of jobs in a real ledger, as input for simulations."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from gwbatch.ledger import Ledger
 from gwbatch.simulation import query
 from gwbatch.simulation.scenario import Scenario, Seconds
 
-NEWEST = 5000  # jobs that are looked at
-FEWEST = 3  # jobs of a kind from which on its times are taken
-SOON = 300.0  # s: who waited longer waited for a full pool, and says nothing of how soon an idle one starts a job
+NEWEST = 5000  # jobs and effects to read, the latest first
+FEWEST = 3  # measurements needed to replace a default
+SOON = 300.0  # s; a longer wait means that the pool was full, and tells nothing about how soon an idle pool starts jobs
 
 
 def calibrated(scenario: Scenario, ledger: Ledger) -> Scenario:
-    """Return a scenario in which jobs start and run as they did in a ledger; what it does not know stays as it was.
+    """Return a scenario with the start, run and GraceDB request times of a ledger; others keep their values.
 
-    Starts are taken of jobs that no other job of ours held up: the simulated pool makes its own queue.
+    Start times are taken only from jobs that did not wait behind another whole-node job of ours, because the simulated
+    pool has a queue of its own.
     """
     rows = ledger.read(query("measured_jobs"), {"limit": NEWEST})
     run: dict[str, list[float]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What became of a simulation, as numbers and a picture."""
+"""The results of a simulation, as numbers and a plot."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from gwbatch.simulation.world import World
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The numbers of one simulation.
+    """The results of one simulation.
 
     Attributes
     ----------
     superevents, events, notices : int
-        How many there were; notices that would have been sent.
+        Numbers of superevents and events, and of notices that would have been sent.
     milestones : dict
         Count, quantiles and maximum of the seconds from the first alert to each milestone.
     decision_to_map : dict
-        The same of the seconds from the planning of a sky map to its end.
+        The same for the seconds from planning a sky map to the end of its job.
     waited : dict
-        The same of the seconds that whole-node jobs waited for their node.
+        The same for the seconds from planning a whole-node job to its start.
     longest_queue : int
-        Whole-node jobs that waited at once.
+        Largest number of whole-node jobs that waited at the same time.
     node_hours : float
-        For which our jobs had whole nodes.
+        Hours for which our jobs occupied whole nodes, summed over nodes.
     dead : int
-        Messages and effects that were given up.
+        Messages and effects that are dead.
     queue : list of Moment
-        The queue over time, in seconds from the beginning.
+        The queue over time, in seconds since the start.
     """
 
     superevents: int
@@ -50,7 +50,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def outcome_of(world: World) -> Outcome:
-    """Read what became of a simulation from its ledger and its pool."""
+    """Collect the results of a simulation from its ledger and its pool."""
     ledger = world.ledger
     jobs = ledger.read(query("jobs_done"))
     (counts,) = ledger.read(query("counts"))
@@ -72,7 +72,7 @@ def outcome_of(world: World) -> Outcome:
 
 
 def draw(outcomes: Mapping[str, Outcome], picture: Path) -> None:
-    """Draw the queue of each simulation over time."""
+    """Plot the queue of each simulation over time."""
     from gwbatch.jobs.charts import queues
 
     queues({name: [(one.at, one.waiting, one.running) for one in each.queue] for name, each in outcomes.items()},
@@ -80,5 +80,5 @@ def draw(outcomes: Mapping[str, Outcome], picture: Path) -> None:
 
 
 def plain(found: Outcome) -> dict[str, Any]:
-    """Return an outcome as JSON has it."""
+    """Return an outcome as plain JSON types."""
     return dict(msgspec.to_builtins(found))

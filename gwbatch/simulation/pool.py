@@ -1,4 +1,4 @@
-"""A batch system in virtual time: nodes, others who use them, and jobs that wait for one."""
+"""A batch system in virtual time, with nodes, other users' jobs on them, and a queue of our jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Draw = Callable[[Seconds], float]
 
 
 def drawing(chance: random.Random) -> Draw:
-    """Return a function that draws how long something takes (s)."""
+    """Return a function that draws a random duration (s)."""
 
     def draw(duration: Seconds) -> float:
         if duration.measured:
@@ -37,12 +37,12 @@ class _Job:
     host: str = ""
     started: float | None = None
     finished: float | None = None
-    turn: int = 0  # what was planned for an earlier turn does not count
+    turn: int = 0  # increased when the job is preempted or cancelled, so that events planned before are ignored
 
 
 @dataclass(frozen=True)
 class Moment:
-    """How many whole-node jobs waited and ran from a time (s) on."""
+    """The numbers of waiting and running whole-node jobs from a time (s) on."""
 
     at: float
     waiting: int
@@ -51,16 +51,16 @@ class Moment:
 
 @dataclass
 class PoolScheduler:
-    """The pool as the dispatcher sees it: a batch system like any other.
+    """The pool, with the scheduler interface that the dispatcher uses.
 
     Attributes
     ----------
     work : callable
-        Called with the request, start and end (Unix s) when a job has ended, to write what it leaves.
+        Called with the request, start and end (Unix s) when a job has ended, to write the job's results.
     history : list of Moment
         The queue of whole-node jobs over time.
     node_seconds : float
-        For which our jobs had whole nodes.
+        Seconds for which our jobs occupied whole nodes, summed over nodes.
     """
 
     pool: Pool
@@ -84,7 +84,7 @@ class PoolScheduler:
             for node in list(self._free):
                 self._others_come(node, self.chance.random() < self.pool.load)
 
-    # ---- what the dispatcher asks ------------------------------------------------------------------------------
+    # ---- the scheduler interface -------------------------------------------------------------------------------
 
     def submit(self, request: JobRequest) -> str:
         kind = self.pool.run.get(request.kind, self.pool.run_others)
@@ -113,18 +113,18 @@ class PoolScheduler:
             self._note(self.clock.now())
 
     def release(self, key: str) -> None:
-        """Do nothing: nothing is ever held here."""
+        """Do nothing, because this pool never holds a job."""
 
     def describe(self, request: JobRequest) -> str:
         return f"simulated job {request.key}: {request.kind} in {request.directory}\n"
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing, because there is nothing to close."""
 
     # ---- time --------------------------------------------------------------------------------------------------
 
     def next_moment(self) -> float | None:
-        """Return when something happens next (Unix s); None while nothing of ours can."""
+        """Return the time of the pool's next event (Unix s), or None if no job of ours is queued or running."""
         is_busy = any(job.state in (JobState.QUEUED, JobState.RUNNING) for job in self._jobs.values())
         return self._events[0][0] if self._events and is_busy else None
 
@@ -139,7 +139,7 @@ class PoolScheduler:
     # ---- jobs --------------------------------------------------------------------------------------------------
 
     def _wait(self, job: _Job, now: float) -> None:
-        """Let the batch system take its time before it looks for a place."""
+        """Queue a job, which becomes eligible for a node or slot after the batch system's start delay."""
         job.state, job.started, turn = JobState.QUEUED, None, job.turn
         self._waiting += _is_whole(job)
         delay = self._draw(self.pool.start if _is_whole(job) else self.pool.start_others)
@@ -191,7 +191,10 @@ class PoolScheduler:
         self._free.append(job.host)
 
     def _others_come(self, node: str, are_there: bool) -> None:
-        """Let others take a free node and give it back, so that they have it for the fraction of time stated."""
+        """Let other users take a free node and give it back, so that they have it for the fraction `load` of the time.
+
+        They keep it for `load_length` seconds on average.
+        """
         away = self.pool.load_length * (1 - self.pool.load) / self.pool.load
 
         def come(at: float) -> None:
@@ -225,7 +228,7 @@ def _is_whole(job: _Job) -> bool:
 
 
 def _first(queue: list[tuple[int, int, _Job]]) -> _Job | None:
-    """Take the first that still waits."""
+    """Take the first job from a queue that is still waiting, if any."""
     while queue:
         _, _, job = heapq.heappop(queue)
         if job.state is JobState.QUEUED:

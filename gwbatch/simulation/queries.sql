@@ -3,7 +3,7 @@ SELECT min(not_before) AS at FROM effects WHERE state = 'ready'
 UNION ALL SELECT min(not_before) FROM deliveries WHERE state = 'new';
 
 -- name: anything_to_come
--- Of the events of the scenario only; repeating timers do not count.
+-- Whether the scenario's events still cause work; repeating timers do not count.
 SELECT 1 WHERE EXISTS (SELECT 1 FROM effects WHERE state IN ('ready', 'running'))
             OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'new')
             OR EXISTS (SELECT 1 FROM timers WHERE interval IS NULL);

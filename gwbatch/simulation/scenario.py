@@ -1,4 +1,4 @@
-"""What is to be simulated, as it stands in a TOML file."""
+"""The input of a simulation, as read from a TOML file."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ HOUR = 3600.0
 
 
 class Seconds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long something takes: as often measured, or a median with a spread.
+    """A random duration, drawn from measured values or from a log-normal distribution.
 
     Attributes
     ----------
     median : float
         Seconds.
     spread : float
-        Ratio of the 84th percentile to the median (log-normal); 1: always the same.
+        Ratio of the 84th percentile to the median; 1: always the median.
     measured : list of float
-        Seconds that were measured; if there are any, one of them is drawn each time.
+        Measured durations in seconds.  If there are any, one of them is drawn each time.
     """
 
     median: float = 0.0
@@ -41,23 +41,23 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     nodes : int
-        Whole nodes that jobs of the queue ``openmp`` can get.
+        Number of nodes for the whole-node jobs of the queue ``openmp``.
     slots : int
-        Jobs of other queues that run at once, on the submit host or on parts of nodes.
+        Number of jobs from other queues that run at once, on the submit host or on parts of nodes.
     start : Seconds
-        From the submission of a whole-node job to its start on a node that is free.
+        Time from the submission of a whole-node job to its start when a node is free.
     start_others : Seconds
-        The same of the other jobs.
+        The same for all other jobs.
     run : dict of str to Seconds
-        How long a job of a kind runs.
+        Run time of a job, by kind.
     run_others : Seconds
-        How long a job of a kind that is not among them does.
+        Run time of a job of any other kind.
     load : float
-        Fraction of the time that a node is in the hands of others.
+        Fraction of the time for which other users occupy a node.
     load_length : float
-        Seconds that they keep it, on average.
+        Seconds for which they keep it, on average.
     preempted : float
-        How often an hour a whole-node job is thrown off its node; it waits and begins again.
+        Average number of times per hour that a running whole-node job is preempted.  It then queues and starts over.
     """
 
     nodes: int = 4
@@ -78,26 +78,26 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Events of one sort.
+    """A stream of events of one type.
 
     Attributes
     ----------
     every : float
-        Seconds between two events on average, at random; 0: only those of `at`.
+        Average number of seconds between random events; 0: only those given by `at`.
     at : list of float
-        Seconds after the beginning at which there is an event for certain.
+        Times of additional events, in seconds since the start.
     pipelines : list of str
-        Who uploads each event; one that is named twice uploads twice.
+        Pipelines that upload each event.  One that is listed twice uploads twice.
     late : float
-        Seconds after the event within which the uploads come.
+        Seconds after the first upload within which all others follow.
     far : list of float
         False alarm rates in Hz, one of which is drawn for each upload.
     event : str
-        The simulated event.
+        Name of the simulated event, e.g. ``bns_hlv``.
     search : str
         ``AllSky``, ``EarlyWarning``, ``MDC``...
     burst : bool
-        Whether Fermi reports a burst with it.
+        Whether Fermi reports a burst with each event.
     """
 
     every: float = 0.0
@@ -122,13 +122,13 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     duration : float
-        Seconds in which events come; the simulation ends when all that follows from them is done.
+        Seconds during which events occur.  The simulation ends once everything that follows from them is done.
     seed : int
-        The same seed gives the same events, and the same pool as far as it is asked the same.
+        The same seed gives the same events, and the same behaviour of the pool as long as it gets the same requests.
     effect : Seconds
-        How long a request to GraceDB takes; as many run at once as the site profile has workers.
+        Duration of a request to GraceDB.  The site profile's ``effect_workers`` sets how many run at once.
     streams : dict of str to Stream
-        By names of your own.
+        Streams by name; any name will do.
     """
 
     duration: float = HOUR
@@ -155,7 +155,7 @@ def read_scenario(path: Path) -> Scenario:
 
 
 def scenario_from(values: dict[str, Any], origin: str) -> Scenario:
-    """Make a scenario of plain values.
+    """Make a scenario from plain values.
 
     Raises
     ------

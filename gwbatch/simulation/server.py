@@ -15,7 +15,7 @@ from gwbatch.sandbox.store import Store
 
 
 class Server:
-    """GraceDB on a port of its own choice; its alerts stay in the outbox of its `store`."""
+    """The sandbox's GraceDB on a free port; its alerts stay in the outbox of its `store`."""
 
     def __init__(self, folder: Path) -> None:
         register_versions()
@@ -30,7 +30,7 @@ class Server:
         self.client = make_client(self.settings)
 
     def stop(self) -> None:
-        """Stop it."""
+        """Stop the server and close its store."""
         self._server.should_exit = True
         self._thread.join(10)
         self.store.close()

@@ -1,4 +1,4 @@
-"""The triggers of a scenario, at the times at which pipelines and observatories send them."""
+"""The triggers and notices of a scenario, with the times at which pipelines and observatories send them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gwbatch.demo.pipelines import Trigger
 from gwbatch.gpstime import unix_to_utc, utc_to_gps
 from gwbatch.simulation.scenario import Scenario, Stream
 
-SEARCH_DELAY = 8.0  # s from a merger to the first upload
-BURST_DELAY = 15.0  # s from a burst to Fermi's notice
+SEARCH_DELAY = 8.0  # s from the merger to the first upload
+BURST_DELAY = 15.0  # s from the burst to Fermi's notice
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What a pipeline uploads, and when (Unix s)."""
+    """A pipeline's upload and its time (Unix s)."""
 
     at: float
     trigger: Trigger
@@ -26,7 +26,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Notice:
-    """What an observatory says, and when (Unix s)."""
+    """An observatory's notice and its time (Unix s)."""
 
     at: float
     content: bytes
@@ -36,12 +36,12 @@ Arrival = Upload | Notice
 
 
 def arrivals(scenario: Scenario, begin: float) -> list[Arrival]:
-    """Return everything that comes, in order of time.
+    """Return all uploads and notices of a scenario in order of time.
 
     Parameters
     ----------
     begin : float
-        When the simulation begins (Unix s).
+        Start time of the simulation (Unix s).
     """
     found: list[Arrival] = []
     for name, stream in scenario.streams.items():
@@ -52,7 +52,7 @@ def arrivals(scenario: Scenario, begin: float) -> list[Arrival]:
 
 
 def _times(stream: Stream, duration: float, chance: random.Random) -> Iterator[float]:
-    """Yield the seconds after the beginning at which there is an event."""
+    """Yield the times of the events in seconds since the start."""
     yield from stream.at
     after = chance.expovariate(1 / stream.every) if stream.every else duration
     while after < duration:
@@ -61,7 +61,7 @@ def _times(stream: Stream, duration: float, chance: random.Random) -> Iterator[f
 
 
 def _event(stream: Stream, name: str, merger: float, chance: random.Random) -> Iterator[Arrival]:
-    """Yield the uploads of one event, and the notice about the burst that goes with it."""
+    """Yield the uploads of one event, and the notice of its burst if it has one."""
     gps = utc_to_gps(unix_to_utc(merger))
     number = mdc.EVENTS.index(stream.event)
     for order, pipeline in enumerate(stream.pipelines):

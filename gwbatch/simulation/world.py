@@ -1,6 +1,6 @@
-"""A dispatcher in virtual time: the real lanes, effects and job watcher, stepped one after the other.
+"""A dispatcher in virtual time, which steps the real lanes, effect worker and job watcher one after the other.
 
-Nothing ever waits: when nothing is left to do at a moment, the clock is moved to the next at which something is.
+Nothing waits in real time.  When no work is due, the clock jumps to the next time at which some is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from gwbatch.simulation.scenario import Scenario
 from gwbatch.simulation.server import Server
 from gwbatch.simulation.stream import Arrival, Upload, arrivals
 
-AFTERWARDS = 6 * 3600.0  # s in which what the last event leads to must end
+AFTERWARDS = 6 * 3600.0  # s after `duration` at which the simulation ends even if work is left
 FACTS: dict[str, dict[str, Any]] = {
     "localize": {"has_distances": True, "has_coherence": True},
     "skymap-from-samples": {"has_distances": True, "has_coherence": False},
@@ -57,9 +57,11 @@ class World:
     Parameters
     ----------
     folder : Path
-        Gets the ledger, the sandbox's GraceDB and the jobs' directories.
+        Folder for the ledger, the sandbox's GraceDB and the jobs' directories.
     begin : float
-        When it begins (Unix s).
+        Start time of the simulation (Unix s).
+    on_progress : callable
+        Called with the simulated seconds since the start.
     """
 
     scenario: Scenario
@@ -72,7 +74,7 @@ class World:
     ledger: Ledger = field(init=False)
 
     def run(self) -> None:
-        """Let everything happen, and end when nothing is left to do."""
+        """Run the simulation until nothing is left to do, or until `AFTERWARDS` has passed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         server = Server(self.folder)
         self.ledger = Ledger(self.folder / "ledger.sqlite", create=True)
@@ -134,7 +136,7 @@ class World:
             with self.ledger.transaction() as tx:
                 timers.fire_due(tx, self._clock.now())
             self._carry(server)
-            steps = [lane.step() for lane in self._lanes]  # each of them, whatever the others do
+            steps = [lane.step() for lane in self._lanes]  # a list, so that any() does not skip a lane
             is_busy = any(steps)
             if self._worker.step():
                 is_busy = True
@@ -142,7 +144,7 @@ class World:
             self._watcher.step()
 
     def _carry(self, server: Server) -> None:
-        """Be the listener: alerts from GraceDB into the ledger."""
+        """Act as the listener: put GraceDB's new alerts into the ledger."""
         for number, topic, payload in server.store.alerts_after(self._carried):
             self._carried = number
             with self.ledger.transaction() as tx:
@@ -150,17 +152,17 @@ class World:
                 messages.receive(tx, incoming, self._registry.lanes_for(topic), self._clock.now())
 
     def _moments(self) -> list[float | None]:
-        """Return when something is due next: in the pool, by a timer, or because it is tried again."""
+        """Return the next times at which the pool, a timer, an effect or a delivery needs attention."""
         rows = self.ledger.read(query("next_tries"))
         return [self.pool.next_moment(), timers.next_due(self.ledger.connection), *(row["at"] for row in rows)]
 
     def _is_busy(self) -> bool:
-        """Return whether anything is still to come of the events there were; repeating timers do not count."""
+        """Return whether past events still cause work; repeating timers do not count."""
         return bool(self.pool.next_moment() is not None or self.ledger.read(query("anything_to_come")))
 
 
 def _leave_result(request: JobRequest, started: float, finished: float) -> None:
-    """Leave what a job leaves behind: files that look like what they should be, though nothing was computed."""
+    """Write a job's output and ``result.json`` with placeholder contents, as nothing was computed."""
     (name,) = (output for output in request.outputs if output != result.NAME)
     path = request.directory / name
     path.write_text(json.dumps(OUTPUTS[name]) if name in OUTPUTS else f"SIMPLE  = T, simulated: {request.key}")
