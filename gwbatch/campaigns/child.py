@@ -95,7 +95,8 @@ def work_at(task: Task, folder: Folder, setup: Setup) -> Outcome:
     except BadInput as error:
         how, reason = "bad-input", str(error)
     except MemoryError:
-        how, reason = "failed", f"it needs more memory than the {setup.memory:.0f} MB of a process"
+        limit = f"the {setup.memory:.0f} MB that a process may use" if setup.memory else "this node has"
+        how, reason = "failed", f"it needs more memory than {limit}"
     except Exception as error:
         how = "failed"
         reason = str(error) if isinstance(error, GwbatchError) else f"{type(error).__name__}: {error}"

@@ -181,7 +181,7 @@ class Chunks:
         losses = chunk.losses + lost
         if losses > GIVEN_UP_AFTER:
             for task in rest:
-                reason = f"each of the {losses} workers that had it ended without a word"
+                reason = f"{losses} workers that had it ended without handing it in"
                 outcomes[task.id] = Outcome(task.id, "died", reason)
             rest = []
         report = Report(f"{chunk.name}.{chunk.generation}", worker, list(outcomes.values()))
@@ -370,7 +370,7 @@ def recall(folder: Folder, table: Table, beat: Beating = no_beat, patience: floa
         if False in gone.values() or time.monotonic() > end:
             names = sorted(worker for worker, is_gone in gone.items() if not is_gone)
             raise AlreadyRunning(
-                f"Cannot work on {folder.path}: {len(names)} workers do ({', '.join(names[:3])}). "
+                f"Cannot work on {folder.path}: {len(names)} workers are working on it ({', '.join(names[:3])}). "
                 "Stop them with 'gwbatch campaign stop' and wait until 'gwbatch campaign status' shows none."
             )
         beat()

@@ -234,7 +234,7 @@ class Crew:
         code = child.process.returncode
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         printed = child.log.read_text(errors="replace").strip().splitlines()[-LAST_LINES:]
-        reason = child.killed_because or f"its process ended ({how}, {peak:.0f} MB at most)"
+        reason = child.killed_because or f"its process died ({how}, peak memory {peak:.0f} MB)"
         if printed:
             reason += f"; last printed: {' | '.join(printed)}"
         return Outcome(

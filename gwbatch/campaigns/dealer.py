@@ -198,7 +198,7 @@ class Dealer:
     def _blame(self, node: str, known: _Node, reason: str) -> None:
         """Declare the node at fault, and discount its failures in a row for the events that no other node has yet."""
         known.facts = known.facts._replace(
-            at_fault=f"{len(known.failed)} events failed in a row, while other nodes did well; the last: {reason}"
+            at_fault=f"{len(known.failed)} events failed in a row while other nodes succeeded; last reason: {reason}"
         )
         failed = {entry.task.id: entry for entry in known.failed}
         known.failed.clear()

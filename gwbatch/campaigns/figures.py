@@ -89,7 +89,7 @@ def _pp(figure: Any, found: list[dict[str, Any]], tests: list[Test]) -> None:
         label = f"{test.quantity} (KS p = {test.p_value:.2g})"
         axes.add_series(_known(found, columns[test.quantity]), label=label)
     axes.set_xlabel("Credible level")
-    axes.set_ylabel("Fraction of events within it")
+    axes.set_ylabel("Fraction of events within that level")
     axes.set_title(f"{tests[0].events} events, log likelihood × {tests[0].factor:g}", fontsize="medium")
     axes.legend(fontsize="small", loc="upper left")
     axes.grid(visible=True, alpha=0.3)

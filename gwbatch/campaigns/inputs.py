@@ -72,7 +72,7 @@ def event_of(path: Path, expected_sha256: str, coinc: int) -> Any:
     """
     events = _events_of_file(path, expected_sha256)
     if coinc not in events:
-        raise BadInput(f"{path.name} has no event {coinc} any more")
+        raise BadInput(f"{path.name} no longer has event {coinc}")
     return events[coinc]
 
 
@@ -109,7 +109,7 @@ def _events(path: Path, document: Any) -> Any:
     try:
         return events.ligolw.open(document, psd_file=psds, coinc_def=kind, fallbackpath=str(path.parent))
     except Exception as error:
-        raise BadInput(f"it has no events that can be read: {error or type(error).__name__}") from error
+        raise BadInput(f"its events cannot be read: {error or type(error).__name__}") from error
 
 
 def _has_psds(document: Any) -> bool:

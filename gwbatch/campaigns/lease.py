@@ -72,7 +72,7 @@ class Lease:
         self._next = now + BEAT_EVERY
         found = read(self._path)
         if found is None or found.number != self.number:
-            raise LeaseLost(f"Another process has taken over {self._path.parent}: this one ends.")
+            raise LeaseLost(f"Another process has taken over {self._path.parent}, so this one ends.")
         self._owner = msgspec.structs.replace(self._owner, beat=self._owner.beat + 1)
         write(self._path, self._owner)
 
@@ -132,7 +132,7 @@ def take(
     if found is not None and alive:
         job = f", batch job {found.batch_id}" if found.batch_id else ""
         raise AlreadyRunning(
-            f"Cannot work on {path.parent}: process {found.pid} on {found.host}{job} does. Look at it with 'gwbatch "
+            f"Cannot work on {path.parent}: process {found.pid} on {found.host}{job} works on it. See 'gwbatch "
             f"campaign status', or stop it with 'gwbatch campaign stop'."
         )
     owner = _with_number(path, max(number, found.number if found is not None else 0) + 1, patience)
@@ -160,7 +160,7 @@ def _with_number(path: Path, number: int, patience: float | None) -> Owner:
             before, other = read(path), read(mark)
             alive = is_alive(other)
             if alive or (alive is None and (patience is None or _changes(path, before, patience))):
-                raise AlreadyRunning(f"Cannot work on {path.parent}: another process has just begun to.") from None
+                raise AlreadyRunning(f"Cannot work on {path.parent}: another process has just started on it.") from None
             number += 1
         else:
             hit("campaign.lease.numbered")

@@ -20,7 +20,7 @@ from gwbatch.failpoints import hit
 from gwbatch.jobs.result import sha256, sync
 
 MANIFEST = "manifest.json"
-REMEDY = "'gwbatch campaign verify --again' has it made again."
+REMEDY = "To make it again, use 'gwbatch campaign verify --again' and then 'gwbatch campaign run'."
 
 
 def pack(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _done, _of: None) -> dict[str, int]:
@@ -72,7 +72,7 @@ def open_map(folder: Folder, event: int) -> io.BytesIO | Path:
         with zipfile.ZipFile(_archive(folder, event // PER_FOLDER)) as archive:
             return io.BytesIO(archive.read(loose.name))
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise BadInput(f"the map of event {event} is not there") from error
+        raise BadInput(f"the map of event {event} is missing") from error
 
 
 def faults(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _done, _of: None) -> dict[int, str]:
@@ -86,7 +86,7 @@ def faults(folder: Folder, *, on_progress: Callable[[int, int], None] = lambda _
         if row["digest"] is not None:
             try:
                 if _digest(open_map(folder, row["id"])) != row["digest"]:
-                    found[row["id"]] = "the map is not what was made"
+                    found[row["id"]] = "the map has changed since it was made"
             except BadInput as error:
                 found[row["id"]] = str(error)
         on_progress(count, len(expected))
@@ -143,7 +143,7 @@ def _write_archive(folder: Folder, archive: Path, expected: Mapping[str, str]) -
         for name, digest in expected.items():
             if hashlib.sha256(written.read(name)).hexdigest() != digest:
                 temporary.unlink()
-                raise BadInput(f"Cannot pack {name} into {archive}: it is not what was made. {REMEDY}")
+                raise BadInput(f"Cannot pack {name} into {archive}: it has changed since it was made. {REMEDY}")
     sync(temporary)
     temporary.replace(archive)
     sync(archive.parent)

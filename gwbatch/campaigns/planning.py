@@ -92,7 +92,7 @@ def plan(
         if not good:
             some = next(iter(rejected.items()), None)
             example = f" {some[0]}: {some[1]}." if some else ""
-            raise BadInput(f"Cannot make a campaign: none of {len(files)} files has an event.{example}")
+            raise BadInput(f"Cannot make a campaign: none of {len(files)} files has a usable event.{example}")
         numbers = [event.coinc for file in good.values() for event in file.events]
         anew = len(set(numbers)) < len(numbers) or min(numbers) < 0
         listed = ((str(path), file.sha256) for path, file in good.items())

@@ -122,7 +122,7 @@ def in_order(names: Iterable[str]) -> list[Product]:
 
     def add(name: str) -> None:
         if name not in known:
-            raise ConfigError(f"There is no product {name!r}. Known are {', '.join(sorted(known))}.")
+            raise ConfigError(f"Cannot make {name!r}: it is not a product. Choose from {', '.join(sorted(known))}.")
         for need in known[name].needs:
             add(need)
         ordered[name] = known[name]

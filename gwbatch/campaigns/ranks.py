@@ -180,7 +180,7 @@ def connect() -> Post:
         raise missing_package(error) from error
     except (RuntimeError, ImportError) as error:
         raise ConfigError(
-            f"Cannot start MPI: {error}. Install a library beside mpi4py (pip install 'gwbatch[mpi]' brings MPICH), "
+            f"Cannot start MPI: {error}. Install an MPI library beside mpi4py (pip install 'gwbatch[mpi]' adds MPICH), "
             "or run without --mpi."
         ) from error
     post = Post(MPI)
@@ -199,8 +199,8 @@ def check_size(size: int, environment: Mapping[str, str]) -> None:
     name = next((name for name in SIZES if environment.get(name)), None)
     if name is not None and int(environment[name]) != size:
         raise ConfigError(
-            f"Cannot run as {environment[name]} MPI ranks: the launcher has started so many ({name}), but each finds "
-            f"{size}. The launcher and the MPI library do not fit together. Use the mpiexec of this environment, or "
+            f"Cannot run as {environment[name]} MPI ranks: the launcher has started that many ({name}), but each sees "
+            f"{size}. The launcher and the MPI library are incompatible. Use the mpiexec of this environment, or "
             "set campaign.launcher in the site profile ('srun --mpi=list' shows what the site has)."
         )
 

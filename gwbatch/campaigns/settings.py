@@ -92,7 +92,7 @@ def science_from(settings: Iterable[str]) -> Science:
         science = msgspec.convert(values, Science, strict=False)
     except msgspec.ValidationError as error:
         known = ", ".join(Science.__struct_fields__)
-        raise ConfigError(f"Cannot use these settings: {error}. Known are {known}.") from error
+        raise ConfigError(f"Cannot use these settings: {error}. Choose from {known}.") from error
     if not all(0 < level < 100 for level in science.contours):
-        raise ConfigError("Cannot use contours: they are percentages between 0 and 100.")
+        raise ConfigError("Cannot use contours: each must be a percentage between 0 and 100.")
     return science

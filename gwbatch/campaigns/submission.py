@@ -59,8 +59,8 @@ def submit(folder: Folder, wanted: Submission) -> Submission:
     there = batch.in_queue(folder.path)
     if there:
         raise AlreadyRunning(
-            f"Cannot submit {folder.path}: {len(there)} jobs of it are in the queue ({', '.join(sorted(there)[:3])}). "
-            "Look at it with 'gwbatch campaign status', or stop it with 'gwbatch campaign stop'."
+            f"Cannot submit {folder.path}: it has {len(there)} jobs in the queue ({', '.join(sorted(there)[:3])}). "
+            "Check it with 'gwbatch campaign status', or stop it with 'gwbatch campaign stop'."
         )
     settings = load(folder)
     with owned(folder) as (held, table):

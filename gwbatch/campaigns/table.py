@@ -131,7 +131,7 @@ class Table:
         try:
             ((owner,),) = self.connection.execute("SELECT owner FROM campaign")
             if owner > self.owner:
-                raise LeaseLost(f"Another process has taken over {self._path.parent}: this one ends.")
+                raise LeaseLost(f"Another process has taken over {self._path.parent}, so this one ends.")
             yield
             self.connection.commit()
         except sqlite3.OperationalError as error:

@@ -77,7 +77,7 @@ class Worker:
                         if stopping.at_once or not self._crew.working:
                             break
                     elif self._is_at_fault():
-                        self.refused = f"{len(self._failed)} events failed in a row here, while other workers do well"
+                        self.refused = f"{len(self._failed)} events failed in a row here while other workers succeed"
                         break
                     elif not self._fill() and not self._crew.holding and not self._look_around():
                         break

@@ -72,7 +72,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.nodes < 1 or self.slots < 1:
-            raise ValueError("a pool has at least one node and one slot")
+            raise ValueError("a pool needs at least one node and one slot")
         if not 0 <= self.load < 1:
             raise ValueError("load must be at least 0 and less than 1")
 
@@ -111,7 +111,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.event not in EVENTS:
-            raise ValueError(f"there is no simulated event {self.event!r}; there are {', '.join(EVENTS)}")
+            raise ValueError(f"there is no simulated event {self.event!r}; choose from {', '.join(EVENTS)}")
         if not self.pipelines or not self.far:
             raise ValueError("a stream needs at least one pipeline and one false alarm rate")
 

@@ -232,7 +232,7 @@ def test_a_launcher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     folder = sleepers(tmp_path / "c", [0.1])
     ended = call(command("run", folder, "--mpi"), OMPI_COMM_WORLD_SIZE="3")
     assert ended.returncode == 2
-    assert "the launcher has started so many (OMPI_COMM_WORLD_SIZE), but each finds 1" in ended.stderr
+    assert "the launcher has started that many (OMPI_COMM_WORLD_SIZE), but each sees 1" in ended.stderr
     assert results(folder) == [(0, "waiting", {})]
 
 

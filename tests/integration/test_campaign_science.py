@@ -157,7 +157,7 @@ def test_a_damaged_map_is_found_and_made_again(campaign: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-3000] ^= 1
     path.write_bytes(content)
-    assert "event 1: the map is not what was made" in gwbatch("verify", campaign, code=1)
+    assert "event 1: the map has changed since it was made" in gwbatch("verify", campaign, code=1)
     found = gwbatch("verify", campaign, "--again", "--json", code=1)
     assert [fault["id"] for fault in found["faults"]] == [1]
     status = gwbatch("status", campaign, "--json")
