@@ -1,4 +1,4 @@
-"""Public alerts, as pure rules: which notices a superevent gets, what stops one, and what it says."""
+"""The pure rules of public alerts: which notices a superevent gets, what stops a notice, and what it says."""
 
 from __future__ import annotations
 

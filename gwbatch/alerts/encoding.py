@@ -1,4 +1,4 @@
-"""The two forms of a notice: an Avro container for SCiMMA, JSON for GCN; and the check against the schema."""
+"""Encoding of notices, as Avro containers for SCiMMA and as JSON for GCN, and their check against the schema."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARES = {
     0.5: "the distances and half of the pixels of the sky map",
     0.2: "the distances and four fifths of the pixels of the sky map",
 }
-"""How much of a sky map's pixels is left in ever smaller versions of a notice, and how that is said."""
+"""The share of a sky map's pixels that ever smaller versions of a notice keep, and what each of them leaves out."""
 
 MAPS = (("event", "skymap"), ("external_coinc", "combined_skymap"))
 
@@ -34,17 +34,17 @@ def encode_json(record: Mapping[str, Any]) -> bytes:
 
 
 def encode_avro(record: Mapping[str, Any]) -> bytes:
-    """Return a notice as an Avro object container file with one record, its schema inside."""
+    """Return a notice as an Avro object container file with one record and its schema."""
     import fastavro
 
     buffer = io.BytesIO()
-    # The marker between blocks is random by default: the same notice is the same bytes.
+    # The marker between blocks is random by default. It is fixed here, so that a notice always has the same bytes.
     fastavro.writer(buffer, _avro_schema(), [record], codec="null", sync_marker=b"gwbatch-notice-1")
     return buffer.getvalue()
 
 
 def decode_avro(content: bytes) -> dict[str, Any]:
-    """Return the record of an Avro container, by the schema that it brings."""
+    """Return the record of an Avro container, decoded with the schema that it contains."""
     import fastavro
 
     (record,) = fastavro.reader(io.BytesIO(content))
@@ -57,12 +57,12 @@ def check(record: Mapping[str, Any]) -> None:
     Raises
     ------
     BadInput
-        With the place and the reason.
+        If it does not conform; the message gives the place and the reason.
     """
     import fastavro.validation
     import jsonschema
 
-    # Of a map only its type is checked, and the checks would look at every byte.
+    # Maps are cut short, because only their type matters and the checks would look at every byte.
     short = with_maps(record, lambda content: content[:3])
     plain = with_maps(short, _base64)
     found = jsonschema.exceptions.best_match(_json_validator().iter_errors(plain))
@@ -81,7 +81,7 @@ def check(record: Mapping[str, Any]) -> None:
 
 
 def warm_up() -> None:
-    """Import what encodes and checks notices, and read the schemas: the first notice need not wait for that."""
+    """Import the libraries and read the schemas, so that the first notice need not wait for them."""
     _json_validator()
     _avro_schema()
     import fastavro.validation  # noqa: F401
@@ -90,8 +90,8 @@ def warm_up() -> None:
 def smaller(record: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield ever smaller versions of a notice that is too large for a broker, each with what was left out.
 
-    First the combined map goes, then the distances of the map, then its resolution where little of the probability
-    is, and last the map itself.
+    The combined map is dropped first, then the distances of the map, then its resolution where there is little
+    probability, and finally the map itself.
     """
     external, event = record.get("external_coinc"), record.get("event")
     if external is not None and external.get("combined_skymap") is not None:
@@ -112,7 +112,7 @@ def _smaller_maps(skymap: bytes) -> Iterator[tuple[bytes, str]]:
         try:
             content = smaller_map(skymap, share)
         except BadInput:
-            return  # some other map than a multi-order one
+            return  # not a multi-order map
         if len(content) < size:
             size = len(content)
             yield content, left_out

@@ -1,4 +1,4 @@
-"""Whether a notice may go out, judged on what the ledger knows at one moment."""
+"""The judgement of whether a notice may go out, based on what the ledger knows at one moment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SeenExternal:
     far_time, far_spacetime : float or None
         Joint false alarm rates in Hz.
     combined : tuple of str or None
-        Where the combined map is on this machine, and its name with version in GraceDB if it is there.
+        Path of the combined map on this machine, and its ``NAME,VERSION`` in GraceDB, empty if it is not there.
     """
 
     observatory: str
@@ -38,18 +38,18 @@ class SeenExternal:
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything that a notice is made of, as the ledger knows it at one moment.
+    """A snapshot of everything in the ledger that a notice is made of.
 
-    Two of them are equal only if nothing has changed that a notice depends on.
+    Two snapshots are equal only if nothing that a notice depends on has changed.
 
     Attributes
     ----------
     event : Event or None
-        The preferred event; None while it is not known.
+        The preferred event; None while it is unknown.
     data : mapping
-        The preferred event as the newest alert described it.
+        The preferred event as its newest alert describes it.
     products : mapping
-        By name of the product: a version, and what describes where it is.
+        Name of the product to its version and location.
     """
 
     superevent: Superevent
@@ -84,7 +84,7 @@ def refusal(kind: AlertKind, seen: Seen, policy: Policy) -> str | None:
 
 def refusal_at_start(kind: AlertKind, labels: frozenset[str]) -> str | None:
     """Return why a notice is not even planned, or None if it is."""
-    sent = {kind.sent_label} if kind.is_automatic and kind.sent_label else set[str]()  # another instance, perhaps
+    sent = {kind.sent_label} if kind.is_automatic and kind.sent_label else set[str]()  # perhaps by another instance
     found = (kind.refused_when | sent) & labels
     return f"not planned: the superevent bears {', '.join(sorted(found))}" if found else None
 

@@ -1,4 +1,4 @@
-"""The kinds of public notices: one row a kind says what asks for it, what stops it, and what follows it."""
+"""The kinds of public notices, each with what asks for it, what stops it, and what follows it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VETOES = frozenset({DQV, INJ})
 
 
 class Threshold(StrEnum):
-    """How rare the preferred event has to be for a notice."""
+    """How rare the preferred event must be for a notice."""
 
     SIGNIFICANT = "significant"
     LESS_SIGNIFICANT = "less_significant"
@@ -28,33 +28,33 @@ class AlertKind:
     Attributes
     ----------
     name : str
-        Stored in the ledger and part of each notice's identity; never renamed.
+        Stored in the ledger and part of each notice's identity, so it must never change.
     alert_type : str
-        ``alert_type`` of the notice, as astronomers get it.
+        ``alert_type`` in the notice that astronomers receive.
     label : str or None
         The label on the superevent that asks for the notice.
     refused_when : frozenset of str
-        Labels on the superevent with which the notice is not even planned.
+        Labels on the superevent that prevent the notice from being planned at all.
     blocked_by : frozenset of str
-        Labels, on the superevent or on its preferred event, that stop the notice until the moment it is frozen.
+        Labels on the superevent, or DQV and INJ on its preferred event, that stop the notice until it is frozen.
     threshold : Threshold
-        What the preferred event has to pass.
+        The threshold that the preferred event must pass.
     reselects : bool
-        Choose the preferred event again before the notice is planned.
+        Whether to choose the preferred event again before the notice is planned.
     sent_label : str or None
         Label set on the superevent once a broker has the notice.
     ordered : bool
-        A person asks for the notice, and not a label or a timer.
+        Whether a person asks for the notice, rather than a label or a timer.
     second : str or None
         The kind that follows, ``alerts.second_after`` seconds after the first delivery of this one.
     checks_data : bool
-        Look at the quality of the data first; the notice waits for the verdict, a bounded time.
+        Whether to check the data quality first. The notice waits for the verdict for a bounded time.
     has_event : bool
         Whether the notice describes the event; a retraction does not.
     circular : str or None
         The circular that is drafted afterwards.
     calls_people : bool
-        Set HIGH_PROFILE on the superevent where the notice deserves it.
+        Whether to set HIGH_PROFILE on the superevent if the notice deserves it.
     """
 
     name: str
@@ -74,17 +74,17 @@ class AlertKind:
 
     @property
     def significant(self) -> bool | None:
-        """What ``event.significant`` says; None where it follows from the superevent."""
+        """The value of ``event.significant``; None if it follows from the superevent."""
         return None if self.threshold is Threshold.NONE else self.threshold is Threshold.SIGNIFICANT
 
     @property
     def is_automatic(self) -> bool:
-        """Whether no person has asked for the notice: it goes out once, and not when it is hours late."""
+        """Whether no person asks for the notice. If so, it goes out once, and not if it is hours late."""
         return self.threshold is not Threshold.NONE and not self.ordered
 
 
 KINDS: dict[str, AlertKind] = {}
-"""Every kind by its name, plug-ins' among them."""
+"""Every kind by name, including those of plug-ins."""
 
 
 def declare(kind: AlertKind) -> AlertKind:
@@ -109,7 +109,7 @@ def kind_named(name: str) -> AlertKind:
     Raises
     ------
     ConfigError
-        When no kind has this name.
+        If no kind has this name.
     """
     if name not in KINDS:
         raise ConfigError(f"There is no alert kind {name!r}. Known: {', '.join(sorted(KINDS))}.")
@@ -122,13 +122,13 @@ def kind_asked_for_by(label: str) -> AlertKind | None:
 
 
 def kind_of(alert_type: str, significant: bool | None, before: int) -> AlertKind:
-    """Return the kind of a notice that somebody has sent, from what it says.
+    """Return the kind of a notice that somebody has sent, derived from its content.
 
     Parameters
     ----------
     before : int
-        How many notices about the superevent said the same before this one: the first PRELIMINARY is followed by the
-        second one, and what comes after that was ordered.
+        Number of earlier notices about the superevent with the same type and significance. The first PRELIMINARY is
+        followed by the second one, and any later one was ordered.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The files that a notice is made of: which are expected for which event, and what a usable one looks like."""
+"""The files that a notice is made of: which are expected for which event, and how to read and check them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gwbatch.errors import BadInput
 from gwbatch.superevents.candidate import Event
 
 EXPECTED = (MAP, EM_BRIGHT, P_ASTRO, MCHIRP_SOURCE)
-"""What a notice can hold of an event, in the order in which it is looked for."""
+"""The products of an event that a notice can contain, in the order in which they are looked for."""
 
 FITS = b"SIMPLE  ="
 
 
 def expected_products(event: Event) -> tuple[str, ...]:
-    """Return the products that a notice about an event should hold; the chirp mass is taken along if it is there."""
+    """Return the products that a notice about an event should contain; the chirp mass is optional and not listed."""
     compact = event.group == "cbc" or event.search == "bbh"
     wanted = [MAP]
     if compact:
@@ -31,14 +31,14 @@ def expected_products(event: Event) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the files of a notice hold.
+    """The contents of a notice's files.
 
     Attributes
     ----------
     skymap, combined_skymap : bytes or None
         Multi-order FITS files.
     properties, classification : mapping of str to float
-        Probabilities: ``em_bright.json`` and ``p_astro.json``.
+        Probabilities from ``em_bright.json`` and ``p_astro.json``.
     mchirp_source : mapping or None
         ``bin_edges`` (N + 1, solar masses in the source frame) and ``probabilities`` (N).
     """
@@ -51,12 +51,12 @@ class Contents:
 
 
 def read_skymap(content: bytes, name: str) -> bytes:
-    """Return a sky map as it is.
+    """Check that a sky map is a FITS file, and return it unchanged.
 
     Raises
     ------
     BadInput
-        If it is no FITS file.
+        If it is not a FITS file.
     """
     if not content.startswith(FITS):
         raise BadInput(f"Cannot use {name}: it is no FITS file.")
@@ -69,7 +69,7 @@ def read_probabilities(content: bytes, name: str) -> dict[str, float]:
     Raises
     ------
     BadInput
-        If it is no JSON object of finite numbers.
+        If it is not a JSON object of finite numbers.
     """
     value = _object(content, name)
     numbers = {key: _number(number) for key, number in value.items()}
@@ -84,7 +84,7 @@ def read_mchirp_source(content: bytes, name: str) -> dict[str, list[float]]:
     Raises
     ------
     BadInput
-        If they are not there, or there is not one edge more than there are probabilities.
+        If either is missing or invalid, or there is not exactly one more edge than probabilities.
     """
     value = _object(content, name)
     found: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""HIGH_PROFILE: which preliminary notices call people together."""
+"""The criteria for HIGH_PROFILE, the label of preliminary notices that call people together."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def high_profile(
     area: float | None,
     limits: HighProfile,
 ) -> str | None:
-    """Return why a superevent is of high profile, or None.
+    """Return why a superevent is high-profile, or None.
 
     Parameters
     ----------
     area : float or None
-        Of the 90 % credible region in deg², if it is known.
+        Area of the 90 % credible region in deg², if known.
     """
     rarest = min(members, key=lambda event: UNBOUND if event.far is None else event.far, default=preferred)
     if rarest.group == "burst" and rarest.search != "bbh":

@@ -1,4 +1,4 @@
-"""From what is known of a superevent to the record of a notice (schema igwn-gwalert 1.3.0)."""
+"""Building of a notice's record from what is known about a superevent (schema igwn-gwalert 1.3.0)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def build(
     Raises
     ------
     BadInput
-        If the preferred event lacks what a notice must say.
+        If the preferred event is unknown or has no FAR.
     """
     return {
         "alert_type": kind.alert_type,
@@ -74,7 +74,7 @@ def _instruments(data: Mapping[str, Any]) -> list[str]:
 
 
 def _burst(data: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Return duration (s) and central frequency (Hz) of a burst, where its pipeline gives them."""
+    """Return duration (s) and central frequency (Hz) of a burst, if its pipeline gives them."""
     extra = data.get("extra_attributes")
     for table, names in BURST_TABLES.items():
         row = extra.get(table) if isinstance(extra, Mapping) else None
@@ -98,7 +98,7 @@ def _external(external: SeenExternal, t_0: float, contents: Contents) -> dict[st
 
 
 def _notice_id(trigger_id: str) -> int | str:
-    """Return a small decimal as a number, anything else (``sb27030405``) as the text that it is."""
+    """Return a small decimal number as an integer, and anything else (``sb27030405``) unchanged."""
     plain = trigger_id.isascii() and trigger_id.isdigit() and not (len(trigger_id) > 1 and trigger_id[0] == "0")
     return int(trigger_id) if plain and int(trigger_id[:11]) <= LARGEST_INTEGER else trigger_id
 

@@ -1,6 +1,6 @@
-"""Which data products an event or superevent needs, from what, with which tags and labels.
+"""The data products that an event or superevent needs, with their inputs, tags and labels.
 
-`graph` declares them; `planning` says, from what exists, what can be made next.  Pure.
+`graph` declares them, and `planning` derives from what exists what can be made next.  All of this is pure.
 """
 
 from __future__ import annotations

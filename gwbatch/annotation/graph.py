@@ -1,4 +1,4 @@
-"""The graph of data products: the one place that declares what is made from what, and what is copied."""
+"""The graph of data products, the only place that declares what is made from what, and what is copied."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ TEMPLATE = "template"  # no file: masses, spins and rates of the best-matching t
 EM_BRIGHT = "em_bright.json"
 P_ASTRO = "p_astro.json"  # uploaded as PIPELINE.p_astro.json
 MCHIRP_SOURCE = "mchirp_source.json"
-FLAT_MAP = "flat.fits"  # a pipeline's map of a single resolution, as cwb.fits.gz
+FLAT_MAP = "flat.fits"  # a pipeline's map with a single resolution, such as cwb.fits.gz
 SAMPLES = "posterior_samples.hdf5"  # uploaded as PREFIX.posterior_samples.hdf5
 SAMPLES_MAP = "samples.multiorder.fits"  # of a superevent; uploaded as PREFIX.multiorder.fits
-UPLOADED_MAP = "uploaded.multiorder.fits"  # the newest map that somebody else gave a superevent
+UPLOADED_MAP = "uploaded.multiorder.fits"  # the newest map that somebody else uploaded to a superevent
 UPLOADED = {MAP: UPLOADED_MAP, EM_BRIGHT: "uploaded.em_bright.json", P_ASTRO: "uploaded.p_astro.json"}
 
 
 class Scope(StrEnum):
-    """Whose product it is."""
+    """What a product belongs to."""
 
     EVENT = "event"
     SUPEREVENT = "superevent"
@@ -37,16 +37,16 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Another way to make a product, where something that it usually needs is missing.
+    """Another way to make a product if something that it usually needs is missing.
 
     Attributes
     ----------
     job : str
-        The computation, if it is not the product's own.
+        The computation, if it differs from the product's.
     filename : str
-        Its file name in GraceDB, if it is not the product's own.
+        The file name in GraceDB, if it differs from the product's.
     converts : bool
-        Whether it is the same product in another form, which somebody else made: then it is made for any event.
+        Whether it converts the same product from another form, made by somebody else. If so, it applies to any event.
     """
 
     needs: tuple[str, ...]
@@ -68,25 +68,25 @@ class Product:
     needs : tuple of str
         Files it is made from.
     optional : tuple of str
-        Files that are used if they are there. When one arrives after the job failed, the job is run again with it.
+        Files that are used if they exist. If one arrives after the job has failed, the job runs again with it.
     otherwise : tuple of Recipe
-        Other ways to make it, the better ones first.
+        Other ways to make it, the best first.
     slug : str
-        Replaces the name of the job in the key of the job, where several products of one scope share a job.
+        Replaces the name of the job in its key, if several products of one scope share a job.
     filename : str
-        Its file name in GraceDB where that is not `name`, with ``{pipeline}`` for the pipeline in lower case and
-        ``{prefix}`` for what stands before the first dot in the name of the first file it needs.
+        Its file name in GraceDB if that is not `name`, with ``{pipeline}`` for the pipeline in lower case and
+        ``{prefix}`` for what comes before the first dot in the name of the first file it needs.
     tags : tuple of str
         Tags of the log message it is uploaded with.
     label : str or None
         Label set once it is uploaded.
     only_if : str or None
-        A fact of the first file it needs, without which the product makes no sense.
+        A fact about the first file it needs, without which the product makes no sense.
     reveals : tuple of str
-        Facts about the first file it needs that its job finds out, for files that we did not make.
+        Facts about the first file it needs that its job determines, for files that we did not make.
     urgency : int
-        Products of higher urgency go first in every queue: any sky map ahead of any plot, and those that take a second
-        ahead of those that take a node.
+        Products of higher urgency go first in every queue: sky maps ahead of plots, and products that take a second
+        ahead of those that take a whole node.
     converts : bool
         As in `Recipe`.
     """
@@ -109,11 +109,11 @@ class Product:
 
     @property
     def key_part(self) -> str:
-        """What stands for the product in the key of its job."""
+        """The part of its job's key that identifies the product."""
         return self.slug or self.job
 
     def made_from(self, have: Collection[str]) -> Product | None:
-        """Return the product as it can be made from these files, by the first way that they allow; None if by none."""
+        """Return the product, made in the first way that these files allow; None if they allow none."""
         if set(self.needs) <= set(have):
             return self
         for recipe in self.otherwise:
@@ -127,7 +127,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Copied:
-    """A file that a superevent takes over from its preferred event as it is, and the label that says it is there."""
+    """A file that is copied unchanged from the preferred event to its superevent, and the label that announces it."""
 
     name: str
     comment: str
@@ -138,7 +138,7 @@ class Copied:
 def _views(
     skymap: str, *, slug: str = "", tags: tuple[str, ...] = ("sky_loc", "public"), reveals: tuple[str, ...] = ()
 ) -> tuple[Product, ...]:
-    """Return what a superevent shows of a multi-order map: headers, pictures, and the map at a single resolution."""
+    """Return the products that show a multi-order map: headers, pictures, and the map at a single resolution."""
     stem, rows = skymap.partition(".")[0], (
         ("html", "fits-header", "FITS headers of the multi-order sky map", 30),
         ("png", "plot-allsky", "Mollweide projection with 50% and 90% credible regions", 25),
@@ -227,7 +227,7 @@ PRODUCTS: list[Product] = [
         tags=("em_follow", "em_bright", "public"),
         urgency=27,
     ),
-    # What people's parameter estimation brings: for the eyes of those who decide on an update, so not public.
+    # Results of people's parameter estimation. They help to decide on an update, so they are not public.
     Product(
         SAMPLES_MAP,
         Scope.SUPEREVENT,
@@ -317,19 +317,19 @@ PRODUCTS: list[Product] = [
         urgency=26,
     ),
 ]
-"""Every product, plug-ins' among them."""
+"""Every product, including those of plug-ins."""
 
 COPIES = (
-    # Other software waits for comments that begin like this one.
+    # Other software waits for comments that begin like the following one.
     Copied(MAP, "Localization copied from {event}", ("sky_loc", "public"), "SKYMAP_READY"),
     Copied(EM_BRIGHT, "Source properties copied from {event}", ("em_bright", "public"), "EMBRIGHT_READY"),
     Copied(P_ASTRO, "Source classification copied from {event}", ("p_astro", "public"), "PASTRO_READY"),
     Copied(MCHIRP_SOURCE, "Source-frame chirp mass copied from {event}", ("em_follow", "public")),
 )
 
-# What pipelines may upload themselves: (a part of) the file's name, and the label that says it is there.
+# Products that pipelines may upload themselves: (part of) the file name, and the label that announces it.
 PIPELINE_UPLOADS = {MAP: "SKYMAP_READY", EM_BRIGHT: "EMBRIGHT_READY", P_ASTRO: "PASTRO_READY"}
-PIPELINE_MAPS = ("amplfi", "cwb", "mly", "olib")  # NAME.multiorder.fits, of pipelines that bring nothing to localize
+PIPELINE_MAPS = ("amplfi", "cwb", "mly", "olib")  # NAME.multiorder.fits, of pipelines that upload nothing to localize
 
 
 def declare(product: Product) -> Product:
@@ -338,7 +338,7 @@ def declare(product: Product) -> Product:
     Raises
     ------
     ConfigError
-        If another one has the same name, or in its scope the same job without a slug to tell them apart.
+        If another product has the same name, or the same job in its scope without a slug to tell them apart.
     """
     for known in PRODUCTS:
         is_taken = known.name == product.name or (known.scope, known.key_part) == (product.scope, product.key_part)
@@ -363,18 +363,18 @@ def product_named(name: str) -> Product:
 
 
 def uploaded_product(filename: str) -> str | None:
-    """Return the product that a pipeline uploaded under a file name, with or without a prefix; None for other files."""
+    """Return the product that a pipeline uploaded as `filename`, with or without a prefix; None for other files."""
     front, _, rest = filename.partition(".")
     if rest == "multiorder.fits" and front.lower() in PIPELINE_MAPS:
         return MAP
     return next((name for name in (EM_BRIGHT, P_ASTRO) if filename == name or filename.endswith(f".{name}")), None)
 
 
-_PREFIX = re.compile(r"(?!bayestar$)[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes part of names: of files, of jobs
+_PREFIX = re.compile(r"(?!bayestar$)[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes part of file and job names
 
 
 def uploaded_input(filename: str) -> str | None:
-    """Return what a file is that products are made from and that comes after its event; None for other files."""
+    """Return which input of products a file is, if it can arrive after its event; None for other files."""
     front, _, rest = filename.partition(".")
     if filename == PSD:
         return PSD
@@ -385,7 +385,7 @@ def uploaded_input(filename: str) -> str | None:
 
 
 def named_after(product: str, need: str, filename: str) -> str:
-    """Return the name of a product that is made from a need which GraceDB knows by another name.
+    """Return the name of a product that is made from `need`, which GraceDB has under the name `filename`.
 
     >>> named_after("p_astro.png", "p_astro.json", "gstlal.p_astro.json")
     'gstlal.p_astro.png'

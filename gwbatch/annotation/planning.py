@@ -1,4 +1,4 @@
-"""From what exists to what can be made next."""
+"""Planning of the data products that can be made next, given what exists."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from gwbatch.errors import ConfigError
 from gwbatch.superevents.candidate import Event
 
 SIGNIFICANT_BONUS = 100
-PRODUCTION = "cbc.allsky"  # the kind of events that every CBC pipeline brings
+PRODUCTION = "cbc.allsky"  # the kind of event that every CBC pipeline uploads
 
 
 def makeable(
     scope: Scope, have: Mapping[str, Mapping[str, Any]], changed: str, settings: Annotation
 ) -> Iterator[Product]:
-    """Yield what can be made now that a file is there or has changed.
+    """Yield the products that can be made now that a file has appeared or changed.
 
     Parameters
     ----------
     have : mapping of str to mapping
-        The files that are there, `changed` among them, each with its facts.
+        The files that exist, including `changed`, each with its facts.
     settings : Annotation
-        What the policy leaves out.
+        The policy's choice of products and jobs.
     """
     for declared in products_of(scope):
         product = as_chosen(declared, settings).made_from(have)
@@ -39,7 +39,7 @@ def makeable(
 
 
 def made_for(product: Product, event: Event, settings: Annotation) -> bool:
-    """Return whether the policy has a product made for an event."""
+    """Return whether the policy wants a product for an event."""
     group, pipeline, search = event.group, event.pipeline, event.search
     kinds = {group, f"{group}.{search}", f"{group}.{pipeline}", f"{group}.{pipeline}.{search}"}
     wanted = settings.made_for.get(product.name)
@@ -47,7 +47,7 @@ def made_for(product: Product, event: Event, settings: Annotation) -> bool:
 
 
 def is_for_pipelines(product: Product, settings: Annotation) -> bool:
-    """Return whether the policy has a product made for events of certain pipelines only."""
+    """Return whether the policy wants a product only for events of certain pipelines."""
     wanted = settings.made_for.get(product.name)
     return bool(wanted) and all(kind.count(".") == 2 for kind in wanted or ())
 
@@ -56,9 +56,9 @@ CLASSIFIER = "em-bright-classifier"  # the job that needs an environment of its 
 
 
 def not_made(policy: Policy, has_classifiers: bool = True) -> dict[str, str]:
-    """Return the products without which no production CBC event completes and that the policy has nobody make.
+    """Return the products that production CBC events need to be complete, but that the policy has nobody make.
 
-    Each with a sentence for operators. Products that pipelines bring themselves are not among them.
+    Each comes with a sentence for operators. Products that pipelines upload themselves are not included.
 
     Parameters
     ----------
@@ -95,10 +95,10 @@ def check_names(settings: Annotation) -> None:
 
 
 def as_chosen(product: Product, settings: Annotation) -> Product:
-    """Return the product, made by the job that the policy chooses for it."""
+    """Return the product with the job that the policy chooses for it."""
     return replace(product, job=settings.made_by.get(product.name, product.job))
 
 
 def job_priority(product: Product, significant: bool) -> int:
-    """Rank sky maps ahead of plots, and among each of them significant events ahead of others."""
+    """Rank sky maps ahead of plots and, within each of these, significant events ahead of others."""
     return product.urgency + (SIGNIFICANT_BONUS if significant else 0)

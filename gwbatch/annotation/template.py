@@ -1,4 +1,4 @@
-"""The numbers of an event that its classification starts from, out of an alert."""
+"""The numbers in an alert from which the event's classification starts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from gwbatch.superevents.candidate import Event, finite
 
 NUMBERS = ("mass1", "mass2", "spin1z", "spin2z")
 MASS_OF_CHIRP_MASS = 2**0.2  # each of two equal masses, over their chirp mass
-USUAL_CHIRP_MASS = 30.0  # solar masses; what the field takes where cWB reports none
+USUAL_CHIRP_MASS = 30.0  # solar masses; the customary value if cWB reports none
 
 
 def template_numbers(event: Event, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return masses (solar masses, detector frame) and spins of the best-matching template, by their column names.
 
-    A burst of cWB's search for binary black holes counts as two equal masses without spins. Empty if the alert has no
-    masses.
+    A burst from cWB's search for binary black holes counts as two equal masses without spins. The result is empty if
+    the alert has no masses.
     """
     extra = data.get("extra_attributes")
     extra = extra if isinstance(extra, Mapping) else {}
@@ -35,7 +35,7 @@ def template_numbers(event: Event, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def search_numbers(event: Event) -> dict[str, Any]:
-    """Return what the search says of an event, for its classification: FAR in Hz, SNR, instruments, and its kind."""
+    """Return what the search says about an event, for its classification: FAR in Hz, SNR, instruments and kind."""
     return {
         "group": event.group,
         "search": event.search,

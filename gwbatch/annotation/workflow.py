@@ -20,11 +20,11 @@ class Node:
     name : str
         ``SUBJECT.JOB``, e.g. ``G487.localize``.
     subject : str
-        Whose product it makes; also the folder of its given inputs.
+        The event or superevent whose product it makes; also the folder of its given inputs.
     given : tuple of str
-        Inputs that are there when the workflow begins.
+        Inputs that exist when the workflow starts.
     parents : mapping of str to str
-        Nodes that come first, and the input that each of them makes.
+        Nodes that must finish first, and the input that each of them makes.
     """
 
     name: str
@@ -42,7 +42,7 @@ def workflow(subject: str, files: Collection[str], settings: Annotation) -> Iter
     Parameters
     ----------
     files : collection of str
-        What is there already, of ``coinc.xml``, ``psd.xml.gz`` and the sky map; what is there is not computed.
+        Which of ``coinc.xml``, ``psd.xml.gz`` and the sky map exist already. Existing products are not computed.
     """
     makers: dict[str, str] = {}
     there = {*files, *([TEMPLATE] if COINC in files else [])}

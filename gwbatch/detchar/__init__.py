@@ -1,6 +1,7 @@
 """Data quality: what state vectors and iDQ say about the seconds around a superevent.
 
-`bits` evaluates channels, `verdict` makes labels of them (both pure), `frames` reads frame files.
+`bits` evaluates channels, and `verdict` derives labels from them; both are pure. `frames` reads frame files, and
+`archive` finds older ones through a GWDataFind server.
 """
 
 from __future__ import annotations

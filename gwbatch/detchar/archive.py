@@ -1,4 +1,4 @@
-"""Finding frame files in an archive that a GWDataFind server knows: what has left the low-latency folders."""
+"""Search for frame files that have left the low-latency folders, through a GWDataFind server."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from urllib.parse import unquote, urlsplit
 
 from gwbatch.detchar.frames import complete
 
-PATIENCE = 5.0  # s for one question
+PATIENCE = 5.0  # s for one query
 
 
 def archived(server: str, detector: str, frame_types: Iterable[str], start: float, end: float) -> list[Path] | None:
-    """Return files of the first frame type that hold the GPS times from `start` to `end` (s) on this machine.
+    """Return the files of the first frame type that covers the GPS times from `start` to `end` (s) on this machine.
 
     Parameters
     ----------
     server : str
-        ``host[:port]``, or an address with its scheme.
+        ``host[:port]``, or a URL.
 
     Returns
     -------
     list of Path or None
-        None if no frame type has all of them, or the server does not say so.
+        None if no frame type covers all of the time, or the server gives no answer.
     """
     import gwdatafind
 
@@ -33,7 +33,7 @@ def archived(server: str, detector: str, frame_types: Iterable[str], start: floa
                 detector[0], frame_type, math.floor(start), math.ceil(end), urltype="file", on_gaps="ignore",
                 host=server, timeout=PATIENCE,
             )  # fmt: skip
-        except Exception:  # no server, no right to ask, no such type: the state is not known
+        except Exception:  # no server, no permission or no such type; the state is unknown
             continue
         found = complete((Path(unquote(urlsplit(url).path)) for url in urls), start, end)
         if found is not None and all(path.is_file() for path in found):

@@ -1,4 +1,4 @@
-"""Evaluating channels over a window: a bit is on only if every sample has it, and unknown without samples."""
+"""Evaluation of channels over a window: a bit is on only if every sample has it, and unknown without samples."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Samples = Sequence[float] | None
-"""The samples of a channel over the whole window; None if they are not all there."""
+"""The samples of a channel over the whole window; None if some are missing."""
 
 BitTable = Mapping[str, Mapping[str, int]]
-"""Channel to the names of its bits and their numbers."""
+"""Channel to the names and numbers of its bits."""
 
 
 @dataclass(frozen=True)
 class Bit:
-    """One bit of one channel over the window; `on` is None if it is not known."""
+    """One bit of one channel over the window; `on` is None if it is unknown."""
 
     channel: str
     name: str
@@ -27,7 +27,7 @@ class Bit:
 
     @property
     def is_injection(self) -> bool:
-        """Whether it tells of hardware injections, and not of the quality of the data."""
+        """Whether the bit is about hardware injections rather than data quality."""
         return self.name.endswith("INJ")
 
 
@@ -43,14 +43,14 @@ def evaluate(channel: str, names: Mapping[str, int], samples: Samples) -> list[B
 
 @dataclass(frozen=True)
 class Glitch:
-    """What iDQ says of a detector: its least false alarm probability in the window; None if it is not to be judged."""
+    """iDQ's lowest false alarm probability for a detector in the window; None if it is unknown."""
 
     detector: str
     probability: float | None
 
 
 def least_probability(detector: str, ok: Samples, fap: Samples) -> Glitch:
-    """Return the least false alarm probability, which counts only if iDQ was fine all the time."""
+    """Return the lowest false alarm probability, which counts only if iDQ was working throughout the window."""
     if ok is None or fap is None or len(fap) == 0 or not all(sample == 1 for sample in ok):
         return Glitch(detector, None)
     lowest = min(fap)

@@ -1,4 +1,4 @@
-"""Reading channels from low-latency frame files (GWF): short files that appear some seconds after the data."""
+"""Reading of channels from low-latency frame files (GWF), short files that appear some seconds after the data."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _NAME = re.compile(r"-(\d{9,10})-(\d+)\.gwf$")
 
 
 def covering(pattern: str, start: float, end: float) -> list[Path] | None:
-    """Return the files that match a pattern and hold the GPS times from `start` to `end` (s); None if some are missing.
+    """Return the files matching a pattern that cover the GPS times from `start` to `end` (s); None if some are missing.
 
-    Files are named ``H-H1_llhoft-GPS-DURATION.gwf``; where several hold the same second any of them will do.
+    Files are named ``H-H1_llhoft-GPS-DURATION.gwf``; where several cover the same second, any of them will do.
     """
     # Patterns are absolute, and come from the profile.
     return complete(map(Path, iglob(pattern)), start, end)  # noqa: PTH207
 
 
 def complete(paths: Iterable[Path], start: float, end: float) -> list[Path] | None:
-    """Return those files that are needed for the GPS times from `start` to `end` (s); None if some are missing."""
+    """Return the files needed to cover the GPS times from `start` to `end` (s); None if some are missing."""
     found = sorted(
         (int(match[1]), int(match[1]) + int(match[2]), path)
         for path in paths
@@ -40,7 +40,7 @@ def complete(paths: Iterable[Path], start: float, end: float) -> list[Path] | No
 
 
 def warm_up() -> None:
-    """Import what reads frame files."""
+    """Import the library that reads frame files."""
     import gwframe  # noqa: F401
 
 
@@ -62,7 +62,7 @@ def _samples(path: Path, channel: str, start: float, end: float) -> list[float] 
 
     try:
         series = gwframe.read(path, channel)
-    except Exception:  # whatever is wrong with the file or lacks in it: the state is not known
+    except Exception:  # whatever is wrong with or missing from the file, the state is unknown
         return None
     return list(_between(series, start, end))
 

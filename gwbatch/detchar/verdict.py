@@ -1,4 +1,4 @@
-"""From bits to labels: DQV, DQOK and INJ, and the words for GraceDB's log."""
+"""The verdict on the data: the labels DQV, DQOK and INJ, and sentences for GraceDB's log."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WORDS = {True: "pass", False: "fail", None: "unknown"}
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found.
+    """The result of a check.
 
     Attributes
     ----------
     add, remove : frozenset of str
-        Labels to set on the superevent, and to take away.
+        Labels to set on the superevent, and labels to remove from it.
     quality, injections, glitches : str
         Sentences for the log.
     """
@@ -32,7 +32,7 @@ class Report:
 
     @property
     def table(self) -> str:
-        """The bits as an HTML table, as GraceDB shows log messages."""
+        """The bits as an HTML table, which GraceDB renders in log messages."""
         rows = "".join(
             f"<tr><td>{bit.channel}</td><td>{bit.name}</td><td>{WORDS[bit.on]}</td></tr>" for bit in self.bits
         )
@@ -47,9 +47,9 @@ def judge(
     Parameters
     ----------
     active : collection of str
-        Detectors of the preferred event; the others are logged and count for nothing, but for injections that are off.
+        Detectors of the preferred event. The others are logged, but count only for the absence of injections.
     threshold : float
-        False alarm probability of a glitch up to which iDQ warns.
+        iDQ false alarm probability at or below which a glitch is likely.
     veto_glitches : bool
         Whether such a glitch vetoes the event.
     """

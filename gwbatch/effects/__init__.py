@@ -1,8 +1,8 @@
-"""What a handler can have done: effects, each with a key that is unique for the lifetime of the ledger.
+"""Effects, the actions that a handler can request, each with a key that is unique for the lifetime of the ledger.
 
-A handler returns or yields effects, and executors execute them after its transaction, once. `label`, `upload`,
-`copy_file` and `log` are what most handlers need; `kinds` has all of ours. Define a subclass of `Effect` and its
-executor to add another kind.
+A handler returns or yields effects, and executors execute them once, after the handler's transaction. Most handlers
+need only `label`, `upload`, `copy_file` and `log`. The modules `kinds`, `notices` and `mdc` have all of gwbatch's own.
+To add another kind, define a subclass of `Effect` and its executor.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def upload(
     after: str | None = None,
     urgent: bool = False,
 ) -> Upload:
-    """Upload the file at `path` as `filename` with a log message; `version` tells one content from the next."""
+    """Upload the file at `path` as `filename` with a log message; `version` distinguishes one content from the next."""
     return Upload(
         target, filename, path, comment=comment, tags=tuple(tags), version=version, after=after, urgent=urgent
     )  # fmt: skip
@@ -54,5 +54,5 @@ def copy_file(
 
 
 def log(target: str, comment: str, *, key: str, tags: Iterable[str] = ()) -> Log:
-    """Write a log message without a file; `key` tells one message from the next."""
+    """Write a log message without a file; `key` distinguishes one message from the next."""
     return Log(target, comment, tuple(tags), key)

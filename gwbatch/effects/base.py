@@ -1,4 +1,4 @@
-"""An effect: one thing to do to the world, decided in a transaction and executed after it, once."""
+"""The base class of effects, which are decided in a transaction and executed once, after it."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ import msgspec
 from gwbatch.errors import BadInput, ConfigError
 
 KINDS: dict[str, type[Effect]] = {}
-"""Every class of effects by its kind and its aliases, plug-ins' among them."""
+"""Every class of effects by its kind and aliases, including those of plug-ins."""
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing to do to the world. A subclass states what to do; an executor (`gwbatch.executor`) does it.
+    """One action on the outside world. A subclass states what to do; an executor (`gwbatch.executor`) does it.
 
-    The fields of a subclass are stored as JSON. A field that is added later needs a default, so that effects which
-    wait in the ledger can still be read.
+    The fields of a subclass are stored as JSON. A field that is added later needs a default, so that effects
+    waiting in the ledger can still be read.
 
     Attributes
     ----------
     kind : str
-        Names the class in the ledger and in metric labels; never renamed.
+        Name of the class in the ledger and in metric labels. It must never change.
     aliases : tuple of str
         Older kinds that this class also reads.
     base_priority : int
-        `priority` of the effects of this class. Among those that could run now, the largest goes first.
+        Default `priority` of this class. Of the effects that could run now, the one with the highest goes first.
     max_delay : float
         Longest time between two attempts, in s.
     key_format, subject_format : str
-        `key` and `subject`, with fields in braces: ``"{target}/log/{name}"``. Define the properties instead where that
-        does not suffice.
+        Formats of `key` and `subject`, with fields in braces: ``"{target}/log/{name}"``. If that does not suffice,
+        define the properties instead.
     stubborn : bool
-        Try again even after an error that nobody has expected, loudly. Others of that sort fail for good.
+        Retry even after an unexpected error, and log its traceback. Other effects then fail permanently.
     needs_gracedb : bool
-        Skip the effect where the site profile names no GraceDB server.
+        Skip the effect if the site profile names no GraceDB server.
     ask_first : bool
-        After a restore it counts as one that an earlier attempt may have done.
+        For a week after a restore, assume that an earlier attempt may have executed the effect.
     after : str or None
         Key of an effect that must be done first.
     """
@@ -66,19 +66,19 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def key(self) -> str:
-        """Unique for the lifetime of the ledger: an effect whose key is known is not executed again."""
+        """A name unique for the lifetime of the ledger. An effect whose key is already known is not executed again."""
         if not self.key_format:
             raise NotImplementedError(f"{type(self).__name__} must define 'key_format', or the property 'key'.")
         return self.key_format.format_map(msgspec.structs.asdict(self))
 
     @property
     def subject(self) -> str:
-        """Effects of one subject are executed in the order in which they were decided."""
+        """What the effect acts on. Effects on one subject are executed in the order in which they were decided."""
         return self.subject_format.format_map(msgspec.structs.asdict(self)) if self.subject_format else self.key
 
     @property
     def priority(self) -> int:
-        """Of the effects that could run now, the one with the largest priority goes first."""
+        """The rank of the effect. Of the effects that could run now, the one with the highest priority goes first."""
         return self.base_priority
 
 
@@ -106,7 +106,7 @@ def decode(kind: str, args: str, after: str | None = None) -> Effect:
     Raises
     ------
     BadInput
-        If no class has this kind, or the class cannot be made of these arguments.
+        If no class has this kind, or the arguments do not fit the class.
     """
     effect = KINDS.get(kind)
     if effect is None:

@@ -1,4 +1,4 @@
-"""gwbatch's own effects: what can be done to GraceDB, to jobs, and to notify people."""
+"""gwbatch's own effects on GraceDB and jobs, and its notifications."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from gwbatch.effects.base import Effect
 from gwbatch.keys import creation_of
 
-MOST_URGENT = 40  # public notices, and what they wait for: telescopes wait
-URGENT = 20  # labels, and what they wait for: other people wait for them
+MOST_URGENT = 40  # public notices and what they wait for, because telescopes are waiting
+URGENT = 20  # labels and what they wait for, because other people are waiting
 UPLOADS = 10
 
 # ---- labels, files and log messages ------------------------------------------------------------------------
@@ -22,10 +22,10 @@ class Label(Effect, frozen=True):
     target : str
         GraceDB ID, or a local key.
     occasion : str
-        Tells one setting from the next, for labels that come and go.
+        Distinguishes one setting from the next, for labels that come and go.
     in_order : bool
-        Keep the order among all effects of the target. A label that waits for another effect, or is not `in_order`,
-        does not delay the others of its target.
+        Keep the order among all effects on the target. A label that waits for another effect, or is not `in_order`,
+        does not delay other effects on its target.
     """
 
     kind = "gracedb.label"
@@ -46,7 +46,7 @@ class Label(Effect, frozen=True):
 
 
 class Unlabel(Effect, frozen=True):
-    """Remove a label; `occasion` tells one removal from the next."""
+    """Remove a label; `occasion` distinguishes one removal from the next."""
 
     kind = "gracedb.unlabel"
     base_priority = URGENT
@@ -70,7 +70,7 @@ class Upload(Effect, frozen=True):
     names : tuple of str
         Local keys in `text` that are replaced by their GraceDB IDs.
     version : str
-        Tells one content from the next.
+        Distinguishes one content from the next.
     urgent : bool
         A public notice waits for it.
     """
@@ -126,7 +126,7 @@ class CopyFile(Effect, frozen=True):
 
 
 class Log(Effect, frozen=True):
-    """Write a log message without a file; `name` tells one message from the next."""
+    """Write a log message without a file; `name` distinguishes one message from the next."""
 
     kind = "gracedb.log"
     base_priority = UPLOADS
@@ -143,7 +143,7 @@ class Log(Effect, frozen=True):
 
 
 class CreateSuperevent(Effect, frozen=True):
-    """Create a superevent (`superevent` is its local key) of an event; times in GPS s."""
+    """Create a superevent, whose local key is `superevent`, from an event; times are in GPS s."""
 
     kind = "gracedb.create_superevent"
     base_priority = URGENT
@@ -162,7 +162,7 @@ class CreateSuperevent(Effect, frozen=True):
 
 
 class UpdateSuperevent(Effect, frozen=True):
-    """Change `preferred`, `t_start`, `t_0` or `t_end` (GPS s); `occasion` tells one change from the next."""
+    """Change `preferred`, `t_start`, `t_0` or `t_end` (GPS s); `occasion` distinguishes one change from the next."""
 
     kind = "gracedb.update_superevent"
     base_priority = URGENT
@@ -194,7 +194,7 @@ class AddEvent(Effect, frozen=True):
 
 
 class RemoveEvent(Effect, frozen=True):
-    """Remove an event from a superevent; `occasion` tells one removal from the next."""
+    """Remove an event from a superevent; `occasion` distinguishes one removal from the next."""
 
     kind = "gracedb.remove_event"
     base_priority = URGENT
@@ -226,7 +226,7 @@ class CreateExternal(Effect, frozen=True):
 
 
 class ReplaceExternal(Effect, frozen=True):
-    """Replace the file of an external event by that of a better notice."""
+    """Replace the file of an external event with that of a better notice."""
 
     kind = "gracedb.replace_external"
     base_priority = URGENT
@@ -238,7 +238,7 @@ class ReplaceExternal(Effect, frozen=True):
 
 
 class KeepNotice(Effect, frozen=True):
-    """Upload a notice to an external event that is made from a better one."""
+    """Upload a notice to an external event that is based on a better one."""
 
     kind = "gracedb.keep_notice"
     base_priority = UPLOADS
@@ -262,7 +262,7 @@ class ReadExternal(Effect, frozen=True):
 
 
 class AdoptExternal(Effect, frozen=True):
-    """Unblock what waits for the creation of an external event: somebody else created it."""
+    """Unblock the effects that wait for the creation of an external event, because somebody else created it."""
 
     kind = "gracedb.adopt_external"
     needs_gracedb = True
@@ -295,8 +295,8 @@ class SubmitJob(Effect, frozen=True):
     """Submit one attempt of a job to the batch system."""
 
     kind = "job.submit"
-    max_delay = 10.0  # asking the local submit host costs little, and somebody waits for a sky map
-    stubborn = True  # submitting again is safe: the batch system is asked first
+    max_delay = 10.0  # asking the local submit host costs little, and somebody is waiting for a sky map
+    stubborn = True  # resubmitting is safe, because the executor asks the batch system first
     key_format = "{job}/submit/{attempt}"
     subject_format = "{job}"
     job: str
@@ -336,7 +336,7 @@ class CancelJob(Effect, frozen=True):
 
 
 class Webhook(Effect, frozen=True):
-    """Post a text to the site's webhook; `occasion` tells one notification from the next."""
+    """Post a text to the site's webhook; `occasion` distinguishes one notification from the next."""
 
     kind = "notify.webhook"
     key_format = "notify/webhook/{occasion}"
@@ -346,7 +346,7 @@ class Webhook(Effect, frozen=True):
 
 
 class Email(Effect, frozen=True):
-    """Send a text by e-mail; `occasion` tells one notification from the next."""
+    """Send a text by e-mail; `occasion` distinguishes one notification from the next."""
 
     kind = "notify.email"
     key_format = "notify/email/{occasion}"

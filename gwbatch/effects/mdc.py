@@ -1,4 +1,4 @@
-"""The effects of the heartbeat of mock data: a mock event every so often, and a signoff of its superevent."""
+"""The effects of the mock-data heartbeat: periodic mock events, and the signoff of their superevents."""
 
 from __future__ import annotations
 

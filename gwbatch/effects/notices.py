@@ -1,4 +1,4 @@
-"""The effects of public alerts: from a planned notice to one that astronomers and GraceDB have."""
+"""The effects of public alerts, from judging a planned notice to its delivery and its storage in GraceDB."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gwbatch.effects.kinds import MOST_URGENT, URGENT
 
 
 class FreezeNotice(Effect, frozen=True):
-    """Judge a planned notice and fix what it says, or refuse it.
+    """Judge a planned notice and freeze its content, or refuse it.
 
     Attributes
     ----------
@@ -16,12 +16,12 @@ class FreezeNotice(Effect, frozen=True):
     name : str
         Its name among those about the superevent.
     round : str
-        Tells one plan of the same notice from the next: what stopped it has gone.
+        Distinguishes one plan of the same notice from the next, made once what stopped it is gone.
     """
 
     kind = "notice.freeze"
     stubborn = True
-    base_priority = URGENT + 5  # behind what it waits for
+    base_priority = URGENT + 5  # after what it waits for
     max_delay = 5.0
     subject_format = "{superevent}/notices"
     superevent: str
@@ -35,10 +35,10 @@ class FreezeNotice(Effect, frozen=True):
 
 
 class PublishNotice(Effect, frozen=True):
-    """Send a frozen notice to one broker; `round` tells one order to send it from the next."""
+    """Send a frozen notice to one broker; `round` distinguishes one order to send it from the next."""
 
     kind = "notice.publish"
-    stubborn = True  # sending again is safe: what is in doubt is looked for first
+    stubborn = True  # sending again is safe, because a notice in doubt is looked for first
     base_priority = MOST_URGENT
     max_delay = 30.0
     subject_format = "{superevent}/notices/{broker}"
@@ -54,7 +54,7 @@ class PublishNotice(Effect, frozen=True):
 
 
 class RecallNotices(Effect, frozen=True):
-    """Ask GraceDB which notices about a superevent have been sent that this ledger does not know of."""
+    """Ask GraceDB for notices about a superevent that were sent without this ledger's knowledge."""
 
     kind = "notice.recall"
     base_priority = MOST_URGENT
@@ -66,7 +66,7 @@ class RecallNotices(Effect, frozen=True):
 
 
 class StoreNotice(Effect, frozen=True):
-    """Have GraceDB keep a notice that a broker has."""
+    """Store a delivered notice in GraceDB."""
 
     kind = "notice.store"
     base_priority = 15
@@ -93,7 +93,7 @@ class UploadNotice(Effect, frozen=True):
 
 
 class LabelSent(Effect, frozen=True):
-    """Set the label that says that a notice was sent."""
+    """Set the label that shows that a notice was sent."""
 
     kind = "notice.label"
     base_priority = 15
@@ -107,7 +107,7 @@ class LabelSent(Effect, frozen=True):
 
 
 class DraftCircular(Effect, frozen=True):
-    """Draft the circular about a notice that GraceDB has, for people to send."""
+    """Draft the circular about a stored notice, for people to send."""
 
     kind = "notice.draft"
     needs_gracedb = True
@@ -131,7 +131,7 @@ class Expose(Effect, frozen=True):
 
 
 class TagFile(Effect, frozen=True):
-    """Tag the log message that brought a version of a file (``NAME,VERSION``)."""
+    """Tag the log message with which a version of a file (``NAME,VERSION``) was uploaded."""
 
     kind = "gracedb.tag"
     base_priority = 15
@@ -144,7 +144,7 @@ class TagFile(Effect, frozen=True):
 
 
 class PreferPipelineEvent(Effect, frozen=True):
-    """Name the best event of a pipeline; `occasion` tells one choice from the next."""
+    """Record the best event of a pipeline; `occasion` distinguishes one choice from the next."""
 
     kind = "gracedb.pipeline_preferred"
     base_priority = 5
@@ -157,7 +157,7 @@ class PreferPipelineEvent(Effect, frozen=True):
 
 
 class CheckData(Effect, frozen=True):
-    """Look at the quality of the data around a superevent, and label it; `occasion` tells one check from the next."""
+    """Check the data quality around a superevent and label it; `occasion` distinguishes one check from the next."""
 
     kind = "notice.check_data"
     base_priority = MOST_URGENT

@@ -1,7 +1,7 @@
-"""Executors: the only code that acts on the world. Each executes the effects of one class, idempotently.
+"""Executors of effects, the only code that acts on the outside world. Each executes one class of effects, idempotently.
 
-`registry` knows which function executes what. The others are gwbatch's own executors: GraceDB, external events, jobs,
-public notices and notifications.
+`registry` knows which function executes which class. The other modules hold gwbatch's own executors, for GraceDB,
+external events, jobs, mock data, public notices and notifications.
 """
 
 from __future__ import annotations

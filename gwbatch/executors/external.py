@@ -1,4 +1,4 @@
-"""Effects on external events: one event for one trigger, and the data of every notice."""
+"""Executors of effects on external events: one GraceDB event per trigger, with the data of every notice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 
 @executor(CreateExternal)
 def create_external(claim: Claim[CreateExternal], runtime: Runtime) -> EffectResult:
-    """Create the event, unless GraceDB has one of this trigger: then that one's labels and file count too."""
+    """Create the event, or adopt the one that GraceDB already has for this trigger.
+
+    An adopted event gets our notice and labels, and its own file and labels are taken into account, too.
+    """
     event, name, content = _notice(claim.effect, runtime)
     graceid = _existing(event, runtime)
     if graceid is None:
@@ -41,7 +44,7 @@ def create_external(claim: Claim[CreateExternal], runtime: Runtime) -> EffectRes
 
 
 def _existing(event: ExternalEvent, runtime: Runtime) -> str | None:
-    """Return the oldest event of this trigger: another dispatcher, or one whose ledger is lost, may have created it."""
+    """Return the oldest event of this trigger. Another dispatcher, or one with a lost ledger, may have created it."""
     words = f'group: {_group(event)} pipeline: {event.observatory} grbevent.trigger_id = "{event.trigger_id}"'
     if event.search == "MDC":  # mock triggers all have the same ID
         words += f" MDC {event.time - 1} .. {event.time + 1}"
@@ -78,7 +81,7 @@ def _adopt_existing(claim: Claim[CreateExternal], key: str, graceid: str, runtim
 
 @executor(ReplaceExternal)
 def replace_external(claim: Claim[ReplaceExternal], runtime: Runtime) -> EffectResult:
-    """Replace the event's file, unless a still better notice is on its way, or somebody else created the event."""
+    """Replace the event's file. If there is a better notice by now, or the event is adopted, only upload this one."""
     event, name, content = _notice(claim.effect, runtime)
     if event.best_notice != claim.effect.notice or event.adopted:
         return _keep(claim, runtime)
@@ -92,7 +95,7 @@ def replace_external(claim: Claim[ReplaceExternal], runtime: Runtime) -> EffectR
 
 @executor(KeepNotice)
 def keep_notice(claim: Claim[KeepNotice], runtime: Runtime) -> EffectResult:
-    """Upload a notice to an event that is made from a better one."""
+    """Upload a notice to an event that is based on a better one."""
     return _keep(claim, runtime)
 
 
@@ -113,7 +116,7 @@ def read_external(claim: Claim[ReadExternal], runtime: Runtime) -> EffectResult:
 def _found(
     claim: Claim[ReadExternal] | Claim[CreateExternal], graceid: str, runtime: Runtime, *, existing: bool = False
 ) -> Callable[[Transaction], None]:
-    """Read an event that somebody else created; return what hands it to the lane of external triggers."""
+    """Read an event that somebody else created; return a function that sends it to the lane of external triggers."""
     found, filename, content = runtime.gracedb().event_file(graceid, LARGEST)
     encoded = None if content is None else base64.b64encode(content).decode()
     message = ExternalFound(found, filename, encoded, existing)
@@ -126,14 +129,14 @@ def _found(
 
 @executor(AdoptExternal)
 def adopt_external(claim: Claim[AdoptExternal], runtime: Runtime) -> EffectResult:
-    """Do nothing: when this effect is done, what waits for the event's creation goes on."""
+    """Do nothing; once this effect is done, the effects that wait for the event's creation can run."""
     return EffectResult({"graceid": claim.effect.graceid})
 
 
 def _notice(
     effect: CreateExternal | ReplaceExternal | KeepNotice, runtime: Runtime
 ) -> tuple[ExternalEvent, str, bytes]:
-    """Return the event, and name and content of its file in GraceDB."""
+    """Return the event, and the name and content of the notice's file in GraceDB."""
     externals = ExternalStore(runtime.ledger.connection)
     event = externals.get(effect.external)
     if event is None:

@@ -1,4 +1,7 @@
-"""Effects on GraceDB. If an earlier attempt may have succeeded, the server is asked before anything is repeated."""
+"""Executors of effects on GraceDB.
+
+If an earlier attempt may have succeeded, they query the server before they repeat it.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ LARGEST_RATE = 1.0e9  # Hz
 
 @executor(CreateSuperevent)
 def create_superevent(claim: Claim[CreateSuperevent], runtime: Runtime) -> EffectResult:
-    """Create a superevent; the event may be in one already, ours or somebody else's."""
+    """Create a superevent, or adopt the one that the event already belongs to, whether ours or somebody else's."""
     since, effect = runtime.clock.now(), claim.effect
     superevent_id, ours = _created(effect, runtime.gracedb(), repeated=claim.repeated)
 
@@ -51,14 +54,14 @@ def create_superevent(claim: Claim[CreateSuperevent], runtime: Runtime) -> Effec
         shape = {"preferred": effect.event, "t_start": effect.t_start, "t_0": effect.t_0, "t_end": effect.t_end}
         mirror.note_written(effect.superevent, since, shape)
         if not ours:
-            mirror.set_pending(effect.superevent, {})  # GraceDB will never show our window: its own counts
+            mirror.set_pending(effect.superevent, {})  # GraceDB keeps its own window and will never show ours
         known = mirror.superevent(effect.superevent)
         alerts = runtime.profile.alerts
         effects.wake(tx, f"{effect.superevent if known is None else known.key}/notices")
         may_be_announced = not ours or claim.repeated
         if known is not None and may_be_announced and alerts.mode != "off" and not alerts.dry_run:
             effects.request(tx, RecallNotices(known.key), now)
-        if known is not None and known.key != effect.superevent:  # merged with another, which external events may know
+        if known is not None and known.key != effect.superevent:  # merged into one that external events may refer to
             send_message(tx, SupereventChanged(known.key), now, because=claim.key)
 
     return EffectResult({"superevent_id": superevent_id, "ours": ours}, name)
@@ -86,7 +89,7 @@ def _created(effect: CreateSuperevent, server: GraceDB, *, repeated: bool) -> tu
 
 @executor(UpdateSuperevent)
 def update_superevent(claim: Claim[UpdateSuperevent], runtime: Runtime) -> EffectResult:
-    """Write the newest decision, whichever it is: an update that comes late must not take GraceDB back in time."""
+    """Write the newest values rather than the effect's own, so that a late update cannot undo a newer one."""
     since, key = runtime.clock.now(), claim.effect.superevent
     target = runtime.graceid(key)
     current = SupereventStore(runtime.ledger.connection).superevent(key)
@@ -106,7 +109,7 @@ def _update(superevent: str, changes: dict[str, Any], server: GraceDB) -> None:
 
 @executor(AddEvent)
 def add_event(claim: Claim[AddEvent], runtime: Runtime) -> EffectResult:
-    """Add an event to a superevent; it is an error if the event belongs to another one."""
+    """Add an event to a superevent; fail if the event belongs to another one."""
     superevent, event = runtime.graceid(claim.effect.superevent), runtime.graceid(claim.effect.event)
     server = runtime.gracedb()
     try:
@@ -121,7 +124,7 @@ def add_event(claim: Claim[AddEvent], runtime: Runtime) -> EffectResult:
 
 @executor(RemoveEvent)
 def remove_event(claim: Claim[RemoveEvent], runtime: Runtime) -> EffectResult:
-    """Remove an event from a superevent, if it is in it."""
+    """Remove an event from a superevent, if it is a member."""
     superevent, event = runtime.graceid(claim.effect.superevent), runtime.graceid(claim.effect.event)
     with accept_missing(), translate_errors(f"remove {event} from {superevent}"):
         runtime.gracedb().client.remove_event_from_superevent(superevent, event)
@@ -130,7 +133,7 @@ def remove_event(claim: Claim[RemoveEvent], runtime: Runtime) -> EffectResult:
 
 @executor(PreferExternal)
 def prefer_external(claim: Claim[PreferExternal], runtime: Runtime) -> EffectResult:
-    """Write the newest joint rates, and none of a coincidence that has ended meanwhile."""
+    """Write the newest joint false alarm rates, unless the coincidence has ended in the meantime."""
     key, external, connection = claim.effect.superevent, claim.effect.external, runtime.ledger.connection
     superevent = SupereventStore(connection).superevent(key)
     found = ExternalStore(connection).coincidences(external=external)
@@ -139,7 +142,7 @@ def prefer_external(claim: Claim[PreferExternal], runtime: Runtime) -> EffectRes
     if match is None or shown is None or shown.facts.get("external") != external:
         return EffectResult.skipped("no longer its preferred external event")
     rates = {"time_coinc_far": match.far_time, "space_coinc_far": match.far_spacetime}
-    # GraceDB keeps the previous rate unless it gets another, so one without bound is written as a large one.
+    # GraceDB keeps the previous rate unless it receives a new one, so an infinite rate is written as a large number.
     changes = {name: min(rate, LARGEST_RATE) for name, rate in rates.items() if rate is not None}
     target = runtime.graceid(key)
     _update(target, {"em_type": runtime.graceid(external), **changes}, runtime.gracedb())
@@ -158,7 +161,7 @@ def set_label(claim: Claim[Label], runtime: Runtime) -> EffectResult:
 
 
 def write_label(target: str, name: str, server: GraceDB) -> None:
-    """Set a label; one that is there already, or that a signoff has overtaken, is fine."""
+    """Set a label, unless it is set already or a signoff has made it obsolete."""
     with accept("already applied", "related signoff already exists"), translate_errors(f"label {target} {name}"):
         try:
             server.client.write_label(target, name)
@@ -179,7 +182,7 @@ def remove_label(claim: Claim[Unlabel], runtime: Runtime) -> EffectResult:
 
 @executor(Upload)
 def upload(claim: Claim[Upload], runtime: Runtime) -> EffectResult:
-    """Upload a file of this machine, or a text."""
+    """Upload a file from this machine, or a text."""
     target = runtime.graceid(claim.effect.target)
     return _upload(claim, target, _content(claim.effect, target, runtime), runtime)
 
@@ -203,7 +206,8 @@ def copy_file(claim: Claim[CopyFile], runtime: Runtime) -> EffectResult:
 
 def _upload(claim: Claim[Upload] | Claim[CopyFile], target: str, content: bytes, runtime: Runtime) -> EffectResult:
     effect = claim.effect
-    # The lost ledger may have gone on to other versions; a content that is meant to come back has a generation (~).
+    # After a restore, an older version in GraceDB may be this one, as the lost ledger may have uploaded newer ones.
+    # If content has come back, its version has a generation (~N), and only the newest version in GraceDB counts.
     restored = taken_before(runtime.ledger.connection, runtime.clock.now()) is not None
     file = upload_file(
         target, effect.filename, content, effect.comment, effect.tags, runtime.gracedb(), repeated=claim.repeated,
@@ -213,13 +217,13 @@ def _upload(claim: Claim[Upload] | Claim[CopyFile], target: str, content: bytes,
     def note(tx: Transaction) -> None:
         if file is not None:
             SupereventStore(tx).note_uploaded(effect.target, effect.filename, effect.version, file)
-            effects.wake(tx, f"{effect.target}/notices")  # one may wait for it
+            effects.wake(tx, f"{effect.target}/notices")  # a notice may be waiting for it
 
     return EffectResult({"target": target, "file": file}, note)
 
 
 def files_of(runtime: Runtime) -> Files:
-    """Return what reads files from where the ledger says they are."""
+    """Return a reader of files from the places that the ledger records."""
     return Files(runtime.state / "files", runtime.gracedb, runtime.graceid)
 
 
@@ -234,17 +238,17 @@ def upload_file(
     repeated: bool,
     unique: bool = False,
 ) -> str | None:
-    """Upload a file with a log message; if `repeated`, only when the newest version has another content.
+    """Upload a file with a log message; if `repeated`, only if the newest version has different content.
 
     Parameters
     ----------
     unique : bool
-        No other version is meant to have the same content: then one that is not the newest counts, too.
+        Whether this content is meant to occur in only one version. If so, an older version with it counts, too.
 
     Returns
     -------
     str or None
-        The file as ``NAME,VERSION``; None if the server does not say which version it is.
+        The file as ``NAME,VERSION``; None if the server does not report the version.
     """
     older = server.version_with(target, filename, content) if repeated and unique else None
     if older is not None:

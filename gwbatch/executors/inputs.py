@@ -1,6 +1,6 @@
-"""Fetching a job's inputs: files, files of GraceDB, and the sky maps of notices.
+"""Fetching of a job's inputs: local files, GraceDB files and the sky maps of notices.
 
-A notice brings its map inside or as a link, or its observatory publishes one some minutes later.
+A notice contains its map or links to it, or the observatory publishes one some minutes later.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from gwbatch.mirror.externals import ExternalStore
 from gwbatch.runtime import Runtime
 
 CONNECT, READ = 10.0, 30.0  # s
-WHOLE = 300.0  # s for all of a map
-FIRST_PAUSE, LONGEST_PAUSE = 15.0, 300.0  # s between two tries, growing by half
+WHOLE = 300.0  # s for the whole download of a map
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 300.0  # s between attempts, growing by a factor of 1.5
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long and how often a map is asked for.
+    """When, and how many times, to try to download a map.
 
     Attributes
     ----------
     begin, end : float
-        Unix time in s before which it is not asked for, and after which it is given up.
+        Unix time in s before which there is no attempt, and after which a failed attempt is the last.
     tries, most_tries : int
-        The number of this try, and of the last one.
+        Number of this attempt, and the maximum.
     """
 
     begin: float
@@ -46,17 +46,17 @@ class Patience:
     most_tries: int = 40
 
     def is_over(self, now: float) -> bool:
-        """Return whether a try that failed at `now` (Unix s) was the last."""
+        """Tell whether an attempt that failed at `now` (Unix s) was the last."""
         return now >= self.end or self.tries >= self.most_tries
 
     @property
     def pause(self) -> float:
-        """Seconds before the next try."""
+        """Seconds before the next attempt."""
         return min(LONGEST_PAUSE, FIRST_PAUSE * 1.5 ** min(self.tries - 1, 20))
 
 
 def fetch(source: Mapping[str, Any], place: Path, since: float, tries: int, runtime: Runtime) -> None:
-    """Write an input of a job to `place`, unless it is there already.
+    """Write an input of a job to `place`, unless that file already exists.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def fetch(source: Mapping[str, Any], place: Path, since: float, tries: int, runt
 
 
 def _ordered_map(url: str, since: float, tries: int, runtime: Runtime) -> bytes:
-    """Download a map that a person has chosen, which may lie anywhere."""
+    """Download a map that a person has chosen, from any HTTPS address or one in ``external.map_sources``."""
     settings = runtime.policy.external
     patience = Patience(since, since + settings.map_wait, tries, settings.map_tries)
     return fetch_map(url, ["https://", *settings.map_sources], settings.largest_map, patience, runtime.clock.now())
@@ -102,12 +102,12 @@ def _map_of_notice(source: Mapping[str, Any], since: float, tries: int, runtime:
 
 
 def decode_map(text: str, largest: int) -> bytes:
-    """Return a map given in base64.
+    """Decode a map given in base64.
 
     Raises
     ------
     BadInput
-        When the text is not base64, or the map is larger than `largest` bytes.
+        If the text is not base64, or the map is larger than `largest` bytes.
     """
     try:
         content = base64.b64decode(text, validate=False)
@@ -119,21 +119,21 @@ def decode_map(text: str, largest: int) -> bytes:
 
 
 def fetch_map(url: str, sources: Sequence[str], largest: int, patience: Patience, now: float) -> bytes:
-    """Download the map at an address of a notice.
+    """Download a map from an address.
 
     Parameters
     ----------
     sources : sequence of str
-        Beginnings of the addresses that may be asked; a notice may name any.
+        Prefixes of the allowed addresses, because a notice may name any address.
     now : float
         Unix time in s.
 
     Raises
     ------
     NotThereYet
-        When it may be had later.
+        If the map may become available later.
     BadInput
-        When the address is refused, the map is too large, or patience is over.
+        If the address is not allowed, the map is too large, or the last attempt failed.
     """
     if url.startswith("http://") and not url.startswith(tuple(sources)):
         url = f"https://{url.removeprefix('http://')}"  # observatories still write http in their notices
@@ -152,11 +152,11 @@ def fetch_map(url: str, sources: Sequence[str], largest: int, patience: Patience
 
 
 class _Refused(Exception):
-    """The server answered with something else than a map."""
+    """The server answered with something other than a map, or sent the map too slowly."""
 
 
 class _OlderTLS(HTTPAdapter):
-    """For servers whose TLS 1.3 fails with some clients, as HEASARC's does."""
+    """HTTPS with TLS 1.2, for servers such as HEASARC's, whose TLS 1.3 fails with some clients."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         context = ssl.create_default_context()
@@ -178,7 +178,7 @@ def _read(session: requests.Session, url: str, largest: int) -> bytes:
     with session.get(url, timeout=(CONNECT, READ), stream=True, allow_redirects=False) as reply:
         if reply.status_code != requests.codes.ok:
             raise _Refused(f"status {reply.status_code}")
-        while part := reply.raw.read1(1 << 16, decode_content=True):  # what has come, without waiting for more
+        while part := reply.raw.read1(1 << 16, decode_content=True):  # what has arrived, without waiting for more
             content += part
             if len(content) > largest:
                 raise BadInput(f"Cannot take the sky map {url}: it is larger than {largest} bytes.")

@@ -1,4 +1,4 @@
-"""Effects on jobs: submit, release and cancel an attempt; and how a job ends."""
+"""Executors of effects on jobs: submission, release and cancellation of an attempt, and the end of a job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gwbatch.runtime import Runtime
 
 
 def _submission_failed(tx: Transaction, claim: Claim[SubmitJob], reason: str, runtime: Runtime) -> None:
-    """Note that a job that could not even be submitted has failed."""
+    """Record that a job has failed because it could not be submitted."""
     job = jobs.get(tx, claim.effect.job)
     if job is not None and job.attempt == claim.effect.attempt:
         result = {"error": {"message": reason, "retryable": False}}
@@ -30,7 +30,7 @@ def _submission_failed(tx: Transaction, claim: Claim[SubmitJob], reason: str, ru
 
 
 def _wait_again(tx: Transaction, effect: SubmitJob) -> None:
-    """Let the job wait again, unless another attempt came after the one whose submission failed."""
+    """Let the job wait again, unless a later attempt has followed the one whose submission failed."""
     jobs.wait_again(tx, effect.job, effect.attempt)
 
 
@@ -46,7 +46,7 @@ def submit(claim: Claim[SubmitJob], runtime: Runtime) -> EffectResult:
     if job.attempt_key in known:
         native_id = known[job.attempt_key].native_id
     elif claim.repeated and read_result(directory, job.attempt_key) is not None:
-        native_id = ""  # it ran to its end and the scheduler has forgotten it: the watcher finds the result
+        native_id = ""  # it ended and the scheduler has forgotten it; the watcher will find the result
     else:
         request = _prepare(job, directory, claim.attempts, runtime)
         hit("job.prepared")
@@ -94,7 +94,7 @@ def _job_of(effect: ReleaseJob | CancelJob, runtime: Runtime) -> jobs.Job | None
 
 
 def _prepare(job: jobs.Job, directory: Path, tries: int, runtime: Runtime) -> JobRequest:
-    """Make the job directory: inputs and ``job.json``, nothing else."""
+    """Create the job directory with the inputs and ``job.json``, and return the request for the scheduler."""
     private_folder(directory)
     for name, source in job.request["inputs"].items():
         fetch(source, directory / name, job.created, tries, runtime)
@@ -114,7 +114,7 @@ def end_job(
     result: Mapping[str, Any] | None,
     now: float,
 ) -> None:
-    """Write down that a job has ended, and send the message about it, in one transaction."""
+    """Record that a job has ended and send the message about it, unless it was cancelled or retried in the meantime."""
     if not jobs.report(tx, job, seen, result, now):
         return
     send_message(tx, JobEnded(job.key, job.attempt, str(seen.state)), now)

@@ -1,4 +1,4 @@
-"""Files that jobs made here: from this machine, else, where its disk was lost, what there is of them elsewhere."""
+"""Reading of files that jobs made, from this machine or, if its disk was lost, from another copy or GraceDB."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def content_of(path: str, purpose: str, runtime: Runtime) -> bytes:
     Parameters
     ----------
     purpose : str
-        What cannot be done without it, as the beginning of a sentence.
+        What cannot be done without the file, as the beginning of the error message.
 
     Raises
     ------
     TransientError
-        When it is neither here nor in GraceDB, and the ledger was restored: it may be computed again just now.
+        If it is neither here nor in GraceDB, and the ledger was restored recently. A job may be making it again.
     BadInput
-        When that is for good.
+        If it is in neither place, and the ledger was not restored recently.
     """
     try:
         return Path(path).read_bytes()
@@ -47,7 +47,7 @@ def _elsewhere(product: StoredProduct, path: str, runtime: Runtime) -> bytes | N
         with suppress(OSError):
             return Path(product.path).read_bytes()
     name = str(product.facts.get("uploaded") or product.facts.get("filename") or product.name)
-    owner = split_pair(product.subject)[1] or product.subject  # of a pair the superevent has the files
+    owner = split_pair(product.subject)[1] or product.subject  # the superevent has the files of a pair
     with suppress(GraceDBError):
         return runtime.gracedb().download(runtime.graceid(owner), name)
     return None

@@ -1,4 +1,4 @@
-"""Mock data in GraceDB: uploading an event, and signing a superevent off."""
+"""Executors of the mock-data heartbeat: the upload of mock events, and the signoff of superevents."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gwbatch.gpstime import unix_to_utc, utc_to_gps
 from gwbatch.gracedb import accept, translate_errors
 from gwbatch.runtime import Runtime
 
-TOO_LATE = 600.0  # s: a mock event that could not be uploaded for so long is left out
+TOO_LATE = 600.0  # s after which a mock event that could not be uploaded is skipped
 
 
 @executor(UploadMock)
 def upload(claim: Claim[UploadMock], runtime: Runtime) -> EffectResult:
-    """Upload a mock event. If an earlier attempt may have succeeded it is not repeated: the next one comes anyway."""
+    """Upload a mock event. Retries and late uploads are skipped, because the next mock event comes anyway."""
     return _once(claim, mdc.upload, "a mock event", runtime)
 
 
 @executor(UploadMockBurst)
 def upload_burst(claim: Claim[UploadMockBurst], runtime: Runtime) -> EffectResult:
-    """Upload the burst of a mock event, in the same way."""
+    """Upload the burst of a mock event, under the same conditions."""
     return _once(claim, mdc.upload_burst, "a mock burst", runtime)
 
 

@@ -1,4 +1,4 @@
-"""Notifications: a webhook of the shape that Mattermost and Slack take, and e-mail."""
+"""Executors of notifications: a webhook in the format that Mattermost and Slack accept, and e-mail."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gwbatch.runtime import Runtime
 
 PATIENCE = 15.0  # s
 LONGEST = 2000  # characters
-PERMANENT = 500  # SMTP replies from here on will not change
-NOT_TAKEN = 300  # HTTP statuses from here on; who is sent elsewhere has not delivered
-BUSY = 500  # HTTP statuses from here on, and 429, may pass
+PERMANENT = 500  # SMTP reply codes from here on are permanent failures
+NOT_TAKEN = 300  # HTTP statuses from here on mean not delivered; redirects are not followed
+BUSY = 500  # HTTP statuses from here on, and 429, are worth a retry
 
 
 @executor(Webhook)
 def webhook(claim: Claim[Webhook], runtime: Runtime) -> EffectResult:
-    """Post a text; a reply that was lost may bring it twice."""
+    """Post a text; it may arrive twice if a reply is lost."""
     path = Path(runtime.profile.notify.webhook_file).expanduser()
     try:
         url = path.read_text().strip()
@@ -35,7 +35,7 @@ def webhook(claim: Claim[Webhook], runtime: Runtime) -> EffectResult:
     except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
         raise BadInput(f"Cannot post to the address in {path}: it is not a valid URL. Correct it there.") from None
     except requests.RequestException as error:
-        # The address is a secret, and the error holds it.
+        # The error contains the address, which is a secret.
         raise TransientError(f"The webhook did not answer ({type(error).__name__}).") from None
     if reply.status_code == requests.codes.too_many or reply.status_code >= BUSY:
         raise TransientError(f"The webhook answered {reply.status_code}.")
@@ -46,7 +46,7 @@ def webhook(claim: Claim[Webhook], runtime: Runtime) -> EffectResult:
 
 @executor(Email)
 def email(claim: Claim[Email], runtime: Runtime) -> EffectResult:
-    """Send a text by the site's mail server."""
+    """Send a text through the site's mail server."""
     settings, text = runtime.profile.notify, _text(claim.effect.text)
     message = EmailMessage()
     message["Subject"] = f"gwbatch: {' '.join(text.split())[:100]}"

@@ -1,4 +1,4 @@
-"""Which executor executes an effect of which class, and how one is executed, given up and revived."""
+"""The registry of executors by class of effect, and how effects are executed, marked dead and retried."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class Claim(Generic[E]):
 
     @property
     def repeated(self) -> bool:
-        """Whether an earlier attempt may have succeeded: then ask the other side before repeating it."""
+        """Whether an earlier attempt may have succeeded. If so, ask the other side before repeating it."""
         return self.attempts > 1
 
 
 @dataclass(frozen=True)
 class EffectResult:
-    """How an effect went.
+    """The result of executing an effect.
 
     Attributes
     ----------
     detail : mapping
         Stored with the effect.
     commit : callable or None
-        Called with the transaction that marks the effect done, to write what follows from it.
+        Called with the transaction that marks the effect done, to record what follows from it.
     """
 
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +72,7 @@ OnRetry = Callable[["Transaction", E], None]
 
 @dataclass(frozen=True)
 class Executor(Generic[E]):
-    """What executes the effects of one class.
+    """The functions that handle the effects of one class.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ def executor(
     Raises
     ------
     ConfigError
-        If the class has another executor already.
+        If the class already has another executor.
     """
 
     def register(function: Execute[E]) -> Execute[E]:
@@ -121,7 +121,7 @@ def execute(claimed: Claimed, runtime: Runtime) -> EffectResult:
     Raises
     ------
     BadInput
-        If it has an unknown kind, or arguments that its class cannot be made of.
+        If its kind is unknown, or its arguments do not fit its class.
     """
     claim = _claim(claimed)
     if claim.effect.needs_gracedb and not runtime.profile.gracedb.url:
@@ -130,15 +130,15 @@ def execute(claimed: Claimed, runtime: Runtime) -> EffectResult:
 
 
 def on_dead(tx: Transaction, claimed: Claimed, reason: str, runtime: Runtime) -> None:
-    """Let the executor write down what follows from an effect that was marked dead."""
+    """Let the executor record what follows from an effect that was marked dead."""
     hook = _executor(claimed.kind).on_dead
     if hook is not None:
-        with suppress(BadInput):  # an effect that cannot be read is dead for that very reason
+        with suppress(BadInput):  # an effect that cannot be decoded is dead for that reason
             hook(tx, _claim(claimed), reason, runtime)
 
 
 def retry_dead(tx: Transaction, key: str | None = None) -> int:
-    """Let one dead effect, or all, be claimed again; returns how many."""
+    """Requeue one dead effect, or all of them, and return how many."""
     revived = effects.retry_dead(tx, key)
     for kind, args in revived:
         hook = _executor(kind).on_retry
@@ -149,7 +149,7 @@ def retry_dead(tx: Transaction, key: str | None = None) -> int:
 
 
 def _executor(kind: str) -> Executor[Any]:
-    """Return the executor of a kind; a kind that nothing is registered for gets one that refuses."""
+    """Return the executor of a kind, or one that raises an error if none is registered."""
     effect = KINDS.get(kind)
     return (EXECUTORS.get(effect) if effect is not None else None) or Executor(_execute_nothing)
 

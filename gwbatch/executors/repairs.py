@@ -1,4 +1,4 @@
-"""What an operator orders of one job or one dead letter, from the command line or the console."""
+"""Operator commands for jobs and dead letters, given on the command line or in the console."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Repair = Callable[[Ledger, str, str, float], str]
 
 
 def release_job(ledger: Ledger, key: str, why: str, now: float) -> str:
-    """Let a held job go on.
+    """Release a held job.
 
     Parameters
     ----------
     why : str
-        Who ordered it, and the reason, as it is written down.
+        Who ordered it and why, as recorded in the ledger.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def release_job(ledger: Ledger, key: str, why: str, now: float) -> str:
 
 
 def cancel_job(ledger: Ledger, key: str, why: str, now: float) -> str:
-    """Take a job back from the batch system; it is not tried again.  Otherwise like `release_job`."""
+    """Cancel a job; it is not retried automatically.  Otherwise like `release_job`."""
     with ledger.transaction() as tx:
         job = _job(tx, key, "cancel", why, now)
         effects.request(tx, CancelJob(job.key, job.attempt, now), now)
@@ -48,22 +48,22 @@ def cancel_job(ledger: Ledger, key: str, why: str, now: float) -> str:
 
 
 def retry_job(ledger: Ledger, key: str, why: str, now: float) -> str:
-    """Hand a job that failed, or was cancelled, to the batch system once more.  Otherwise like `release_job`."""
+    """Submit a failed, lost or cancelled job again.  Otherwise like `release_job`."""
     with ledger.transaction() as tx:
         jobs.try_again(tx, _job(tx, key, "retry", why, now), now)
     return "Queued for the dispatcher."
 
 
 def retry_dead_letter(ledger: Ledger, name: str, why: str, now: float) -> str:
-    """Hand a message (``m17``) or effect (``e5``) that was given up over again.
+    """Requeue one dead message (``m17``) or dead effect (``e5``).
 
     Raises
     ------
     ConfigError
-        When no dead letter has this name.
+        If no dead letter has this name.
     """
     kind, number = dead_letters.parse(name)
-    in_force.import_recorded_plugins(ledger)  # what follows from a retry is up to their executors, too
+    in_force.import_recorded_plugins(ledger)  # their executors may have to act on a retry, too
     with ledger.transaction() as tx:
         if kind == "m":
             count = messages.retry_dead(tx, number)
@@ -77,8 +77,8 @@ def retry_dead_letter(ledger: Ledger, name: str, why: str, now: float) -> str:
 
 
 def retry_all_dead_letters(ledger: Ledger) -> int:
-    """Hand everything over again that was given up; returns how much that is."""
-    in_force.import_recorded_plugins(ledger)  # what follows from a retry is up to their executors, too
+    """Requeue all dead messages and effects, and return how many."""
+    in_force.import_recorded_plugins(ledger)  # their executors may have to act on a retry, too
     with ledger.transaction() as tx:
         return messages.retry_dead(tx) + retry_dead(tx)
 
@@ -89,7 +89,7 @@ REPAIRS: dict[str, tuple[str, Repair]] = {
     "retry-job": ("job", retry_job),
     "retry-dead-letter": ("letter", retry_dead_letter),
 }
-"""Every such order by its name, with the field that says of what."""
+"""Every repair by name, with the field of the console's order that names its object."""
 
 
 def _job(tx: Transaction, key: str, what: str, why: str, now: float) -> Job:

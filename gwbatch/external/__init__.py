@@ -1,8 +1,8 @@
-"""The science rules of external triggers, pure: what a notice says, which one counts, what coincides with what.
+"""The pure science rules of external triggers: what a notice says, which one counts, and what coincides.
 
-`missions` lists who sends notices, `notices` reads them, `vetoes` says what speaks against a trigger, `triggers`
-merges the notices of one trigger, `event` is what they amount to, `coincidence` compares that with superevents.  No
-I/O, no clock, no globals; windows, rates and thresholds come from the policy.
+`missions` lists the senders of notices, `notices` parses them, and `vetoes` lists what speaks against a trigger.
+`triggers` merges the notices of one trigger into an `event`, which `coincidence` compares with superevents.  The rules
+use no I/O, no clock and no globals; windows, rates and thresholds come from the policy.
 """
 
 from __future__ import annotations

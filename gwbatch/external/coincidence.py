@@ -1,6 +1,6 @@
-"""Which superevents and external triggers belong together, how rarely by chance, and what may be announced.
+"""Coincidences of superevents with external triggers, their rates by chance, and whether they may be announced.
 
-Rates of chance coincidence after Urban (2016) and LIGO-T1900297, as `ligo-raven` computes them.
+Rates of chance coincidences follow Urban (2016) and LIGO-T1900297, as in `ligo-raven`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ YEAR = 365.0 * 86400.0
 
 @dataclass(frozen=True)
 class GWCandidate:
-    """A superevent as far as a coincidence asks about it.
+    """The properties of a superevent that matter for a coincidence.
 
     Attributes
     ----------
     t_0 : float
-        GPS s of the preferred event.
+        GPS time of the preferred event in s.
     far : float
-        Hz, of the preferred event.
+        False alarm rate of the preferred event in Hz.
     kind : str
         ``group.search`` of the preferred event, in lower case.
     burst : bool
-        Judged by the windows of bursts (cWB BBH is not).
+        Whether the windows for bursts apply (for cWB BBH they do not).
     category : str
         ``production``, ``test`` or ``mdc``.
     """
@@ -56,15 +56,15 @@ class Match:
     Attributes
     ----------
     dt : float
-        Gravitational wave minus external, in s.
+        Time of the gravitational wave minus that of the external event, in s.
     window : tuple of float
-        The window it lies in, in s.
+        The window in which `dt` lies, in s.
     far_time : float
         Joint false alarm rate from the times alone, in Hz.
     overlap : float or None
-        Overlap integral of the sky maps; None when one of them is missing.
+        Overlap integral of the sky maps; None if one of them is missing.
     far_spacetime : float or None
-        Joint false alarm rate with the sky, in Hz.
+        Joint false alarm rate from times and sky maps, in Hz; None without an overlap.
     """
 
     superevent: str
@@ -77,7 +77,7 @@ class Match:
 
 
 def window_of(external: ExternalEvent, burst: bool, settings: ExternalPolicy) -> tuple[float, float] | None:
-    """Return the window (gravitational wave minus external, s) of a kind of trigger; None when it is not looked for."""
+    """Return the window (gravitational wave minus external, in s) for an event; None if the policy has none."""
     windows = settings.windows.get(external.search.lower()) or {}
     by_observatory = settings.windows.get(f"{external.search}.{external.observatory}".lower()) or {}
     found = {**windows, **by_observatory}.get("burst" if burst else "cbc")
@@ -85,7 +85,7 @@ def window_of(external: ExternalEvent, burst: bool, settings: ExternalPolicy) ->
 
 
 def is_looked_at(partner: GWCandidate, external: ExternalEvent, policy: Policy) -> bool:
-    """Return whether the search of an external event looks among superevents of this kind at all."""
+    """Return whether an external event's search considers superevents of this kind at all."""
     settings, search = policy.external, external.search.lower()
     if partner.kind in settings.never_looked_at:
         return False
@@ -101,7 +101,7 @@ def coincide(partner: GWCandidate, external: ExternalEvent, overlap: float | Non
     Parameters
     ----------
     overlap : float or None
-        Overlap integral of their sky maps, when both are there.
+        Overlap integral of their sky maps, if both exist.
     """
     if external.category != partner.category or not is_looked_at(partner, external, policy):
         return None
@@ -118,7 +118,7 @@ def joint_far(partner: GWCandidate, window: tuple[float, float], external: Exter
     """Return the joint false alarm rate in Hz, from the times alone.
 
     Untargeted: width of the window x rate of external triggers x FAR of the superevent.  Targeted sub-threshold
-    searches: ``Z (1 - ln(Z / Z_max))`` with ``Z = width x far_ext x far_gw``, and ``Z_max`` of the thresholds.
+    searches: ``Z (1 - ln(Z / Z_max))`` with ``Z = width x far_ext x far_gw``, and ``Z_max`` from the thresholds.
     """
     settings, width = policy.external, window[1] - window[0]
     targeted = settings.targeted.get(external.observatory.lower())
@@ -133,9 +133,9 @@ def joint_far(partner: GWCandidate, window: tuple[float, float], external: Exter
 
 
 def raven_alert(match: Match, partner: GWCandidate, external: ExternalEvent, policy: Policy) -> str | None:
-    """Return why a coincidence is not announced, or None when it is.
+    """Return why a coincidence is not announced, or None if it is.
 
-    Whether the superevent was announced before is not asked here.
+    This ignores whether the superevent has been announced before.
     """
     settings = policy.external
     threshold = policy.significant.get(partner.kind)
@@ -168,13 +168,13 @@ def raven_alert(match: Match, partner: GWCandidate, external: ExternalEvent, pol
 def preferred_external(
     candidates: Iterable[tuple[ExternalEvent, Match]], settings: ExternalPolicy
 ) -> ExternalEvent | None:
-    """Return the external event that stands for a superevent."""
+    """Return the preferred external event of a superevent; None if there are no candidates."""
     ranked = sorted(candidates, key=lambda pair: (*_preference(pair[0], pair[1], settings), pair[0].key))
     return ranked[-1][0] if ranked else None
 
 
 def best_match(matches: Iterable[Match]) -> Match | None:
-    """Return the one of several coincidences of a trigger that is the least likely by chance."""
+    """Return the coincidence that is least likely to be due to chance; None if there are none."""
     return min(
         matches, key=lambda match: (_rate(match), match.far_time, match.superevent, match.external), default=None
     )

@@ -1,4 +1,4 @@
-"""An external event: what the notices of one trigger amount to, and what has become of it since."""
+"""External events, which combine the notices of one trigger with what has happened to it since."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class ExternalEvent:
     time : float
         GPS s.
     far : float or None
-        The observatory's own rate in Hz, of a targeted search.
+        The observatory's own false alarm rate in Hz, for a targeted search.
     reasons : tuple of str
-        Why its notices say that it is no burst.
+        Reasons in its notices why it is not a burst.
     not_grb_override : bool or None
         Whether somebody set NOT_GRB in GraceDB (True) or removed it (False), which takes precedence over the notices.
     best_notice : str
-        SHA-256 of the notice whose search, time and position are the event's.
+        SHA-256 of the notice that defines the event's search, time and position.
     map_notice : str or None
         SHA-256 of the notice that its sky map is made from.
     pending_writes : tuple of str
         Our own label changes (``+LABEL``, ``-LABEL``) that no alert has shown yet.
     adopted : bool
-        Somebody else made the event in GraceDB.
+        Whether somebody else created the event in GraceDB.
     """
 
     key: str
@@ -51,12 +51,12 @@ class ExternalEvent:
 
     @property
     def is_burst(self) -> bool:
-        """Whether it counts as what its search looks for; a retracted trigger never does."""
+        """Whether the event counts as what its search looks for; a retracted trigger never does."""
         if RETRACTED in self.reasons:
             return False
         return not self.reasons if self.not_grb_override is None else not self.not_grb_override
 
     @property
     def category(self) -> str:
-        """``production``, ``test`` or ``mdc``, as of a superevent: categories never mix."""
+        """``production``, ``test`` or ``mdc``, as for superevents; categories never mix."""
         return "test" if self.test else "mdc" if self.search == "MDC" else "production"

@@ -1,4 +1,4 @@
-"""The file of an external event in GraceDB: the notice itself, which GraceDB's own translator reads."""
+"""The file of an external event in GraceDB, which is the notice itself, as GraceDB's own translator reads it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gwbatch.gpstime import gps_to_utc
 
 
 def event_file(payload: bytes, notice: Notice) -> bytes:
-    """Return the notice as it came; of a targeted search with the centre of the interval as the trigger's time."""
+    """Return the notice as received; for a targeted search, set the trigger time to the centre of the interval."""
     if not notice.centred:
         return payload
     content = json.loads(payload)

@@ -1,4 +1,4 @@
-"""External events that somebody else made in GraceDB: their notice, together with what GraceDB says of them."""
+"""Notices of external events that somebody else created in GraceDB, combined with what GraceDB says about them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _WEAKER_FIRST = ("SubGRB", "SubGRBTargeted")
 
 
 def said_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of an event in GraceDB counts beside its file."""
+    """Return the fields of a GraceDB event that count in addition to its file."""
     return {name: data.get(name) for name in ("group", "search", "gpstime", "pipeline")}
 
 
 def as_in_gracedb(notice: Notice, said: Mapping[str, Any]) -> Notice:
-    """Return a notice with what GraceDB says of its event.
+    """Return a notice updated with what GraceDB says about its event.
 
-    A mark of a test or a mock counts wherever it stands, and of two searches the one that allows less.  The time is the
-    event's: its maker has centred it, if that was to be done.
+    Either of the two can mark a test or a mock, and of two searches the more restrictive one applies.  The time is the
+    event's, because its creator has already centred it where necessary.
     """
     kept = str(said.get("search") or notice.search)
     search = next((weak for weak in _WEAKER_FIRST if weak in (kept, notice.search)), notice.search)
@@ -34,7 +34,7 @@ def as_in_gracedb(notice: Notice, said: Mapping[str, Any]) -> Notice:
 
 
 def notice_of_event(data: Mapping[str, Any], topic: str, content: bytes | None) -> bytes:
-    """Return the notice that an event was made from; where that cannot be read, what GraceDB says, vetoed.
+    """Return the notice that an event was created from or, if that cannot be read, a vetoed one with GraceDB's data.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def notice_of_event(data: Mapping[str, Any], topic: str, content: bytes | None) 
     topic : str
         Name of its file.
     content : bytes or None
-        The file, where it could be had.
+        Content of the file, if it was available.
     """
     if content is None:
         return _described(data, "its event file could not be read from GraceDB")
@@ -57,7 +57,7 @@ def notice_of_event(data: Mapping[str, Any], topic: str, content: bytes | None) 
 
 
 def _described(data: Mapping[str, Any], veto: str) -> bytes:
-    """Make a notice of what GraceDB says of an event, which can never lead to an announcement."""
+    """Build a notice from what GraceDB says about an event, with a veto against its announcement."""
     extra = data.get("extra_attributes")
     grb = extra.get("GRB") if isinstance(extra, Mapping) else None
     found = grb if isinstance(grb, Mapping) else {}

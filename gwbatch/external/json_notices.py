@@ -1,4 +1,4 @@
-"""Notices of GCN as JSON: GCN's published schemas, with what is optional and what varies among missions."""
+"""Parsing of GCN's JSON notices by GCN's published schemas, with their optional fields and variants among missions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REAL_TENSES = ("", "current", "archival")
 _TEST_TYPES = ("test", "injected", "commanded")
 _STAGES = {"": 0, "initial": 0, "subsequent": 1, "update": 2, "retraction": 10} | dict.fromkeys(_TEST_TYPES, 0)
 MOCK = "mdc-test_event"
-"""What the id or IVORN of a mock trigger holds, in any case of letters."""
+"""Part of the id, IVORN or event name of a mock trigger, in upper or lower case."""
 
 
 def read_json(topic: str, notice: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def read_json(topic: str, notice: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     BadInput
-        When it is of an unknown mission, lacks a trigger time or id, or has a field of the wrong type.
+        If its mission or alert type is unknown, it lacks a trigger time or id, or a field has an invalid value.
     """
     mission = _mission(notice)
     alert_type = _text(notice, "alert_type").lower()
@@ -75,14 +75,14 @@ def read_json(topic: str, notice: Mapping[str, Any]) -> dict[str, Any]:
 
 
 SUBTYPES = ("subtype", "notice_subtype", "notice_type")
-"""Where Fermi's JSON notices say of which kind they are: the schema has changed its mind."""
+"""Fields in which Fermi's JSON notices may name their kind; the schema has changed over time."""
 FINAL_POSITION = 115
 
 
 def fermi_map(light_curve: str) -> str:
-    """Return where Fermi GBM publishes its own map of a burst, from the address of the burst's light curve.
+    """Return the address at which Fermi GBM publishes its own map of a burst, given that of the light curve.
 
-    It is ``glg_healpix_all_bnYYMMDDFFF_v00.fit`` in ``current/`` of the burst's folder at HEASARC.
+    The map is ``glg_healpix_all_bnYYMMDDFFF_v00.fit`` in ``current/`` of the burst's folder at HEASARC.
     """
     folder, quicklook, _ = light_curve.partition("/quicklook/")
     burst = folder.rpartition("/")[2]
@@ -103,27 +103,27 @@ def _mission(notice: Mapping[str, Any]) -> Mission:
 
 
 def _foreign(mission: Mission, instrument: str) -> str:
-    """Return why an instrument does not concern external triggers: Fermi LAT reports flares of galaxies."""
+    """Return why an instrument's notices are not external triggers, if so; Fermi LAT reports flares of galaxies."""
     if mission.observatory == "Fermi" and "lat" in instrument.lower().replace("-", " ").split():
         return "Fermi LAT notices are not triggers of GBM"
     return ""
 
 
 def _search(notice: Mapping[str, Any], mission: Mission, subtype: str) -> str:
-    """Return what was searched for; a GUANO notice about a burst that somebody else has seen is a burst."""
+    """Return the search; a GUANO notice about a burst that somebody else has seen counts as a burst."""
     instrument = _text(notice, "instrument").lower()
     if "guano" in instrument and _text(notice, "follow_up_type").strip().upper() == "GRB":
         return "GRB"
     if "targeted" in instrument or "guano" in instrument:
         return "SubGRBTargeted"
-    # Fermi's sub-threshold notices share a schema with the others, and are the ones that grade their reliability.
+    # Fermi's sub-threshold notices share a schema with the others, but only they have a reliability.
     if mission.classified and ("subthresh" in subtype.lower().replace("-", "") or _text(notice, "reliability")):
         return "SubGRB"
     return mission.search
 
 
 def _id(notice: Mapping[str, Any]) -> str:
-    """Return the id; all of a list joined with ``_``, as GraceDB does it."""
+    """Return the id; the elements of a list are joined with ``_``, as in GraceDB."""
     value = notice.get("id")
     parts = value if isinstance(value, list) else [value]
     if not parts or not all(isinstance(part, str | int) and not isinstance(part, bool) for part in parts):
@@ -164,7 +164,7 @@ def _grb_probability(notice: Mapping[str, Any]) -> float | None:
 
 
 def _radius(notice: Mapping[str, Any]) -> float | None:
-    """Return the error radius in deg: of an ellipse, the longer of its first two axes."""
+    """Return the error radius in deg; for an ellipse, the longer of its first two axes."""
     if notice.get("ra_dec_error") is not None:
         return _longest(notice, "ra_dec_error")
     sides = [_longest(notice, name) for name in ("ra_uncertainty", "dec_uncertainty")]

@@ -1,7 +1,7 @@
-"""The one table of missions: who sends notices of external triggers, and how to recognize each of them.
+"""The table of missions that send notices of external triggers, with how to recognize each of them.
 
-A mission more is a row here, or `declare` in a plug-in.  Topics, names of pipelines and the kinds of its notices all
-follow from it.
+To add a mission, add a row here or call `declare` in a plug-in.  Its topics, the name of its pipeline and the kinds of
+its notices all follow from that row.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class NoticeKind:
     Attributes
     ----------
     name : str
-        Name of the GCN Classic notice type; the policy's table of systematic errors goes by it.
+        Name of the GCN Classic notice type, and key in the policy's table of systematic errors.
     packet : int
         Its number in ``Packet_Type``.
     stage : int
-        How far the analysis has come: of two notices of one trigger the later stage counts.
+        Stage of the analysis. Of two notices of one trigger, the one with the later stage counts.
     subtypes : tuple of str
-        How JSON notices of the mission name it, in lower case with spaces; GCN's schemas differ, and misspell one.
+        Its names in the mission's JSON notices, in lower case with spaces. GCN's schemas differ, and misspell one.
     positioned : bool
-        Whether it has a position that can be trusted.
+        Whether it has a reliable position.
     """
 
     name: str
@@ -49,27 +49,27 @@ class Mission:
     Attributes
     ----------
     observatory : str
-        GraceDB's name of the pipeline, and the middle of every key.
+        Name of the pipeline in GraceDB, and the middle part of every key.
     names : tuple of str
         Values of ``mission`` in JSON notices, in lower case.
     ivorn : str
-        How a part of the IVORN begins in its VOEvents, in lower case; empty where it sends none.
+        Beginning of a part of its VOEvents' IVORN, in lower case; empty if it sends no VOEvents.
     instruments : tuple of str
-        Instruments that tell the mission where a JSON notice does not name it, in lower case.
+        Instruments that identify the mission if a JSON notice does not name it, in lower case.
     schema : str
         Its folder among GCN's schemas, for notices that name neither mission nor instrument.
     search : str
-        What its ordinary triggers are in GraceDB.
+        Search of its ordinary triggers in GraceDB.
     kinds : tuple of NoticeKind
         Its kinds of notices; VOEvents of any other packet type are ignored.
     trigger_id : tuple of str
-        VOEvent parameters to look for the trigger's id in, ``Group/Param`` for one within a group.
+        VOEvent parameters that may hold the trigger's id, with ``Group/Param`` for one within a group.
     classified : bool
-        Whether ``classification`` of its JSON notices tells bursts from everything else.
+        Whether ``classification`` in its JSON notices distinguishes bursts from everything else.
     topics : tuple of str
-        Topics that bring nothing but its JSON notices, in shapes of their own that `read` understands.
+        Topics that carry only its JSON notices, in a format of their own that `read` parses.
     read : callable or None
-        Gets topic and content of such a notice, returns the fields of a `Notice` (``trigger_id``, ``time``, ...).
+        Takes topic and content of such a notice, and returns fields of a `Notice` (``trigger_id``, ``time``, ...).
     """
 
     observatory: str
@@ -118,7 +118,7 @@ MISSIONS: list[Mission] = [
     Mission("CHIME", ("chime",), schema="chime", search="FRB"),
     Mission("EinsteinProbe", ("einstein probe", "einsteinprobe"), instruments=("wxt",), schema="einstein_probe"),
 ]  # fmt: skip
-"""Every mission, plug-ins' among them."""
+"""Every mission, including those of plug-ins."""
 
 
 def declare(mission: Mission) -> Mission:
@@ -127,7 +127,7 @@ def declare(mission: Mission) -> Mission:
     Raises
     ------
     ConfigError
-        If another one has the same observatory, name, topic or beginning of the IVORN.
+        If another mission has the same observatory, name, topic or IVORN.
     """
     for known in MISSIONS:
         is_taken = known.observatory == mission.observatory or bool(
@@ -145,21 +145,21 @@ def declare(mission: Mission) -> Mission:
 
 RETRACTION_PACKET = 164
 TEST_PACKETS = frozenset({82, 109, 119, 124, 136, 153})
-"""Notice types that are tests whatever else they say."""
+"""Packet types of notices that are tests, whatever else they say."""
 
 
 def voevent_topics() -> tuple[str, ...]:
-    """Return the topics of GCN Classic's notices, as VOEvents."""
+    """Return the topics on which GCN Classic's notices arrive as VOEvents."""
     return tuple(f"{VOEVENT_PREFIX}{kind.name}" for mission in MISSIONS for kind in mission.kinds)
 
 
 def own_topics() -> tuple[str, ...]:
-    """Return the topics of missions whose JSON notices have shapes of their own."""
+    """Return the topics of missions whose JSON notices have formats of their own."""
     return tuple(topic for mission in MISSIONS for topic in mission.topics)
 
 
 def mission_of_topic(topic: str) -> Mission | None:
-    """Return the mission that alone sends on a topic, and reads what comes there by itself."""
+    """Return the mission that owns a topic and has its own reader; None if there is none."""
     return next((one for one in MISSIONS if one.read is not None and topic in one.topics), None)
 
 
@@ -175,7 +175,7 @@ def mission_of_ivorn(ivorn: str) -> Mission | None:
 
 
 def mission_of_json(mission: str, instrument: str, schema: str) -> Mission | None:
-    """Return the mission that a JSON notice names, by itself, by its instrument, or by its schema."""
+    """Return the mission of a JSON notice, as identified by its mission, its instrument or its schema."""
     name = mission.lower().replace("_", " ").strip()
     if name:
         return next((one for one in MISSIONS if name in one.names), None)

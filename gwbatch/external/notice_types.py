@@ -1,4 +1,4 @@
-"""GCN notice types by number, as they stand in ``Param[@name="Packet_Type"]`` (the socket's packet type)."""
+"""GCN notice types by number, as given in ``Param[@name="Packet_Type"]`` (the socket's packet type)."""
 
 from __future__ import annotations
 

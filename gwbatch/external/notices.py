@@ -1,4 +1,4 @@
-"""One shape for every notice, whoever sends it: VOEvents of GCN Classic, JSON notices of GCN over Kafka."""
+"""One format for the notices of all senders: VOEvents of GCN Classic, and JSON notices of GCN over Kafka."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _TRIGGER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # it becomes part
 LATEST_GPS = 4.0e9  # s, the year 2106
 LARGEST_RADIUS = 180.0  # deg
 LARGEST = 16 * 2**20
-"""Bytes of a notice with an inline sky map; larger ones are refused."""
+"""Size limit in bytes, sufficient for a notice with an inline sky map; larger notices are refused."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a notice says for and against its trigger; None or empty where it says nothing.
+    """What a notice says for and against its trigger; None or empty if it says nothing.
 
     Attributes
     ----------
     grb_probability : float or None
-        Probability of a gamma-ray burst; 0 where other classes are listed without it.
+        Probability of a gamma-ray burst; 0 if only other classes are listed.
     most_likely : int or None
         GCN Classic's index of the most likely source.
     most_likely_percent : float or None
@@ -39,15 +39,15 @@ class Evidence:
     reliability : float or None
         GCN Classic's grade of a sub-threshold trigger.
     importance, p_astro : float or None
-        Probability of an astrophysical origin, of a fast radio burst and of a neutrino.
+        Probability of an astrophysical origin, for a fast radio burst and for a neutrino, respectively.
     known_source : str
         The repeating source that it came from.
     unpositioned : bool
-        It was sent before there was a position.
+        Whether it was sent before there was a position.
     flags : tuple of str
-        GCN Classic's flags that speak against it.
+        Flags that speak against it: GCN Classic's, or the veto of a notice that gwbatch built from GraceDB's data.
     foreign : str
-        Why a notice of this kind does not concern external triggers at all.
+        Why notices of this kind have nothing to do with external triggers; empty if they do.
     """
 
     grb_probability: float | None = None
@@ -64,28 +64,28 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Notice:
-    """What one notice says of one external trigger.
+    """What one notice says about one external trigger.
 
     Attributes
     ----------
     observatory : str
         ``Fermi``, ``Swift``, ``SVOM``, ``SNEWS``, ``IceCube``, ``CHIME`` or ``EinsteinProbe``; in GraceDB the pipeline.
     trigger_id : str
-        The observatory's own name of the trigger.
+        The observatory's own name for the trigger.
     kind : str
-        Notice type (``FERMI_GBM_FIN_POS``), or the topic where it has none.
+        Notice type (``FERMI_GBM_FIN_POS``), or the topic if it names none.
     stage : int
-        How far the analysis has come: of two notices of one trigger the later stage counts.
+        Stage of the analysis. Of two notices of one trigger, the one with the later stage counts.
     time : float
-        GPS s; of a targeted search the centre of the interval that was found.
+        GPS time in s; for a targeted search, the centre of the interval that was found.
     duration : float
         Seconds over which the trigger was found.
     ra, dec : float or None
         Position in deg.
     radius : float or None
-        Error radius in deg, as it stands in the notice.
+        Error radius in deg, as given in the notice.
     contained : float or None
-        Probability within `radius`; None where the notice does not say.
+        Probability within `radius`; None if the notice does not say.
     form : str
         ``voevent`` or ``json``.
     search : str
@@ -93,21 +93,21 @@ class Notice:
     far : float or None
         The observatory's own false alarm rate in Hz.
     test : bool
-        Nothing that happened in the sky.
+        Whether the notice is a test rather than a signal from the sky.
     retracted : bool
-        The observatory takes the trigger back.
+        Whether the observatory retracts the trigger.
     centred : bool
-        `time` was moved from the beginning to the centre of the interval.
+        Whether `time` was moved from the beginning to the centre of the interval.
     sequence : float
-        Number of the notice among those of the trigger, where the observatory counts them.
+        Number of the notice among those of the trigger, if the observatory counts them.
     skymap : str
         A linked sky map (``https://...``) or an inline one (base64).
     official_map : str
-        Where the observatory publishes its own map some minutes later.
+        Address at which the observatory publishes its own map some minutes later.
     described : bool
-        No notice at all, but what GraceDB says of an event whose file cannot be read.
+        Whether it is not a real notice, but GraceDB's data on an event whose file cannot be read.
     ivorn : str
-        Its VO identifier, where it has one.
+        Its VO identifier, if it has one.
     """
 
     observatory: str
@@ -135,22 +135,24 @@ class Notice:
 
     @property
     def key(self) -> str:
-        """Names the trigger: one external event for one of these."""
+        """The key of the trigger, which has one external event."""
         return external_key(self.observatory, self.trigger_id, test=self.test, mdc=self.search == "MDC", time=self.time)
 
 
 def parse_notice(topic: str, payload: bytes | Mapping[str, Any]) -> Notice:
-    """Read a notice; what it is follows from its content alone.
+    """Parse a notice.
+
+    Its content determines the format, except on the topics of GCN Classic and of missions with their own reader.
 
     Parameters
     ----------
     topic : str
-        Where it came from, which names the kind of a notice that has no other name.
+        Topic on which it came, which also serves as the kind of a notice that names none.
 
     Raises
     ------
     BadInput
-        When it cannot be read, comes from an unknown mission, or lacks what makes a trigger.
+        If it cannot be read, comes from an unknown mission, or lacks what defines a trigger.
     """
     if isinstance(payload, bytes) and len(payload) > LARGEST:
         raise BadInput(f"Cannot read a notice of {len(payload)} bytes: the limit is {LARGEST}.")
@@ -170,7 +172,7 @@ def _notice(values: Mapping[str, Any]) -> Notice:
 
 
 def _read_by_mission(mission: Mission, topic: str, content: Mapping[str, Any]) -> Notice:
-    """Read a notice with the mission's own reader, whose faults are the notice's: both are kept to look at."""
+    """Parse a notice with the mission's own reader; if the reader fails, refuse the notice and name the error."""
     assert mission.read is not None
     usual = {
         "observatory": mission.observatory, "kind": topic, "stage": 0, "form": "json", "search": mission.search
@@ -196,7 +198,7 @@ def _object(payload: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _check(notice: Notice) -> None:
-    """Refuse what no sky and no clock can have."""
+    """Refuse a notice with physically impossible values, or with an invalid trigger id."""
     for name in ("time", "duration", "ra", "dec", "radius", "far", "sequence"):
         value = getattr(notice, name)
         if value is not None and not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""Which sky map a notice allows: its error circle, with what is known of its observatory's systematic errors."""
+"""The sky map that follows from a notice: its error circle, with the observatory's known systematic errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gwbatch.external.notices import Notice
 
 
 def headers(notice: Notice) -> dict[str, Any]:
-    """Return what the map's FITS headers say of the trigger: time (GPS s), instrument, name."""
+    """Return what the map's FITS headers say about the trigger: time (GPS s), instrument and name."""
     return {
         "gps_time": notice.time,
         "instrument": notice.observatory,
@@ -21,8 +21,9 @@ def headers(notice: Notice) -> dict[str, Any]:
 def model(notice: Notice, settings: ExternalPolicy) -> dict[str, Any] | None:
     """Return the parameters of the job ``external-skymap``, in deg; None for a notice without a position.
 
-    The parts of ``mixture`` are ``[weight, sigma]``: for Fermi GBM core and tail of the systematic error by kind of
-    notice (Connaughton et al. 2015), else, and for targeted searches, none.
+    The parts of ``mixture`` are ``[weight, sigma]``. For Fermi GBM they are the core and tail of the systematic error,
+    which depends on the kind of notice (Connaughton et al. 2015). For other observatories, and for targeted searches,
+    there is no systematic error.
     """
     if notice.ra is None or notice.dec is None:
         return None
@@ -35,7 +36,7 @@ def model(notice: Notice, settings: ExternalPolicy) -> dict[str, Any] | None:
 def sigma(notice: Notice, settings: ExternalPolicy) -> float:
     """Return the 1-sigma radius of a position in deg, never less than the policy's `least_error`.
 
-    For a Gaussian on the plane the radius that contains the probability P is ``sigma * sqrt(-2 ln(1 - P))``.
+    For a Gaussian on the plane, the radius that contains the probability P is ``sigma * sqrt(-2 ln(1 - P))``.
     """
     contained = notice.contained
     if contained is None:

@@ -1,4 +1,4 @@
-"""One external trigger from all of its notices, in whatever order they came."""
+"""Merging of all notices of an external trigger, regardless of their order of arrival."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from gwbatch.config.external import ExternalPolicy
 from gwbatch.external.notices import Notice
 from gwbatch.external.vetoes import RETRACTED, ignored, vetoes
 
-# A burst that was found as a sub-threshold candidate too is a burst.
+# A burst that was also found as a sub-threshold candidate is a burst.
 _SEARCH_RANK = {"SubGRB": 0, "SubGRBTargeted": 0, "MDC": 1}
 _RANK_OF_OTHERS = 1
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """What is to be said of an external trigger now.
+    """The current state of an external trigger.
 
     Attributes
     ----------
     notice : Notice
-        The one that counts: its search, time and position are the event's.
+        The best notice, which defines the event's search, time and position.
     best_notice : str
         The hash of that notice's content.
     map_notice : str or None
@@ -37,22 +37,22 @@ class Trigger:
 
     @property
     def is_burst(self) -> bool:
-        """Whether it counts as what its search looks for."""
+        """Whether the trigger counts as what its search looks for."""
         return not self.reasons
 
     @property
     def retracted(self) -> bool:
-        """Whether the observatory took it back."""
+        """Whether the observatory retracted it."""
         return RETRACTED in self.reasons
 
 
 def merge_notices(notices: Iterable[tuple[str, Notice]], settings: ExternalPolicy) -> Trigger | None:
     """Return the state of a trigger, given its notices with the hashes of their contents; None if none of them counts.
 
-    It is the maximum of an order among notices, so neither their order of arrival nor doubles change it.
+    The best notice is the maximum of an ordering, so neither the order of arrival nor duplicates change the result.
     """
     counting = [(content, notice) for content, notice in notices if not ignored(notice, settings)]
-    # What GraceDB describes stands in for a notice only while there is none.
+    # GraceDB's data on an event stand in for a notice only as long as there is no real one.
     counting = [pair for pair in counting if not pair[1].described] or counting
     if not counting:
         return None
@@ -65,7 +65,7 @@ def merge_notices(notices: Iterable[tuple[str, Notice]], settings: ExternalPolic
 
 
 def _order(content: str, notice: Notice) -> tuple[object, ...]:
-    """Rank bursts over sub-threshold candidates, later stages of the analysis over earlier ones; then one of them."""
+    """Rank bursts above sub-threshold candidates and later stages above earlier ones; the content breaks ties."""
     rank = _SEARCH_RANK.get(notice.search, _RANK_OF_OTHERS)
-    # A retraction says that it is taken back, but the position and time are those of the last notice before it.
+    # Retractions rank lower, so that the position and time come from the last notice before them.
     return (rank, not notice.retracted, notice.stage, notice.sequence, notice.ra is not None, notice.time, content)

@@ -1,4 +1,4 @@
-"""Why a notice speaks against its own trigger: each veto a sentence, each number the policy's."""
+"""The reasons why a notice speaks against its own trigger, in words, with limits from the policy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RETRACTED = "retracted"
 
 
 def vetoes(notice: Notice, settings: ExternalPolicy) -> tuple[str, ...]:
-    """Return every reason for which the trigger bears NOT_GRB and may never be announced; empty if there is none."""
+    """Return every reason why the trigger gets NOT_GRB and must not be announced; empty if there is none."""
     return tuple(_vetoes(notice, settings))
 
 

@@ -1,4 +1,4 @@
-"""VOEvents of GCN Classic: parsed without following or expanding anything, looked into, and written."""
+"""Reading and writing of GCN Classic's VOEvents; parsing follows no links and expands no entities."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _COORDINATES = "UTC-FK5-GEO"
 
 
 def is_voevent(payload: bytes) -> bool:
-    """Return whether it is XML rather than JSON: some observatories send VOEvents on topics of JSON notices."""
+    """Return whether a notice is XML rather than JSON; some observatories send VOEvents on topics of JSON notices."""
     return payload[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 class VOEvent:
-    """One document.
+    """One VOEvent.
 
     Raises
     ------
     BadInput
-        When it is not well-formed, or declares entities (which no notice does).
+        If the document is not well-formed, or declares entities (which no notice does).
     """
 
     def __init__(self, document: bytes) -> None:
@@ -43,7 +43,7 @@ class VOEvent:
 
     @property
     def role(self) -> str:
-        """What it is sent for, in lower case: ``observation``, ``test``, ``utility``."""
+        """Its purpose, in lower case: ``observation``, ``test``, ``utility``."""
         return str(self._root.get("role") or "observation").lower()
 
     @property
@@ -53,7 +53,7 @@ class VOEvent:
 
     @property
     def notice_type(self) -> NoticeType:
-        """The notice type that its ``Packet_Type`` says.
+        """The notice type that its ``Packet_Type`` gives.
 
         Raises
         ------
@@ -74,12 +74,12 @@ class VOEvent:
 
     @property
     def time(self) -> float:
-        """When what it reports happened, GPS s."""
+        """The GPS time of what it reports, in s."""
         return gps_of((self._root.findtext(".//WhereWhen//ISOTime") or "").strip())
 
     @property
     def position(self) -> tuple[float | None, float | None, float | None]:
-        """Right ascension, declination and error radius (deg); a notice without a position has zeros for it."""
+        """Right ascension, declination and error radius (deg); None for the zeros of a notice without a position."""
         place = self._root.find(".//WhereWhen//Position2D")
         if place is None:
             return None, None, None
@@ -91,7 +91,7 @@ class VOEvent:
 
     @cached_property
     def params(self) -> dict[str, str]:
-        """All parameters, the first of each name."""
+        """All parameters by name; the first one counts if a name occurs more than once."""
         found: dict[str, str] = {}
         for param in self._root.iterfind(".//What//Param"):
             found.setdefault(str(param.get("name") or ""), str(param.get("value") or ""))
@@ -110,26 +110,26 @@ class VOEvent:
         return None
 
     def flag(self, name: str) -> bool:
-        """Return whether a parameter is there and true."""
+        """Return whether a parameter is present and true."""
         return (self.param(name) or "").lower() in ("true", "1")
 
     def number(self, *names: str) -> float | None:
-        """Return the first of some parameters that has a number.
+        """Return the first number that some parameters hold.
 
         Raises
         ------
         BadInput
-            When one has something else.
+            If one holds something else.
         """
         return next((value for name in names if (value := _number(self.param(name))) is not None), None)
 
     def integer(self, name: str) -> int | None:
-        """Return a parameter as the number of a kind.
+        """Return a parameter as an integer code.
 
         Raises
         ------
         BadInput
-            When the parameter is not an integer.
+            If the parameter is not a number, or its absolute value exceeds 1e9.
         """
         value = self.number(name)
         if value is not None and abs(value) > 1e9:
@@ -152,9 +152,9 @@ def write_voevent(
     Parameters
     ----------
     author : str
-        Short name of who sends it.
+        Short name of the sender.
     gps : float
-        When what it reports happened, GPS s.
+        GPS time of what it reports, in s.
     place : tuple of float
         Right ascension, declination and error radius, deg.
     """

@@ -1,4 +1,4 @@
-"""Notices of GCN Classic as VOEvents: what stands where."""
+"""Parsing of GCN Classic's notices, which are VOEvents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_voevent(payload: bytes) -> dict[str, Any]:
     Raises
     ------
     BadInput
-        When it is no VOEvent of an observatory that is known here.
+        If it is not a VOEvent of a known observatory.
     """
     found = VOEvent(payload)
     mission = mission_of_ivorn(found.ivorn)

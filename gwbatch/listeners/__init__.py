@@ -1,7 +1,7 @@
-"""Connections that stay open: one module a transport, one process a connection.
+"""Listeners, which hold connections open: one module per transport, one process per connection.
 
-A listener writes each message and the next offset in one transaction and knows nothing of what they mean;
-`process.run_listener` is what ``gwbatch listen NAME`` does.
+A listener stores messages and their next offsets in one transaction, and knows nothing about what they mean.
+`process.run_listener` implements ``gwbatch listen NAME``.
 """
 
 from __future__ import annotations

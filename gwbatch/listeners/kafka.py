@@ -1,7 +1,7 @@
-"""Kafka: IGWN Alert and GCN, with the ledger's offsets as the truth.
+"""The Kafka listener, for IGWN Alert and GCN, which relies only on the ledger's offsets.
 
-The consumer is assigned to partitions at the stored offsets, never subscribed: no group protocol, no
-rebalance, nothing lost or doubled whoever dies.  Offsets committed to the broker are advice for people.
+The consumer is assigned to partitions at the stored offsets and never subscribes.  There is no group protocol and no
+rebalance, and no crash loses or duplicates a message.  Offsets committed to the broker are only for people to look at.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 
 WAIT = 0.25  # s for the first message of a batch
 BATCH = 500  # messages in one transaction
-REFRESH = 5.0  # s between two looks for new topics and partitions
+REFRESH = 5.0  # s between checks for new topics and partitions
 ADVISE = 5.0  # s between two advisory commits to the broker
-PROBED = 4  # new partitions looked at in one step
-TIMEOUT = 5.0  # s for an answer about metadata
-QUIET = 10.0  # s between two log lines about the same trouble
-HEARTBEAT = "gcn.heartbeat"  # one message a second: a sign of life, never stored
-SILENCE = 60.0  # s without one after which the connection is made again
+PROBED = 4  # new partitions after which a step starts no further topic
+TIMEOUT = 5.0  # s for an answer to a metadata request
+QUIET = 10.0  # s between log lines about errors of the broker
+HEARTBEAT = "gcn.heartbeat"  # a sign of life with one message per second, never stored
+SILENCE = 60.0  # s without a heartbeat after which to reconnect
 
 _Place = tuple[str, int]
 
@@ -69,7 +69,7 @@ class KafkaListener:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
                 "allow.auto.create.topics": False,
-                "queued.max.messages.kbytes": 32768,  # memory stays bounded, however large the messages
+                "queued.max.messages.kbytes": 32768,  # bounds the memory, however large the messages are
                 "error_cb": self._trouble,
                 "logger": logging.getLogger("librdkafka"),
                 "log_level": 3,
@@ -88,7 +88,7 @@ class KafkaListener:
         if now - self._advised >= ADVISE:
             self._advised = now
             self._advise()
-        begun = self._refreshed > float("-inf")  # else there are partitions still to look at: do not linger
+        begun = self._refreshed > float("-inf")  # if not, do not wait, because more partitions are to be assigned
         first = self._consumer.poll(WAIT if begun else 0)
         if first is None:
             return 0
@@ -98,7 +98,7 @@ class KafkaListener:
             try:
                 self._store(good)
             except Exception:
-                # Not written: read the same messages again, or the next batch would step over them.
+                # Nothing was written. Read the same messages again, or the next batch would skip them.
                 self._assign()
                 raise
         return len(good)
@@ -118,7 +118,7 @@ class KafkaListener:
                 place = (message.topic(), message.partition())
                 position = moved.get(place) or self._next.get(place)
                 if position is None or message.offset() < position.next_offset:
-                    continue  # read before, or from a place that is being looked up again
+                    continue  # read before, or from a partition whose position is being looked up again
                 self._receive(tx, message, position.epoch, now)
                 moved[place] = Position(place[0], place[1], position.epoch, message.offset() + 1)
             for place, position in moved.items():
@@ -137,7 +137,7 @@ class KafkaListener:
             message.partition(),
             message.offset(),
             payload,
-            # A producer's clock may be wrong; that is no reason to refuse its message.
+            # A producer's clock may be ahead of ours; that is no reason to refuse its message.
             min(stamp / 1000.0, now) if kind != TIMESTAMP_NOT_AVAILABLE else None,
             epoch,
         )
@@ -148,7 +148,7 @@ class KafkaListener:
         return f"payload of {len(payload)} bytes, above the limit of {limit}" if len(payload) > limit else None
 
     def _look_for_partitions(self) -> None:
-        """Assign partitions that appeared, each at the place where we stand or have to start."""
+        """Assign new partitions, each at its stored position or at its start."""
         wanted = {self._prefix + topic for topic in self._registry.topics() if self._carries(topic)}
         if self._settings.kind == "gcn":
             wanted.add(HEARTBEAT)
@@ -162,18 +162,18 @@ class KafkaListener:
                 if (places := [(topic, one) for one in known[topic].partitions if (topic, one) not in self._next])
             }
             taken: list[_Place] = []
-            while new and len(taken) < PROBED:  # a topic at a time: its partitions begin together
+            while new and len(taken) < PROBED:  # one topic at a time, because its partitions begin together
                 taken += new.pop(next(iter(new)))
             if taken:
                 self._begin(taken)
                 self._assign()
             if new:
-                self._refreshed = float("-inf")  # the others at the next step, with a heartbeat in between
+                self._refreshed = float("-inf")  # the others follow in the next step, with a heartbeat in between
         except KafkaException as error:
             self._trouble(error.args[0])
 
     def _await(self, missing: set[str]) -> None:
-        """Note the topics that do not exist yet: when they appear, all that is on them is new."""
+        """Record the topics that do not exist yet; when they appear, all messages on them are new."""
         if missing - self._awaited:
             with self._ledger.transaction() as tx:
                 offsets.await_topics(tx, self._name, missing - self._awaited, self._clock.now())
@@ -189,7 +189,7 @@ class KafkaListener:
         return not topic.startswith(("gcn.", "igwn.", *OWN_TOPICS))
 
     def _begin(self, places: Sequence[_Place]) -> None:
-        """Note where to start before the first message, so that `latest` is latest only once."""
+        """Record the starting positions before the first message, so that `latest` is resolved only once."""
         stored = offsets.stored(self._ledger.connection, self._name)
         later = {topic for topic, _ in stored} | offsets.awaited(self._ledger.connection, self._name)
         begun = []
@@ -206,10 +206,10 @@ class KafkaListener:
         self._next.update({(position.topic, position.partition): position for position, _, _ in begun})
 
     def _start_of(self, place: _Place, stored: Position | None, appeared: bool) -> tuple[Position, int, int]:
-        """Return position, number of messages lost to retention, and end of one partition."""
+        """Return the position in a partition, the number of messages lost to retention, and the partition's end."""
         low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
         if stored is None:
-            # What appeared after we began to wait for it is read from its beginning.
+            # A partition of an awaited or already known topic is new, so it is read from the beginning.
             offset = low if appeared else self._first_offset(place, low, high)
             return Position(*place, 0, offset), 0, high
         if stored.next_offset > high or not self._same_log(stored, low):
@@ -221,7 +221,7 @@ class KafkaListener:
         return Position(*place, stored.epoch, stored.next_offset + gap), gap, high
 
     def _same_log(self, stored: Position, low: int) -> bool:
-        """Return whether the message before our position is the one we remember: a recreated topic may be as long."""
+        """Return whether the message before our position is the one we stored; a recreated topic may be as long."""
         last = stored.next_offset - 1
         row = messages.digest_at(
             self._ledger.connection,
@@ -236,7 +236,7 @@ class KafkaListener:
         self._consumer.assign([TopicPartition(stored.topic, stored.partition, last)])
         message = self._consumer.poll(TIMEOUT)
         if message is None or message.error() is not None or message.offset() != last:
-            return True  # no answer is no proof
+            return True  # no answer proves nothing
         return messages.digest(message.value() or b"") == row
 
     def _first_offset(self, place: _Place, low: int, high: int) -> int:
@@ -248,7 +248,7 @@ class KafkaListener:
         return int(found.offset) if found.offset >= 0 else high
 
     def _note_ends(self) -> None:
-        """Keep the lag of quiet partitions current."""
+        """Record the ends of all partitions, so that the lag of quiet ones stays current."""
         with self._ledger.transaction() as tx:
             for place, position in self._next.items():
                 if place[0] != HEARTBEAT and (high := self._high(place)) is not None:
@@ -270,14 +270,14 @@ class KafkaListener:
         if error is None:
             return False
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            # Retention overtook us, or the topic was made again: look where it stands now.
+            # Retention overtook us, or the topic was recreated. Look up its current position.
             self._next.pop((message.topic(), message.partition()), None)
             self._refreshed = float("-inf")
         self._trouble(error)
         return True
 
     def _trouble(self, error: KafkaError) -> None:
-        """Log the broker's trouble now and then, not twenty times a second: librdkafka reconnects by itself."""
+        """Log a broker error now and then, not twenty times a second, because librdkafka reconnects by itself."""
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
             self.connected = False
         self.note = error.str()

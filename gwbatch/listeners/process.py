@@ -1,4 +1,4 @@
-"""A listener as a process: its signals, its heartbeat, and leaving when the supervisor is gone."""
+"""The process of a listener: its signals, its heartbeat, and its exit when the supervisor is gone."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SUPERVISOR = "GWBATCH_SUPERVISOR"
 
 
 class Listener(Protocol):
-    """What the loop needs of a transport."""
+    """What the loop needs from a transport."""
 
     connected: bool
     note: str | None
 
     def step(self) -> int:
-        """Wait a moment for messages, write them down, and return how many there were."""
+        """Wait a moment for messages, store them, and return how many there were."""
         ...
 
     def close(self) -> None:
-        """Leave the other side in good order."""
+        """Close the connection cleanly."""
         ...
 
 
@@ -48,7 +48,7 @@ def make_listener(name: str, settings: ListenerSettings, ledger: Ledger, registr
 
 def run_listener(name: str, listener: Listener, ledger: Ledger, clock: Clock) -> None:
     """Step until SIGTERM or SIGINT, or until the supervisor that started us is gone."""
-    asked: list[int] = []  # a plain list: a signal handler must take no lock
+    asked: list[int] = []  # a plain list, because a signal handler must not take a lock
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, _frame: asked.append(signum))
     supervisor = int(os.environ.get(SUPERVISOR, 0))

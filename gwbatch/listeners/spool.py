@@ -1,8 +1,9 @@
-"""A directory as a stream: files of messages, for replay and for whatever has no Kafka.
+"""The spool listener, which takes messages from files in a directory, for replay and for sources without Kafka.
 
-Put files in by renaming them (names that begin with a dot or end in ``.part`` are left alone).  ``*.jsonl``
-holds one message a line and ``*.json`` one message, ``{"topic": ..., "payload": ...}`` or a bare IGWN alert;
-``*.xml`` is a VOEvent.  A file that was taken moves to ``done/``, one that cannot be read to ``refused/``.
+Rename complete files into the directory; names that begin with a dot or end in ``.part`` are ignored.  ``*.jsonl``
+holds one message per line and ``*.json`` one message, ``{"topic": ..., "payload": ...}`` or a bare IGWN alert.
+``*.xml`` is a VOEvent.  A file moves to ``done/`` when all its messages are stored, or to ``refused/`` if at least one
+of them was refused.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from gwbatch.ledger.offsets import Position
 
 log = logging.getLogger(__name__)
 
-WAIT = 0.1  # s between two looks at an empty directory
+WAIT = 0.1  # s between checks of an empty directory
 BATCH = 500  # messages in one transaction
 
 
 class SpoolListener:
-    """Takes messages from the files of one directory, in the order of their names."""
+    """Takes messages from the files in one directory, in the order of the file names."""
 
     def __init__(self, name: str, settings: ListenerSettings, ledger: Ledger, registry: Registry, clock: Clock) -> None:
         if not settings.directory:
@@ -62,17 +63,17 @@ class SpoolListener:
         try:
             return self._take(waiting[0])
         except OSError as error:
-            # One file that cannot be read or moved does not keep the others from flowing.
+            # A file that cannot be read or moved must not hold up the others.
             self.note = f"{waiting[0].name}: {error.strerror}"
             log.error("cannot take %s: %s", waiting[0], error)
             self._unreadable.add(waiting[0].name)
             return 0
 
     def close(self) -> None:
-        """Do nothing: there is nothing to leave."""
+        """Do nothing, because there is no connection to close."""
 
     def _take(self, path: Path) -> int:
-        """Take all messages of a file; after a crash in between, go on where the ledger says."""
+        """Store all messages of a file; after a crash, continue at the position in the ledger."""
         with path.open("rb") as stream:
             place = f"file:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
         stored = offsets.stored(self._ledger.connection, self._name).get((place, 0))
@@ -93,7 +94,7 @@ class SpoolListener:
         return count
 
     def _parts(self, path: Path) -> Iterator[tuple[bytes, int]]:
-        """Yield the messages of a file with their sizes; of one that is too large only the beginning is read."""
+        """Yield the messages of a file with their sizes, but only the beginning of a message that is too large."""
         if path.suffix != ".jsonl":
             with path.open("rb") as stream:
                 yield stream.read(self._limit + 1), path.stat().st_size

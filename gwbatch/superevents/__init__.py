@@ -1,7 +1,7 @@
-"""The science rules of superevents, pure: which alerts count, who belongs together, who is preferred, which labels.
+"""The pure science rules of superevents: which alerts count, clustering, preferred events and labels.
 
-`Manager.decide` is the one entry: an alert and a view of what is known go in, decisions come out.  No I/O,
-no clock, no globals; thresholds, windows and trials factors come from the policy.
+`Manager.decide` is the entry point, which turns an alert and a view of what is known into decisions.  The rules use no
+I/O, no clock and no globals; thresholds, windows and trials factors come from the policy.
 """
 
 from __future__ import annotations

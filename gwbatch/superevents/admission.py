@@ -1,4 +1,4 @@
-"""Which alerts count: one rule a line, each with the reason that is recorded."""
+"""The admission of alerts: one rule per line, each with the reason that is recorded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ALERT_TYPES = ("new", "label_added")
 
 
 def refusal(event: Event, policy: Policy) -> str | None:
-    """Return why this event is of no interest at all, or None."""
+    """Return why this event is of no interest, or None."""
     barred = event.instruments & frozenset(policy.drop_instruments)
     if barred:
         return f"{', '.join(sorted(barred))} among the instruments"
@@ -27,7 +27,7 @@ def refusal(event: Event, policy: Policy) -> str | None:
 
 
 def drop_reason(alert: Alert, event: Event, policy: Policy) -> str | None:
-    """Return why the superevent manager ignores this alert, or None when it counts."""
+    """Return why the superevent manager ignores this alert, or None if it counts."""
     if alert.type not in ALERT_TYPES:
         return f"alert type {alert.type}"
     reason = refusal(event, policy)

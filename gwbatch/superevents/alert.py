@@ -1,4 +1,4 @@
-"""An alert of IGWN Alert, read once: what has happened, and to which event or superevent."""
+"""Alerts from IGWN Alert, parsed once: what has happened, and to which event or superevent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert of a GraceDB server.
+    """An alert from a GraceDB server.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Alert:
 
     @classmethod
     def parse(cls, payload: Mapping[str, Any]) -> Self:
-        """Read an alert, whatever it lacks: each handler says what it needs."""
+        """Parse an alert, even if parts are missing; each handler checks for what it needs."""
         shown, data = payload.get("object"), payload.get("data")
         return cls(
             str(payload.get("alert_type")),
@@ -43,7 +43,7 @@ class Alert:
 
     @property
     def superevent_id(self) -> str | None:
-        """GraceDB's id of the superevent that the alert is about."""
+        """The GraceDB id of the superevent that the alert is about."""
         name = None if self.object is None else self.object.get("superevent_id")
         return name if isinstance(name, str) else None
 

@@ -1,4 +1,4 @@
-"""Events and superevents as the rules see them, and reading an event out of an alert."""
+"""Events and superevents as the rules see them, and the parsing of events from alerts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gwbatch.errors import BadInput
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_@-]{0,63}")  # names become parts of keys, paths and addresses
 LONGEST_BURST = 1.0e4  # s
-LATEST_GPS = 4.0e9  # s, the year 2106: a trigger time beyond is a mistake, not a trigger
+LATEST_GPS = 4.0e9  # s, the year 2106; any later trigger time is a mistake
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Event:
     instruments, ranking_instruments : frozenset of str
         Detectors that took part, and those whose trigger entered the ranking statistic.
     snr : float or None
-        Network signal-to-noise ratio, where the pipeline reports one.
+        Network signal-to-noise ratio, if the pipeline reports one.
     duration : float or None
-        Of a burst, in s.
+        Duration of a burst in s.
     quality_over_frequency : float or None
-        Of an oLIB burst, in s.
+        Quality factor of an oLIB burst over its frequency, in s.
     superevent_id : str or None
-        The superevent that the server names.
+        The superevent that the server has put it into.
     """
 
     graceid: str
@@ -68,7 +68,7 @@ class Superevent:
     Attributes
     ----------
     key : str
-        Local key, given at the moment of the decision.
+        Local key, assigned when the superevent was decided on, or the GraceDB id of one that was adopted.
     superevent_id : str or None
         GraceDB's id, once it is known.
     t_start, t_0, t_end : float
@@ -99,7 +99,7 @@ def parse_event(data: Mapping[str, Any]) -> Event:
     Raises
     ------
     BadInput
-        When a field that every event has is missing or invalid.
+        If a required field is missing, or a field is invalid.
     """
     graceid = data.get("graceid")
     if not graceid:
@@ -160,7 +160,7 @@ def _number(graceid: str, field: str, value: Any) -> float | None:
 
 
 def finite(value: Any) -> float | None:
-    """Return `value` as a finite number, or None when it is not one."""
+    """Return `value` as a finite number, or None if it is not one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Why one event is preferred to another, in words."""
+"""Explanations of why one event is preferred to another."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from gwbatch.superevents.ranking import counts_as_cbc, preference, required_labe
 
 
 def why_not(event: Event, preferred: Event, policy: Policy) -> str:
-    """Return what makes an event yield to the preferred one; the first difference in the order of preference counts.
+    """Return why an event is not the preferred one, which is the first difference in the order of preference.
 
-    If the order would choose the other way round, somebody or something else has chosen, and it says so.
+    If the event ranks above the preferred one, the reason is that a person or the server has chosen the latter.
     """
     own, others = preference(event, policy), preference(preferred, policy)
     if own > others:

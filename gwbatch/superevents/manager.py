@@ -1,4 +1,4 @@
-"""Clustering, preferred event and labels: an alert goes in, decisions come out."""
+"""The superevent manager, which turns alerts into decisions on clustering, preferred events and labels."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ADVOCATE_ANSWERS = frozenset({"ADVOK", "ADVNO"})
 
 
 class View(Protocol):
-    """What the manager may know: superevents in order of creation, events as newest alerts describe them."""
+    """What the manager may know: superevents in order of creation, and events as their newest alerts describe them."""
 
     def superevent_of(self, graceid: str) -> Superevent | None:
         """Return the superevent that an event belongs to."""
         ...
 
     def superevent_named(self, superevent_id: str) -> Superevent | None:
-        """Return the superevent of that GraceDB id."""
+        """Return the superevent with that GraceDB id."""
         ...
 
     def superevents_near(self, category: str, t_0: float, within: float) -> Sequence[Superevent]:
@@ -44,7 +44,7 @@ class View(Protocol):
 
 
 class Manager:
-    """The superevent manager: stateless, every decision from an alert, a view and the policy."""
+    """The superevent manager, which is stateless and bases every decision on an alert, a view and the policy."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -89,7 +89,7 @@ class Manager:
             yield from self._join_or_create(event, window, view)
 
     def _learn_name(self, known: Superevent, named: str, view: View) -> Generator[Decision, None, Superevent]:
-        """Learn the server's name for a superevent of ours; where it is another's already, the two are one."""
+        """Learn the server's name for a superevent of ours; if another one already has that name, merge the two."""
         same = view.superevent_named(named)
         if same is None or same.key == known.key:
             yield Decision(Action.UPDATE, known.key, {"superevent_id": named}, f"the server calls it {named}")
@@ -181,7 +181,7 @@ class Manager:
         if LOW_SIGNIF_LOCKED in superevent.labels or event.graceid == superevent.preferred:
             return False
         preferred = view.event(superevent.preferred)
-        # Of an event that only the server knows it cannot be said that it ranks below.
+        # An unknown preferred event, which only the server knows, cannot be ranked, so it stays.
         return preferred is not None and preference(event, self.policy) > preference(preferred, self.policy)
 
     def _labels(self, superevent: Superevent, event: Event) -> Iterator[Decision]:
@@ -202,7 +202,7 @@ class Manager:
                 yield Decision(Action.LABEL, superevent.key, {"label": name}, reason)
 
     def reselect(self, superevent: Superevent, view: View) -> list[Decision]:
-        """Choose the preferred event again among all members (a lock was set)."""
+        """Choose the preferred event again among all members, because a lock was set."""
         members = [event for event in map(view.event, superevent.events) if event is not None]
         if not members:
             return []

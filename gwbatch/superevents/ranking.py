@@ -1,4 +1,4 @@
-"""Completeness, publishability and the order among events: which one represents its superevent."""
+"""Completeness and publishability of events, and the order of preference among the events of a superevent."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ def required_labels(event: Event, policy: Policy) -> frozenset[str] | None:
 
 
 def is_complete(event: Event, policy: Policy) -> bool:
-    """Return whether all data products that an alert needs are there."""
+    """Return whether all data products that an alert needs exist."""
     required = required_labels(event, policy)
     return required is not None and required <= event.labels
 
 
 def publishable(event: Event, policy: Policy) -> tuple[bool, bool, bool, bool]:
-    """Return ``(ok_S, far_S, ok_L, far_L)``: may it be published as significant, and as less significant?
+    """Return ``(ok_S, far_S, ok_L, far_L)``, for publication as significant (S) and as less significant (L).
 
-    Whatever is significant is also publishable as less significant.
+    ``ok`` is true unless the event is an injection or comes from an offline search, ``far`` if it passes the threshold.
+    An event that passes the significant threshold also passes the less significant one.
     """
     eligible = not event.offline and "INJ" not in event.labels
     significant = _passes(event, policy, "significant")
@@ -43,7 +44,7 @@ def _passes(event: Event, policy: Policy, level: str) -> bool:
 
 
 def is_listed(event: Event, policy: Policy) -> bool:
-    """Return whether the policy knows this kind; one that it does not is never publishable, whatever its labels."""
+    """Return whether the policy knows this kind of event; other kinds are never publishable, whatever their labels."""
     return event.kind in policy.significant or event.kind in policy.less_significant
 
 
@@ -58,7 +59,7 @@ def is_less_significant(event: Event, policy: Policy) -> bool:
 
 
 def preference(event: Event, policy: Policy) -> Preference:
-    """Return the tuple whose largest value makes an event preferred.
+    """Return the tuple that ranks events; the event with the largest one is preferred.
 
     ``(complete, ok_S, far_S, ok_L, far_L, group_rank, n_ifos, snr or -far)``
     """
@@ -78,7 +79,7 @@ def preference(event: Event, policy: Policy) -> Preference:
 
 
 def counts_as_cbc(event: Event, policy: Policy) -> bool:
-    """Return whether detectors and SNR are compared (CBC, but for the searches without a matched filter)."""
+    """Return whether detectors and SNR are compared (CBC, except for searches without a matched filter)."""
     return _ranked_kind(event, policy).startswith("cbc.")
 
 

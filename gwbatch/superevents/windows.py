@@ -19,5 +19,5 @@ def window_of(event: Event, policy: Policy) -> tuple[float, float]:
 
 
 def overlaps(window: tuple[float, float], superevent: Superevent) -> bool:
-    """Return whether the two share a time of positive length: touching is not enough."""
+    """Return whether the two share a time of positive length; touching is not enough."""
     return window[1] > superevent.t_start and window[0] < superevent.t_end

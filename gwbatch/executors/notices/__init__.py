@@ -1,9 +1,9 @@
-"""From a planned notice to astronomers: check the data, look, collect, freeze, publish, store, draft.
+"""Executors of public notices: all steps from a planned notice to its publication and circular.
 
-`checking` judges the data around the event, `recalling` asks GraceDB what has been sent already, `looking` takes a
-picture of what the ledger knows, `collecting` reads the files, `waiting` says what is worth waiting for, `freezing`
-judges the notice and `fixing` fixes it, `publishing` sends it, `storing` tells GraceDB, `drafting` writes the
-circular.
+`checking` judges the data around the event, and `recalling` asks GraceDB which notices have been sent already.
+`looking` takes a snapshot of what the ledger knows, `collecting` reads the files, and `waiting` decides what is worth
+waiting for. `freezing` judges the notice, and `fixing` records its content for good. `publishing` sends it, `storing`
+stores it in GraceDB, and `drafting` drafts the circular.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checking the quality of the data around a superevent: frames to bits to labels, in bounded time."""
+"""The check of the data quality around a superevent, from frames to bits to labels, in bounded time."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from gwbatch.mirror.superevents import SupereventStore
 from gwbatch.runtime import Runtime
 from gwbatch.superevents import Event, Superevent
 
-LOOK_AGAIN = 1.0  # s while frames are missing
+LOOK_AGAIN = 1.0  # s between attempts while frames are missing
 TAGS = ("data_quality",)
 
 
 @executor(CheckData)
 def check(claim: Claim[CheckData], runtime: Runtime) -> EffectResult:
-    """Judge the data around a superevent; what is missing after a while is unknown."""
+    """Judge the data around a superevent; data still missing at the deadline count as unknown."""
     mirror = SupereventStore(runtime.ledger.connection)
     superevent = mirror.superevent(claim.effect.superevent)
     event = None if superevent is None else mirror.event(superevent.preferred)
@@ -49,7 +49,7 @@ def check(claim: Claim[CheckData], runtime: Runtime) -> EffectResult:
 
 
 def _files(start: float, end: float, settings: DataQuality, profile: AlertSettings) -> dict[str, list[Path] | None]:
-    """Find the frames of every detector: in the folders of low latency, else where the archive's server says."""
+    """Find the frames of every detector in the low-latency folders or, failing that, through the archive's server."""
     found = {name: covering(pattern, start, end) for name, pattern in profile.frames.items()}
     if profile.frame_server:
         for name, frame_types in settings.frame_types.items():
@@ -74,7 +74,10 @@ def _judge(event: Event, files: dict[str, Any], start: float, end: float, settin
 
 
 def _write_down(tx: Transaction, seen: Superevent, report: Report, occasion: str, runtime: Runtime) -> None:
-    """Write labels, which count at once for the notice that waits; GraceDB gets them, and what was found."""
+    """Store the labels, so that a waiting notice sees them at once.
+
+    Unless this is a dry run, GraceDB gets the labels and the findings, too.
+    """
     mirror, now, key = SupereventStore(tx), runtime.clock.now(), seen.key
     superevent = mirror.superevent(key) or seen
     gone, come = report.remove & set(superevent.labels), sorted(report.add - set(superevent.labels))

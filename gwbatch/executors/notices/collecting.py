@@ -1,4 +1,4 @@
-"""Reading the files of a notice, and saying of each one that is missing or of no use why."""
+"""Reading of a notice's files, with the reason for each one that is missing or unusable."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ READERS: dict[str, tuple[str, Callable[[bytes, str], Any]]] = {
     P_ASTRO: ("classification", read_probabilities),
     MCHIRP_SOURCE: ("mchirp_source", read_mchirp_source),
 }
-"""For each product the field of `Contents` that it fills, and what reads it."""
+"""For each product, the field of `Contents` that it fills and the function that reads it."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What was read.
+    """The contents that could be read.
 
     Attributes
     ----------
     missing : dict
-        Product to the reason why it is not there, for those that the notice should hold.
+        Product to the reason why it is not available yet.
     unusable : dict
-        Product to the reason why its file cannot be used: waiting does not help.
+        Product to the reason why its file cannot be used. Waiting does not help.
     """
 
     contents: Contents
@@ -43,7 +43,7 @@ class Collected:
 
 
 def collect(seen: Seen, files: Files) -> Collected:
-    """Read every file that a notice about a superevent can hold."""
+    """Read every file that a notice about a superevent can contain."""
     fields: dict[str, Any] = {}
     used: dict[str, str] = {}
     missing: dict[str, str] = {}

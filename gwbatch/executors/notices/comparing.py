@@ -1,4 +1,4 @@
-"""Our notices beside those on a topic, field by field: what a dry run is for."""
+"""Field-by-field comparison of our notices with those on a topic, which is the purpose of a dry run."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from gwbatch.errors import TransientError
 from gwbatch.ledger import Ledger
 from gwbatch.mirror import public_notices
 
-ANSWER = 10.0  # s for an answer of the broker
-PATIENCE = 30.0  # s without a message before the end
+ANSWER = 10.0  # s for an answer from the broker
+PATIENCE = 30.0  # s without a message after which reading ends early
 NOT_COMPARED = {"time_created"}
-TOLERANCE = 1e-6  # relative, of numbers
+TOLERANCE = 1e-6  # relative, for numbers
 
 Notice = dict[str, Any]
 Flat = dict[str, Any]
 
 
 def compare(ledger: Ledger, settings: BrokerSettings, since: float) -> list[dict[str, Any]]:
-    """Return one row for each notice since a Unix time (s), here or on the topic.
+    """Return one row for each notice since a Unix time (s), in the ledger or on the topic.
 
     Returns
     -------
     list of dict
-        ``superevent_id``, ``what`` (type and number of it), ``verdict`` (``same``, ``different``, ``only here`` or
-        ``only on the topic``) and ``differences``: name of the field to our value and theirs.
+        ``superevent_id``, ``what`` (type and number among those of that type), ``verdict`` (``same``, ``different``,
+        ``only here`` or ``only on the topic``) and ``differences`` (name of the field to our value and theirs).
     """
     ours, theirs = (
         _by_identity(public_notices.records_since(ledger.connection, since)),
@@ -93,7 +93,7 @@ def published(settings: BrokerSettings, since: float) -> list[tuple[str, str]]:
 
 
 def _theirs(settings: BrokerSettings, since: float) -> list[Notice]:
-    """Read what was published on the topic since a Unix time (s), maps as their sizes."""
+    """Read the notices on the topic since a Unix time (s), with maps replaced by their sizes in bytes."""
     consumer = Consumer(
         {
             **connection_properties(settings),
@@ -135,11 +135,11 @@ def _partition(consumer: Consumer, topic: str, partition: int, since: float) -> 
 
 
 def read_notice(content: bytes) -> Notice | None:
-    """Return a notice in either form, with maps replaced by their sizes in bytes; None if it is no notice."""
+    """Decode a notice in either form, with maps replaced by their sizes in bytes; return None if it is not one."""
     try:
         if content.startswith(b"Obj\x01"):
             return with_maps(decode_avro(content), len)
         value = json.loads(content)
         return with_maps(value, lambda text: len(text) * 3 // 4 - text.count("=")) if isinstance(value, dict) else None
-    except Exception:  # somebody else's message: whatever it is, it is no notice
+    except Exception:  # somebody else's message, and not a notice
         return None

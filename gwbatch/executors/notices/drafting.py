@@ -1,4 +1,4 @@
-"""Drafting circulars: a text about a stored notice, for people to read and send."""
+"""Drafts of circulars about stored notices, for people to read and send."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @executor(DraftCircular)
 def draft(claim: Claim[DraftCircular], runtime: Runtime) -> EffectResult:
-    """Draft the circular of a notice; one that cannot be drafted takes nothing with it."""
+    """Draft the circular about a notice; if that is impossible, log a warning and skip it."""
     notice = public_notices.get(runtime.ledger.connection, claim.effect.notice)
     circular = None if notice is None else kind_named(notice.kind).circular
     if notice is None or circular is None:

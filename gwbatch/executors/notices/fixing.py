@@ -1,4 +1,4 @@
-"""Fixing a notice, or its refusal, in one transaction, with everything that follows from it."""
+"""Recording of a frozen or refused notice in one transaction, with everything that follows from it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TAG = ("em_follow",)
 
 @dataclass(frozen=True)
 class Body:
-    """The bytes of a notice for a broker; `variant` 0 is the whole notice, others lack what `left_out` says."""
+    """The bytes of a notice for a broker; `variant` 0 is the whole notice, others lack what `left_out` names."""
 
     variant: int
     left_out: str | None
@@ -34,18 +34,18 @@ class Body:
 
 @dataclass(frozen=True)
 class Written:
-    """A notice that is ready to be fixed.
+    """A notice that is ready to be recorded as frozen.
 
     Attributes
     ----------
     record : dict
-        What it says, with its maps as bytes.
+        Its content, with maps as bytes.
     whole : bytes
-        As JSON, for GraceDB.
+        The whole notice as JSON, for GraceDB.
     bodies : dict
-        Broker to what it gets.
+        Broker to the bytes that it gets.
     area : float or None
-        Of the 90 % credible region of its map in deg², where that matters and is known.
+        Area of the 90 % credible region of its map in deg², if it is needed and known.
     """
 
     record: dict[str, Any]
@@ -57,7 +57,7 @@ class Written:
 def fix(
     tx: Transaction, notice: PublicNotice, seen: Seen, collected: Collected, written: Written, runtime: Runtime
 ) -> None:
-    """Fix what a notice says, and have it sent."""
+    """Record the final content of a notice and, unless this is a dry run, request its delivery."""
     now, dry_run = runtime.clock.now(), runtime.profile.alerts.dry_run
     identity = f"{written.record['urls']['gracedb']}{notice.kind}/{notice.ordinal}"
     decision = {
@@ -90,7 +90,7 @@ def fix(
 
 
 def _address(tx: Transaction, notice: PublicNotice, broker: str, body: Body, runtime: Runtime) -> None:
-    """Keep the bytes that a broker gets, and have them sent unless this is a dry run."""
+    """Store the bytes that a broker gets and, unless this is a dry run, request their delivery."""
     alerts = runtime.profile.alerts
     settings = alerts.brokers[broker]
     if (settings.format, body.variant) != ("json", 0):
@@ -104,7 +104,7 @@ def _address(tx: Transaction, notice: PublicNotice, broker: str, body: Body, run
 
 
 def refuse(tx: Transaction, notice: PublicNotice, reason: str, runtime: Runtime) -> None:
-    """Write down why a notice does not go out, here and on the superevent."""
+    """Record why a notice does not go out, here and, unless this is a dry run, on the superevent."""
     public_notices.refuse(tx, notice.id, reason)
     if not runtime.profile.alerts.dry_run:
         text = f"No {notice.name} notice is sent: {reason}"
@@ -115,7 +115,7 @@ def refuse(tx: Transaction, notice: PublicNotice, reason: str, runtime: Runtime)
 def _call_people(
     tx: Transaction, notice: PublicNotice, seen: Seen, collected: Collected, area: float | None, runtime: Runtime
 ) -> None:
-    """Set HIGH_PROFILE where the first preliminary notice deserves it; with a combined map that is judged elsewhere."""
+    """Set HIGH_PROFILE if a preliminary notice deserves it; with an external event, that is decided elsewhere."""
     if HIGH_PROFILE in seen.labels or seen.external is not None or seen.event is None:
         return
     mirror, contents = SupereventStore(tx), collected.contents
@@ -132,7 +132,7 @@ def _call_people(
 
 
 def schedule_second(tx: Transaction, notice: PublicNotice, now: float, runtime: Runtime) -> None:
-    """Have the second notice of a kind follow, across restarts."""
+    """Schedule the follow-up to a kind's first notice, if there is one; the timer survives restarts."""
     second = kind_named(notice.kind).second
     if second is not None and notice.ordinal == 1:
         due = now + runtime.policy.alerts.second_after

@@ -1,4 +1,4 @@
-"""Freezing a notice: everything is read and encoded first, then judged again and fixed in one transaction."""
+"""Freezing of notices: everything is read and encoded first, then recorded in one transaction if nothing changed."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from gwbatch.runtime import Runtime
 
 
 class Changed(TransientError):
-    """What a notice is made of has changed while it was written: it is written anew."""
+    """The data behind a notice changed while it was being written, so it must be written again."""
 
     retry_after = 0.001
 
 
 @executor(FreezeNotice)
 def freeze(claim: Claim[FreezeNotice], runtime: Runtime) -> EffectResult:
-    """Judge a notice and fix it, or say why it does not go out."""
+    """Judge a notice and freeze it, or record why it does not go out."""
     effect, connection, now = claim.effect, runtime.ledger.connection, runtime.clock.now()
     notice = public_notices.get(connection, effect.notice)
     if notice is None or notice.state != "planned":
@@ -50,7 +50,7 @@ def freeze(claim: Claim[FreezeNotice], runtime: Runtime) -> EffectResult:
         raise BadInput(f"Cannot write a notice about {effect.superevent}: there is no such superevent.")
 
     def unless_changed(write: Callable[[Transaction], None]) -> Callable[[Transaction], None]:
-        """Return a check that the ledger still shows what was judged."""
+        """Return a commit that first checks that the ledger still shows what was judged."""
 
         def commit(tx: Transaction) -> None:
             known = public_notices.get(tx, notice.id)
@@ -96,12 +96,12 @@ def _goes_without(notice: PublicNotice, name: str, runtime: Runtime) -> bool:
 def _write(
     kind: AlertKind, notice: PublicNotice, seen: Seen, collected: Collected, runtime: Runtime, now: float
 ) -> Written:
-    """Write a notice for every broker that gets it, and check it.
+    """Write a notice, check it, and encode it for every broker that gets it.
 
     Raises
     ------
     BadInput
-        If it is not as the schema wants it.
+        If the preferred event has no FAR, or the notice does not conform to the schema.
     """
     urls = urls_of(runtime.graceid(seen.superevent.key), seen, collected, runtime.profile)
     record = build(kind, seen, collected.contents, urls, runtime.policy, now)
@@ -122,7 +122,7 @@ def _area(skymap: bytes | None) -> float | None:
 
 
 def urls_of(superevent_id: str, seen: Seen, collected: Collected, profile: Profile) -> dict[str, str]:
-    """Return where people find the superevent, and its maps where the notice holds them."""
+    """Return the URLs of the superevent's page and, for the maps that the notice holds, of their files."""
     api = profile.gracedb.url.rstrip("/")
     urls = {"gracedb": f"{api.removesuffix('/api')}/superevents/{superevent_id}/view/"}
     file = map_file(seen)
@@ -135,7 +135,7 @@ def urls_of(superevent_id: str, seen: Seen, collected: Collected, profile: Profi
 
 
 def body_for(record: dict[str, Any], broker: BrokerSettings) -> Body:
-    """Return the largest form of a notice that a broker takes."""
+    """Return the most complete version of a notice that a broker accepts, or the smallest if all are too large."""
     body = Body(0, None, encode(record, broker.format))
     ever_smaller = enumerate(smaller(record), start=1)
     while len(body.content) > broker.max_bytes:

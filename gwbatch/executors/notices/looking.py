@@ -1,4 +1,4 @@
-"""Taking a picture of everything that a notice depends on, from the ledger, at one moment."""
+"""Snapshots of everything in the ledger that a notice depends on."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Place = dict[str, Any]
 
 
 def look(tx: Transaction, superevent: str, notice: PublicNotice | None = None) -> Seen | None:
-    """Return what is known of a superevent; None if there is no such superevent.
+    """Return what is known about a superevent; None if there is no such superevent.
 
     Parameters
     ----------
     notice : PublicNotice or None
-        A notice whose files somebody has chosen: these take the place of the preferred event's.
+        A notice for which somebody may have chosen files. These replace the files of the preferred event.
     """
     mirror = SupereventStore(tx)
     found = mirror.superevent(superevent)
@@ -44,7 +44,7 @@ def look(tx: Transaction, superevent: str, notice: PublicNotice | None = None) -
 
 
 def _place(mirror: SupereventStore, superevent: Superevent, name: str, by_people: bool) -> Place | None:
-    """Return where a product is: the preferred event's own, or a newer one that people gave the superevent."""
+    """Locate a product: the preferred event's own, or a newer public one that people uploaded to the superevent."""
     of_event, shown = mirror.product(superevent.preferred, name), mirror.product(superevent.key, name)
     own = None if of_event is None else _place_of(of_event, shown)
     given = mirror.product(superevent.key, UPLOADED[name]) if by_people and name in UPLOADED else None
@@ -56,7 +56,7 @@ def _place(mirror: SupereventStore, superevent: Superevent, name: str, by_people
 
 
 def _place_of(of_event: StoredProduct, shown: StoredProduct | None) -> Place:
-    """Return where the preferred event's product is, and the name of its copy on the superevent once that is there."""
+    """Locate the preferred event's product and, once it exists, its copy on the superevent."""
     source = of_event.facts.get("file") or of_event.facts.get("filename") or of_event.name
     place: Place = {"version": f"{of_event.subject}.{of_event.version}", "gracedb": [of_event.subject, source]}
     if of_event.path is not None:
@@ -67,7 +67,7 @@ def _place_of(of_event: StoredProduct, shown: StoredProduct | None) -> Place:
 
 
 def _external(tx: Transaction, mirror: SupereventStore, superevent: Superevent) -> SeenExternal | None:
-    """Return the external event of a superevent that is announced with one."""
+    """Return the external event that a superevent is announced with; None if there is none."""
     if RAVEN_ALERT not in superevent.labels:
         return None
     externals = ExternalStore(tx)
@@ -98,6 +98,6 @@ def _combined(mirror: SupereventStore, pair: str, shown: StoredProduct | None) -
 
 
 def map_file(seen: Seen) -> str | None:
-    """Return the sky map of a superevent as ``NAME,VERSION``, once GraceDB has it."""
+    """Return the sky map of a superevent as ``NAME,VERSION``; None until GraceDB has it."""
     file = seen.products.get(MAP, {}).get("file")
     return None if file is None else str(file)

@@ -1,4 +1,4 @@
-"""A notice as it would go out now, for people who think about sending one; nothing is written."""
+"""Preview of a notice as it would go out now, for people who consider sending one; nothing is written."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from gwbatch.mirror.public_notices import PublicNotice
 def preview(
     ledger: Ledger, superevent: str, kind: str, files: Mapping[str, str], policy: Policy, profile: Profile, state: Path
 ) -> dict[str, Any]:
-    """Return what a notice would say, who would get it, and what stands against it.
+    """Return what a notice would say, which brokers would get it, and what would stop it.
 
     Parameters
     ----------
     files : mapping
-        Product to ``NAME,VERSION`` of the superevent, for those that were chosen by hand.
+        Product to ``NAME,VERSION`` of the superevent, for those chosen manually.
 
     Returns
     -------
     dict
-        ``refused`` (a reason, or None), ``record`` (maps as their size in bytes), ``missing``, ``unusable`` and
-        ``brokers``.
+        ``superevent_id``, ``kind``, ``refused`` (a reason, or None), ``record`` (maps as their size in bytes),
+        ``missing``, ``unusable``, ``mode`` and ``brokers``.
     """
     chosen = kind_named(kind)
     now = time.time()
@@ -77,7 +77,7 @@ def preview(
 
 
 def _brokers(record: dict[str, Any], category: str, ledger: Ledger, profile: Profile) -> dict[str, Any]:
-    """Return who would get a notice, how large it would be there, and what stands against it."""
+    """Return the brokers that would get a notice, with its size and the obstacle, if any, for each of them."""
     found = {}
     for name, settings in profile.alerts.brokers_for(category).items():
         body = body_for(record, settings)

@@ -1,4 +1,4 @@
-"""Kafka, as notices need it: one producer a broker that loses and repeats nothing, and looking at what is there."""
+"""Kafka for notices: one idempotent producer per broker, and a search for messages that are already on the topic."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import confluent_kafka.admin  # noqa: F401  the first metadata would import it, in two threads at once in vain
+import confluent_kafka.admin  # noqa: F401  the first metadata request imports it, which fails in two threads at once
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from gwbatch.brokers import connection_properties
 from gwbatch.config.alerts import BrokerSettings
 from gwbatch.errors import TransientError
 
-POLL = 0.01  # s: several threads serve one producer's reports, each waits for its own
-ANSWER = 10.0  # s for an answer about metadata
+POLL = 0.01  # s; several threads serve one producer's delivery reports, each waiting for its own
+ANSWER = 10.0  # s for an answer to a metadata request
 TOO_LONG_AGO = 30.0  # s without any message after which reading back counts as failed
-LAST = 50  # messages that are looked through where a broker does not know which are recent
+LAST = 50  # messages to search if a broker cannot tell which are recent
 CLOCKS = 60.0  # s by which the clock of a broker may differ from ours
-AFTER_ANOTHER = 1.0  # s before a notice is tried again that found another one waiting
+AFTER_ANOTHER = 1.0  # s before retrying a notice that found another one waiting
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """Where a broker has a message."""
+    """The position of a message on a broker's topic."""
 
     partition: int
     offset: int
 
 
 class Publisher:
-    """One broker: sends messages and finds them again.
+    """The connection to one broker, which sends messages and finds them again.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Publisher:
                 "acks": "all",
                 "enable.idempotence": True,
                 "linger.ms": 0,
-                "socket.nagle.disable": True,  # not so in every librdkafka; a notice with a large map took 40 ms more
+                "socket.nagle.disable": True,  # not always the default; without it, a large map took 40 ms more
                 "compression.type": common.get("compression.type", "zstd"),
                 "message.max.bytes": settings.max_bytes + 100_000,
                 "message.timeout.ms": int(settings.delivery_timeout * 1000),
@@ -73,12 +73,12 @@ class Publisher:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for the broker with one notice at a time while it gives no answer: workers have other things to do.
+        """Let only one notice at a time wait for a broker that does not answer, so that workers stay free.
 
         Raises
         ------
         TransientError
-            If another notice is waiting for a broker that gave no answer last time.
+            If the broker did not answer last time, and another notice is already waiting for it.
         """
         if not self._ailing:
             with self._noting_how_it_goes():
@@ -104,7 +104,7 @@ class Publisher:
         self._ailing = False
 
     def partition_of(self, key: str) -> int:
-        """Return the partition that a key always goes to, while their number stays."""
+        """Return the partition of a key, which stays the same as long as the number of partitions does."""
         if not self._partitions:
             try:
                 found = self._producer.list_topics(self._settings.topic, timeout=self._answer).topics[
@@ -129,8 +129,8 @@ class Publisher:
     def offset_at(self, partition: int, time: float) -> int:
         """Return the offset of the first message of a partition since a time (Unix s).
 
-        The broker's clock may be a minute ahead or behind. If there is none, or the broker cannot tell, the offset of
-        the last fifty.
+        The broker's clock may be a minute ahead or behind. If there is no such message, or the broker cannot tell, the
+        result is the offset of the last fifty messages.
         """
         with self._lock:
             try:
@@ -146,7 +146,7 @@ class Publisher:
         Raises
         ------
         TransientError
-            If it is not confirmed in time: then nobody knows whether the broker has it.
+            If it is not confirmed in time. The broker may or may not have it.
         """
         reports: list[tuple[KafkaError | None, Message]] = []
         try:
@@ -169,7 +169,7 @@ class Publisher:
         return Delivered(message.partition(), message.offset())
 
     def find(self, partition: int, begin: int, is_it: Callable[[Message], bool]) -> Delivered | None:
-        """Look for a message from an offset to the present end of a partition.
+        """Search for a message between an offset and the current end of a partition.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class Publisher:
 
 
 def topic_of(settings: BrokerSettings) -> str:
-    """Name the topic and its broker for people."""
+    """Return the topic and its broker for display."""
     return f"{settings.topic} of {settings.address}"
 
 
@@ -243,6 +243,6 @@ def publisher(name: str, settings: BrokerSettings) -> Publisher:
 
 
 def forget_publishers() -> None:
-    """Close all connections; whoever publishes next opens them anew."""
+    """Drop all connections; the next notice opens new ones."""
     with _making:
         _publishers.clear()

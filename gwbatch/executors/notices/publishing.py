@@ -1,4 +1,4 @@
-"""Sending a frozen notice to a broker: the same bytes whatever happens, and never in doubt for long."""
+"""Delivery of frozen notices to brokers: always the same bytes, with a search of the topic if delivery is in doubt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gwbatch.runtime import Runtime
 
 
 def connect(profile: Profile) -> None:
-    """Connect to the brokers early: an idempotent producer may need half a second before its first message."""
+    """Connect to the brokers early, because an idempotent producer may need half a second before its first message."""
     for name, settings in profile.alerts.brokers.items():
         with suppress(GwbatchError):  # the first notice will report it
             publisher(name, settings).partition_of("")
@@ -32,7 +32,7 @@ def connect(profile: Profile) -> None:
 
 @executor(PublishNotice)
 def publish(claim: Claim[PublishNotice], runtime: Runtime) -> EffectResult:
-    """Send a notice to one broker, unless the topic shows that it is there already."""
+    """Send a notice to one broker, unless it is already on the topic."""
     effect, connection = claim.effect, runtime.ledger.connection
     notice = public_notices.get(connection, effect.notice)
     send = public_notices.send(connection, effect.notice, effect.broker)
@@ -76,7 +76,7 @@ def _withheld(reason: str, send: Send) -> EffectResult:
 
 
 def _obstacle(connection: Any, notice: PublicNotice, settings: BrokerSettings, name: str) -> str | None:
-    """Return why a notice must not be sent at this very moment, or None."""
+    """Return why a notice must not be sent at the moment, or None."""
     if notice.category not in settings.categories:
         return f"the broker {name} is for {', '.join(settings.categories)} superevents only"
     return alert_switch.obstacle(connection, settings)
@@ -85,12 +85,12 @@ def _obstacle(connection: Any, notice: PublicNotice, settings: BrokerSettings, n
 def _find(
     broker: Publisher, notice: PublicNotice, send: Send, body: bytes, settings: BrokerSettings, taken: float | None
 ) -> Delivered | None:
-    """Return where the notice is on the topic, if an earlier attempt has brought it there.
+    """Return the position of the notice on the topic if an earlier attempt delivered it, or None.
 
     Parameters
     ----------
     taken : float or None
-        When the copy was taken that the ledger was made from: what happened since is not in it.
+        When the backup was taken (Unix s) that the ledger was restored from, which lacks everything since then.
     """
     if not settings.read_back:
         return None
@@ -103,14 +103,14 @@ def _find(
 
 
 def _key(notice: PublicNotice) -> str:
-    """Return what decides on the partition: all notices about a superevent go to one, and so in order."""
+    """Return the message key. All notices about a superevent share it, so they stay in order on one partition."""
     return str((notice.record or {})["superevent_id"])
 
 
 def _send(
     broker: Publisher, notice: PublicNotice, send: Send, body: bytes, settings: BrokerSettings, runtime: Runtime
 ) -> Delivered:
-    """Note where the notice will be, send it, and return where it is."""
+    """Record the partition and where to search it later, send the notice, and return its position."""
     key = _key(notice)
     partition = broker.partition_of(key) if send.partition is None else send.partition
     mark = broker.end_of(partition) if send.mark is None and settings.read_back else send.mark or 0
@@ -124,7 +124,7 @@ def _send(
 
 
 def headers_of(notice: PublicNotice, form: str, settings: BrokerSettings) -> dict[str, bytes]:
-    """Return the headers of a notice: those that SCiMMA's clients write, and none for GCN but the identity."""
+    """Return the headers of a notice: its identity and, in the form that SCiMMA's clients use, format and test flag."""
     headers = {"_id": uuid.UUID(str(notice.uid)).bytes}
     if form == "avro":
         headers["_format"] = b"avro"
@@ -134,7 +134,7 @@ def headers_of(notice: PublicNotice, form: str, settings: BrokerSettings) -> dic
 
 
 def _recognise(notice: PublicNotice, body: bytes) -> Callable[[Any], bool]:
-    """Return what tells our message from others: its identity, or the very same bytes."""
+    """Return a function that recognizes our message by its identity or its exact bytes."""
     identity = uuid.UUID(str(notice.uid)).bytes
 
     def is_it(message: Any) -> bool:
@@ -145,7 +145,7 @@ def _recognise(notice: PublicNotice, body: bytes) -> Callable[[Any], bool]:
 
 
 def _follow_up(tx: Transaction, notice: PublicNotice, now: float, runtime: Runtime) -> None:
-    """Send what follows once the first broker has a notice."""
+    """Request what follows once the first broker has a notice."""
     key, kind = notice.superevent, kind_named(notice.kind)
     store = StoreNotice(key, notice.id, notice.name)
     effects.request(tx, store, now)

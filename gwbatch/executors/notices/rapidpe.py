@@ -1,4 +1,4 @@
-"""The source classification by RapidPE, which knows nothing of terrestrial noise: that part stays the pipeline's."""
+"""RapidPE's source classification, which ignores terrestrial noise, with that probability from the pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TERRESTRIAL = "Terrestrial"
 
 
 def rescaled(found: Mapping[str, float], own: Mapping[str, Any], files: Files) -> dict[str, float]:
-    """Return a classification with the terrestrial probability of the pipeline's own, found at `own`."""
+    """Rescale a classification to the terrestrial probability of the pipeline's own at `own`, if that can be read."""
     try:
         terrestrial = read_probabilities(files.read(own), own["gracedb"][1]).get(TERRESTRIAL, 0.0)
     except (GwbatchError, OSError):
@@ -23,7 +23,7 @@ def rescaled(found: Mapping[str, float], own: Mapping[str, Any], files: Files) -
 
 
 def with_terrestrial(found: Mapping[str, float], terrestrial: float) -> dict[str, float]:
-    """Return probabilities whose terrestrial part is given and whose other parts sum up to the rest."""
+    """Set the terrestrial probability, and scale the others so that they sum to the rest."""
     others = {name: value for name, value in found.items() if name != TERRESTRIAL}
     total = sum(others.values())
     scale = (1.0 - terrestrial) / total if total > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Learning from GraceDB which notices about a superevent went out before this ledger knew of it."""
+"""Recall from GraceDB of notices that went out without this ledger's knowledge."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Stored:
 
 @executor(RecallNotices)
 def recall(claim: Claim[RecallNotices], runtime: Runtime) -> EffectResult:
-    """Write down what has been sent about a superevent: by another dispatcher, or before a ledger was lost."""
+    """Record the notices about a superevent that another dispatcher sent, or this one before its ledger was lost."""
     key = claim.effect.superevent
     found = stored_in_gracedb(runtime.graceid(key), runtime.gracedb())
 
@@ -58,7 +58,7 @@ def recall(claim: Claim[RecallNotices], runtime: Runtime) -> EffectResult:
 
 
 def already_sent(notice: PublicNotice, connection: Transaction) -> str | None:
-    """Return why a notice that a signoff asks for need not go out: GraceDB has one that is younger than the signoff."""
+    """Return why a notice that a signoff asks for need not go out (GraceDB has one from after the signoff), or None."""
     asked = public_notices.asked_for_by(connection, notice.id).rpartition(" ")[0].removesuffix(" UTC")
     foreign = [
         one
@@ -70,12 +70,12 @@ def already_sent(notice: PublicNotice, connection: Transaction) -> str | None:
     try:
         younger = [one for one in foreign if unix_of(str(one.time_created)) >= unix_of(asked)]
     except BadInput:
-        younger = foreign  # nobody can tell: a person decides
+        younger = foreign  # the times cannot be compared, so a person must decide
     return f"GraceDB has it already, {younger[-1].reason}" if younger else None
 
 
 def notices_in_gracedb(target: str, server: GraceDB) -> list[dict[str, Any]] | None:
-    """Return the notices about a superevent that GraceDB lists, in order; None if the server keeps none."""
+    """Return the notices about a superevent that GraceDB lists, in order; None if the server stores no notices."""
     try:
         with translate_errors(f"ask for the notices of {target}"):
             return list(server.client.notices(target).json()["notices"])
@@ -83,14 +83,14 @@ def notices_in_gracedb(target: str, server: GraceDB) -> list[dict[str, Any]] | N
         if error.status in NOT_OFFERED:
             return None
         raise
-    except RuntimeError as error:  # what the client raises where a server does not offer notices
+    except RuntimeError as error:  # raised by the client if the server does not offer notices
         if "notice" not in str(error):
             raise
         return None
 
 
 def stored_in_gracedb(target: str, server: GraceDB) -> list[Stored]:
-    """Return the notices about a superevent that GraceDB has, in order; none if the server keeps none."""
+    """Return the notices about a superevent that GraceDB has, in order; an empty list if the server stores none."""
     listed = notices_in_gracedb(target, server) or []
     try:
         contents = [
@@ -103,7 +103,7 @@ def stored_in_gracedb(target: str, server: GraceDB) -> list[Stored]:
 
 
 def _named(number: int, content: dict[str, Any], seen: Counter[tuple[str, bool | None]]) -> Stored:
-    """Build one notice, whose kind follows from what it says and from how many of the same sort came before it."""
+    """Build one notice, whose kind follows from its content and from how many of the same sort came before it."""
     event = content.get("event")
     what = str(content.get("alert_type")), None if event is None else bool(event.get("significant", True))
     kind = kind_of(*what, seen[what])

@@ -1,4 +1,4 @@
-"""Telling GraceDB of a notice: the notice itself, its files, its label; and making superevents and files public."""
+"""Storage of notices in GraceDB with their files and labels, and publication of superevents and files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TAGS = ("em_follow", "public")
 
 @executor(StoreNotice)
 def store(claim: Claim[StoreNotice], runtime: Runtime) -> EffectResult:
-    """Have GraceDB keep the notice; a server that keeps no notices has its files."""
+    """Store the notice in GraceDB; a server that stores no notices still gets its files."""
     notice, target = _notice(claim.effect.notice, runtime), runtime.graceid(claim.effect.superevent)
     body = public_notices.body(runtime.ledger.connection, notice.id, "json")
     if body is None:
@@ -49,7 +49,7 @@ def store(claim: Claim[StoreNotice], runtime: Runtime) -> EffectResult:
 
 
 def _store(target: str, notice: PublicNotice, body: bytes, server: GraceDB, *, repeated: bool) -> int | None:
-    """Return the number that GraceDB gave the notice; None if it keeps none."""
+    """Store a notice, and return the number that GraceDB gave it; None if the server stores no notices."""
     try:
         with translate_errors(f"store the notice {notice.name} of {target}"):
             if repeated:
@@ -64,14 +64,14 @@ def _store(target: str, notice: PublicNotice, body: bytes, server: GraceDB, *, r
         if error.status in NOT_OFFERED:
             return None
         raise
-    except RuntimeError as error:  # what the client raises where a server does not offer notices
+    except RuntimeError as error:  # raised by the client if the server does not offer notices
         if "notice" not in str(error):
             raise
         return None
 
 
 def _stored_before(target: str, notice: PublicNotice, server: GraceDB) -> int | None:
-    """Return the number of a stored notice with this very content, told by when it was created."""
+    """Return the number of this notice if GraceDB has it already, recognized by its creation time and alert type."""
     for one in server.client.notices(target).json()["notices"]:
         known = json.loads(server.download(target, f"{one['filename']},{one.get('file_version') or 0}"))
         same = (known.get("time_created"), known.get("alert_type"))
@@ -82,7 +82,7 @@ def _stored_before(target: str, notice: PublicNotice, server: GraceDB) -> int | 
 
 @executor(UploadNotice)
 def upload(claim: Claim[UploadNotice], runtime: Runtime) -> EffectResult:
-    """Upload the bytes that were sent, with the brokers they went to."""
+    """Upload the bytes that were sent, with a comment that names the brokers."""
     effect, connection = claim.effect, runtime.ledger.connection
     notice, target = _notice(effect.notice, runtime), runtime.graceid(effect.superevent)
     sends = [send for send in public_notices.sends(connection, notice.id) if send.form == effect.form]
@@ -104,7 +104,7 @@ def _comment(notice: PublicNotice, brokers: list[BrokerSettings]) -> str:
 
 @executor(LabelSent)
 def label(claim: Claim[LabelSent], runtime: Runtime) -> EffectResult:
-    """Say on the superevent that the notice was sent."""
+    """Label the superevent to show that the notice was sent."""
     target = runtime.graceid(claim.effect.superevent)
     write_label(target, claim.effect.label, runtime.gracedb())
     return EffectResult(
@@ -124,7 +124,7 @@ def expose(claim: Claim[Expose], runtime: Runtime) -> EffectResult:
 
 @executor(TagFile)
 def tag(claim: Claim[TagFile], runtime: Runtime) -> EffectResult:
-    """Tag the log message that brought a file."""
+    """Tag the log message with which a file was uploaded."""
     effect, target, client = claim.effect, runtime.graceid(claim.effect.target), runtime.gracedb().client
     name, _, version = effect.file.partition(",")
     with accept("already"), translate_errors(f"tag {effect.file} of {target}"):
@@ -140,7 +140,7 @@ def tag(claim: Claim[TagFile], runtime: Runtime) -> EffectResult:
 
 @executor(PreferPipelineEvent)
 def prefer(claim: Claim[PreferPipelineEvent], runtime: Runtime) -> EffectResult:
-    """Name the best event of a pipeline, on servers that keep them."""
+    """Record the best event of a pipeline, on servers that support it."""
     target = runtime.graceid(claim.effect.superevent)
     try:
         with accept("already"), translate_errors(f"make {claim.effect.event} the pipeline-preferred event of {target}"):

@@ -1,4 +1,4 @@
-"""What a notice waits for before it is frozen, each for a bounded time."""
+"""The conditions that a notice waits for before it is frozen, each for a bounded time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gwbatch.ledger import effects
 from gwbatch.mirror.public_notices import PublicNotice
 from gwbatch.runtime import Runtime
 
-LOOK_AGAIN = 0.1  # s while something is missing that is expected any moment
-WOKEN = 2.0  # s where what is waited for wakes the notice
+LOOK_AGAIN = 0.1  # s between attempts for what is expected at any moment
+WOKEN = 2.0  # s between attempts for what also wakes the notice when it arrives
 
 
 def too_old(notice: PublicNotice, runtime: Runtime, now: float) -> str | None:
-    """Return why an automatic notice that could not be written for long is for a person to decide on, or None."""
+    """Return why an automatic notice is too old to go out unless a person orders it, or None."""
     waited = now - notice.planned
     if kind_named(notice.kind).is_automatic and waited > runtime.policy.alerts.oldest:
         return f"it could not be written for {waited:.0f} s; if it shall still go out, order it: gwbatch alerts send"
@@ -26,9 +26,9 @@ def too_old(notice: PublicNotice, runtime: Runtime, now: float) -> str | None:
 
 
 def wait_for_what_gracedb_has(notice: PublicNotice, runtime: Runtime, now: float) -> None:
-    """Raise `NotThereYet` while GraceDB is being asked whether the notice has been sent already."""
+    """Raise `NotThereYet` until the superevent is in GraceDB and GraceDB has listed the notices sent already."""
     wait, creation = runtime.policy.alerts.url_wait, creation_of(notice.superevent)
-    if creation is not None and _is_under_way(creation, runtime):  # who has created it decides whether to ask
+    if creation is not None and _is_under_way(creation, runtime):  # its creation decides whether to ask
         raise NotThereYet(f"The notice {notice.name} waits for its superevent.", WOKEN, notice.planned + wait)
     asked = _under_way_since(RecallNotices(notice.superevent).key, runtime)
     if asked is not None and now < asked + wait:
@@ -37,7 +37,7 @@ def wait_for_what_gracedb_has(notice: PublicNotice, runtime: Runtime, now: float
 
 
 def wait_for_products(notice: PublicNotice, collected: Collected, runtime: Runtime, now: float) -> None:
-    """Raise `NotThereYet` while a product is missing that is worth waiting for."""
+    """Raise `NotThereYet` while a product that is worth waiting for is missing."""
     for name, reason in collected.missing.items():
         end = notice.planned + runtime.policy.alerts.product_wait(notice.kind, name)
         if now < end:
@@ -53,7 +53,7 @@ def wait_for_data_quality(notice: PublicNotice, runtime: Runtime, now: float) ->
 
 
 def wait_for_gracedb(notice: PublicNotice, seen: Seen, runtime: Runtime, now: float) -> None:
-    """Raise `NotThereYet` while the links of a notice lead nowhere."""
+    """Raise `NotThereYet` until the links of a notice work."""
     end = notice.planned + runtime.policy.alerts.url_wait
     if not runtime.profile.gracedb.url or runtime.profile.alerts.dry_run or now >= end:
         return
