@@ -68,7 +68,7 @@ def check(record: Mapping[str, Any]) -> None:
     found = jsonschema.exceptions.best_match(_json_validator().iter_errors(plain))
     if found is not None:
         raise BadInput(
-            f"Cannot send the notice: {found.json_path} is not as the schema wants it: {found.message[:200]}."
+            f"Cannot send the notice: {found.json_path} does not conform to the schema: {found.message[:200]}."
         )
     try:
         fastavro.validation.validate(short, _avro_schema(), strict=True)
@@ -101,7 +101,7 @@ def smaller(record: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     if event is not None and event.get("skymap") is not None:
         for content, left_out in _smaller_maps(event["skymap"]):
             yield {**record, "event": {**event, "skymap": content}}, left_out
-        yield {**record, "event": {**event, "skymap": None}}, "the sky maps; the notice tells where to find them"
+        yield {**record, "event": {**event, "skymap": None}}, "the sky maps; the notice says where to find them"
 
 
 def _smaller_maps(skymap: bytes) -> Iterator[tuple[bytes, str]]:

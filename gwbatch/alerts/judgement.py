@@ -72,7 +72,7 @@ def refusal(kind: AlertKind, seen: Seen, policy: Policy) -> str | None:
     if not kind.has_event:
         return None
     if seen.event is None:
-        return f"nothing is known of the preferred event {seen.superevent.preferred}"
+        return f"the preferred event {seen.superevent.preferred} is unknown"
     if seen.event.far is None:
         return f"{seen.event.graceid} has no false alarm rate"
     if kind.threshold is Threshold.SIGNIFICANT and not is_significant(seen.event, policy):
@@ -86,7 +86,7 @@ def refusal_at_start(kind: AlertKind, labels: frozenset[str]) -> str | None:
     """Return why a notice is not even planned, or None if it is."""
     sent = {kind.sent_label} if kind.is_automatic and kind.sent_label else set[str]()  # perhaps by another instance
     found = (kind.refused_when | sent) & labels
-    return f"not planned: the superevent bears {', '.join(sorted(found))}" if found else None
+    return f"not planned: the superevent is labelled {', '.join(sorted(found))}" if found else None
 
 
 def is_announced_as_significant(kind: AlertKind, seen: Seen, policy: Policy) -> bool:

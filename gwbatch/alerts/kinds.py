@@ -98,7 +98,7 @@ def declare(kind: AlertKind) -> AlertKind:
     known = KINDS.get(kind.name)
     rival = kind_asked_for_by(kind.label) if kind.label else None
     if (known is not None and known != kind) or (rival is not None and rival.name != kind.name):
-        raise ConfigError(f"Cannot declare the alert kind {kind.name!r}: its name or its label is taken already.")
+        raise ConfigError(f"Cannot declare the alert kind {kind.name!r}: its name or label is already taken.")
     KINDS[kind.name] = kind
     return kind
 

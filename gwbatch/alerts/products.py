@@ -59,7 +59,7 @@ def read_skymap(content: bytes, name: str) -> bytes:
         If it is not a FITS file.
     """
     if not content.startswith(FITS):
-        raise BadInput(f"Cannot use {name}: it is no FITS file.")
+        raise BadInput(f"Cannot use {name}: it is not a FITS file.")
     return content
 
 
@@ -91,7 +91,7 @@ def read_mchirp_source(content: bytes, name: str) -> dict[str, list[float]]:
     for key in ("bin_edges", "probabilities"):
         numbers = [_number(number) for number in value[key]] if isinstance(value.get(key), list) else [None]
         if None in numbers:
-            raise BadInput(f"Cannot use {name}: {key!r} is no list of finite numbers.")
+            raise BadInput(f"Cannot use {name}: {key!r} is not a list of finite numbers.")
         found[key] = [number for number in numbers if number is not None]
     if len(found["bin_edges"]) != len(found["probabilities"]) + 1:
         raise BadInput(f"Cannot use {name}: it must have one bin edge more than probabilities.")
@@ -102,9 +102,9 @@ def _object(content: bytes, name: str) -> dict[str, Any]:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"Cannot use {name}: it is no JSON ({error}).") from error
+        raise BadInput(f"Cannot use {name}: it is not JSON ({error}).") from error
     if not isinstance(value, dict):
-        raise BadInput(f"Cannot use {name}: it is no JSON object.")
+        raise BadInput(f"Cannot use {name}: it is not a JSON object.")
     return value
 
 

@@ -29,7 +29,7 @@ def high_profile(
     if rarest.group == "burst" and rarest.search != "bbh":
         return f"the event with the lowest false alarm rate, {rarest.graceid}, is a burst"
     if preferred.search == "ssm":
-        return f"{preferred.graceid} is of the search for sub-solar masses"
+        return f"{preferred.graceid} is from the search for sub-solar masses"
     if preferred.group != "cbc" or classification.get("Terrestrial", 1.0) >= limits.terrestrial:
         return None
     for name, value in (*classification.items(), *properties.items()):
@@ -37,5 +37,5 @@ def high_profile(
         if limit is not None and value > limit:
             return f"{name} is {value:.2f}, above {limit:g}"
     if area is not None and area < limits.area:
-        return f"90 % of the probability lie within {area:.0f} deg², less than {limits.area:g}"
+        return f"90 % of the probability lies within {area:.0f} deg², less than {limits.area:g}"
     return None

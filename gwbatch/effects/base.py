@@ -60,7 +60,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             known = KINDS.get(kind)
             if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
                 raise ConfigError(
-                    f"Cannot declare {cls.__qualname__}: {known.__qualname__} has the kind {kind!r} already."
+                    f"Cannot declare {cls.__qualname__}: {known.__qualname__} already has the kind {kind!r}."
                 )
             KINDS[kind] = cls
 

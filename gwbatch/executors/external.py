@@ -140,7 +140,7 @@ def _notice(
     externals = ExternalStore(runtime.ledger.connection)
     event = externals.get(effect.external)
     if event is None:
-        raise BadInput(f"Cannot write external event {effect.external}: the ledger does not know it.")
+        raise BadInput(f"Cannot write external event {effect.external}: it is not in the ledger.")
     topic, payload, notice = externals.notice(event.key, effect.notice)
     return event, f"{_name(topic)}.{'xml' if is_voevent(payload) else 'json'}", event_file(payload, notice)
 

@@ -114,7 +114,7 @@ def decode_map(text: str, largest: int) -> bytes:
     except ValueError as error:
         raise BadInput(f"Cannot read the sky map inside the notice: it is not base64 ({error}).") from error
     if not content or len(content) > largest:
-        raise BadInput(f"Cannot take the sky map inside the notice: it has {len(content)} bytes (limit {largest}).")
+        raise BadInput(f"Cannot use the sky map inside the notice: it has {len(content)} bytes (limit {largest}).")
     return content
 
 
@@ -181,7 +181,7 @@ def _read(session: requests.Session, url: str, largest: int) -> bytes:
         while part := reply.raw.read1(1 << 16, decode_content=True):  # what has arrived, without waiting for more
             content += part
             if len(content) > largest:
-                raise BadInput(f"Cannot take the sky map {url}: it is larger than {largest} bytes.")
+                raise BadInput(f"Cannot use the sky map {url}: it is larger than {largest} bytes.")
             if time.monotonic() - began > WHOLE:
                 raise _Refused(f"only {len(content)} bytes in {WHOLE:g} s")
     return bytes(content)

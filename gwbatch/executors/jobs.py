@@ -39,7 +39,7 @@ def submit(claim: Claim[SubmitJob], runtime: Runtime) -> EffectResult:
     """Submit an attempt, unless the batch system has it already."""
     job = jobs.get(runtime.ledger.connection, claim.effect.job)
     if job is None or job.attempt != claim.effect.attempt or job.state is not JobState.WAITING:
-        return EffectResult.skipped("not waiting any more")
+        return EffectResult.skipped("no longer waiting")
     scheduler = runtime.scheduler()
     directory = runtime.profile.job_folder(runtime.state) / Path(*job.attempt_key.split("/"))
     known = scheduler.find([job.attempt_key]) if claim.repeated else {}
@@ -66,7 +66,7 @@ def release(claim: Claim[ReleaseJob], runtime: Runtime) -> EffectResult:
     """Release a held attempt."""
     job = _job_of(claim.effect, runtime)
     if job is None or job.state is not JobState.HELD:
-        return EffectResult.skipped("not held any more")
+        return EffectResult.skipped("no longer held")
     runtime.scheduler().release(job.attempt_key)
     return EffectResult({"released": job.attempt_key}, lambda tx: jobs.released(tx, job, runtime.clock.now()))
 
@@ -76,9 +76,9 @@ def cancel(claim: Claim[CancelJob], runtime: Runtime) -> EffectResult:
     """Cancel an attempt that has not ended."""
     job = _job_of(claim.effect, runtime)
     if job is None or job.state.final:
-        return EffectResult.skipped("ended already")
+        return EffectResult.skipped("already ended")
     runtime.scheduler().cancel(job.attempt_key)
-    seen = JobStatus(job.attempt_key, JobState.CANCELLED, reason="cancelled by hand")
+    seen = JobStatus(job.attempt_key, JobState.CANCELLED, reason="cancelled by an operator")
 
     def end(tx: Transaction) -> None:
         current = jobs.get(tx, job.key)

@@ -59,10 +59,10 @@ def email(claim: Claim[Email], runtime: Runtime) -> EffectResult:
             server.send_message(message)
     except smtplib.SMTPRecipientsRefused as error:
         if any(code < PERMANENT for code, _ in error.recipients.values()):
-            raise TransientError(f"The mail server {host} did not take the message yet.") from error
-        raise BadInput(f"The mail server {host} refused all of {', '.join(error.recipients)}.") from error
+            raise TransientError(f"The mail server {host} has not accepted the message yet.") from error
+        raise BadInput(f"The mail server {host} refused all recipients: {', '.join(error.recipients)}.") from error
     except (OSError, smtplib.SMTPException) as error:
-        raise TransientError(f"The mail server {settings.smtp} did not take the message: {error}") from error
+        raise TransientError(f"The mail server {settings.smtp} did not accept the message: {error}") from error
     return EffectResult({"to": list(settings.email_to)})
 
 

@@ -107,7 +107,7 @@ def executor(
         known = EXECUTORS.get(effect)
         if known is not None and _name(known.execute) != _name(function):
             raise ConfigError(
-                f"Cannot register {_name(function)}: {_name(known.execute)} executes {effect.kind} already."
+                f"Cannot register {_name(function)}: {_name(known.execute)} already executes {effect.kind}."
             )
         EXECUTORS[effect] = Executor(function, on_dead, on_retry)
         return function
@@ -156,7 +156,7 @@ def _executor(kind: str) -> Executor[Any]:
 
 def _execute_nothing(claim: Claim[Any], runtime: Runtime) -> EffectResult:
     raise GwbatchError(
-        f"Cannot execute an effect of kind {claim.effect.kind!r}: nothing is registered for it. Decorate a function "
+        f"Cannot execute an effect of kind {claim.effect.kind!r}: it has no executor. Decorate a function "
         f"with @executor({type(claim.effect).__name__})."
     )
 

@@ -98,6 +98,6 @@ def _job(tx: Transaction, key: str, what: str, why: str, now: float) -> Job:
         raise ConfigError(f"There is no job {key!r}; see 'gwbatch jobs list'.")
     if what not in jobs.orders(job.state):
         states = " or ".join(jobs.ORDERS[what])
-        raise ConfigError(f"Cannot {what} the job {key}: it is {job.state}, and would have to be {states}.")
+        raise ConfigError(f"Cannot {what} the job {key}: it is {job.state}, but must be {states}.")
     decisions.record(tx, Decision(Action(f"job_{what}"), None, {"job": key, "attempt": job.attempt}, why), now, None)
     return job

@@ -84,7 +84,7 @@ class KafkaListener:
             self._look_for_partitions()
             self._note_ends()
         if self._heartbeat is not None and now - self._heartbeat > SILENCE:
-            raise TransientError(f"No message on {HEARTBEAT} for {SILENCE:g} s; the connection is made again.")
+            raise TransientError(f"No message on {HEARTBEAT} for {SILENCE:g} s; reconnecting.")
         if now - self._advised >= ADVISE:
             self._advised = now
             self._advise()
@@ -213,11 +213,11 @@ class KafkaListener:
             offset = low if appeared else self._first_offset(place, low, high)
             return Position(*place, 0, offset), 0, high
         if stored.next_offset > high or not self._same_log(stored, low):
-            log.warning("%s/%d was made again (we stood at %d of %d): from its start", *place, stored.next_offset, high)
+            log.warning("%s/%d was recreated (offset %d of %d); reading it anew", *place, stored.next_offset, high)
             return Position(*place, stored.epoch + 1, low), 0, high
         gap = max(0, low - stored.next_offset)
         if gap:
-            log.error("%s/%d: %d messages passed retention before they could be read", *place, gap)
+            log.error("%s/%d: %d messages expired before they could be read", *place, gap)
         return Position(*place, stored.epoch, stored.next_offset + gap), gap, high
 
     def _same_log(self, stored: Position, low: int) -> bool:

@@ -56,7 +56,7 @@ def run_listener(name: str, listener: Listener, ledger: Ledger, clock: Clock) ->
     try:
         while not asked:
             if supervisor and os.getppid() != supervisor:
-                log.warning("the supervisor is gone; leaving")
+                log.warning("the supervisor is gone; exiting")
                 return
             try:
                 if listener.step():

@@ -65,7 +65,7 @@ class SpoolListener:
         except OSError as error:
             # A file that cannot be read or moved must not hold up the others.
             self.note = f"{waiting[0].name}: {error.strerror}"
-            log.error("cannot take %s: %s", waiting[0], error)
+            log.error("cannot read or move %s: %s", waiting[0], error)
             self._unreadable.add(waiting[0].name)
             return 0
 
@@ -119,7 +119,7 @@ class SpoolListener:
                 topic, payload = read_message(part, path.suffix)
                 lanes = self._registry.lanes_for(topic)
                 if not lanes:
-                    lanes, refused = ["general"], f"no handler wants the topic {topic} of {path.name}"
+                    lanes, refused = ["general"], f"no handler for the topic {topic} of {path.name}"
             except BadInput as error:
                 refused = f"{path.name}: {error}"
         offset = messages.next_offset(tx, self._name, topic)

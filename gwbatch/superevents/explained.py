@@ -14,7 +14,7 @@ def why_not(event: Event, preferred: Event, policy: Policy) -> str:
     """
     own, others = preference(event, policy), preference(preferred, policy)
     if own > others:
-        return f"it ranks above {preferred.graceid}, which was chosen by hand or by the server"
+        return f"it ranks above {preferred.graceid}, which was chosen manually or by the server"
     place = next((place for place, (one, other) in enumerate(zip(own, others, strict=True)) if one != other), None)
     if place is None:
         return f"it ranks like {preferred.graceid}, which came first"

@@ -78,7 +78,7 @@ def test_a_job_is_cancelled_and_a_held_one_released(harness: Harness) -> None:
     assert harness.states("jobs") == {"G0001/localize": "CANCELLED"}
     assert harness.dead() == []
     shown = json.loads(gwbatch("jobs", "show", "G0001/localize", "--state", str(harness.folder), "--json").output)
-    assert shown["reason"] == "cancelled by hand"
+    assert shown["reason"] == "cancelled by an operator"
 
 
 def test_a_cancelled_job_does_not_come_alive_again(ledger: Ledger) -> None:

@@ -62,7 +62,7 @@ def test_what_cannot_be_meant_is_refused(setting: str) -> None:
 
 def test_kinds_have_names_and_labels_of_their_own() -> None:
     for rival in (AlertKind("initial", "UPDATE"), AlertKind("another", "UPDATE", label="ADVOK")):
-        with pytest.raises(ConfigError, match="taken already"):
+        with pytest.raises(ConfigError, match="already taken"):
             declare(rival)
     assert "another" not in KINDS
 

@@ -43,7 +43,7 @@ def test_the_sentence_follows_the_first_difference(one: Any, other: Any) -> None
     if own == others:
         assert "came first" in said
     elif own > others:
-        assert "chosen by hand" in said
+        assert "chosen manually" in said
     else:
         place = next(place for place in range(len(own)) if own[place] != others[place])
         assert any(word in said for word in PLACES[place]), (place, said)
@@ -58,7 +58,7 @@ def test_the_sentence_follows_the_first_difference(one: Any, other: Any) -> None
         ({"ifos": "H1"}, "fewer detectors count (1, not 2)"),
         ({"snr": 9.0}, "its SNR is lower (9.0, not 10.0)"),
         ({}, "it ranks like G2, which came first"),
-        ({"snr": 11.0}, "it ranks above G2, which was chosen by hand or by the server"),
+        ({"snr": 11.0}, "it ranks above G2, which was chosen manually or by the server"),
     ],
 )
 def test_in_words(weaker: dict[str, Any], text: str) -> None:

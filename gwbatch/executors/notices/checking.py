@@ -32,14 +32,14 @@ def check(claim: Claim[CheckData], runtime: Runtime) -> EffectResult:
     superevent = mirror.superevent(claim.effect.superevent)
     event = None if superevent is None else mirror.event(superevent.preferred)
     if superevent is None or event is None:
-        return EffectResult.skipped("nothing is known of the superevent's preferred event")
+        return EffectResult.skipped("the superevent's preferred event is unknown")
     settings = runtime.policy.alerts.data_quality
     start, end = settings.window(event.pipeline, superevent.t_start, superevent.t_end)
     files = _files(start, end, settings, runtime.profile.alerts)
     missing = sorted(name for name in event.instruments & files.keys() if files[name] is None)
     deadline = claim.created + settings.wait
     if missing and runtime.clock.now() < deadline:
-        raise NotThereYet(f"The frames of {', '.join(missing)} are not there yet.", LOOK_AGAIN, deadline)
+        raise NotThereYet(f"The frames of {', '.join(missing)} are not available yet.", LOOK_AGAIN, deadline)
     report = _judge(event, files, start, end, settings)
 
     def commit(tx: Transaction) -> None:

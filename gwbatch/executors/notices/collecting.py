@@ -53,7 +53,7 @@ def collect(seen: Seen, files: Files) -> Collected:
         place = seen.products.get(name)
         if place is None:
             if name in wanted:
-                missing[name] = "not there"
+                missing[name] = "not available"
             continue
         if name not in wanted and name != MCHIRP_SOURCE:
             continue

@@ -85,7 +85,7 @@ def fix(
             effects.request(tx, TagFile(notice.superevent, seen.products[product]["file"], "public"), now)
     if collected.missing or collected.unusable:
         lacking = "; ".join(f"{what}: {why}" for what, why in {**collected.missing, **collected.unusable}.items())
-        text = f"The {notice.name} notice goes without: {lacking}"
+        text = f"The {notice.name} notice goes out without: {lacking}"
         effects.request(tx, Log(notice.superevent, text, TAG, f"notice/{notice.name}/lacks"), now)
 
 
@@ -107,7 +107,7 @@ def refuse(tx: Transaction, notice: PublicNotice, reason: str, runtime: Runtime)
     """Record why a notice does not go out, here and, unless this is a dry run, on the superevent."""
     public_notices.refuse(tx, notice.id, reason)
     if not runtime.profile.alerts.dry_run:
-        text = f"No {notice.name} notice is sent: {reason}"
+        text = f"The {notice.name} notice is not sent: {reason}"
         occasion = f"notice/{notice.name}/refused/{notice.planned:.3f}"
         effects.request(tx, Log(notice.superevent, text, TAG, occasion), runtime.clock.now())
 

@@ -44,7 +44,7 @@ def freeze(claim: Claim[FreezeNotice], runtime: Runtime) -> EffectResult:
     effect, connection, now = claim.effect, runtime.ledger.connection, runtime.clock.now()
     notice = public_notices.get(connection, effect.notice)
     if notice is None or notice.state != "planned":
-        return EffectResult.skipped("frozen or refused before")
+        return EffectResult.skipped("already frozen or refused")
     kind, seen = kind_named(notice.kind), look(connection, effect.superevent, notice)
     if seen is None:
         raise BadInput(f"Cannot write a notice about {effect.superevent}: there is no such superevent.")
@@ -55,7 +55,7 @@ def freeze(claim: Claim[FreezeNotice], runtime: Runtime) -> EffectResult:
         def commit(tx: Transaction) -> None:
             known = public_notices.get(tx, notice.id)
             if look(tx, effect.superevent, notice) != seen or known is None or known.state != "planned":
-                raise Changed(f"The notice {effect.name} about {effect.superevent} is written anew: something changed.")
+                raise Changed(f"The notice {effect.name} about {effect.superevent} must be rewritten: data changed.")
             write(tx)
             hit("notice.frozen")
 
@@ -75,7 +75,7 @@ def freeze(claim: Claim[FreezeNotice], runtime: Runtime) -> EffectResult:
     wait_for_products(notice, collected, runtime, now)
     lacking = [name for name in collected.missing | collected.unusable if not _goes_without(notice, name, runtime)]
     if lacking:
-        return refused(f"it must not go without {', '.join(lacking)}")
+        return refused(f"it must not go out without {', '.join(lacking)}")
     if kind.checks_data:
         wait_for_data_quality(notice, runtime, now)
     if kind.has_event:

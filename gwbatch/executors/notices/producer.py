@@ -90,7 +90,7 @@ class Publisher:
             finally:
                 self._probing.release()
         else:
-            waiting = TransientError(f"The broker {self._name} gives no answer; another notice waits for one already.")
+            waiting = TransientError(f"The broker {self._name} does not answer; another notice is already waiting.")
             waiting.retry_after = AFTER_ANOTHER
             raise waiting
 
@@ -111,9 +111,9 @@ class Publisher:
                     self._settings.topic
                 ]
             except KafkaException as error:
-                raise self._trouble("be asked for its topics", error.args[0]) from error
+                raise self._trouble("list its topics", error.args[0]) from error
             if found.error is not None:
-                raise self._trouble(f"tell about {self._settings.topic}", found.error)
+                raise self._trouble(f"describe {self._settings.topic}", found.error)
             self._partitions = len(found.partitions)
         return zlib.crc32(key.encode()) % self._partitions
 
@@ -124,7 +124,7 @@ class Publisher:
                 place = TopicPartition(self._settings.topic, partition)
                 return int(self._reader().get_watermark_offsets(place, timeout=self._answer)[1])
             except KafkaException as error:
-                raise self._trouble("say where the topic ends", error.args[0]) from error
+                raise self._trouble("report where the topic ends", error.args[0]) from error
 
     def offset_at(self, partition: int, time: float) -> int:
         """Return the offset of the first message of a partition since a time (Unix s).
@@ -137,7 +137,7 @@ class Publisher:
                 moment = TopicPartition(self._settings.topic, partition, int((time - CLOCKS) * 1000))
                 (found,) = self._reader().offsets_for_times([moment], timeout=self._answer)
             except KafkaException as error:
-                raise self._trouble("say what is on the topic since a time", error.args[0]) from error
+                raise self._trouble("report offsets by time", error.args[0]) from error
         return int(found.offset) if found.offset >= 0 else max(0, self.end_of(partition) - LAST)
 
     def send(self, key: str, body: bytes, headers: dict[str, bytes], partition: int) -> Delivered:
@@ -187,7 +187,7 @@ class Publisher:
                 reader.assign([TopicPartition(topic, partition, position)])
                 return self._scan(reader, high, is_it)
             except KafkaException as error:
-                raise self._trouble("show what is on the topic", error.args[0]) from error
+                raise self._trouble("return messages from the topic", error.args[0]) from error
             finally:
                 reader.unassign()
 
@@ -198,13 +198,13 @@ class Publisher:
             if message is None:
                 continue
             if message.error() is not None:
-                raise self._trouble("show what is on the topic", message.error())
+                raise self._trouble("return messages from the topic", message.error())
             quiet_since = time.monotonic()
             if is_it(message):
                 return Delivered(message.partition(), message.offset())
             if message.offset() >= high - 1:
                 return None
-        raise TransientError(f"The broker {self._name} does not show what is on {topic_of(self._settings)}.")
+        raise TransientError(f"The broker {self._name} does not return messages from {topic_of(self._settings)}.")
 
     def _reader(self) -> Consumer:
         if self._consumer is None:

@@ -37,13 +37,13 @@ def publish(claim: Claim[PublishNotice], runtime: Runtime) -> EffectResult:
     notice = public_notices.get(connection, effect.notice)
     send = public_notices.send(connection, effect.notice, effect.broker)
     if notice is None or send is None or send.state in ("delivered", "withheld"):
-        return EffectResult.skipped("delivered or withheld before")
+        return EffectResult.skipped("already delivered or withheld")
     settings = runtime.profile.alerts.brokers.get(effect.broker)
     if settings is None:
-        return _withheld(f"the site profile has no broker {effect.broker} any more", send)
+        return _withheld(f"the site profile no longer has a broker {effect.broker}", send)
     body = public_notices.body(connection, notice.id, send.form, send.variant)
     if body is None:
-        raise BadInput(f"Cannot send the notice {effect.name} about {effect.superevent}: its bytes are gone.")
+        raise BadInput(f"Cannot send the notice {effect.name} about {effect.superevent}: its content is gone.")
     if not send.tries:
         reason = _obstacle(connection, notice, settings, effect.broker)
         if reason is not None:
@@ -78,7 +78,7 @@ def _withheld(reason: str, send: Send) -> EffectResult:
 def _obstacle(connection: Any, notice: PublicNotice, settings: BrokerSettings, name: str) -> str | None:
     """Return why a notice must not be sent at the moment, or None."""
     if notice.category not in settings.categories:
-        return f"the broker {name} is for {', '.join(settings.categories)} superevents only"
+        return f"the broker {name} is only for {', '.join(settings.categories)} superevents"
     return alert_switch.obstacle(connection, settings)
 
 

@@ -71,7 +71,7 @@ def already_sent(notice: PublicNotice, connection: Transaction) -> str | None:
         younger = [one for one in foreign if unix_of(str(one.time_created)) >= unix_of(asked)]
     except BadInput:
         younger = foreign  # the times cannot be compared, so a person must decide
-    return f"GraceDB has it already, {younger[-1].reason}" if younger else None
+    return f"GraceDB already has it, {younger[-1].reason}" if younger else None
 
 
 def notices_in_gracedb(target: str, server: GraceDB) -> list[dict[str, Any]] | None:

@@ -36,7 +36,7 @@ def store(claim: Claim[StoreNotice], runtime: Runtime) -> EffectResult:
     notice, target = _notice(claim.effect.notice, runtime), runtime.graceid(claim.effect.superevent)
     body = public_notices.body(runtime.ledger.connection, notice.id, "json")
     if body is None:
-        raise BadInput(f"Cannot store the notice {notice.name} about {target}: its bytes are gone.")
+        raise BadInput(f"Cannot store the notice {notice.name} about {target}: its content is gone.")
     number = _store(target, notice, body, runtime.gracedb(), repeated=claim.repeated)
 
     def commit(tx: Transaction) -> None:
@@ -45,7 +45,7 @@ def store(claim: Claim[StoreNotice], runtime: Runtime) -> EffectResult:
         if number is not None and kind_named(notice.kind).circular is not None:
             effects.request(tx, DraftCircular(claim.effect.superevent, notice.id, notice.name), now)
 
-    return EffectResult({"N": number} if number is not None else {"skipped": "the server keeps no notices"}, commit)
+    return EffectResult({"N": number} if number is not None else {"skipped": "the server stores no notices"}, commit)
 
 
 def _store(target: str, notice: PublicNotice, body: bytes, server: GraceDB, *, repeated: bool) -> int | None:
@@ -89,7 +89,7 @@ def upload(claim: Claim[UploadNotice], runtime: Runtime) -> EffectResult:
     variant = sends[0].variant if sends else 0
     body = public_notices.body(connection, notice.id, effect.form, variant)
     if body is None:
-        raise BadInput(f"Cannot upload the notice {notice.name} about {target}: its bytes are gone.")
+        raise BadInput(f"Cannot upload the notice {notice.name} about {target}: its content is gone.")
     brokers = [runtime.profile.alerts.brokers.get(send.broker) for send in sends]
     comment = _comment(notice, [broker for broker in brokers if broker is not None])
     filename = f"{target}-{kind_named(notice.kind).alert_type.lower()}.{effect.form}"
@@ -131,9 +131,9 @@ def tag(claim: Claim[TagFile], runtime: Runtime) -> EffectResult:
         body = client.logs(target).json()
         entry = next((entry for entry in body.get("logs", body.get("log", [])) if _brought(entry, name, version)), None)
         if entry is None:
-            return EffectResult.skipped(f"no log message brought {effect.file}")
+            return EffectResult.skipped(f"no log message has uploaded {effect.file}")
         if effect.tag in entry.get("tag_names", ()):
-            return EffectResult.skipped("tagged before")
+            return EffectResult.skipped("already tagged")
         client.add_tag(target, entry["N"], effect.tag)
     return EffectResult({"target": target})
 

@@ -21,7 +21,7 @@ def too_old(notice: PublicNotice, runtime: Runtime, now: float) -> str | None:
     """Return why an automatic notice is too old to go out unless a person orders it, or None."""
     waited = now - notice.planned
     if kind_named(notice.kind).is_automatic and waited > runtime.policy.alerts.oldest:
-        return f"it could not be written for {waited:.0f} s; if it shall still go out, order it: gwbatch alerts send"
+        return f"it could not be written for {waited:.0f} s. To send it nevertheless, order it: gwbatch alerts send"
     return None
 
 
@@ -32,7 +32,7 @@ def wait_for_what_gracedb_has(notice: PublicNotice, runtime: Runtime, now: float
         raise NotThereYet(f"The notice {notice.name} waits for its superevent.", WOKEN, notice.planned + wait)
     asked = _under_way_since(RecallNotices(notice.superevent).key, runtime)
     if asked is not None and now < asked + wait:
-        text = f"The notice {notice.name} waits for GraceDB to say what has been sent."
+        text = f"The notice {notice.name} waits for GraceDB to list the notices already sent."
         raise NotThereYet(text, WOKEN, asked + wait)
 
 
@@ -49,7 +49,7 @@ def wait_for_data_quality(notice: PublicNotice, runtime: Runtime, now: float) ->
     end = notice.planned + runtime.policy.alerts.data_quality.wait + LOOK_AGAIN
     check = CheckData(notice.superevent, notice.name).key
     if now < end and _is_under_way(check, runtime):
-        raise NotThereYet(f"The notice {notice.name} waits for the check of the data.", LOOK_AGAIN, end)
+        raise NotThereYet(f"The notice {notice.name} waits for the data-quality check.", LOOK_AGAIN, end)
 
 
 def wait_for_gracedb(notice: PublicNotice, seen: Seen, runtime: Runtime, now: float) -> None:
