@@ -274,7 +274,7 @@ def test_a_job_that_the_controller_forgot_in_a_crash_is_found_missing(bench: Sch
     shutil.rmtree(saved)
     copy.rename(saved)
     cluster.command("slurmctld", "-f", str(cluster.folder / "slurm.conf"))
-    assert "does not know" in bench.until(forgotten, JobState.LOST).reason
+    assert "no longer knows" in bench.until(forgotten, JobState.LOST).reason
     for blocker in blockers:
         bench.until(blocker, JobState.DONE)
 

@@ -78,4 +78,4 @@ def test_what_is_no_coincidence_fails_in_words(tmp_path: Path, job: str, content
 def test_an_unknown_equation_of_state_fails_in_words(tmp_path: Path) -> None:
     code, _, errors = run(tmp_path, "em-bright", str(example_event("bns_hlv")), "--eos", "SLX", "-o", "em_bright.json")
     assert code == 3
-    assert "There is no equation of state 'SLX'. lalsimulation knows:" in errors
+    assert "Unknown equation of state 'SLX'. lalsimulation has:" in errors

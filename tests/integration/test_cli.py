@@ -178,7 +178,7 @@ def test_a_policy_that_names_an_unknown_job_is_refused_at_start(tmp_path: Path) 
     policy.write_text('[annotation.made_by]\n"bayestar.volume.png" = "plot-volume-exakt"\n')
     done = gwbatch("run", "--state", str(tmp_path / "state"), "--policy", str(policy))
     assert done.returncode == 2
-    assert "There is no job 'plot-volume-exakt'. Known: combine-skymaps" in done.stderr
+    assert "Unknown job 'plot-volume-exakt'. Known jobs: combine-skymaps" in done.stderr
 
 
 def test_a_policy_that_names_an_unknown_product_is_refused_at_start(tmp_path: Path) -> None:
@@ -267,7 +267,11 @@ def test_status_without_a_ledger_says_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["site", "check", "local", "--set", "queues.opnmp.cores=1"], 2, "no queue 'opnmp': it has openmp and general"),
+        (
+            ["site", "check", "local", "--set", "queues.opnmp.cores=1"],
+            2,
+            "names the queue 'opnmp'. Known are openmp and general",
+        ),
         (
             ["site", "check", "local", "--set", "queues.openmp.min_cores=-3"],
             2,
@@ -308,7 +312,7 @@ def test_wrong_usage_of_clusters_is_one_plain_sentence(arguments: list[str], cod
 def test_a_profile_is_copied_with_its_comments(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gwbatch", "site", "copy", "ligo-cit", str(tmp_path / "mine.toml")]
     subprocess.run(command, check=True, capture_output=True)
-    assert "begin with dev" in (tmp_path / "mine.toml").read_text()
+    assert "start with dev" in (tmp_path / "mine.toml").read_text()
     assert subprocess.run(command, check=False, capture_output=True).returncode == 2  # it is not overwritten
 
 

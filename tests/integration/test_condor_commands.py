@@ -399,4 +399,4 @@ def test_bindings_of_another_release_than_the_pools_are_not_used(
         command.chmod(0o755)
     assert isinstance(open_schedd("auto", PATIENCE), way)
     assert isinstance(open_schedd("python", PATIENCE), BoundSchedd)
-    assert ("the pool of 23" in caplog.text) == (way is CommandSchedd)
+    assert ("the pool has 23" in caplog.text) == (way is CommandSchedd)

@@ -373,7 +373,7 @@ def test_a_stop_of_the_alerts_is_seen_on_every_page_and_a_notice_has_its_picture
     page.get_by_role("status").get_by_text("ALERTS ARE STOPPED").wait_for()
     assert page.get_by_role("status").get_attribute("class") == "bad"
     page.goto(f"{console}/#/superevent/S%40G1")
-    page.get_by_text("Where the time of preliminary went").click()
-    page.get_by_role("img", name="Where the time of preliminary went: freeze 2.00 s").wait_for()
+    page.get_by_text("Latency of preliminary").click()
+    page.get_by_role("img", name="Latency of preliminary: freeze 2.00 s").wait_for()
     page.get_by_role("link", name="S1/preliminary").click()
     page.get_by_text("gwbatch alerts release 1").wait_for()

@@ -94,7 +94,7 @@ def test_without_a_token_nobody_orders_anything(tmp_path: Path, ledger: Ledger) 
     assert opened.get("/order.json").json() == {"may": False}
     answer = give(opened, order="stop-alerts")
     assert answer.status_code == 403
-    assert "need a token" in answer.json()["error"]
+    assert "without a token" in answer.json()["error"]
     assert alert_switch.stopped(ledger.connection) is None
     assert messages(ledger) == []
 
@@ -195,7 +195,7 @@ def test_a_click_and_a_reason_send_a_withheld_notice(tmp_path: Path, browser: An
         page.get_by_role("button", name="Close").click()
         page.goto(f"{address}/#/superevent/S%40G1")
         page.get_by_role("link", name="Preview a notice, send an update, copy a map").click()
-        page.get_by_label("Sky map (NAME,VERSION; empty: the newest)").fill("no version")
+        page.get_by_label("Sky map (NAME,VERSION; empty for the newest)").fill("no version")
         page.get_by_role("button", name="Preview").click()
         page.get_by_text("Write NAME,VERSION").wait_for()
         assert Axe().run(page).response["violations"] == []

@@ -63,7 +63,7 @@ def test_what_the_dispatcher_looked_at_is_told_with_its_age(state: Path) -> None
         tx.execute("UPDATE leases SET acquired = ?", (now - 3600,))
     ledger.close()
     found = tiles(state)
-    assert (found["GraceDB"]["state"], found["GraceDB"]["value"]) == ("good", "well")
+    assert (found["GraceDB"]["state"], found["GraceDB"]["value"]) == ("good", "OK")
     assert found["GraceDB"]["detail"] == "it answered in 0.10 s; 60 s ago"
     assert (found["Credentials"]["state"], found["Credentials"]["wrong"]) == ("warn", "good for 2 days")
 

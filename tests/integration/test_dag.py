@@ -143,4 +143,4 @@ def test_what_failed_says_whether_another_try_makes_sense(retryable: bool, code:
 
 def test_a_node_that_left_nothing_has_failed(flow: Path) -> None:
     assert post(flow, "a.localize") == 1
-    assert "there is no whole result.json" in (flow / "nodes/a.localize/complaint").read_text()
+    assert "there is no complete result.json" in (flow / "nodes/a.localize/complaint").read_text()

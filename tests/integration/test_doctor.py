@@ -141,7 +141,7 @@ def test_a_certificate_is_judged_by_its_end(
     monkeypatch.setenv("X509_USER_PROXY", str(certificate(tmp_path / "proxy.pem", days)))
     (one,) = found("credentials", gracedb("https://gracedb.example.org/api/", auth="default"))
     assert one.level is level
-    assert "proxy.pem is good until" in one.text
+    assert "proxy.pem is valid until" in one.text
 
 
 @pytest.mark.usefixtures("no_credentials")
@@ -213,7 +213,7 @@ def test_a_broker_without_credentials_is_critical(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (one,) = found("brokers", hearing("kafka.example.org:9092", auth="scram"))
     assert one.level is Level.CRITICAL
-    assert "cannot be asked" in one.text
+    assert "cannot query" in one.text
 
 
 # ---- the clock ------------------------------------------------------------------------------------------------

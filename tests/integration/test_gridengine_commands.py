@@ -105,7 +105,7 @@ def test_a_number_that_belonged_to_another_job_says_nothing(world: GridEngineWor
     job = scheduler.submit(world.request(KEY))
     with world.fake.cell() as cell:
         cell["accounted"][job] = {**cell["jobs"].pop(job), "name": "another", "failed": "0", "exit_status": 0}
-    assert "does not know" in settle(scheduler, JobState.LOST).reason
+    assert "no longer knows" in settle(scheduler, JobState.LOST).reason
 
 
 def test_a_job_that_runs_already_while_it_is_being_sent_is_no_second_run(
@@ -173,7 +173,8 @@ def test_the_script_of_a_job(world: GridEngineWorld, tmp_path: Path) -> None:
     text = describe(profile, tmp_path, request)
     for line in (
         "#$ -N gwbatch.DISPATCHER.G1%2Flocalize%2F1", "#$ -q fast", "#$ -pe smp 8", "#$ -l mem_free=8G",
-        "#$ -l exclusive=true", "#$ -l h_rt=3600,s_rt=3540", "#$ -soft -l hostname=!(n1|n2)", "#$ -p -450",
+        "export GWBATCH_WARN_AT=$(($(date +%s) + 3540))",
+        "#$ -l exclusive=true", "#$ -l h_rt=3600", "#$ -soft -l hostname=!(n1|n2)", "#$ -p -450",
         "export OMP_NUM_THREADS=$(nproc)", "export A='it'\"'\"'s $HOME'",
     ):  # fmt: skip
         assert f"\n{line}\n" in text

@@ -166,7 +166,7 @@ def test_a_result_of_another_attempt_or_a_torn_one_is_none(tmp_path: Path) -> No
     assert read_result(tmp_path, "G1/localize/2") is None
     result = read_result(tmp_path, "G1/localize/1")
     assert result is not None
-    assert fault(tmp_path, result) == "the output x did not come back"
+    assert fault(tmp_path, result) == "the output x is missing"
     (tmp_path / "x").write_text("y")
     assert "checksum differs" in str(fault(tmp_path, result))
 

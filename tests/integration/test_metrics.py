@@ -114,5 +114,5 @@ def test_a_plug_in_adds_a_metric_in_one_place_and_a_broken_one_takes_no_other_wi
         assert "site_broken" not in found
         assert "gwbatch_dispatcher_up" in found
         assert "site_superevents" in dashboard()
-        with pytest.raises(ConfigError, match="gwbatch_jobs: there is one of that name already"):
+        with pytest.raises(ConfigError, match="gwbatch_jobs: another metric has this name"):
             metric("gwbatch_jobs", "gauge", "Another.", row="Site")(lambda look: 0.0)

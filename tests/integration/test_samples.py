@@ -209,7 +209,7 @@ def test_what_is_no_map_is_refused_in_words(tmp_path: Path, content: bytes) -> N
     (tmp_path / "cwb.fits").write_bytes(content)
     code, result, errors = run(tmp_path, "multi-order", "cwb.fits", "-o", "cwb.multiorder.fits")
     assert (code, result["error"]["retryable"]) == (3, False)
-    assert "cwb.fits is no HEALPix sky map" in errors
+    assert "cwb.fits is not a HEALPix sky map" in errors
 
 
 def test_a_pipelines_map_is_combined_with_an_external_one(tmp_path: Path) -> None:

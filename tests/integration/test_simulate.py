@@ -112,7 +112,7 @@ def test_two_policies_side_by_side(tmp_path: Path) -> None:
     table = run(tmp_path / "s.toml", "--policy", tmp_path / "complete.toml")
     assert "map made: p50, p95" in table.stdout
     refused = run(tmp_path / "s.toml", "--keep", tmp_path / "kept")
-    assert "it is there already" in str(refused.exception)
+    assert "it already exists" in str(refused.exception)
 
 
 @pytest.mark.parametrize(

@@ -399,7 +399,7 @@ def test_a_pyslurm_of_another_release_is_not_used(cluster: FakeSlurm, monkeypatc
     monkeypatch.syspath_prepend(str(DOUBLE))
     monkeypatch.setenv("PYSLURM_DOUBLE_VERSION", "25.11.2")
     assert isinstance(open_controller("auto", PATIENCE), CommandController)
-    with pytest.raises(ConfigError, match=r"pyslurm 25\.11 does not fit Slurm 22\.5"):
+    with pytest.raises(ConfigError, match=r"pyslurm 25\.11 does not match Slurm 22\.5"):
         open_controller("pyslurm", PATIENCE)
 
 

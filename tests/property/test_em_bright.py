@@ -117,7 +117,7 @@ def test_the_quantiles_are_those_of_a_normal_distribution() -> None:
 
 
 def test_an_unknown_equation_of_state_is_refused_with_the_list() -> None:
-    with pytest.raises(BadInput, match=r"no equation of state 'SLX'.*SLY"):
+    with pytest.raises(BadInput, match=r"Unknown equation of state 'SLX'.*SLY"):
         equation_of_state("SLX")
 
 

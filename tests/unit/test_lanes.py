@@ -195,7 +195,7 @@ def test_a_message_that_kills_the_process_is_found_out(bench: Bench) -> None:
 def test_a_topic_that_lost_its_handler_is_a_dead_letter(bench: Bench) -> None:
     bench.send(topic="forgotten")
     bench.lane.step()
-    assert "wants forgotten" in bench.reason()
+    assert "handles forgotten" in bench.reason()
 
 
 def test_a_backlog_shares_commits_and_one_bad_message_spoils_nothing(bench: Bench) -> None:
