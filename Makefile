@@ -1,4 +1,4 @@
-# make demo | test | lint | docs | screenshots | clusters | clusters-all | bench | soak; each sets itself up in .venv first.
+# make demo | test | lint | docs | screenshots | clusters | clusters-all | bench | soak; each sets up .venv first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -31,7 +31,7 @@ bench: $(READY)
 	for script in replay startup message large_ledger lists products light_products volume_plot alert_latency campaign; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	for which in htcondor slurm; do tests/clusters/within $$which python benchmarks/first_instruction.py $$which || exit 1; done
 
-# A campaign of ten real events as two MPI ranks of this environment's own MPI: some five minutes.
+# Runs a campaign of ten simulated events as two MPI ranks, with the MPI of this environment; takes some five minutes.
 campaign: $(READY)
 	rm -rf demo-campaign
 	$(BIN)/gwbatch campaign plan --example -o demo-campaign --products map,stats
@@ -42,24 +42,24 @@ campaign: $(READY)
 soak: $(READY)
 	$(BIN)/pytest -m soak tests
 
-# A thousand random faults over all processes, some twenty minutes; SEED=... repeats a run.
+# Injects a thousand random faults into all processes, in some twenty minutes; SEED=... repeats a run.
 torture: $(READY)
 	$(BIN)/python -m tests.acceptance.torture --faults $(or $(FAULTS),1000) $(if $(SEED),--seed $(SEED))
 
-# The pictures of docs/console.md, of a demo that runs meanwhile: some four minutes.
+# Takes the pictures of docs/console.md from a running demo, in some four minutes.
 screenshots: $(READY)
 	$(BIN)/python -m tests.write_screenshots
 
 clusters: $(READY)
 	tests/clusters/run
 
-# With what CI has no time for; PYSLURM_SOURCE=pyslurm-X.Y.Z.tar.gz adds the real pyslurm where none is on the index.
+# Includes the tests that CI has no time for.  PYSLURM_SOURCE=pyslurm-X.Y.Z.tar.gz adds the real pyslurm if needed.
 clusters-all: $(READY)
 	tests/clusters/run --all
 	CONDOR_SUITE=trixie GWBATCH_CONDOR=$(CURDIR)/.clusters/condor-trixie tests/clusters/run --all htcondor
 	for suite in trixie forky; do SLURM_SUITE=$$suite tests/clusters/run --all slurm || exit 1; done
 
-# The lock file for all supported Pythons.
+# Updates constraints.txt for all supported Python versions.
 lock:
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --strip-extras \

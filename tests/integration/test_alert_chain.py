@@ -137,7 +137,7 @@ def test_a_significant_event_gets_no_less_significant_notice(harness: AlertHarne
     harness.upload()
     harness.settle(5)
     rows = harness.ledger.read("SELECT reason FROM decisions WHERE action = 'no_notice'")
-    assert [row["reason"] for row in rows] == ["not planned: the superevent bears SIGNIF_LOCKED"]
+    assert [row["reason"] for row in rows] == ["not planned: the superevent is labelled SIGNIF_LOCKED"]
 
 
 def test_a_superevent_that_becomes_significant_gets_both_kinds(harness: AlertHarness) -> None:

@@ -213,7 +213,7 @@ def test_a_broker_that_gives_no_answer_holds_up_one_worker_only(
         with suppress(TransientError), broker.turn():
             said = _refused(broker)
             raise TransientError("no answer")
-        assert said.endswith("another notice waits for one already. (1 s)")
+        assert said.endswith("another notice is already waiting. (1 s)")
     finally:
         brokers["gcn"].do(b"!up")
     harness.settle(60)
@@ -241,7 +241,7 @@ def test_a_notice_that_another_instance_has_sent_is_not_sent_again(harness: Aler
     assert "SIGNIF_LOCKED" in harness.superevent()["labels"]
     assert harness.kinds() == []
     rows = harness.ledger.read("SELECT reason FROM decisions WHERE action = 'no_notice' ORDER BY id")
-    assert rows[0]["reason"] == "not planned: the superevent bears GCN_PRELIM_SENT"
+    assert rows[0]["reason"] == "not planned: the superevent is labelled GCN_PRELIM_SENT"
 
 
 def test_a_veto_that_goes_while_a_refusal_is_written_down_refuses_nothing(
@@ -313,7 +313,7 @@ def test_after_a_lost_ledger_nothing_is_sent_again(harness: AlertHarness) -> Non
     assert again.kinds() == again.kinds("scimma") == sent
     known = ["preliminary", "second-preliminary", "initial-2"]
     assert again.notices() == [("initial", "refused"), *((name, "stored") for name in known)]
-    assert again.reasons()[0] == "GraceDB has it already, found in GraceDB as notice 3"
+    assert again.reasons()[0] == "GraceDB already has it, found in GraceDB as notice 3"
     assert not again.dead()
     stored = [one["notice_type"] for one in again.server.client.notices(again.sid).json()["notices"]]
     assert stored == ["PR", "PR", "IN"]

@@ -74,7 +74,7 @@ def test_whenever_the_copy_was_taken_nothing_is_lost_and_nothing_done_twice(
     assert again.files(again.sid) == files
     more = Counter(again.logs(again.sid))
     assert logs <= more
-    assert all(text.startswith("No initial notice is sent: GraceDB has it already") for text in more - logs)
+    assert all(text.startswith("The initial notice is not sent: GraceDB already has it") for text in more - logs)
 
 
 @pytest.mark.parametrize(

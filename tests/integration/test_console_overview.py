@@ -174,7 +174,7 @@ def test_a_held_job_is_released_and_it_is_written_down_who_did(state: Path) -> N
     assert client.get("/job.json", params={"key": "G1/localize"}).json()["orders"] == ["release", "cancel"]
     refused = give(client, order="retry-job", job="G1/localize", why="")
     assert refused.status_code == 400
-    assert "it is HELD, and would have to be" in refused.json()["error"]
+    assert "it is HELD, but must be" in refused.json()["error"]
     assert give(client, order="release-job", job="G1/localize", why="quota raised").status_code == 200
     ledger = Ledger(state / "ledger.sqlite")
     (row,) = ledger.read("SELECT * FROM decisions WHERE action = 'job_release'")

@@ -80,7 +80,7 @@ def test_every_shape_of_a_message_finds_its_lane(spool: SpoolListener, ledger: L
         ("x.json", b"[1]", "a JSON list instead"),
         ("x.json", b"\xff\xfe", "not JSON"),
         ("x.json", b"[" * 50_000, "not JSON"),
-        ("x.json", b'{"topic": "cbc_unheard", "payload": {}}', "no handler wants the topic cbc_unheard"),
+        ("x.json", b'{"topic": "cbc_unheard", "payload": {}}', "no handler for the topic cbc_unheard"),
         ("x.json", b'{"topic": 3}', "the topic is not a string"),
         ("x.json", b'{"topic": "cbc_gstlal", "payload_base64": "?"}', "not base64"),
         ("x.json", b"{}", "neither a message with a topic nor"),

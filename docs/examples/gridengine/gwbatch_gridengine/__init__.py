@@ -1,4 +1,4 @@
-"""Grid Engine as a batch system of gwbatch: ``scheduler.kind = "gridengine"`` in a site profile."""
+"""The Grid Engine backend, selected with ``scheduler.kind = "gridengine"`` in a site profile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gwbatch_gridengine.scheduler import GridEngineScheduler, job_script
 
 
 class GridEngine(Backend):
-    """A cluster whose nodes see the job directories."""
+    """The backend for Grid Engine clusters whose nodes see the job directories."""
 
     name = "gridengine"
     settings = Options

@@ -1,4 +1,4 @@
-"""Talking to the qmaster through qsub, qstat, qdel, qmod, qrls and qacct."""
+"""Communication with the qmaster through qsub, qstat, qdel, qmod, qrls and qacct."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gwbatch_gridengine.states import RESCHEDULED
 
 _CELL = ("SGE_ROOT", "SGE_CELL", "SGE_CLUSTER_NAME", "SGE_QMASTER_PORT", "SGE_EXECD_PORT")
 
-# What will be refused again as long as nobody changes the profile or the cluster.  Whatever else goes wrong is taken
-# for no answer: the job may even be there.
+# Messages of permanent refusals, which recur until somebody changes the profile or the cluster.  Any other failure
+# counts as no answer, since the job may have been submitted nevertheless.
 _REFUSED = re.compile(
     r"job( was)? rejected|unknown resource|can't resolve hostname|not allowed in objectname|is not a \w+ value"
     r"|invalid priority|unknown option",
@@ -28,7 +28,7 @@ _GONE = re.compile(r"does not exist|already in deletion|not found", re.IGNORECAS
 
 @dataclass(frozen=True)
 class Listed:
-    """A job as qstat lists it; its name is whole."""
+    """A job as qstat lists it, with its full name."""
 
     native_id: str
     name: str
@@ -38,7 +38,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Accounted:
-    """How a job ended."""
+    """How a job ended, according to the accounting."""
 
     name: str
     host: str
@@ -48,42 +48,42 @@ class Accounted:
 
 
 class QmasterCommands:
-    """The commands, each killed when the qmaster does not answer; left alone they wait for two minutes."""
+    """Runs the commands, and kills those that the qmaster does not answer; on their own they would wait two minutes."""
 
     def __init__(self, seconds: float) -> None:
-        # Each on its own: a slow answer to one kind of question keeps no submission waiting.
+        # One runner per purpose, so that a slow query does not delay a submission.
         self._submitting, self._asking, self._acting = (CommandRunner("Grid Engine", seconds) for _ in range(3))
 
     def submit(self, script: str) -> str:
-        """Submit a job script; returns the job's number."""
+        """Submit a job script; return the job's number."""
         code, output, errors = self._submitting.run("qsub", "-terse", text=script, environment=_environment())
         if code != 0:
             raise _refusal(errors or output)
         if not output.strip().isdecimal():
-            raise SchedulerBusy(f"qsub ended well but named no job: {_first_line(output + errors)}.")
+            raise SchedulerBusy(f"qsub succeeded but printed no job number: {_first_line(output + errors)}.")
         return output.strip()
 
     def listed(self) -> list[Listed]:
-        """Return all jobs of this user that wait or run."""
+        """Return all waiting and running jobs of this user."""
         root = self._answer("qstat", "-r", "-xml")
-        # Both lists are a sign of life: an empty answer could be that of a broken qstat.
+        # Both lists must be there, even if empty; without them qstat itself may be broken.
         if root.find("queue_info") is None or root.find("job_info") is None:
-            raise SchedulerBusy("qstat gives no answer: its lists of jobs are missing.")
+            raise SchedulerBusy("Cannot read the answer of qstat: its job lists are missing.")
         return [_listed(job) for job in root.iter("job_list")]
 
     def trouble(self, native_id: str) -> str:
-        """Return why a job is in error state; empty when nobody says."""
+        """Return why a job is in error state; empty if Grid Engine does not say."""
         root = self._answer("qstat", "-j", native_id, "-xml")
         return "; ".join(message.text for message in root.iter("QIM_message") if message.text)
 
     def accounted(self, native_id: str) -> Accounted | None:
-        """Return how a job ended; None when the accounting does not know it, or it was rescheduled last."""
+        """Return how a job ended; None if the accounting has no record of it, or its last run was rescheduled."""
         code, output, errors = self._asking.run("qacct", "-j", native_id, environment=_environment())
         if code != 0:
             if _GONE.search(errors) or "no such file" in errors.lower():
                 return None
             raise SchedulerBusy(f"qacct failed: {_first_line(errors or output)}.")
-        last = output.rpartition("=====")[2]  # numbers are used again, and a job may have run more than once
+        last = output.rpartition("=====")[2]  # numbers are reused, and a job may have run more than once
         fields = dict(re.findall(r"^(\w+)[ \t]+(.*?)[ \t]*$", last, re.MULTILINE))
         failed, _, explanation = fields.get("failed", "").partition(":")
         status = re.match(r"\d+", fields.get("exit_status", ""))
@@ -93,18 +93,18 @@ class QmasterCommands:
         return Accounted(name, host, int(failed), explanation.strip(), int(status[0]))
 
     def delete(self, native_id: str) -> None:
-        """Take a job back."""
+        """Delete a job."""
         self._act("qdel", native_id)
 
     def release(self, native_id: str) -> None:
-        """Clear a job's error state, and its hold."""
+        """Clear a job's error state and its hold."""
         self._act("qmod", "-cj", native_id)
         self._act("qrls", native_id)
 
     def _act(self, *command: str) -> None:
         code, output, errors = self._acting.run(*command, environment=_environment())
-        said = output + errors  # the commands complain on standard output
-        # qmod ends with 1 whether it cleared an error or there was none
+        said = output + errors  # the commands print errors on standard output
+        # qmod exits with 1 whether it cleared an error or there was none.
         if code != 0 and not _GONE.search(said) and "error state" not in said:
             raise SchedulerBusy(f"{command[0]} failed: {_first_line(said)}.")
 
@@ -115,7 +115,7 @@ class QmasterCommands:
         try:
             return etree.fromstring(output.encode(), etree.XMLParser(resolve_entities=False, no_network=True))
         except etree.XMLSyntaxError as error:
-            raise SchedulerBusy(f"{command[0]} answered with what is no XML: {error}.") from error
+            raise SchedulerBusy(f"Cannot parse the answer of {command[0]} as XML: {error}.") from error
 
 
 def _environment() -> Mapping[str, str]:
@@ -138,6 +138,6 @@ def _refusal(text: str) -> SchedulerError:
 
 
 def _first_line(text: str) -> str:
-    """Return what a command complained of; its last line only says that it ends."""
+    """Return the error message of a command: its first line, since the last only says that the command exits."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else "no explanation"

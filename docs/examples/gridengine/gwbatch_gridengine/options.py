@@ -1,4 +1,4 @@
-"""What a site profile says of Grid Engine, besides what it says of every batch system."""
+"""The options of a site profile that only Grid Engine has."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     queue : str
-        Where jobs go unless their own options say otherwise; empty lets the cluster choose.
+        The queue for jobs whose own options name none; if empty, the cluster chooses.
     project : str
         The project that jobs are charged to (``-P``).
     parallel_environment : str
-        One whose slots are all on one node (``allocation_rule $pe_slots``), for jobs of several cores.
+        A parallel environment with all slots on one node (``allocation_rule $pe_slots``), for jobs on several cores.
     whole_node : str
-        A request that keeps other jobs off the node: a complex of relation EXCL.
+        The request that keeps other jobs off the node, for a complex of relation EXCL.
     """
 
     queue: str = ""
@@ -32,9 +32,9 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     queue : str
-        Where these jobs go.
+        The queue for these jobs.
     requests : list of str
-        Further hard requests (``-l``), such as ``"mem_free=8G"``.
+        Further hard resource requests (``-l``), such as ``"mem_free=8G"``.
     """
 
     queue: str = ""

@@ -1,4 +1,4 @@
-"""Grid Engine behind the interface of every batch system: what it has to say of its own, on gwbatch's skeleton."""
+"""The Grid Engine scheduler: the parts specific to Grid Engine, on top of gwbatch's `PollingScheduler`."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from gwbatch_gridengine.options import JobOptions, Options
 from gwbatch_gridengine.states import BEING_SENT, ending, interpret
 
 TEMPLATES = Path(__file__).parent / "templates"
-TOP = 2000  # gwbatch's highest priority; only operators of the cluster may ask for more than 0
+TOP = 2000  # gwbatch's highest priority; in Grid Engine only operators may request more than 0
 
 
 class GridEngineScheduler(PollingScheduler):
-    """A cluster whose nodes see the job directories.
+    """Schedules jobs on a cluster whose nodes see the job directories.
 
     Parameters
     ----------
     folder : Path
-        Where it remembers its jobs.
+        Where the scheduler keeps the records of its jobs.
     """
 
     name, whom = "gridengine", "Grid Engine"
@@ -52,42 +52,42 @@ class GridEngineScheduler(PollingScheduler):
         return job_script(request, self._profile, self._prefix)
 
     def merged(self, known: JobRecord | None, reported: JobRecord, asked: float) -> JobRecord:
-        # A job may run, as its files say, while the qmaster still has it on the way: that is no second run.
+        # A job's files may show that it runs while the qmaster still reports it as being sent; that is no second run.
         if known is not None and known.state is JobState.RUNNING and reported.reason == BEING_SENT:
             return known
         return super().merged(known, reported, asked)
 
 
 class GridEngineQueue:
-    """The jobs whose name begins with a dispatcher's own prefix, which the key follows.
+    """The queue of one dispatcher's jobs, whose names consist of its prefix and the percent-encoded key.
 
-    A name may have no ``/``, ``:`` or ``@``, but it may have ``%``.
+    A name may not contain ``/``, ``:`` or ``@``, but it may contain ``%``.
 
     Parameters
     ----------
     late : float
-        Seconds for which the end of a job that ran may not be in the accounting yet.
+        Seconds for which the accounting may still lack a job that has ended.
     """
 
     def __init__(self, commands: QmasterCommands, prefix: str, late: float) -> None:
         self._commands = commands
         self._prefix = prefix
         self._late = late
-        self._missed: dict[str, float] = {}  # since when a job that ran is nowhere, by its key; monotonic
+        self._missed: dict[str, float] = {}  # by key, since when a job is missing everywhere; monotonic
 
     def submit(self, text: str, environment: Mapping[str, str]) -> str:
-        return self._commands.submit(text)  # the script has the job's environment
+        return self._commands.submit(text)  # the script contains the job's environment
 
     def jobs(self) -> list[JobRecord]:
         return [self._record(job) for job in self._commands.listed() if job.name.startswith(f"{self._prefix}.")]
 
     def details(self, record: JobRecord) -> JobRecord | None:
         found = self._commands.accounted(record.native_id)
-        # A qmaster that lost its state counts its jobs from 1 again: the number alone says nothing.
+        # A qmaster that lost its state numbers its jobs from 1 again, so the number alone does not identify a job.
         if found is None or found.name != job_name(self._prefix, record.key):
             since = self._missed.setdefault(record.key, time.monotonic())
             if record.state is JobState.RUNNING and time.monotonic() - since < self._late:
-                raise SchedulerBusy(f"The accounting does not say yet how job {record.native_id} ended.")
+                raise SchedulerBusy(f"The accounting has no record yet of how job {record.native_id} ended.")
             return None
         self._missed.pop(record.key, None)
         state, reason, code = ending(found.failed, found.explanation, found.exit_status)
@@ -109,7 +109,7 @@ class GridEngineQueue:
 
 
 def job_name(prefix: str, key: str) -> str:
-    """Return the name of a job, which carries its key."""
+    """Return the name of a job, which contains its key."""
     return f"{prefix}.{quote(key, safe='')}"
 
 
@@ -119,7 +119,7 @@ def job_script(request: JobRequest, profile: Profile, prefix: str) -> str:
     Raises
     ------
     ConfigError
-        When the job directory has a name that the script cannot hold.
+        If the path of the job directory contains characters that Grid Engine does not accept.
     """
     if re.search(r"[\s:$\"']", str(request.directory)):
         raise ConfigError(

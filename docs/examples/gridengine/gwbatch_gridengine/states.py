@@ -1,4 +1,4 @@
-"""What Grid Engine's letters and accounting mean: the one place."""
+"""The meaning of Grid Engine's state letters and accounting records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AFTER_THE_JOB = 100  # the job died of a signal
 
 
 def interpret(letters: str) -> tuple[JobState, str, Remedy]:
-    """Return the state, the reason, and the remedy of a held job; `letters` are those of qstat (``hqw``, ``Eqw``)."""
+    """Return the state, the reason and the remedy of a job from its letters in qstat (``hqw``, ``Eqw``)."""
     if "E" in letters:
         return JobState.HELD, "held: in error state", Remedy.RELEASE
     if "d" in letters:
@@ -33,7 +33,7 @@ def interpret(letters: str) -> tuple[JobState, str, Remedy]:
 
 
 def ending(failed: int, explanation: str, exit_status: int) -> tuple[JobState, str, int]:
-    """Return how a job ended by its accounting record: state, reason, and exit code (negative for a signal)."""
+    """Return how a job ended according to its accounting: state, reason and exit code (negative for a signal)."""
     if failed and exit_status > 128:
         why = "" if failed == AFTER_THE_JOB else f" ({explanation})"
         return JobState.FAILED, f"killed by {_signal(exit_status - 128)}{why}", 128 - exit_status
