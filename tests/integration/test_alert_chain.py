@@ -303,7 +303,8 @@ def test_a_notice_goes_without_what_never_comes_and_says_so(harness: AlertHarnes
     assert one.notice["event"]["classification"] == {}
     assert one.notice["event"]["skymap"] is not None
     assert any(
-        "goes without: em_bright.json: not there; p_astro.json: not there" in str(c) for c in harness.logs(harness.sid)
+        "goes out without: em_bright.json: not available; p_astro.json: not available" in str(c)
+        for c in harness.logs(harness.sid)
     )
 
 
@@ -314,7 +315,7 @@ def test_a_notice_does_not_go_without_what_the_policy_demands(harness: AlertHarn
         harness.server.client.write_label(graceid, label)
     harness.settle(40)
     assert harness.kinds() == []
-    assert harness.reasons() == ["it must not go without p_astro.json"]
+    assert harness.reasons() == ["it must not go out without p_astro.json"]
 
 
 @pytest.mark.parametrize("content", ["not json", "[1]", '{"BNS": "a"}', '{"BNS": NaN}', '{"BNS": 1e999}', "[" * 100000])
