@@ -27,8 +27,6 @@ from gwbatch.plugins import import_plugins
 
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
 WARN_AT = "GWBATCH_WARN_AT"  # Unix s; the batch script sets it where the batch system has a time limit
-
-
 AGAIN = 2.0  # s after which a job that was asked to end, and goes on, is asked again
 
 

@@ -238,6 +238,22 @@ def test_why_a_pilot_was_not_reached(
     assert bool(told) == bool(why)
 
 
+def test_a_pilot_that_cannot_be_reached_does_not_keep_the_job_from_the_next_one(yard: Yard, tmp_path: Path) -> None:
+    dead, alive = yard.beat("standby/openmp/1", room=2), yard.beat("standby/openmp/2")
+
+    class OneAnswers:
+        def ring(self, pilot: Beat, name: str, seconds: float) -> str:
+            if pilot.pilot == dead:
+                return "it does not answer"
+            (yard.folder.path / "inbox" / name).rename(yard.folder.path / "taken" / f"{name}.{alive}")
+            return ""
+
+    yard.ring(OneAnswers())
+    request = JobRequest("G1/localize/1", "localize", "openmp", tmp_path)
+    assert yard.scheduler.submit(request) == f"standby {alive}"
+    assert yard.scheduler.take_missed() == []
+
+
 def test_a_pilot_that_has_just_begun_its_task_is_not_missed(
     yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -272,7 +272,7 @@ class StandbyScheduler:
                 left = end - self._clock.steady()
                 if left <= 0 or not crew.folder.offered(name):
                     break
-                why = why or crew.bell.ring(beat, name, left)
+                why = crew.bell.ring(beat, name, left) or why
         else:
             while crew.folder.offered(name) and self._clock.steady() < end:
                 self._clock.sleep(GLANCE)
