@@ -158,7 +158,7 @@ def test_poison_is_set_aside_and_all_else_is_done(tmp_path: Path) -> None:
     assert "SIGSEGV" in reasons[3]
     assert "exit code 7" in reasons[5]
     assert reasons[8] == "it cannot be localized"
-    assert call(command("retry", folder, "8")).stdout.startswith("1 events wait again")
+    assert call(command("retry", folder, "8")).stdout.startswith("1 events are waiting again")
 
 
 def test_ranks_of_mpi_do_what_one_machine_does(tmp_path: Path) -> None:
