@@ -1,4 +1,4 @@
-"""Alerts as search pipelines cause them, with only what a test wants to say."""
+"""Alerts like those that search pipelines cause, built from the few values that matter to a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def event(
     labels: list[str] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """The ``object`` of an alert."""
+    """Return the ``object`` of an alert."""
     singles = [{"ifo": ifo, "snr": snr / 2, "chisq": 1.0} for ifo in ifos.split(",")]
     extra: dict[str, Any] = {"CoincInspiral": {"snr": snr}, "SingleInspiral": singles} if group == "CBC" else {}
     return {
@@ -40,16 +40,16 @@ def event(
 
 
 def new(data: dict[str, Any]) -> dict[str, Any]:
-    """An alert about a new event."""
+    """Return an alert about a new event."""
     return {"uid": data["graceid"], "alert_type": "new", "data": data, "object": data}
 
 
 def label_added(data: dict[str, Any], name: str) -> dict[str, Any]:
-    """An alert about a label that the event bears now."""
+    """Return an alert about a label just added to the event."""
     bearing = {**data, "labels": [*data["labels"], *([name] if name not in data["labels"] else [])]}
     return {"uid": data["graceid"], "alert_type": "label_added", "data": {"name": name}, "object": bearing}
 
 
 def topic(data: dict[str, Any]) -> str:
-    """The topic of an event's alerts."""
+    """Return the topic of an event's alerts."""
     return f"{data['group']}_{data['pipeline']}".lower()

@@ -1,4 +1,4 @@
-"""A plug-in for tests of campaigns: products that take no science, some of which end badly."""
+"""A plug-in for tests of campaigns: a product that needs no science and can be made to fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLEEP = "sleep"
 
 @product(SLEEP)
 def sleep(work: Work) -> Mapping[str, Any]:
-    """Take as long as was predicted; what else happens stands in the event's truth."""
+    """Sleep for the predicted time, unless the event's truth asks for a failure."""
     fate = work.task.truth or {}
     if "segfault" in fate:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -49,7 +49,7 @@ def sleep(work: Work) -> Mapping[str, Any]:
 def sleepers(
     path: Path, times: Iterable[float], fates: Mapping[int, dict[str, float]] | None = None, detectors: str = "H1,L1"
 ) -> Folder:
-    """Make a campaign of events that take so long."""
+    """Make a campaign of events that take the given times (s)."""
     folder = Folder(path)
     folder.path.mkdir(parents=True)
     rows = (
@@ -65,7 +65,7 @@ def sleepers(
 
 
 def results(folder: Folder) -> list[tuple[Any, ...]]:
-    """What must be the same however often the campaign was interrupted."""
+    """Return the results, which must not depend on how often the campaign was interrupted."""
     from gwbatch.campaigns.table import reading
 
     with reading(folder.table) as connection:
@@ -74,11 +74,11 @@ def results(folder: Folder) -> list[tuple[Any, ...]]:
 
 
 def whole(number: int) -> list[tuple[Any, ...]]:
-    """What `results` is when all of so many events are done."""
+    """Return what `results` gives when all `number` events are done."""
     return [(event, "done", {SLEEP: {"value": event**2}}) for event in range(number)]
 
 
 def owner(folder: Folder) -> dict[str, Any]:
-    """Who owns a campaign."""
+    """Return the record of the campaign's owner."""
     found: dict[str, Any] = msgspec.json.decode(folder.owner.read_bytes())
     return found

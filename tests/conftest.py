@@ -14,20 +14,20 @@ from gwbatch.config.resources import example_event
 from gwbatch.jobs.science import without_mpi
 from gwbatch.ledger import Ledger
 
-without_mpi()  # BAYESTAR in a test is not to start it
+without_mpi()  # keeps BAYESTAR from starting MPI in a test
 
-# How long an example takes says nothing on a machine that others use too.
+# On a shared machine, the time that an example takes means nothing.
 hypothesis.settings.register_profile("gwbatch", deadline=None)
 hypothesis.settings.load_profile("gwbatch")
 
-TOGETHER = (  # on one worker, for what their tests share takes minutes to make
+TOGETHER = (  # each on one worker, because the fixtures that its tests share take minutes
     "tests/integration/test_campaign_science.py",
     "tests/integration/test_em_bright_classifier.py",
 )
 
 
 class Scheduling(LoadScopeScheduling):
-    """Every test goes to the next free worker, those of some files together."""
+    """Send each test to the next free worker, but keep those of a file in `TOGETHER` on one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -35,7 +35,7 @@ class Scheduling(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    # The marks of pytest-xdist do not reach its scheduler any more with pytest 9.2.
+    # With pytest 9.2, the marks of pytest-xdist no longer reach its scheduler.
     return Scheduling(config, log)
 
 
@@ -43,7 +43,7 @@ BROWSER = "no chromium on this machine (Debian: apt-get install chromium)"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say what was not tested, and how to have it tested."""
+    """Report the browser tests that were skipped, and how to run them."""
     reports = terminalreporter.stats.get("skipped", [])
     without_browser = sum(BROWSER in str(report.longrepr) for report in reports)
     if without_browser:
@@ -76,5 +76,5 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture(scope="session")
 def fast_coinc() -> Path:
-    """A simulated event whose SNR series is cut short, so that BAYESTAR takes seconds."""
+    """Return a simulated event with a shortened SNR series, so that BAYESTAR takes only seconds."""
     return example_event("short")

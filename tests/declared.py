@@ -18,12 +18,12 @@ from gwbatch.handlers import declarations
 from gwbatch.handlers.declarations import Declaration
 from gwbatch.handlers.registry import Registry
 from gwbatch.jobs.catalogue import computations
-from gwbatch.metrics import measured  # noqa: F401  declares what gwbatch brings, before anything is forgotten
+from gwbatch.metrics import measured  # noqa: F401  declares gwbatch's own metrics, so that `undone` keeps them
 from gwbatch.metrics.declaring import METRICS
 
 
 class _Growing(list[Declaration]):
-    """Declarations that a registry resolves at once."""
+    """A list whose new declarations go into a registry at once."""
 
     def __init__(self, registry: Registry, policy: Policy, profile: Profile) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class _Growing(list[Declaration]):
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Forget afterwards what was declared meanwhile, as a plug-in declares it."""
+    """Forget, at the end of the block, all extensions declared in it, such as products, missions and metrics."""
     load_checks()
     tables: list[Any] = [computations(), alert_kinds.KINDS, METRICS, CHECKS]
     lists: list[list[Any]] = [MISSIONS, PRODUCTS]
@@ -53,7 +53,7 @@ def undone() -> Iterator[None]:
 
 @contextmanager
 def declaring(registry: Registry | None = None) -> Iterator[Registry]:
-    """Have every handler that is declared meanwhile in this registry, and in no other; forget what else is declared."""
+    """Put every handler declared in the block into this registry only; forget all other declarations at the end."""
     growing = _Growing(Registry() if registry is None else registry, load_policy(), Profile())
     with undone(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(declarations, "DECLARED", growing)

@@ -1,4 +1,4 @@
-"""Notices as observatories send them, with what a test wants in them."""
+"""Notices like those that observatories send, with the contents that a test needs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ FIELDS: dict[str, tuple[float, float]] = {
     "ra": (PLACE[0], 0.05),
     "dec": (PLACE[1], 0.05),
     "luminosity_distance": DISTANCE,
-    "chirp_mass": (1.2227, 0.0005),  # in the detector frame: 1.195 in that of the source
+    "chirp_mass": (1.2227, 0.0005),  # in the detector frame; 1.195 in the source frame
     "mass_ratio": (0.85, 0.05),
     "spin_1z": (0.01, 0.01),
     "geocent_time": (1187008882.4, 0.001),
@@ -21,7 +21,7 @@ FIELDS: dict[str, tuple[float, float]] = {
 
 
 def write_samples(path: Path, count: int = 400, **changes: tuple[float, float] | None) -> Path:
-    """Write normal samples of mean and width by field; None leaves a field out."""
+    """Write normally distributed samples; `changes` gives the mean and width of a field, or None to leave it out."""
     import h5py
 
     random = np.random.default_rng(7)

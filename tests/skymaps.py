@@ -1,4 +1,4 @@
-"""Sky maps for tests: three of BAYESTAR's, and some that were made hard to draw on purpose."""
+"""Sky maps for tests: three made by BAYESTAR, and some that are deliberately hard to draw."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ ZENITH = np.array([0.3, -0.5, 0.81]) / np.linalg.norm([0.3, -0.5, 0.81])
 
 
 def simulated(name: str) -> Path:
-    """The map that BAYESTAR made of a simulated event."""
+    """Return the path of BAYESTAR's map of a simulated event."""
     return _MAPS / f"{name}.multiorder.fits.gz"
 
 
 def _lobe(direction: Any, centre: Any, width: float) -> Any:
-    """A Gaussian of so many degrees around a place."""
+    """Return a Gaussian around a direction; `width` is in degrees."""
     away = np.rad2deg(np.arccos(np.clip(centre @ direction, -1, 1)))
     return np.exp(-((away / width) ** 2) / 2)
 
 
 def one_detector(direction: Any) -> Any:
-    """What one detector knows of the sky: its antenna pattern."""
+    """Return what one detector knows of the direction, which is its antenna pattern."""
     return (1 + (ZENITH @ direction) ** 2) ** 3
 
 
 def two_lobes(direction: Any) -> Any:
-    """Two places on opposite sides."""
+    """Return two lobes on opposite sides of the sky."""
     return _lobe(direction, ZENITH, 3.0) + 0.5 * _lobe(direction, -ZENITH, 5.0)
 
 
 def shell(direction: Any) -> Any:
-    """Nothing is known of the direction."""
+    """Return a uniform density, for a direction that is unknown."""
     return np.ones(direction.shape[1])
 
 
 def needle(direction: Any) -> Any:
-    """A tenth of a degree."""
+    """Return a lobe of a tenth of a degree."""
     return _lobe(direction, ZENITH, 0.1)
 
 
 def broad(direction: Any) -> Any:
-    """A third of the sky."""
+    """Return a lobe that covers a third of the sky."""
     return _lobe(direction, ZENITH, 40.0)
 
 
 def fine(direction: Any) -> Any:
-    """Two degrees, in cells of two arc minutes."""
+    """Return a lobe of two degrees, for a map with cells of two arc minutes."""
     return _lobe(direction, ZENITH, 0.5)
 
 
@@ -70,10 +70,10 @@ HARD: dict[str, tuple[Callable[[Any], Any], int, float, float, float]] = {
 
 
 def write_hard(name: str, path: Path, *, least_order: int = 0) -> Path:
-    """Write one of the hard maps; `least_order` splits one cell until it is that fine, which changes nothing.
+    """Write one of the hard maps, with one cell split down to `least_order`, which leaves the density unchanged.
 
-    The field's tool goes along lines of sight in steps that follow from the finest cell: where all are coarse, it
-    draws rings that are not there.
+    The ligo.skymap tool samples lines of sight in steps that it derives from the finest cell.  If all cells are
+    coarse, it draws rings that do not exist.
     """
     density, finest, share, mu, sigma = HARD[name]
     order, ipix, values = adaptive(density, finest, share)
@@ -86,7 +86,7 @@ def write_hard(name: str, path: Path, *, least_order: int = 0) -> Path:
 
 
 def adaptive(density: Callable[[Any], Any], finest: int, share: float) -> tuple[Any, Any, Any]:
-    """Split the most probable cells over and over: order, nested index and probability per sr."""
+    """Split the most probable cells repeatedly; return order, nested index and probability per sr."""
     order, ipix = np.full(768, 3), np.arange(768)
     while order.max() < finest:
         probability = density(pixel_centres(order, ipix)) * pixel_area(order)
@@ -104,7 +104,7 @@ def adaptive(density: Callable[[Any], Any], finest: int, share: float) -> tuple[
 def write_map(
     path: Path, order: Any, ipix: Any, density: Any, mu: Any, sigma: Any, *, name: str = "", norm: Any = None
 ) -> Path:
-    """Write a multi-order map with distances, one for all cells or one for each."""
+    """Write a multi-order map with distances, either one for all cells or one for each."""
     from astropy.table import Table
     from ligo.skymap.io import write_sky_map
 
@@ -121,6 +121,6 @@ def write_map(
 
 
 def normalization(mu: float, sigma: float) -> float:
-    """One over the integral of r^2 times a Gaussian from zero on, in Mpc^-2."""
+    """Return one over the integral of r^2 times a Gaussian, from zero to infinity, in Mpc^-2."""
     below = (1 + erf(mu / sigma / sqrt(2))) / 2
     return 1 / ((mu**2 + sigma**2) * below + mu * sigma * exp(-((mu / sigma) ** 2) / 2) / sqrt(2 * pi))

@@ -1,6 +1,7 @@
-"""Write the pictures of ``docs/console.md``: ``make screenshots``.
+"""Screenshots for ``docs/console.md``, written by ``make screenshots``.
 
-Runs the demo, with a console over its ledger, and takes the pictures while its dispatcher runs: some four minutes.
+The script runs the demo with a console on its ledger, and takes the pictures while the dispatcher runs.  This takes
+about four minutes.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ SHOTS: dict[str, tuple[str, tuple[int, int], str, bool]] = {
     "superevent": ("superevent/S%40G0001", WIDE, "light", True),
     "jobs": ("jobs?words=S1", WIDE, "light", False),
 }
-"""By the name of the file: page, size of the window, scheme, and whether the whole page is taken."""
+"""For each file name: page, window size, colour scheme, and whether to take the whole page."""
 
 
 def wait(what: Callable[[], bool], demo: subprocess.Popen[bytes]) -> None:
-    """Wait until something is so, while the demo runs."""
+    """Wait until a condition holds; exit if the demo ends first or it takes too long."""
     end = time.monotonic() + PATIENCE
     while not what():
         if demo.poll() is not None or time.monotonic() > end:
@@ -48,7 +49,7 @@ def wait(what: Callable[[], bool], demo: subprocess.Popen[bytes]) -> None:
 
 
 def has_all_notices(address: str) -> bool:
-    """Whether the significant superevent is all over."""
+    """Tell whether the significant superevent has reached its initial notice."""
     status, _, body = get(f"{address}/overview.json")
     cards = json.loads(body)["cards"] if status == 200 else []
     return any(notice["name"] == "initial" for card in cards for notice in card["notices"])
@@ -80,13 +81,13 @@ def main() -> None:
             wait(lambda: (state / "state" / "ledger.sqlite").exists(), demo)
             with running_console(state / "state") as address, sync_playwright() as playwright:
                 wait(lambda: has_all_notices(address), demo)
-                demo.send_signal(signal.SIGSTOP)  # its dispatcher goes on: what would stop it waits
+                demo.send_signal(signal.SIGSTOP)  # suspends the demo, which would stop the dispatcher
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
                 take(browser, address)
                 browser.close()
         finally:
             demo.send_signal(signal.SIGCONT)
-            demo.send_signal(signal.SIGINT)  # it stops what it has started
+            demo.send_signal(signal.SIGINT)  # the demo stops the processes that it started
             demo.wait(60)
 
 

@@ -1,6 +1,6 @@
-"""Draw the test maps with the field's own tool, as the pictures that ours are compared with.
+"""Reference pictures of the test maps, drawn by ligo.skymap's own tool to compare ours with.
 
-``python -m tests.write_volume_pictures [NAME …]``: some minutes for each map.
+``python -m tests.write_volume_pictures [NAME …]`` takes some minutes for each map.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from tests.skymaps import HARD, SIMULATED, simulated, write_hard
 
 PICTURES = Path(__file__).parent / "data" / "volume"
 DPI = 100
-STEPS = 9  # order that the tool's steps follow from; see `write_hard`
+STEPS = 9  # HEALPix order from which the tool derives its steps; see `write_hard`
 
 
 def main(names: list[str]) -> None:
-    """Draw those of the names given, or all."""
+    """Draw the maps of the given names, or all maps."""
     from ligo.skymap.tool.ligo_skymap_plot_volume import main as tool
 
     for name in names or (*SIMULATED, *HARD):

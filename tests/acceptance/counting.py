@@ -1,4 +1,4 @@
-"""A plug-in that counts what it handles, inside the lane's transaction: a second time would be seen."""
+"""A plug-in that counts the alerts it handles in the lane's transaction, so that a repetition would show."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A plug-in that replaces the computations by instant ones, for tests of everything around them.
+"""A plug-in that replaces the computations with almost instant ones, for tests of everything around them.
 
-The maps are real multi-order maps of the lowest resolution, the rest says what it was made from.
+The maps are real multi-order maps of the lowest resolution. The other products are short texts or the first bytes of
+their inputs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands between clients and a Kafka broker: it treats some of the broker's answers, and connections, badly."""
+"""A proxy between clients and a Kafka broker that loses, tears or delays answers and cuts connections."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SLOW = 1.0  # s
 
 
 class KafkaProxy:
-    """A TCP proxy before one broker.
+    """A TCP proxy in front of one broker.
 
-    A broker tells its clients where it is, and they go there: the proxy puts its own port into what it says.
+    A broker tells its clients its address, and they connect to that. The proxy therefore puts its own port into it.
     """
 
     def __init__(self) -> None:
@@ -26,20 +26,20 @@ class KafkaProxy:
         self._broker = 0
         self._plans: list[str] = []
         self._open: set[socket.socket] = set()
-        self.done: Counter[str] = Counter()  # how often it did what to an answer
+        self.done: Counter[str] = Counter()  # number of answers by treatment
 
     def before(self, address: str) -> str:
-        """Stand before the broker at this address; returns the proxy's own."""
+        """Start the proxy in front of the broker at this address, and return the proxy's own address."""
         self._broker = int(address.rpartition(":")[2])
         threading.Thread(target=self._serve, daemon=True).start()
         return f"{HOST.decode()}:{self._port}"
 
     def plan(self, fault: str, count: int) -> None:
-        """Have the next so many answers end in one way: ``lost`` (and the connection cut), ``torn`` or ``slow``."""
+        """Plan a fault for the next `count` answers: ``lost`` or ``torn`` (the connection is cut), or ``slow``."""
         self._plans += [fault] * count
 
     def cut(self) -> bool:
-        """Cut all connections; returns whether there were any."""
+        """Cut all connections, and return whether there were any."""
         cut = list(self._open)
         for connection in cut:
             with suppress(OSError):
@@ -47,7 +47,7 @@ class KafkaProxy:
         return bool(cut)
 
     def close(self) -> None:
-        """Cut everything and take no more."""
+        """Cut all connections and accept no more."""
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
@@ -81,7 +81,7 @@ class KafkaProxy:
             broker.shutdown(socket.SHUT_RDWR)
 
     def _pass_on(self, answer: bytes, client: socket.socket) -> bool:
-        """Pass an answer on; returns whether the connection goes on."""
+        """Pass an answer on, and return whether the connection stays open."""
         fault = self._plans.pop(0) if self._plans else ""
         self.done[fault or "passed on"] += 1
         if fault == "lost":
@@ -96,7 +96,7 @@ class KafkaProxy:
 
 
 def _frame(source: socket.socket) -> bytes:
-    """One answer of the broker whole, without its length."""
+    """Read one complete answer of the broker, without its length field."""
     head = _exactly(source, 4)
     return _exactly(source, struct.unpack(">i", head)[0]) if head else b""
 

@@ -1,4 +1,4 @@
-"""A play: triggers are uploaded to a sandbox, a dispatcher is killed or not, and GraceDB's end state is described."""
+"""A play that uploads triggers to a sandbox, kills the dispatcher or not, and describes GraceDB's final state."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from gwbatch.ledger import Ledger
 POLICY = load_policy()
 IMPROVING = ("coincidence_far.json", "combined-ext.", "overlap_integral.")
 ROOT = Path(__file__).parents[2]
-STARTING = threading.Lock()  # held while a dispatcher is started: nobody disturbs that
+STARTING = threading.Lock()  # held while a dispatcher starts, so that no fault hits it then
 
-# Two pipelines' triggers of one source, of which the second becomes preferred whatever ends first, and another event.
+# Two pipelines' triggers of one source, the second of which always becomes preferred, and another event.
 TRIGGERS = (Trigger("pycbc", "bns_hlv", 2.7e-4), Trigger("gstlal", "bns_hlv", 1e-9), Trigger("MBTA", "bbh_hlv", 2e-6))
 
 
 class Behind(DemoProcesses):
-    """A stage whose broker has somebody standing before it, if anybody does."""
+    """Demo processes whose broker may have a proxy in front of it."""
 
     stand_before: Callable[[str], str] | None = None
 
@@ -56,12 +56,12 @@ def play(
     during: Callable[[DemoProcesses], None] = lambda _: None,
     stand_before: Callable[[str], str] | None = None,
 ) -> dict[str, Any]:
-    """Upload everything, start the dispatcher again whenever it was killed, and describe what GraceDB holds.
+    """Upload everything, restart the dispatcher whenever it was killed, and describe what GraceDB holds.
 
-    `policy` is added to the play's own, and `before` waits for what must be there before the first trigger. With
-    `lost_after` a backup is taken after so many effects, and in the end the state directory is lost and restored.
-    What `during` does to the stage it does in a thread, and the play is not over before it. `stand_before` takes the
-    broker's address and returns the one that everybody is told.
+    `policy` is added to the play's own, and `before` is called before the first trigger. With `lost_after`, a backup
+    is taken after that many effects, and at the end the state directory is deleted and restored.
+    `during` disturbs the stage in a thread, and the play does not end before it. `stand_before` takes the broker's
+    address and returns the one that all clients use.
     """
     settings = ['plugins=["tests.acceptance.fast_jobs"]', f'plugin_folders=["{ROOT}"]', *settings]
     fast = folder / "policy.toml"
@@ -81,7 +81,7 @@ def play(
         for trigger in TRIGGERS:
             upload(client, trigger)
         while stage.dispatcher.poll() is None and len(ledger.read("SELECT 1 FROM events")) < len(TRIGGERS):
-            time.sleep(0.02)  # what is preferred shall not depend on the notice
+            time.sleep(0.02)  # so that the preferred event does not depend on the notice
         observatories.send(stage.addresses["kafka"], observatories.burst(client.event("G0001").json()["gpstime"]))
         if lost_after is not None:
             back_up(stage, ledger, lost_after)
@@ -106,7 +106,7 @@ def back_up(stage: DemoProcesses, ledger: Ledger, effects: int) -> None:
 
 
 def lose_and_restore(stage: DemoProcesses) -> Ledger:
-    """The machine is gone with all that it held; another one begins from the copy."""
+    """Kill the dispatcher and delete its state, then start a new dispatcher from the backup."""
     dispatcher = psutil.Process(stage.dispatcher.pid)
     dispatcher.suspend()
     lost = [dispatcher, *dispatcher.children(recursive=True)]
@@ -123,7 +123,7 @@ def lose_and_restore(stage: DemoProcesses) -> Ledger:
 
 
 def settle(stage: DemoProcesses, ledger: Ledger, patience: float, disturber: threading.Thread | None = None) -> int:
-    """Wait for the end, of who disturbs as well; returns how often the dispatcher was killed."""
+    """Wait until all work and the disturber have ended, and return how often the dispatcher was killed."""
     killed, quiet_since, deadline = 0, None, time.monotonic() + patience
     while time.monotonic() < deadline:
         if stage.dispatcher.poll() is not None:
@@ -145,7 +145,7 @@ def settle(stage: DemoProcesses, ledger: Ledger, patience: float, disturber: thr
 
 
 def describe(client: Any) -> dict[str, Any]:
-    """Everything of GraceDB that counts, by what it is about and not by when it was written."""
+    """Return everything that matters in GraceDB, keyed by subject and independent of when it was written."""
     state: dict[str, Any] = {}
     for superevent in client.superevents("category: Production"):
         key = f"superevent of {superevent['preferred_event']}"
@@ -159,7 +159,7 @@ def describe(client: Any) -> dict[str, Any]:
 
 
 def annotations(client: Any, name: str) -> dict[str, Any]:
-    """Files and logs; of what improves step by step, and shows more or fewer steps, only the newest."""
+    """Return files and logs; of products that improve in a varying number of steps, only the newest version."""
     listed = [entry["filename"] for entry in client.files(name).json()["files"]]
     files = sorted(file for file in listed if "," not in file or not file.startswith(IMPROVING))
     logs = [log for log in client.logs(name).json()["logs"] if not str(log["filename"]).startswith(IMPROVING)]
@@ -172,7 +172,7 @@ def annotations(client: Any, name: str) -> dict[str, Any]:
 
 
 def compare(state: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Equal; where not, say what differs."""
+    """Assert that two states are equal, or say what differs."""
     assert state.keys() == expected.keys()
     for name, one in state.items():
         for aspect, value in one.items():

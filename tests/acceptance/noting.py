@@ -1,4 +1,4 @@
-"""A plug-in in one file: an effect that writes a line, its executor and its handler."""
+"""A plug-in in one file: an effect that writes a line, its executor, and its handlers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Line(Effect, frozen=True):
 
 @executor(Line)
 def write(claim: Claim[Line], runtime: Runtime) -> EffectResult:
-    """Write the line, unless an earlier attempt has."""
+    """Write the line, unless an earlier attempt has done so."""
     path = runtime.state / "lines.txt"
     known = path.read_text().splitlines() if claim.repeated and path.exists() else []
     if str(claim.effect.number) not in known:
@@ -41,7 +41,7 @@ def write(claim: Claim[Line], runtime: Runtime) -> EffectResult:
 
 
 class Later(Message, frozen=True):
-    """A line is due."""
+    """The message that a line is due."""
 
     topic = "lane.test_later"
     lanes = ("superevent",)
@@ -50,7 +50,7 @@ class Later(Message, frozen=True):
 
 @igwn_alert.handler("cbc_later", queue="superevent")
 def wait(alert: dict[str, Any], context: Context) -> None:
-    """Have the line written after a second, whatever happens meanwhile."""
+    """Schedule the line for one second later, whatever happens meanwhile."""
     context.schedule(Later(int(alert["number"])), context.now + 1.0, str(alert["number"]))
 
 

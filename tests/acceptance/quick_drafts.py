@@ -1,4 +1,4 @@
-"""A plug-in that drafts circulars at once, for tests of kills: the field's tool takes three seconds a draft."""
+"""A plug-in that drafts circulars at once for the kill tests, as the field's tool takes three seconds per draft."""
 
 from __future__ import annotations
 

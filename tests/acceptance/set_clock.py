@@ -1,4 +1,4 @@
-"""A plug-in that has a process go by a clock that a test sets: seconds to add are in ``$GWBATCH_TEST_CLOCK``."""
+"""A plug-in that lets a test set a process's clock, by the seconds in the file named by ``$GWBATCH_TEST_CLOCK``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dispatcher is killed at every state of a notice: astronomers and GraceDB see each notice once all the same."""
+"""Kills of the dispatcher in every state of a notice, which astronomers and GraceDB must still see exactly once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ POINTS = [
 
 
 def play(folder: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """A significant event, its two preliminaries, a signoff and its withdrawal; what the world has in the end."""
+    """Play a significant event, two preliminaries, a signoff and its reversal; return what GraceDB and brokers hold."""
     folder.mkdir()
     policy = folder / "policy.toml"
     policy.write_text(POLICY)
@@ -77,7 +77,7 @@ def play(folder: Path, environment: dict[str, str]) -> dict[str, Any]:
 
 
 def wait_for(notices: int, stage: DemoProcesses, ledger: Ledger) -> None:
-    """Start the dispatcher again whenever it was killed, until so many notices are through."""
+    """Restart the dispatcher whenever it was killed, until this many notices are stored and their effects done."""
     deadline = time.monotonic() + 90
     done = "SELECT count(*) AS n FROM public_notices WHERE state = 'stored'"
     while time.monotonic() < deadline:
@@ -131,7 +131,7 @@ def test_the_dispatcher_is_killed_on_the_way_of_a_notice(
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_random_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    """As many kills as ``GWBATCH_SOAK_KILLS`` says, at random moments of the chain."""
+    """``GWBATCH_SOAK_KILLS`` is the number of plays, each with at most one kill, at a random point of the chain."""
     import random
 
     names = [point.rpartition(":")[0] for point in POINTS]

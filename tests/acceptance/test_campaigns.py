@@ -1,4 +1,4 @@
-"""Campaigns as real processes, on one machine, as MPI ranks and as workers, with kills at the worst moments."""
+"""Campaigns as real processes: on one machine, as MPI ranks and as workers, with kills at the worst moments."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def call(words: list[str], **environment: str) -> subprocess.CompletedProcess[st
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a command in a session of its own; whatever is left of it in the end is killed."""
+    """Start commands in their own sessions, and kill what is left of them at the end."""
     started: list[subprocess.Popen[str]] = []
 
     def run(words: list[str], **environment: str) -> subprocess.Popen[str]:
@@ -84,7 +84,7 @@ def session_of(pid: int) -> int:
 
 
 def at_work(folder: Folder, module: str = "gwbatch.campaigns.child") -> list[psutil.Process]:
-    """Live processes of a kind that work at a campaign."""
+    """Return the live processes of a module that work on a campaign."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -97,7 +97,7 @@ def at_work(folder: Folder, module: str = "gwbatch.campaigns.child") -> list[psu
 
 
 def belongs(process: psutil.Process, folder: Folder) -> bool:
-    """Science processes are known by the log that they write to, the others by their arguments."""
+    """Tell whether a process works on a campaign, by its arguments or, for a science process, by its log file."""
     if str(folder.path) in process.cmdline():
         return True
     return Path(f"/proc/{process.pid}/fd/2").readlink().is_relative_to(folder.path)
@@ -140,7 +140,7 @@ def lay_chunks(folder: Folder, at_least: int) -> None:
         found.lay(table, [SLEEP], 2, f"{held.number:06d}", at_least)
 
 
-# ---- without accidents -----------------------------------------------------------------------------------------
+# ---- without kills ---------------------------------------------------------------------------------------------
 
 
 def test_poison_is_set_aside_and_all_else_is_done(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_poison_is_set_aside_and_all_else_is_done(tmp_path: Path) -> None:
     assert ended.returncode == 1, ended.stderr
     found = {event: state for event, state, _ in results(folder)}
     aside = {event for event, state in found.items() if state == "set aside"}
-    # With all the memory of the machine for itself the large one may get through.
+    # The large event may succeed once it has all of the machine's memory to itself.
     assert {3, 5, 8} <= aside <= {3, 5, 8, 11}
     assert {event for event, state in found.items() if state == "done"} == set(range(30)) - aside
     told = json.loads(call(command("status", folder, "--json")).stdout)
@@ -175,7 +175,7 @@ def test_ranks_of_mpi_do_what_one_machine_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [2, 3, 4])
 def test_workers_share_chunks_and_write_the_table_themselves(tmp_path: Path, start: Any, number: int) -> None:
-    """Also what fails and is dealt again just when all others leave."""
+    """This includes events that fail and are dealt again just as all other workers leave."""
     folder = sleepers(tmp_path / "c", [0.05] * 60, {event: {"unless_alone": 1.0} for event in (7, 33, 59)})
     lay_chunks(folder, 10)
     workers = [start(command("work", folder, *TWO)) for _ in range(number)]
@@ -245,7 +245,7 @@ def test_without_an_mpi_library_it_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_an_event_in_two_chunks_is_done_once(tmp_path: Path) -> None:
-    """As an owner leaves it that was killed while it dealt."""
+    """An owner that is killed while dealing leaves such a state behind."""
     folder = sleepers(tmp_path / "c", [0.2] * 12)
     lay_chunks(folder, 4)
     for path in list((folder.chunks / "todo").iterdir()):
@@ -269,7 +269,7 @@ def test_ranks_are_refused_while_somebody_else_works(tmp_path: Path, start: Any)
 def test_a_rank_that_cannot_go_on_ends_the_whole_program(tmp_path: Path) -> None:
     folder = sleepers(tmp_path / "c", [0.05] * 40)
     folder.logs.mkdir()
-    (folder.logs / f"{socket.gethostname()}-1").touch()  # where the rank wants to make a folder
+    (folder.logs / f"{socket.gethostname()}-1").touch()  # where rank 1 creates its folder
     ended = call(mpi(folder))
     assert ended.returncode not in (0, None)
     assert "FileExistsError" in ended.stderr
@@ -282,7 +282,7 @@ def test_a_rank_that_cannot_go_on_ends_the_whole_program(tmp_path: Path) -> None
 
 
 def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
-    """Of an earlier owner, wherever it ran, and of a science process of this one."""
+    """This covers drafts of an earlier owner on any node, and of this owner's science processes."""
     folder = sleepers(tmp_path / "c", [0.02] * 4, {2: {"leaves_a_draft": 1}})
     left = folder.unfinished / "another-node-7" / "4711-sleep-3.txt"
     left.parent.mkdir(parents=True)
@@ -316,7 +316,7 @@ def test_a_science_process_is_killed_around_its_answer(tmp_path: Path, point: st
 
 @pytest.mark.parametrize("whom", ["owner", "child", "rank", "rank 0", "mpiexec"])
 def test_kills_at_random_moments_leave_the_same_table(tmp_path: Path, start: Any, whom: str) -> None:
-    """Whoever is killed, running it again ends with the same results, and nobody is left behind."""
+    """Whichever process is killed, another run ends with the same results, and no process is left behind."""
     generator = random.Random(whom)
     events = 40 + 30 * KILLS
     folder = sleepers(tmp_path / "c", [0.2] * events)
@@ -364,7 +364,7 @@ def test_a_worker_is_killed_and_the_others_do_its_part(tmp_path: Path, start: An
     codes = sorted(worker.wait(DEADLINE) for worker in workers)
     assert (tmp_path / "killed").exists()
     assert codes == [-signal.SIGKILL, 0]
-    if results(folder) != whole(60):  # the killed one was the last
+    if results(folder) != whole(60):  # the killed worker was the last one
         assert call(command("run", folder, *TWO)).returncode == 0
     assert results(folder) == whole(60)
     with reading(folder.table) as connection:
@@ -374,7 +374,7 @@ def test_a_worker_is_killed_and_the_others_do_its_part(tmp_path: Path, start: An
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_many_kills_of_anybody_leave_the_same_table(tmp_path: Path, start: Any) -> None:
-    """As many kills as ``GWBATCH_SOAK_KILLS`` says; each time the campaign goes on in another way."""
+    """``GWBATCH_SOAK_KILLS`` is the number of kills. After each, the campaign continues in a random way."""
     generator = random.Random(18)
     kills = int(os.environ.get("GWBATCH_SOAK_KILLS", "50"))
     folder = sleepers(tmp_path / "c", [0.2] * (20 * kills))
@@ -395,7 +395,7 @@ def test_many_kills_of_anybody_leave_the_same_table(tmp_path: Path, start: Any) 
         victim = generator.choice(victims[how])
         wait(lambda victim=victim, pid=running.pid: victim(pid).kill() or True, how)
         if running.poll() is None:
-            running.send_signal(signal.SIGTERM)  # a science process was killed: the others are to end as well
+            running.send_signal(signal.SIGTERM)  # only a science process was killed, so the rest must be stopped too
         running.wait(DEADLINE)
         wait(lambda: not at_work(folder) and not ranks(folder), "the end of all that were left")
     last = call(command("run", folder, *TWO))
@@ -404,6 +404,6 @@ def test_many_kills_of_anybody_leave_the_same_table(tmp_path: Path, start: Any) 
 
 
 def progress_of(folder: Folder) -> int:
-    """How many events are done, by the table or by what workers have noted."""
+    """Return how many events are done, in the table or in the workers' notes."""
     noted = sum(path.read_bytes().count(b"\n") for path in folder.chunks.rglob("*.part"))
     return done(folder) + noted

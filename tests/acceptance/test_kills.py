@@ -1,4 +1,4 @@
-"""Killed at marked points (SIGKILL), started again: the end state is that of an uninterrupted run."""
+"""Kills (SIGKILL) at failpoints, after which the final state must be that of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_dispatcher_is_killed(tmp_path: Path, uninterrupted: dict[str, Any],
 
 @pytest.mark.parametrize("step", [3600, pytest.param(-3600, marks=pytest.mark.soak)])
 def test_somebody_sets_the_clock(tmp_path: Path, uninterrupted: dict[str, Any], step: int) -> None:
-    """In the middle of everything: it ends as ever, and no later."""
+    """The clock is set in the middle of the play, which ends in the same state and no later."""
     clock = tmp_path / "clock"
 
     def set_soon(ledger: Ledger) -> None:
@@ -97,7 +97,7 @@ def set_after(path: Path | None, clock: Path, step: int, effects: int = 8) -> No
 def test_the_machine_is_lost_and_its_ledger_restored(
     tmp_path: Path, uninterrupted: dict[str, Any], effects: int
 ) -> None:
-    """From a copy that is minutes old; GraceDB, and those who followed it, cannot tell."""
+    """The backup lacks the latest effects, but GraceDB's final state shows no difference."""
     compare(play(tmp_path / "run", {}, lost_after=effects), uninterrupted)
 
 

@@ -1,4 +1,4 @@
-"""A dispatcher with a plug-in's effect is killed (SIGKILL) around it and started again: it happens once."""
+"""Kills (SIGKILL) of a dispatcher around a plug-in's effects and timers, which must still happen once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_effect_of_a_plugin_happens_once(tmp_path: Path, point: str) -> None:
         "lane.superevent.before_commit",  # while the timers are set
         "lane.superevent.after_commit",
         "timers.before_commit",  # while they fire
-        "lane.superevent.before_commit:2",  # while what they sent is handled
+        "lane.superevent.before_commit:2",  # while their messages are handled
     ],
 )
 def test_a_timer_that_a_plugin_sets_fires_once(tmp_path: Path, point: str) -> None:
@@ -72,7 +72,7 @@ def done(state: Path) -> int:
     try:
         ledger = Ledger(state / "ledger.sqlite")
     except Exception:
-        return 0  # it is being made
+        return 0  # it is still being created
     try:
         return int(ledger.read("SELECT count(*) FROM effects WHERE state = 'done'")[0][0])
     finally:

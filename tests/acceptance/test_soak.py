@@ -1,4 +1,4 @@
-"""Listener and dispatcher are killed at random while messages flow: all processed, none twice."""
+"""Random kills of listener and dispatcher while messages flow, each of which must be processed exactly once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def start(state: Path, bootstrap: str) -> subprocess.Popen[bytes]:
 def counted(ledger: Ledger) -> list[int]:
     try:
         return [row["n"] for row in ledger.read("SELECT n FROM counted")]
-    except sqlite3.OperationalError:  # the first message is still to come
+    except sqlite3.OperationalError:  # no message has been handled yet
         return []
 
 
@@ -96,12 +96,12 @@ def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path, messages: 
 
 
 def ready(ledger: Ledger, pid: int) -> bool:
-    """Whether the dispatcher of that pid holds the lease."""
+    """Tell whether the dispatcher with this pid holds the lease."""
     return bool(ledger.read("SELECT 1 FROM leases WHERE pid = ? AND released = 0", (pid,)))
 
 
 def waiting(ledger: Ledger) -> int:
-    """Messages and effects that are not done."""
+    """Count the messages and effects that are not done."""
     sql = (
         "SELECT (SELECT count(*) FROM deliveries WHERE state <> 'done') "
         "+ (SELECT count(*) FROM effects WHERE state <> 'done')"
@@ -110,7 +110,7 @@ def waiting(ledger: Ledger) -> int:
 
 
 def open_ledger(state: Path) -> Ledger:
-    """Open it once the dispatcher has made it, of which the kills may have kept it so far."""
+    """Open the ledger once the dispatcher has created it, which the kills may have delayed."""
     deadline = time.monotonic() + 30
     while True:
         try:

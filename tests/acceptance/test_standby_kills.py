@@ -1,4 +1,4 @@
-"""A dispatcher with pilots is killed (SIGKILL) while it hands jobs to them: the end state is that without a kill."""
+"""Kills (SIGKILL) of a dispatcher, its pilots and their jobs: the final state is that of a run without kills."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from gwbatch.ledger import Ledger
 from tests.acceptance.kill_scenarios import compare, play
 
-UP = 5.0  # s after which a dispatcher listens, which the play waits for
+UP = 5.0  # s that a new dispatcher is spared, because the play waits until it listens
 PILOTS = ['standby.openmp.kinds=["localize"]', "standby.openmp.orphaned_after=20"]
 POLICY = "[standby.openmp]\npilots = 1\n"
 WHEN_NEEDED = "[standby.openmp]\nafter_alert = 1\n"
@@ -33,7 +33,7 @@ def pilot_is_ready(ledger: Ledger) -> None:
     end = time.monotonic() + 30
     while not ledger.read("SELECT 1 FROM pilots WHERE ready IS NOT NULL AND finished IS NULL"):
         if time.monotonic() > end:
-            return  # it was killed before it could ask
+            return  # the dispatcher was killed before it could request one
         time.sleep(0.05)
 
 
@@ -75,12 +75,12 @@ def test_the_pilot_is_killed(tmp_path: Path, uninterrupted: dict[str, Any], poin
 
 
 class Killer(threading.Thread):
-    """Kills dispatcher, pilot and child (SIGKILL) at random moments, until it is told to stop.
+    """A thread that kills dispatcher, pilot and child (SIGKILL) at random moments, up to eight times or until `stop`.
 
     Parameters
     ----------
     folder : Path
-        Of the play: a process is known by it.
+        Folder of the play, which identifies its processes.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -101,7 +101,7 @@ class Killer(threading.Thread):
                     self.killed.append(target)
 
     def _child_of(self, pilot: psutil.Process) -> list[psutil.Process]:
-        """A child of a pilot, if there is one soon: they are there for an instant only."""
+        """Return the child of a pilot, if one appears within 2 s; children exist only for an instant."""
         end = time.monotonic() + 2.0
         with contextlib.suppress(psutil.NoSuchProcess):
             while time.monotonic() < end and not self._over.is_set():
@@ -130,7 +130,7 @@ class Killer(threading.Thread):
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_random_kills_lose_and_repeat_nothing(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
-    """As many kills as ``GWBATCH_SOAK_KILLS`` says (100), of dispatcher, pilot and child, at random moments."""
+    """Plays go on until dispatcher, pilot and child were killed ``GWBATCH_SOAK_KILLS`` (100) times in all."""
     wanted, counts, seed = int(os.environ.get("GWBATCH_SOAK_KILLS", "100")), Counter[str](), 0
     while sum(counts.values()) < wanted:
         seed += 1

@@ -1,4 +1,4 @@
-"""Random faults over all processes: the end state is that of an undisturbed play. A full run is `make torture`."""
+"""Random faults in all processes, after which the state is that of an undisturbed play (in full: `make torture`)."""
 
 from __future__ import annotations
 

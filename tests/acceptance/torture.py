@@ -1,6 +1,6 @@
-"""Random faults over all processes while a play goes on: ``python -m tests.acceptance.torture --faults 1000 --seed 1``.
+"""Random faults in all processes of a play: ``python -m tests.acceptance.torture --faults 1000 --seed 1``.
 
-Whatever happens, the end state must be that of an undisturbed play: nothing lost, nothing twice.
+The final state must be that of an undisturbed play, with nothing lost and nothing done twice.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tests.acceptance.kafka_proxy import KafkaProxy
 from tests.acceptance.kill_scenarios import STARTING, compare, play
 
 PLUGINS = 'plugins=["tests.acceptance.fast_jobs", "tests.acceptance.set_clock"]'
-PATIENCE = 300.0  # s for a play: what GraceDB refuses is tried again after up to a minute
+PATIENCE = 300.0  # s per play; a failed request to GraceDB is retried after up to a minute
 PER_PLAY = 20
-UP = 2.0  # s that a dispatcher lives at least
-JOB_KILLS = 2  # a play: an attempt more and a job would rightly fail
+UP = 2.0  # s that a dispatcher lives before it may be killed
+JOB_KILLS = 2  # per play; with one more failed attempt, a job would rightly fail
 
 
 class Proxy:
-    """What stands between the dispatcher and GraceDB: an HTTP proxy that treats some requests badly."""
+    """An HTTP proxy between the dispatcher and GraceDB that makes some requests fail or take long."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -42,7 +42,7 @@ class Proxy:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def plan(self, fault: str, count: int) -> None:
-        """Have the next so many requests end in one way: ``cut``, ``lost`` (the reply) or ``slow``."""
+        """Plan a fault for the next `count` requests: ``cut``, ``lost`` (only the reply) or ``slow``."""
         self._plans += [fault] * count
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Proxy:
                 time.sleep(1.0)
             if fault != "lost":
                 connection.sendall(answer)
-            connection.shutdown(socket.SHUT_RDWR)  # closing alone waits for the thread that still reads from it
+            connection.shutdown(socket.SHUT_RDWR)  # close() alone would wait for the thread that still reads
 
 
 def _head(connection: socket.socket) -> tuple[bytes, bytes]:
@@ -96,7 +96,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 
 class Torture:
-    """So many faults, chosen by a seed."""
+    """A number of faults, chosen at random from a seed."""
 
     def __init__(self, seed: int, faults: int, folder: Path) -> None:
         self._chance, self._left, self.done = random.Random(seed), faults, Counter[str]()
@@ -106,11 +106,11 @@ class Torture:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the dispatcher's environment has to hold."""
+        """Variables that the dispatcher's environment needs."""
         return {"GWBATCH_TEST_CLOCK": str(self.clock), "http_proxy": self.proxy.address, "no_proxy": ""}
 
     def __call__(self, stage: DemoProcesses) -> None:
-        """Do it to the processes of a play."""
+        """Inflict the faults on the processes of a play."""
         faults: dict[str, Callable[[DemoProcesses], bool]] = {
             "dispatcher killed": self._kill_dispatcher,
             "dispatcher stopped for a while": lambda stage: self._stop(stage.dispatcher.pid),
@@ -150,9 +150,9 @@ class Torture:
         return True
 
     def _kill_dispatcher(self, stage: DemoProcesses) -> bool:
-        """And set the clock right: whoever waits for the next one compares its times with the true time.
+        """Kill the dispatcher and reset the clock, because the play compares the next one's times with the true time.
 
-        One that has hardly begun is spared: a message that a third dispatcher dies over is rightly a dead letter.
+        Spare one that has just started: a message during which three dispatchers die is rightly a dead letter.
         """
         if time.monotonic() - self._up.setdefault(stage.dispatcher.pid, time.monotonic()) < UP:
             return False
@@ -193,7 +193,7 @@ def _signal(pid: int, number: int) -> bool:
 
 
 def torture(folder: Path, seed: int, faults: int) -> tuple[dict[str, Any], Counter[str]]:
-    """Play with so many faults; the end state, and what was done."""
+    """Run a play with this many faults, and return its final state and the number of faults by kind."""
     faulty = Torture(seed, faults, folder)
     try:
         state = play(
@@ -209,7 +209,7 @@ def torture(folder: Path, seed: int, faults: int) -> tuple[dict[str, Any], Count
 
 
 def main() -> int:
-    """Play after play until so many faults were made; print a table."""
+    """Run plays until the requested number of faults was inflicted, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=int(time.time()))

@@ -1,4 +1,4 @@
-"""A real scheduler on a workbench: jobs of a chosen length, and waiting for what becomes of them."""
+"""A test bench for a real scheduler, with jobs of a chosen length and helpers that wait for their states."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ PLUGIN = [f'scheduler.environment.PYTHONPATH="{ROOT}"', 'plugins=["tests.cluster
 
 
 class SchedulerBench:
-    """A scheduler, and jobs for it."""
+    """A scheduler, with jobs to submit to it."""
 
     def __init__(self, folder: Path, profile: Profile) -> None:
         self.folder, self.profile = folder, profile
         self.scheduler: Scheduler = make_scheduler(profile, folder / "state")
 
     def nap(self, seconds: float = 0.0, kind: str = "nap", priority: int = 0) -> JobRequest:
-        """A job that is not submitted yet."""
+        """Prepare a job without submitting it."""
         directory = self.folder / "jobs" / uuid.uuid4().hex[:8]
         request = run_once.prepare_job(kind, {}, "rest.txt", {"seconds": seconds}, self.profile, directory)
         return replace(request, priority=priority)
 
     def waiting(self, key: str) -> JobRequest:
-        """A job of this key, not submitted yet, that ends when there is a file ``end`` in its directory."""
+        """Prepare, but do not submit, a job with this key that ends once its directory holds a file ``end``."""
         directory = self.folder / "jobs" / key.replace("/", "-")
         request = run_once.prepare_job("wait", {}, "rest.txt", {}, self.profile, directory)
         write_request(directory, key, "wait", (), "rest.txt", {}, self.profile)
@@ -49,7 +49,7 @@ class SchedulerBench:
         return self.scheduler.poll([request.key])[request.key]
 
     def until(self, request: JobRequest, *states: JobState, seconds: float = 90.0) -> JobStatus:
-        """Wait for a state; the report that shows it."""
+        """Wait for one of these states, and return the report that shows it."""
         found: list[JobStatus] = []
 
         def there() -> bool:
@@ -60,12 +60,12 @@ class SchedulerBench:
         return found[-1]
 
     def facts(self, request: JobRequest) -> dict[str, Any]:
-        """What a job that ended well told."""
+        """Return the facts in a successful job's result."""
         result = read_result(request.directory, request.key)
         assert result is not None
         return dict(result["facts"])
 
     def again(self) -> None:
-        """A dispatcher that starts again."""
+        """Replace the scheduler with a new one, as a restarted dispatcher does."""
         self.scheduler.close()
         self.scheduler = make_scheduler(self.profile, self.folder / "state")

@@ -1,4 +1,4 @@
-"""What campaigns do on every real batch system."""
+"""Tests of campaigns for every real batch system."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INJECTIONS = Path(__file__).parents[1] / "data" / "injections-short.xml.gz"
 
 
 def gwbatch(*words: object, code: int = 0) -> Any:
-    """Run a campaign command; returns what it prints as JSON."""
+    """Run a campaign command, and return the JSON that it prints."""
     done = subprocess.run(
         children.python("gwbatch", "campaign", *map(str, words), "--json"), capture_output=True, text=True, check=False
     )
@@ -31,13 +31,13 @@ def gwbatch(*words: object, code: int = 0) -> Any:
 
 
 def done(folder: Folder) -> int:
-    """How many events are done."""
+    """Return the number of events that are done."""
     with reading(folder.table) as connection:
         return counts(connection)["done"]
 
 
 class CampaignPlays:
-    """For each batch system: ``site`` is what chooses it on the command line, ``evict`` sends one running job away."""
+    """Tests for each batch system, which the options in ``site`` select; ``evict`` evicts one running job."""
 
     nodes: int
 
@@ -65,7 +65,7 @@ class CampaignPlays:
     def test_an_alert_does_not_wait_for_a_campaign(
         self, tmp_path: Path, site: list[str], alerts: SchedulerBench, queue: Callable[[Folder], Mapping[str, str]]
     ) -> None:
-        """A campaign has every node; a localization starts all the same, and the campaign goes on after it."""
+        """A localization starts although a campaign has every node, and the campaign continues afterwards."""
         folder = sleepers(tmp_path / "c", [0.5] * 160)
         gwbatch("submit", folder.path, "--nodes", self.nodes, "--cores", 2, *site)
         until(lambda: list(queue(folder).values()).count("running") == self.nodes, 90, lambda: queue(folder))

@@ -17,7 +17,7 @@ SLOTS = 4
 
 
 class Cell:
-    """All of whose state lies in one folder.
+    """A cell whose entire state is in one folder.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Cell:
         self.environment: dict[str, str] = {}
 
     def start(self) -> None:
-        """Start it, or what is missing of it, with the state that it had."""
+        """Start the daemons that are not running, with the state that the cell had before."""
         done = subprocess.run(
             [HERE / "start", self.folder, str(SLOTS)], env={**os.environ, "GRIDENGINE": str(self.prefix)}, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -40,11 +40,11 @@ class Cell:
         self.environment = {**dict(one.split("=", 1) for one in settings), "PATH": self._path()}
 
     def stop(self) -> None:
-        """End the daemons, and the jobs."""
+        """Stop the daemons and kill the running jobs."""
         subprocess.run([HERE / "stop", self.folder], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def command(self, *command: str) -> str:
-        """The output of one of the cell's commands."""
+        """Run one of the cell's commands, and return its output."""
         done = subprocess.run(
             command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False
         )
@@ -60,7 +60,7 @@ class Cell:
         until(lambda: not master.is_running() or master.status() == psutil.STATUS_ZOMBIE)
 
     def forget(self, job: str) -> None:
-        """Lose a job and all that was ever noted of it, as a cell does whose spool was put back from a backup."""
+        """Lose a job and every record of it, as a cell does when its spool is restored from a backup."""
         self.kill_qmaster()
         spool = self.folder / "spool" / "qmaster"
         digits = f"{int(job):010d}"

@@ -15,14 +15,14 @@ HERE = Path(__file__).parent / "slurm"
 
 
 class Cluster:
-    """All of whose state lies in one folder."""
+    """A cluster whose entire state is in one folder."""
 
     def __init__(self, folder: Path, nodes: int = 4, cores: int = 2) -> None:
         self.folder, self._nodes, self._cores = folder, nodes, cores
         self.environment: dict[str, str] = {}
 
     def start(self) -> None:
-        """Start it, or start it again with the state that it had."""
+        """Start the cluster without any earlier jobs."""
         settings = {**os.environ, "NODE_MEM": "5000", "SLURMDTIMEOUT": "10"}
         done = subprocess.run(
             [HERE / "start", self.folder, str(self._nodes), str(self._cores)], env=settings, check=False,
@@ -35,11 +35,11 @@ class Cluster:
         }
 
     def stop(self) -> None:
-        """End the daemons."""
+        """Cancel all jobs and stop the daemons."""
         subprocess.run([HERE / "stop", self.folder], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def command(self, *command: str) -> str:
-        """The output of one of the cluster's commands."""
+        """Run one of the cluster's commands, and return its output."""
         done = subprocess.run(
             command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False
         )
@@ -47,7 +47,7 @@ class Cluster:
         return done.stdout
 
     def daemon(self, name: str) -> psutil.Process:
-        """``slurmctld``, or a node's ``slurmd-n1``."""
+        """Return the process of a daemon: ``slurmctld``, or for example ``slurmd-n1`` on a node."""
         return psutil.Process(int((self.folder / "run" / f"{name}.pid").read_text()))
 
     def kill(self, process: psutil.Process) -> None:
@@ -64,7 +64,7 @@ class Cluster:
         self.command("slurmd", "-N", node, "-f", str(self.folder / "slurm.conf"))
 
     def comments(self) -> list[str]:
-        """The comment of every job that slurmctld knows."""
+        """Return the comment of every gwbatch job that slurmctld knows."""
         listed = self.command("squeue", "--states=all", "-h", "-o", "%k").splitlines()
         return sorted(line for line in listed if line.startswith("gwbatch:"))
 

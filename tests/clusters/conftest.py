@@ -32,7 +32,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
 
 @pytest.fixture(autouse=True)
 def bindings_that_fit(request: pytest.FixtureRequest) -> None:
-    """htcondor2 is of the package index's newest release, and cannot authenticate to a schedd of an older one."""
+    """Skip a test of the Python bindings if htcondor2's release differs from the pool's: it cannot authenticate."""
     chosen = getattr(request.node, "callspec", None)
     if chosen is not None and "python" in chosen.id.split("-") and "pool" in request.fixturenames:
         request.getfixturevalue("pool")
@@ -48,7 +48,7 @@ def cluster() -> Iterator[Cluster]:
     if shutil.which("slurmctld", path=f"/usr/sbin:{os.environ['PATH']}") is None:
         pytest.fail("start these tests with tests/clusters/run: it installs Slurm")
     folder = Path(tempfile.mkdtemp(prefix="gwbatch-slurm-"))
-    folder.chmod(0o755)  # munge wants its socket where everybody may go
+    folder.chmod(0o755)  # munge requires a socket that every user can reach
     running = Cluster(folder)
     running.start()
     with pytest.MonkeyPatch.context() as patch:
@@ -75,7 +75,7 @@ def cell() -> Iterator[Cell]:
 
 @pytest.fixture
 def bench(tmp_path: Path, pool: Pool, request: pytest.FixtureRequest) -> Iterator[SchedulerBench]:
-    """Parametrize it indirectly with further settings."""
+    """Make a bench on the pool; parametrize it indirectly with further settings."""
     settings = [*PLUGIN, "scheduler.ask_every=3", *getattr(request, "param", [])]
     made = SchedulerBench(tmp_path, load_site("htcondor-generic", settings).profile)
     yield made

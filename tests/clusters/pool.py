@@ -1,4 +1,4 @@
-"""A real HTCondor pool of this machine, on loopback, whose daemons can be killed."""
+"""A real HTCondor pool on this machine, on loopback, whose daemons can be killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent / "htcondor"
 
 
 class Pool:
-    """All of whose state lies in one folder.
+    """A pool whose entire state is in one folder.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Pool:
         }
 
     def start(self) -> None:
-        """Start it, or start it again with the queue that it had."""
+        """Start the pool, with the queue that it had before, if any."""
         extra = [str(self._extra)] if self._extra else []
         for stale in ("schedd_address", "collector_address", "negotiator_address", "startd_address", "master_address"):
             (self.folder / "log" / f".{stale}").unlink(missing_ok=True)
@@ -43,11 +43,11 @@ class Pool:
         assert done.returncode == 0, done.stdout
 
     def stop(self) -> None:
-        """Stop all daemons; jobs are killed."""
+        """Stop all daemons and kill the jobs."""
         subprocess.run([HERE / "stop", self.folder], check=True, stdout=subprocess.DEVNULL)
 
     def command(self, *command: str) -> str:
-        """The output of one of the pool's commands."""
+        """Run one of the pool's commands, and return its output."""
         done = subprocess.run(
             command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False
         )
@@ -55,12 +55,12 @@ class Pool:
         return done.stdout
 
     def daemon(self, name: str) -> psutil.Process:
-        """The process of this pool's ``condor_NAME``."""
+        """Return the process of this pool's ``condor_NAME``."""
         master = psutil.Process(int((self.folder / "master.pid").read_text()))
         return next(one for one in master.children(recursive=True) if one.name() == f"condor_{name}"[:15])
 
     def processes(self, pattern: str) -> list[psutil.Process]:
-        """This pool's processes whose command line matches."""
+        """Return this pool's processes whose command line matches the pattern."""
         master = psutil.Process(int((self.folder / "master.pid").read_text()))
         found = []
         for process in master.children(recursive=True):
@@ -75,7 +75,7 @@ class Pool:
         os.kill(process.pid, signal.SIGKILL)
 
     def keys(self) -> list[str]:
-        """The key of every job that ever was in the queue, as often as there were jobs with it."""
+        """Return the key of every job that was ever in the queue, once per job."""
         constraint = "GwbatchKey isnt undefined"
         queued = self.command("condor_q", "-allusers", "-constraint", constraint, "-af", "GwbatchKey")
         ended = self.command("condor_history", "-constraint", constraint, "-af", "GwbatchKey")
@@ -91,6 +91,6 @@ class Pool:
             try:
                 self.command("condor_rm", "-constraint", "true")
             except AssertionError:
-                if left():  # otherwise the last one has just ended by itself
+                if left():  # otherwise the last job has just ended by itself
                     raise
         until(lambda: not left(), 60)

@@ -1,4 +1,4 @@
-"""Looking at a deployment from outside."""
+"""Helpers that observe a deployment from outside."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def _told(*arguments: str) -> dict[str, Any]:
 
 
 def states(state: Path) -> dict[str, str]:
-    """The state of each resident process, by its role."""
+    """Return the state of each resident process by role."""
     told = _told("deploy", "status", "--json", "--state", str(state))
     return {one["role"]: one["state"] for one in told.get("residents", [])}
 
 
 def fetch(address: str, state: Path) -> str:
-    """What a page answers to whoever has the console's token, or nothing."""
+    """Fetch a page with the console's token, and return its text, or an empty string if that fails."""
     try:
         token = (state / OWN_TOKEN).read_text().strip()
         request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
@@ -35,6 +35,6 @@ def fetch(address: str, state: Path) -> str:
 
 
 def pid(state: Path) -> int:
-    """The running dispatcher's process id from the ledger, else 0."""
+    """Return the running dispatcher's process id from the ledger, or 0."""
     found = _told("status", "--json", "--state", str(state)).get("dispatcher", {"running": False})
     return int(found["pid"]) if found["running"] else 0

@@ -22,7 +22,7 @@ def _nap(work: Work) -> dict[str, object]:
 
 
 def _stubborn(work: Work) -> dict[str, object]:
-    """Do what some libraries do: swallow whatever is raised, once."""
+    """Swallow one exception of any kind, as some libraries do."""
     with suppress(Exception):
         _nap(work)
     return _nap(work)

@@ -1,4 +1,4 @@
-"""Pilots on a real scheduler: what every one of them must show."""
+"""Tests of pilots for every real scheduler."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tests.clusters.bench import SchedulerBench
 from tests.clusters.waiting import until
 
 STANDBY = ['standby.openmp.kinds=["nap"]', "standby.openmp.orphaned_after=600"]
-# Where one node is all there is: a core for each pilot, and room for other jobs beside.
+# For a cluster of one node: each pilot takes one core, which leaves room for other jobs.
 SMALL = ['standby.general.kinds=["small-nap"]', "standby.general.orphaned_after=600"]
 
 
 class StandbyBench(SchedulerBench):
-    """Jobs, and pilots that take them.
+    """A bench with pilots that take the jobs.
 
     Attributes
     ----------
     ends_gently : bool
-        Whether the batch system lets a job that is cancelled end by itself.
+        Whether the batch system lets a cancelled job end by itself.
     """
 
     ends_gently = True
@@ -55,7 +55,7 @@ class StandbyBench(SchedulerBench):
         return crew
 
     def pilot(self, number: int = 1, seconds: float = 120.0) -> Beat:
-        """A pilot that is ready."""
+        """Submit a pilot, and return its heartbeat once it is ready."""
         key = f"standby/{self.crew.queue}/{number}"
         directory = self.folder / "pilots" / str(number)
         settings = self.profile.standby[self.crew.queue]
@@ -63,7 +63,7 @@ class StandbyBench(SchedulerBench):
         return self.ready(key, seconds)
 
     def ready(self, key: str, seconds: float = 120.0, after: float = 0.0) -> Beat:
-        """The pilot that this job is, once it is there; one that has begun later than `after` (Unix s)."""
+        """Wait until the pilot of this job is ready, later than `after` (Unix s), and return its heartbeat."""
         found: list[Beat] = []
 
         def there() -> bool:
@@ -89,7 +89,7 @@ class StandbyBench(SchedulerBench):
         return [task.key for _, _, task in self.crew.folder.claims()]
 
     def end_pilots(self) -> None:
-        """Kill what is left of them: one that is busy would take its time."""
+        """Kill the remaining pilots, because a busy one would take a while to leave."""
         for beat in self.crew.folder.look():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(beat.pid, signal.SIGKILL)
@@ -104,7 +104,7 @@ class StandbyBench(SchedulerBench):
 
 
 def child_of(pilot: Beat) -> psutil.Process:
-    """The process that does a pilot's task."""
+    """Wait for the process that runs a pilot's task, and return it."""
     found: list[psutil.Process] = []
 
     def there() -> bool:
@@ -118,12 +118,12 @@ def child_of(pilot: Beat) -> psutil.Process:
 def is_over(process: psutil.Process) -> bool:
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:  # it has ended between the two questions
+    except psutil.NoSuchProcess:  # it ended between the two calls
         return True
 
 
 class StandbyPlays:
-    """What a pilot must show wherever it runs; the fixture ``stage`` is a `StandbyBench`."""
+    """Tests of pilots on any batch system; the fixture ``stage`` is a `StandbyBench`."""
 
     def test_a_job_of_a_pilot_is_a_job_like_any_other(self, stage: StandbyBench) -> None:
         cold = stage.submit()
@@ -140,7 +140,7 @@ class StandbyPlays:
                 for one in request.directory.iterdir()
                 if one.is_file() and not one.name.startswith(("_condor", "."))
             }
-            - {"started.json"}  # HTCondor brings it home for a pilot only
+            - {"started.json"}  # with HTCondor, only a pilot returns this file
             for request in (cold, warm)
         )
         assert cold_files == warm_files
@@ -196,7 +196,7 @@ class StandbyPlays:
         assert "silent" in report.reason
         for pid in (child.pid, pilot.pid):
             os.kill(pid, signal.SIGCONT)
-        until(lambda: is_over(child), 30)  # it was for nothing
+        until(lambda: is_over(child), 30)  # its result was not wanted any more
         assert not (request.directory / "result.json").exists()
         assert stage.report(request).state is JobState.FAILED
         after = stage.submit()
@@ -256,7 +256,7 @@ class StandbyPlays:
         assert not stage.is_warm(stage.submit())
 
     def test_a_pilot_that_must_go_is_never_silent(self, stage: StandbyBench) -> None:
-        """It brings home what it has begun, or says why not; after that nothing goes to it."""
+        """It delivers the task that it has begun, or says why not, and gets no further task."""
         pilot = stage.pilot()
         request = stage.submit(4)
         child_of(pilot)

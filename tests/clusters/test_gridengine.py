@@ -1,4 +1,4 @@
-"""On a real Grid Engine cell, through the plug-in of ``docs/examples/gridengine`` and nothing else."""
+"""Tests on a real Grid Engine cell, through the plug-in of ``docs/examples/gridengine`` only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 
 SITE = str(GRIDENGINE / "gridengine.toml")
 QUICK = ["scheduler.ask_soonest=0.5", "scheduler.ask_every=3", "scheduler.result_late=10", "scheduler.patience=5"]
-PLUG_IN = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # which no process of ours hands on by itself
+PLUG_IN = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # gwbatch's processes do not pass it on by themselves
 FAST = [f'scheduler.environment.PYTHONPATH="{ROOT}"', *QUICK]
 
 
@@ -39,7 +39,7 @@ def bench(tmp_path: Path, cell: Cell) -> Iterator[SchedulerBench]:
 
 
 class CellWorld(RealWorld):
-    """A Grid Engine cell, whose qmaster a test can stop, and make forget."""
+    """A Grid Engine cell whose qmaster a test can stop, or cause to forget a job."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, cell: Cell) -> None:
         super().__init__(folder, monkeypatch, load_site(SITE, [*PLUGIN, *QUICK]).profile, "qsub")
@@ -50,7 +50,7 @@ class CellWorld(RealWorld):
         return listed.count(f".{quote(key, safe='')}</full_job_name>")
 
     def fall_silent(self, silent: bool = True) -> None:
-        """The qmaster is stopped: it takes every connection, and answers none."""
+        """Stop the qmaster, which then accepts connections but answers none, or continue it."""
         super().fall_silent(silent)
         self.cell.qmaster.send_signal(signal.SIGSTOP if silent else signal.SIGCONT)
 
@@ -145,7 +145,7 @@ def test_a_dispatcher_killed_around_a_submission_leaves_one_job(
 
 
 def _submitted(cell: Cell, state: Path) -> list[str]:
-    """The key of every job that this dispatcher ever had accounted, once a job."""
+    """Return the key of every job that the accounting file has of this dispatcher, once per job."""
     prefix = f"gwbatch.{json.loads((state / 'gridengine' / 'identity.json').read_text())['identity']}."
     lines = (cell.folder / "root" / "default" / "common" / "accounting").read_text().splitlines()
     names = [line.split(":")[4] for line in lines if not line.startswith("#")]

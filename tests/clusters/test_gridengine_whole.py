@@ -1,4 +1,4 @@
-"""The demo on a real Grid Engine cell: not in CI, where it runs on an HTCondor pool."""
+"""The demo on a real Grid Engine cell; not in CI, where the demo runs on an HTCondor pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On a real HTCondor pool: what the fast tests pretend, and what only daemons do."""
+"""Tests on a real HTCondor pool: what the fast tests only simulate, and what needs real daemons."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_one_core_jobs_run_side_by_side(bench: SchedulerBench) -> None:
     assert max(one["began"], two["began"]) < min(one["ended"], two["ended"])
 
 
-# ---- daemons that are killed ------------------------------------------------------------------------------
+# ---- killed daemons ---------------------------------------------------------------------------------------
 
 
 def test_a_killed_starter_costs_time_only(bench: SchedulerBench, pool: Pool) -> None:
@@ -157,10 +157,10 @@ def test_a_killed_job_has_failed_with_its_signal(bench: SchedulerBench, pool: Po
     assert report.reason == "killed by signal 9"
 
 
-# ---- the event log is damaged -----------------------------------------------------------------------------
+# ---- damaged event logs ------------------------------------------------------------------------------------
 
 
-READ = ["doubled", "garbage", "followed again"]  # the log itself still tells everything: nobody is asked
+READ = ["doubled", "garbage", "followed again"]  # the log alone still tells everything, without condor_q
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def write_dag(folder: Path, event: Path, tmp_path: Path) -> Path:
 
 
 def finished(dag: Path) -> dict[str, object]:
-    """What DAGMan says at its end."""
+    """Wait for DAGMan to end, and return its metrics."""
     metrics = dag.with_name(dag.name + ".metrics")
     until(lambda: metrics.exists() and metrics.stat().st_size, 240, lambda: dag.with_name(dag.name + ".dagman.out"))
     return dict(json.loads(metrics.read_text()))
@@ -316,7 +316,7 @@ def test_a_deployment_lives_dies_and_is_stopped(pool: Pool, tmp_path: Path) -> N
     assert states(state) == {}
     assert not fetch("http://127.0.0.1:18765/", state)
     ledger = Ledger(state / "ledger.sqlite")
-    assert ledger.read("SELECT released FROM leases WHERE name = 'dispatcher'")[0][0] == 1  # it was told, not killed
+    assert ledger.read("SELECT released FROM leases WHERE name = 'dispatcher'")[0][0] == 1  # stopped, not killed
     assert ledger.read("SELECT count(*) FROM deliveries WHERE state <> 'done'")[0][0] == 0
     ledger.close()
 

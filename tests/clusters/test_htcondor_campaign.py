@@ -48,6 +48,6 @@ def evict(pool: Pool, queue: Callable[[Folder], dict[str, str]]) -> Callable[[Fo
 
 
 class TestOnHTCondor(CampaignPlays):
-    """Workers that come and go."""
+    """Tests of campaigns whose workers are jobs of the pool."""
 
     nodes = 1

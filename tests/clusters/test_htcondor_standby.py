@@ -1,4 +1,4 @@
-"""Pilots on a real HTCondor pool: they fetch their tasks by chirp, and bring the results home the same way."""
+"""Pilots on a real HTCondor pool, which fetch their tasks and deliver the results by chirp."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def stage(tmp_path: Path, pool: Pool) -> Iterator[StandbyBench]:
 
 
 class TestOnHTCondor(StandbyPlays):
-    """Pilots are jobs of the pool."""
+    """Tests of pilots that are jobs of the pool."""
 
     def test_a_schedd_that_is_killed_costs_no_second_run(self, stage: StandbyBench, pool: Pool) -> None:
         pilot = stage.pilot()
@@ -39,7 +39,7 @@ class TestOnHTCondor(StandbyPlays):
         report = stage.until(request, JobState.DONE, seconds=120)
         assert report.native_id == f"standby {pilot.pilot}"
         assert stage.claims() == [request.key]
-        assert pool.keys().count(request.key) == 0  # it never was a job of its own
+        assert pool.keys().count(request.key) == 0  # it was never a job of its own in the pool
 
     def test_a_shadow_that_is_killed_brings_another_pilot(self, stage: StandbyBench, pool: Pool) -> None:
         pilot = stage.pilot()

@@ -1,4 +1,4 @@
-"""On a real Slurm cluster of four nodes; through the commands, and through pyslurm's double."""
+"""Tests on a real Slurm cluster of four nodes, through the commands, pyslurm's double and pyslurm itself."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def bench(
 
 
 class ClusterWorld(RealWorld):
-    """A Slurm cluster, whose slurmctld a test can stop, and make forget."""
+    """A Slurm cluster whose slurmctld a test can stop, or cause to forget a job."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster, bindings: str) -> None:
         settings = [
@@ -71,12 +71,12 @@ class ClusterWorld(RealWorld):
         return sum(comment.endswith(f":{key}") for comment in listed)
 
     def fall_silent(self, silent: bool = True) -> None:
-        """slurmctld is stopped: it takes every connection, and answers none."""
+        """Stop slurmctld, which then accepts connections but answers none, or continue it."""
         super().fall_silent(silent)
         self.cluster.daemon("slurmctld").send_signal(signal.SIGSTOP if silent else signal.SIGCONT)
 
     def forget_job(self, native_id: str) -> None:
-        """Its state is put back from before the job: the next one gets the same number."""
+        """Restore slurmctld's state from before the job, so that the next job gets the same number."""
         saved = self.cluster.folder / "state"
         self.cluster.kill(self.cluster.daemon("slurmctld"))
         shutil.rmtree(saved)
@@ -98,7 +98,7 @@ class TestContract(RemoteContract):
 
 
 def folder_of(bindings: str) -> str:
-    """The folder that has pyslurm, or its double; where no release fits the cluster's, tests with it are skipped."""
+    """Return the folder of pyslurm or its double; skip the test if no release of pyslurm fits the cluster's Slurm."""
     folder = str(DOUBLE) if bindings == "double" else os.environ.get("GWBATCH_PYSLURM")
     if folder is None:
         pytest.skip("no pyslurm fits this Slurm: tests/clusters/slurm/pyslurm says why")
@@ -145,7 +145,7 @@ def test_a_lost_reply_is_found_by_its_key(bench: SchedulerBench, cluster: Cluste
     assert bench.scheduler.find([request.key])[request.key].native_id
     bench.scheduler.cancel(request.key)
     reason = bench.until(request, JobState.FAILED).reason
-    assert reason in ("cancelled", "ended with an error")  # slurmctld says it, or the job's own last word
+    assert reason in ("cancelled", "ended with an error")  # from slurmctld, or from the job's own result
     assert sum(comment.endswith(request.key) for comment in cluster.comments()) == 1
 
 
@@ -216,7 +216,7 @@ def test_a_failure_tells_its_exit_code(cluster: Cluster, tmp_path: Path) -> None
     bench.scheduler.close()
 
 
-# ---- daemons that are killed, nodes that go ---------------------------------------------------------------
+# ---- killed daemons and failed nodes -----------------------------------------------------------------------
 
 
 def node_of(cluster: Cluster, job: str) -> str:
@@ -358,7 +358,7 @@ def write_workflow(folder: Path, event: Path, tmp_path: Path) -> Path:
 
 
 def summary_of(script: Path) -> dict[str, object]:
-    """Submit, and wait for what is collected in the end."""
+    """Submit the workflow, and return the summary that is collected at its end."""
     summary = script.parent / "summary.json"
     summary.unlink(missing_ok=True)
     subprocess.run(["bash", script], check=True, stdout=subprocess.DEVNULL)
@@ -404,7 +404,7 @@ def test_a_deployment_lives_dies_and_is_stopped(cluster: Cluster, tmp_path: Path
     until(lambda: fetch("http://127.0.0.1:18767/status.json", state), 60)
     gwbatch(*deploy, code=4)
 
-    os.kill(first, 9)  # the script starts it again
+    os.kill(first, 9)  # the batch script starts it again
     second = until(lambda: pid(state) not in (0, first) and pid(state), 60)
     shutil.copyfile(ROOT / "docs" / "examples" / "alerts.jsonl", spool / ".alerts")
     (spool / ".alerts").rename(spool / "alerts.jsonl")
@@ -423,7 +423,7 @@ def test_a_deployment_lives_dies_and_is_stopped(cluster: Cluster, tmp_path: Path
     until(lambda: not fetch("http://127.0.0.1:18767/", state), 10)
     assert states(state) == {}
     ledger = Ledger(state / "ledger.sqlite")
-    assert ledger.read("SELECT released FROM leases WHERE name = 'dispatcher'")[0][0] == 1  # it was told, not killed
+    assert ledger.read("SELECT released FROM leases WHERE name = 'dispatcher'")[0][0] == 1  # stopped, not killed
     assert ledger.read("SELECT count(*) FROM deliveries WHERE state <> 'done'")[0][0] == 0
     ledger.close()
 

@@ -51,7 +51,7 @@ def evict(cluster: Cluster, queue: Callable[[Folder], dict[str, str]]) -> Callab
 
 
 class TestOnSlurm(CampaignPlays):
-    """An array of workers."""
+    """Tests of campaigns whose workers are a job array."""
 
     nodes = 4
 

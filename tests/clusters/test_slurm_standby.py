@@ -1,4 +1,4 @@
-"""Pilots on a real Slurm cluster: told of a task by a step inside their own allocation."""
+"""Pilots on a real Slurm cluster, which get each task by a step inside their own allocation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def stage(tmp_path: Path, cluster: Cluster) -> Iterator[StandbyBench]:
 
 
 class TestOnSlurm(StandbyPlays):
-    """Pilots are batch jobs with a node for themselves."""
+    """Tests of pilots that are batch jobs, each with a whole node."""
 
     def test_a_node_that_does_not_answer_costs_the_hedge_only(self, stage: StandbyBench, cluster: Cluster) -> None:
         pilot = stage.pilot()

@@ -1,7 +1,7 @@
 """The demo on a real Slurm cluster.
 
-Not in CI, where the demo runs on an HTCondor pool at the same time: two localize six events on the same cores, and each
-takes nearly twice as long.
+Not in CI, where the demo runs on an HTCondor pool at the same time. Two demos would localize six events on the same
+cores, and each would take nearly twice as long.
 """
 
 from __future__ import annotations

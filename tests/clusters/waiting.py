@@ -1,4 +1,4 @@
-"""Waiting for real things."""
+"""Helpers that wait for a condition and run commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def until(done: Callable[[], Any], seconds: float = 60.0, words: Callable[[], Any] = lambda: "not in time") -> Any:
-    """Wait until something is the case; generous, for the machine may be busy."""
+    """Wait until `done` returns something true, and return it; the time is generous, as the machine may be busy."""
     end = time.monotonic() + seconds
     while not (found := done()):
         assert time.monotonic() < end, words()
@@ -19,7 +19,7 @@ def until(done: Callable[[], Any], seconds: float = 60.0, words: Callable[[], An
 
 
 def gwbatch(*arguments: str, code: int = 0) -> str:
-    """The output of a command, which must end with `code`."""
+    """Run a command, which must exit with `code`, and return its output."""
     done = subprocess.run(
         [sys.executable, "-m", "gwbatch", *arguments], capture_output=True, text=True, check=False, timeout=500
     )

@@ -1,4 +1,4 @@
-"""Real batch systems as worlds of the contract, on a file system that the nodes share."""
+"""Real batch systems for the scheduler contract, on a file system that the nodes share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.contract.worlds import World
 
 
 class RealWorld(World):
-    """Jobs that really run: they begin when there is room, and end when a test puts a file into their folder.
+    """A real batch system, whose jobs start when there is room and end once a test puts a file into their folder.
 
     Parameters
     ----------
     submitter : str
-        The command whose answer is lost when a reply is.
+        The command that submits a job, whose answer `lose_a_reply` suppresses.
     """
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, profile: Profile, submitter: str) -> None:
@@ -48,7 +48,7 @@ class RealWorld(World):
         (self.request(key).directory / "end").touch()
 
     def lose_a_reply(self) -> None:
-        """The real command is called, and what it says kept back."""
+        """Shadow the command with a script that calls it but suppresses its output and fails."""
         real, folder = shutil.which(self._submitter), self.folder / "silent"
         folder.mkdir()
         script = folder / self._submitter
@@ -65,5 +65,5 @@ class RealWorld(World):
         self.forget_job(native_id)
 
     def forget_job(self, native_id: str) -> None:
-        """Lose a job whose processes are dead."""
+        """Let the batch system forget a job whose processes are dead."""
         raise NotImplementedError

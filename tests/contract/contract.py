@@ -1,4 +1,4 @@
-"""What everything above the schedulers relies on, the same for every batch system."""
+"""The scheduler contract: what the code above the schedulers relies on, for every batch system."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def seen(scheduler: Scheduler, key: str, seconds: float) -> set[JobState]:
 
 
 def cancelled(scheduler: Scheduler, key: str) -> bool:
-    """Whether a job was taken back; not while nobody answers, which may last a little longer than the silence."""
+    """Cancel a job and tell whether that worked; the scheduler may stay busy a little after the silence ends."""
     try:
         scheduler.cancel(key)
     except SchedulerBusy:
@@ -45,11 +45,11 @@ def cancelled(scheduler: Scheduler, key: str) -> bool:
 
 
 class SchedulerContract:
-    """Of any scheduler; a subclass gives the fixture `world`."""
+    """The contract of any scheduler; a subclass provides the fixture `world`."""
 
     @pytest.fixture
     def begin(self, world: World) -> Iterator[Begin]:
-        """Makes schedulers, and has each of them closed."""
+        """Make schedulers one after another, and close each of them."""
         made: list[Scheduler] = []
 
         def build() -> Scheduler:
@@ -114,8 +114,8 @@ class SchedulerContract:
         assert world.alive(KEY) == 1
         scheduler.cancel(KEY)
         settle(scheduler, KEY, JobState.CANCELLED, JobState.FAILED)
-        until(lambda: world.alive(KEY) == 0)  # its own last word may come before its end
-        scheduler.cancel(KEY)  # it has ended: no error
+        until(lambda: world.alive(KEY) == 0)  # its result may arrive before its process ends
+        scheduler.cancel(KEY)  # cancelling an ended job is no error
 
     def test_orders_about_unknown_jobs_are_no_error(self, begin: Begin) -> None:
         scheduler = begin()
@@ -124,7 +124,7 @@ class SchedulerContract:
 
 
 class RemoteContract(SchedulerContract):
-    """Of one that asks somebody else, who may lose a reply, be silent, or forget a job."""
+    """The contract of a scheduler whose batch system may lose a reply, fall silent or forget a job."""
 
     def test_a_lost_reply_is_an_unknown_outcome_and_the_job_is_found(self, world: World, begin: Begin) -> None:
         scheduler = begin()

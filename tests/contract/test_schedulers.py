@@ -1,6 +1,6 @@
-"""The contract on every batch system, the test being the batch system: it lets jobs begin, end and vanish.
+"""The scheduler contract on local jobs and fake batch systems, in which the tests let jobs begin, end and vanish.
 
-Real ones are in ``tests/clusters``.
+The tests on real batch systems are in ``tests/clusters``.
 """
 
 from __future__ import annotations

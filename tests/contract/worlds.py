@@ -1,4 +1,4 @@
-"""The batch systems that the contract of a scheduler is tried on, each with hands to move its jobs."""
+"""The batch systems on which the scheduler contract is tested, each with methods that control its jobs."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class World:
         self._monkeypatch = monkeypatch
 
     def scheduler(self) -> Scheduler:
-        """One that begins: with what an earlier one has left behind."""
+        """Return a new scheduler, which starts from what an earlier one left behind."""
         raise NotImplementedError
 
     def request(self, key: str) -> JobRequest:
-        """A job whose directory is ready."""
+        """Return a job whose directory is ready."""
         directory = self.folder / key.replace("/", "-")
         directory.mkdir(exist_ok=True)
         return JobRequest(key, "k", "openmp", directory, ("job.json",), ("out",), Resources(cores=0))
@@ -47,22 +47,22 @@ class World:
         raise NotImplementedError
 
     def finish(self, key: str) -> None:
-        """Let the job end well, with its result."""
+        """Let the job succeed and leave its result."""
         raise NotImplementedError
 
     def alive(self, key: str) -> int:
-        """How many jobs with this key wait or run."""
+        """Return the number of jobs with this key that wait or run."""
         raise NotImplementedError
 
     def lose_a_reply(self) -> None:
-        """The next submission is taken, and its reply lost."""
+        """Let the next submission succeed, but lose its reply."""
         raise NotImplementedError
 
     def fall_silent(self, silent: bool = True) -> None:
-        """Nobody answers any more; or somebody does again."""
+        """Stop answering, or answer again."""
 
     def forget(self, key: str) -> None:
-        """The batch system knows nothing of the job any more, although it never ended."""
+        """Let the batch system forget a job that never ended."""
         raise NotImplementedError
 
     def profile(self, kind: str, **scheduler: Any) -> Profile:
@@ -70,7 +70,7 @@ class World:
         return Profile(scheduler=msgspec.convert(settings, SchedulerSettings))
 
     def result(self, key: str) -> None:
-        """Write what a job leaves behind that ended well."""
+        """Write the result that a successful job leaves behind."""
         write_json(self.request(key).directory / NAME, {"version": 1, "key": key, "outputs": {}, "started": 1.0})
 
 
@@ -192,7 +192,7 @@ class LocalWorld(World):
         return make_scheduler(self.profile("local"), self.folder)
 
     def run(self, key: str) -> None:
-        """It runs as soon as it may."""
+        """Do nothing, because the job starts by itself."""
 
     def finish(self, key: str) -> None:
         self.result(key)
@@ -211,7 +211,7 @@ class LocalWorld(World):
 
 
 class GridEngineWorld(World):
-    """The plug-in of ``docs/examples/gridengine``, found by its entry point and by nothing else."""
+    """A fake Grid Engine, with the plug-in of ``docs/examples/gridengine`` found only by its entry point."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(folder, monkeypatch)

@@ -1,10 +1,10 @@
-"""Stand-ins for the model files of ligo.em_bright, made in its environment.
+"""Stand-ins for the model files of ligo.em_bright, made with the Python of its environment.
 
 ``PYTHON em_bright_standins.py FOLDER [real-size]``
 
-The real ones, some 640 MB, cannot be had without the network.  These have the same names and shapes, and are trained on
-simple rules, so that a double neutron star and two black holes come out on the right sides; their numbers mean nothing.
-Those of the real size, 600 MB in all, tell what loading and calling them costs.
+The real files, some 640 MB, must be downloaded.  The stand-ins have the same names and shapes.  They are trained on
+simple rules, so that a double neutron star and a binary black hole get the right class, but their numbers mean nothing.
+With ``real-size`` they take 600 MB in all and show what loading and calling the models costs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NOT_AN_EQUATION = {"MASS_GAP", "GSTLAL_SSM", "MBTA_SSM"}
 
 
 def features(count: int, *, subsolar: bool = False) -> np.ndarray:
-    """Masses (the heavier first), spins and SNR; for sub-solar-mass searches the chirp mass before the SNR."""
+    """Draw masses (the heavier first), spins and SNR; sub-solar-mass searches have the chirp mass before the SNR."""
     masses = np.sort(np.exp(rng.uniform(np.log(0.2 if subsolar else 1.0), np.log(60.0), (count, 2))))[:, ::-1]
     spins, snr = rng.uniform(-0.1, 0.1, (count, 2)), rng.uniform(8, 30, count)
     chirp = (masses[:, 0] * masses[:, 1]) ** 0.6 / masses.sum(axis=1) ** 0.2

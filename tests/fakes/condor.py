@@ -1,7 +1,7 @@
-"""A pretended HTCondor: executables for PATH that can lag, hang, lie, return nothing and fail.
+"""A fake HTCondor: executables for PATH that can hang, fail, lose a reply, or print nothing or garbage.
 
-Beside the tests on a real pool, for what a real pool does not do on demand.  The test is the pool: it lets jobs
-start, end, be held or vanish, and says how each command shall behave.
+It complements the tests on a real pool with what such a pool does not do on demand.  The test plays the pool: it
+starts, ends, holds or loses jobs, and sets how each command behaves.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ NUMBERS = {"IDLE": 1, "RUNNING": 2, "REMOVED": 3, "COMPLETED": 4, "HELD": 5}
 
 
 class FakeCondor:
-    """The pool in a folder, shared between the test and the executables."""
+    """A pool in a folder that the test and the executables share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bin = folder / "bin"
 
     def install(self) -> FakeCondor:
-        """Make the executables."""
+        """Write the executables."""
         self.bin.mkdir(parents=True, exist_ok=True)
         for name in COMMANDS:
             script = self.bin / name
@@ -47,17 +47,17 @@ class FakeCondor:
         return self
 
     def behave(self, **modes: str) -> None:
-        """``condor_q="hang"``: how a command behaves from now on; without arguments all do as they should.
+        """Set how commands behave from now on, such as ``condor_q="hang"``; without arguments all behave normally.
 
-        ``hang``, ``fail``, ``empty`` (nothing printed, exit code 0), ``garbage``, and for submissions ``lose``
-        (the job is taken, the reply is not given).
+        The modes are ``hang``, ``fail``, ``refuse``, ``empty`` (nothing printed, exit code 0), ``garbage``, and for
+        submissions ``lose`` (the job is accepted, but the reply is lost).
         """
         new = self.folder / ".behaviour.new"
         new.write_text(json.dumps(modes))
         new.replace(self.folder / "behaviour.json")
 
     def mode(self, command: str) -> str:
-        """How a command is to behave."""
+        """Return the mode of a command."""
         return str(json.loads((self.folder / "behaviour.json").read_text()).get(command, ""))
 
     @contextmanager
@@ -75,7 +75,7 @@ class FakeCondor:
             return dict(pool["jobs"])
 
     def calls(self, command: str) -> int:
-        """How often a command was called."""
+        """Return how often a command was called."""
         with self.pool() as pool:
             return sum(call[0] == command for call in pool["calls"])
 
@@ -99,7 +99,7 @@ class FakeCondor:
             del pool["jobs"][job]
 
     def event(self, job: str, number: int, text: str, *body: str, ad: dict[str, Any] | None = None) -> None:
-        """Write into the job's event log."""
+        """Write an event to the job's event log."""
         with self.pool() as pool:
             log = (ad or pool["jobs"].get(job) or {}).get("UserLog") or pool["log"]
         cluster, proc = job.split(".")
@@ -123,7 +123,7 @@ class FakeCondor:
 
 
 def main(folder: str, command: str, arguments: list[str]) -> None:
-    """One of the executables."""
+    """Act as one of the executables."""
     fake = FakeCondor(Path(folder))
     with fake.pool() as pool:
         pool["calls"].append([command, arguments])
@@ -164,7 +164,7 @@ def _submit(fake: FakeCondor, _command: str, _arguments: list[str], mode: str) -
 
 
 def _chosen(ads: list[dict[str, Any]], arguments: list[str]) -> list[dict[str, Any]]:
-    """The ads that a constraint of equalities, joined by && and ||, asks for."""
+    """Return the ads that match a constraint of equalities joined by && and ||."""
     if "-constraint" not in arguments:
         return ads
     expression = arguments[arguments.index("-constraint") + 1]

@@ -1,4 +1,4 @@
-"""A pretended Grid Engine: executables for PATH that fail, lose replies and forget jobs.  The test is the cell."""
+"""A fake Grid Engine: executables for PATH that fail, lose replies and forget jobs.  The test plays the cell."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SILENT = 'error: unable to send message to qmaster using port 6444 on host "loca
 
 
 class FakeGridEngine:
-    """The cell in a folder, shared between the test and the executables."""
+    """A cell in a folder that the test and the executables share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bin = folder / "bin"
 
     def install(self) -> FakeGridEngine:
-        """Make the executables."""
+        """Write the executables."""
         self.bin.mkdir(parents=True, exist_ok=True)
         root = Path(__file__).parents[2]
         for name in COMMANDS:
@@ -39,7 +39,7 @@ class FakeGridEngine:
         return self
 
     def behave(self, **modes: str) -> None:
-        """``qstat="fail"``, ``qsub="lose"``: how a command behaves from now on; without arguments as it should."""
+        """Set how commands behave, such as ``qstat="fail"`` or ``qsub="lose"``; without arguments, all succeed."""
         new = self.folder / ".behaviour.new"
         new.write_text(json.dumps(modes))
         new.replace(self.folder / "behaviour.json")
@@ -54,7 +54,7 @@ class FakeGridEngine:
 
     @property
     def jobs(self) -> dict[str, dict[str, Any]]:
-        """What waits or runs."""
+        """The jobs that wait or run."""
         with self.cell() as cell:
             return dict(cell["jobs"])
 
@@ -69,13 +69,13 @@ class FakeGridEngine:
             cell["accounted"][job] = {**cell["jobs"].pop(job), "failed": failed, "exit_status": exit_status}
 
     def forget(self, job: str) -> None:
-        """Lose a job, as a cell whose spool was lost does."""
+        """Lose a job, as a cell does when its spool is lost."""
         with self.cell() as cell:
             del cell["jobs"][job]
 
 
 def main(folder: str, command: str, arguments: list[str]) -> None:
-    """One of the executables."""
+    """Act as one of the executables."""
     fake = FakeGridEngine(Path(folder))
     mode = json.loads((fake.folder / "behaviour.json").read_text()).get(command, "")
     if mode == "fail":

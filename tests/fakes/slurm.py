@@ -1,4 +1,4 @@
-"""A pretended Slurm: executables for PATH that hang, lie, return nothing and fail.  The test is the cluster."""
+"""A fake Slurm: executables for PATH that hang, fail, or print nothing or garbage.  The test plays the cluster."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COMMANDS = ("sbatch", "squeue", "scontrol", "scancel", "sacct")
 
 
 class FakeSlurm:
-    """The cluster in a folder, shared between the test and the executables."""
+    """A cluster in a folder that the test and the executables share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bin = folder / "bin"
 
     def install(self, *, accounting: bool = False) -> FakeSlurm:
-        """Make the executables."""
+        """Write the executables."""
         self.bin.mkdir(parents=True, exist_ok=True)
         root = Path(__file__).parents[2]
         for name in COMMANDS[: None if accounting else -1]:
@@ -43,13 +43,16 @@ class FakeSlurm:
         return self
 
     def behave(self, **modes: str) -> None:
-        """``squeue="hang"``: ``hang``, ``fail``, ``empty``, ``garbage``, ``refuse``; for sbatch also ``lose``."""
+        """Set the modes of commands, such as ``squeue="hang"``.
+
+        The modes are ``hang``, ``fail``, ``empty``, ``garbage``, ``refuse``, and for sbatch also ``lose``.
+        """
         new = self.folder / ".behaviour.new"
         new.write_text(json.dumps(modes))
         new.replace(self.folder / "behaviour.json")
 
     def mode(self, command: str) -> str:
-        """How a command is to behave."""
+        """Return the mode of a command."""
         return str(json.loads((self.folder / "behaviour.json").read_text()).get(command, ""))
 
     @contextmanager
@@ -83,7 +86,7 @@ class FakeSlurm:
 
 
 def main(folder: str, command: str, arguments: list[str]) -> None:
-    """One of the executables."""
+    """Act as one of the executables."""
     fake = FakeSlurm(Path(folder))
     with fake.cluster() as cluster:
         cluster["calls"].append([command, arguments])
@@ -106,7 +109,7 @@ def main(folder: str, command: str, arguments: list[str]) -> None:
 
 
 def hang(on: Callable[[], bool]) -> NoReturn:
-    """Hang while the test wants it, but no longer than the test itself lives."""
+    """Hang while `on` is true, for at most 120 s and no longer than the test itself lives."""
     parent, end = os.getppid(), time.monotonic() + 120
     while os.getppid() == parent and time.monotonic() < end and on():
         time.sleep(0.1)

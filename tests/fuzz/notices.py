@@ -1,8 +1,8 @@
-"""Fuzzing the parsers of notices: ``python -m tests.fuzz.notices --minutes 10``.
+"""A fuzzer for the notice parsers: ``python -m tests.fuzz.notices --minutes 10``.
 
-Seeds are mutated (bytes flipped, cut, doubled, spliced; values replaced by awkward ones) and parsed.  Anything
-but a `Notice` or `BadInput` is a defect, and so is a notice from which no file for GraceDB can be made; the
-input is kept in ``tests/data/notices/found``.
+The fuzzer mutates seeds (bytes flipped, cut, doubled or spliced, values replaced by awkward ones) and parses them.  Any
+result but a `Notice` or `BadInput` is a defect, and so is a notice from which no file for GraceDB can be made.  Such
+inputs are kept in ``tests/data/notices/found``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AWKWARD = [
 
 
 def seeds() -> list[tuple[str, bytes]]:
-    """Topic and payload of whole notices."""
+    """Return topic and payload of valid notices."""
     import json
 
     found = [(FERMI, burst(1.0e9)), (GUANO, json.dumps(guano(ra=1.0, dec=2.0, ra_dec_error=0.1)).encode())]
@@ -50,7 +50,7 @@ def seeds() -> list[tuple[str, bytes]]:
 
 
 def mutate(payload: bytes, other: bytes, choice: random.Random) -> bytes:
-    """One to four changes."""
+    """Apply one to four random changes."""
     for _ in range(choice.randint(1, 4)):
         at, to = sorted(choice.randrange(len(payload) + 1) for _ in range(2))
         kind = choice.randrange(6)
@@ -64,7 +64,7 @@ def mutate(payload: bytes, other: bytes, choice: random.Random) -> bytes:
             payload = payload[:at] + other[choice.randrange(len(other)) :]
         elif kind == 4:
             payload = payload[:at] + choice.choice(AWKWARD) + payload[at:]
-        else:  # a whole value
+        else:  # replace a whole value
             values = list(re.finditer(rb"(?<=[\":>' ])[-+.\w]+(?=[\",<'}\]])", payload))
             if values:
                 value = choice.choice(values)
@@ -73,7 +73,7 @@ def mutate(payload: bytes, other: bytes, choice: random.Random) -> bytes:
 
 
 def check(topic: str, payload: bytes) -> bool:
-    """Whether it is a notice; raises what must not be raised."""
+    """Tell whether the payload is a notice; any exception raised here is a defect."""
     try:
         notice = parse_notice(topic, payload)
     except BadInput:

@@ -1,4 +1,4 @@
-"""The harness with public alerts: two brokers with a real Kafka protocol, and an astronomer who reads both topics."""
+"""The test harness with public alerts: two brokers with the real Kafka protocol, and a reader of both topics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUICK = {"fetch.wait.max.ms": 10}
 
 @dataclass(frozen=True)
 class Received:
-    """A notice as an astronomer has it."""
+    """A notice as an astronomer receives it."""
 
     key: str
     partition: int
@@ -45,13 +45,13 @@ class Received:
 
     @property
     def what(self) -> tuple[str, bool | None]:
-        """Type, and whether it is significant."""
+        """The alert type, and whether the event is significant (None without an event)."""
         event = self.notice["event"]
         return self.notice["alert_type"], None if event is None else event["significant"]
 
 
 def read_topic(bootstrap: str, topic: str) -> list[Received]:
-    """Everything on a topic, in order of partition and offset."""
+    """Read everything on a topic, in order of partition and offset."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "astronomer", **QUICK})
     found: list[Received] = []
     try:
@@ -88,7 +88,7 @@ def schema() -> Any:
 
 
 def work(request: JobRequest) -> None:
-    """Every job succeeds, and sky maps are FITS files."""
+    """Let every job succeed, with FITS files as sky maps."""
     write_result(request, FACTS.get(request.kind))
     (output,) = (name for name in request.outputs if name != "result.json")
     if output.endswith(".fits"):
@@ -118,7 +118,7 @@ class AlertHarness(Harness):
         self.set_alerts(mode="all")
 
     def set_alerts(self, **changes: Any) -> None:
-        """Another ``[alerts]`` table of the profile."""
+        """Replace the ``[alerts]`` table of the profile, and restart."""
         made = {
             name: BrokerSettings(
                 bootstrap=broker.bootstrap,
@@ -140,7 +140,7 @@ class AlertHarness(Harness):
             connect(self.profile)
 
     def set_policy(self, **changes: Any) -> None:
-        """Other values of the policy's ``[alerts]`` table."""
+        """Change values in the ``[alerts]`` table of the policy, and restart."""
         alerts = msgspec.structs.replace(self.policy.alerts, **changes)
         self.policy = msgspec.structs.replace(self.policy, alerts=alerts)
         self.restart()
@@ -149,7 +149,7 @@ class AlertHarness(Harness):
         return read_topic(self.brokers[broker].bootstrap, self.topic)
 
     def step(self) -> bool:
-        """One step of each part, timers among them."""
+        """Step each part once, including the timers."""
         fired = 0
         if self.ledger.read("SELECT 1 FROM timers WHERE due <= ?", (self.clock.now(),)):
             with self.ledger.transaction() as tx:
@@ -157,7 +157,7 @@ class AlertHarness(Harness):
         return super().step() or bool(fired)
 
     def wait(self, seconds: float) -> None:
-        """Let so many seconds pass and no more, though something is tried again and again meanwhile."""
+        """Let `seconds` pass and no more, even if something is still being retried."""
         end = self.clock.now() + seconds
         while self.clock.now() < end:
             self.step()
@@ -167,7 +167,7 @@ class AlertHarness(Harness):
         return [one.what for one in self.received(broker)]
 
     def notices(self) -> list[tuple[str, str]]:
-        """Name and state of every notice, in the order of planning."""
+        """Return the name and state of every notice, in the order in which they were planned."""
         from gwbatch.mirror import public_notices
 
         rows = self.ledger.read("SELECT id FROM public_notices ORDER BY id")
@@ -190,13 +190,13 @@ REAL_DRAFT = circulars.draft
 
 
 def draft_quickly(request: circulars.Request) -> str:
-    """In place of the field's tool, which takes three seconds a draft, where a test is about something else."""
+    """Replace the field's tool, which takes 3 s per draft, in tests about something else."""
     return f"Draft about {request.superevent}"
 
 
 @pytest.fixture(name="brokers", scope="module")
 def broker_processes() -> Iterator[dict[str, BrokerProcess]]:
-    """Both brokers; each harness has a topic of its own there, with four partitions."""
+    """Run both brokers. Each harness has a topic of its own on them, with four partitions."""
     brokers = {name: BrokerProcess(group="") for name in ("scimma", "gcn")}
     yield brokers
     for broker in brokers.values():
@@ -207,9 +207,9 @@ def broker_processes() -> Iterator[dict[str, BrokerProcess]]:
 def alert_harness(
     tmp_path: Path, server: Server, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[AlertHarness]:
-    """A harness that sends notices, and whose circulars are drafted quickly."""
+    """Make a harness that sends notices and drafts circulars quickly."""
     monkeypatch.setattr(circulars, "draft", draft_quickly)
     made = AlertHarness(tmp_path / "state", server, brokers)
     yield made
     made.ledger.close()
-    forget_publishers()  # each harness has a topic, and so a connection, of its own
+    forget_publishers()  # each harness has its own topic, and therefore its own connection

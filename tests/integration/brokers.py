@@ -1,4 +1,4 @@
-"""A real Kafka protocol in another process: librdkafka's mock cluster, told what to do over a pipe."""
+"""A broker with the real Kafka protocol in its own process: librdkafka's mock cluster, controlled over a pipe."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class BrokerProcess:
 
     @property
     def port(self) -> int:
-        """Its port on loopback."""
+        """The broker's port on loopback."""
         return int(self.bootstrap.rpartition(":")[2])
 
     def _answer(self) -> str:
@@ -69,14 +69,14 @@ class BrokerProcess:
         return self._process.stdout.readline().decode().strip()
 
     def do(self, words: bytes) -> None:
-        """``!down``, ``!up``, ``!slow MS``, ``!errors COUNT``, ``!partitions TOPIC COUNT``."""
+        """Send a command: ``!down``, ``!up``, ``!slow MS``, ``!errors COUNT`` or ``!partitions TOPIC COUNT``."""
         assert self._process.stdin is not None
         self._process.stdin.write(words + b"\n")
         self._process.stdin.flush()
         assert self._answer() == "done"
 
     def send(self, topic: str, payload: bytes, count: int = 1) -> None:
-        """Publish `payload` so many times, ``%d`` replaced by the number; ``topic/1`` names a partition."""
+        """Publish `payload` `count` times, with ``%d`` replaced by the number from 0; ``topic/1`` names partition 1."""
         self.do(b"%s %d %s" % (f"{self._group}.{topic}".encode(), count, payload))
 
     def stop(self) -> None:

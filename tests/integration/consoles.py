@@ -1,4 +1,4 @@
-"""A console as a process, for tests."""
+"""The console as a process, for tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def get(address: str) -> tuple[int, dict[str, str], bytes]:
 
 @contextmanager
 def running_console(state: Path, loopback: str = "open", *more: str) -> Iterator[str]:
-    """Its address, once it answers; it ends well when it is told to."""
+    """Run a console, yield its address once it answers, and check that SIGTERM ends it."""
     port = free_port()
     command = [sys.executable, "-m", "gwbatch", "console", "--port", str(port), "--state", str(state)]
     command += ["--set", f"console.loopback={loopback}", *more]

@@ -1,4 +1,4 @@
-"""A dispatcher taken apart: the real GraceDB contract behind it, a scripted batch system, and time moved by hand."""
+"""A dispatcher stepped part by part, with the real GraceDB contract, a scripted batch system and a manual clock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAP = "bayestar.multiorder.fits"
 
 
 def write_result(request: JobRequest, facts: dict[str, Any] | None = None, error: dict[str, Any] | None = None) -> None:
-    """What a job leaves behind."""
+    """Write what a job leaves behind."""
     (output,) = (name for name in request.outputs if name != result.NAME)
     outputs = {}
     if error is None:
@@ -48,7 +48,7 @@ def write_result(request: JobRequest, facts: dict[str, Any] | None = None, error
 
 
 def well(request: JobRequest) -> None:
-    """Every job succeeds; maps have distances and a coherence factor, and agree with those of external triggers."""
+    """Let every job succeed. BAYESTAR maps have distances and a coherence factor, and overlap external maps."""
     write_result(request, FACTS.get(request.kind))
 
 
@@ -74,7 +74,7 @@ class Harness:
         self.restart()
 
     def restart(self) -> None:
-        """What a dispatcher does after a crash."""
+        """Start again, as a dispatcher does after a crash."""
         with self.ledger.transaction() as tx:
             self.lease = leases.acquire(tx, "dispatcher", self.clock.now())
             effects.requeue_running(tx)
@@ -88,7 +88,7 @@ class Harness:
         self.lanes = [LaneWorker(name, self.runtime, self.folder / "notes") for name in Lane]
 
     def carry(self, *, lose: Sequence[str] = ()) -> None:
-        """Be the listener: alerts from the outbox into the ledger."""
+        """Act as the listener, and move alerts from the server's outbox into the ledger."""
         for seq, topic, payload in self.server.store.alerts_after(self._carried):
             self._carried = seq
             with self.ledger.transaction() as tx:
@@ -96,7 +96,7 @@ class Harness:
                 messages.receive(tx, incoming, self.registry.lanes_for(topic), self.clock.now())
 
     def step(self) -> bool:
-        """One step of each part."""
+        """Step each part once."""
         self.carry()
         busy = [lane.step() for lane in self.lanes]
         busy.append(self.worker.step())
@@ -104,7 +104,7 @@ class Harness:
         return any(busy)
 
     def settle(self, seconds: float = 30.0) -> None:
-        """Step until nothing happens any more, letting so many seconds pass."""
+        """Step until nothing more happens and at least `seconds` have passed."""
         end = self.clock.now() + seconds
         while self.step() or self.clock.now() < end:
             self.clock.advance(0.5)
@@ -112,7 +112,7 @@ class Harness:
     def upload(
         self, graceid_of: str = "gstlal", *, nature: bool = True, content: bytes | None = None, far: float = 1e-9
     ) -> str:
-        """Be a search pipeline."""
+        """Act as a search pipeline: upload an event, and return its ID."""
         from gwbatch.config.resources import example_event
         from gwbatch.demo.pipelines import CLASSIFICATION, with_far
 
@@ -125,7 +125,7 @@ class Harness:
         return graceid
 
     def notice(self, payload: bytes, topic: str = "", source: str = "gcn") -> None:
-        """Be GCN."""
+        """Act as GCN, and deliver a notice."""
         topic = topic or VOEvent(payload).topic
         with self.ledger.transaction() as tx:
             offset = tx.execute("SELECT count(*) FROM messages WHERE source = ?", (source,)).fetchone()[0]
@@ -133,7 +133,7 @@ class Harness:
             messages.receive(tx, incoming, self.registry.lanes_for(topic), self.clock.now())
 
     def deliver(self, topic: str, payload: bytes, published: float) -> None:
-        """Have the lanes handle one alert, published at a Unix time (s)."""
+        """Let the lanes handle one alert that was published at a given Unix time (s)."""
         with self.ledger.transaction() as tx:
             offset = tx.execute("SELECT count(*) FROM messages WHERE source = 'late'").fetchone()[0]
             incoming = Incoming("late", topic, 0, offset, payload, published)
@@ -143,7 +143,7 @@ class Harness:
                 pass
 
     def externals(self) -> list[dict[str, Any]]:
-        """The external events of the server, tests among them."""
+        """Return the server's external events, including tests, in the order of their IDs."""
         found = [*self.server.client.events("External"), *self.server.client.events("External MDC")]
         return sorted([*found, *self.server.client.events("group: Test")], key=lambda event: str(event["graceid"]))
 

@@ -1,4 +1,4 @@
-"""External events that somebody else made in GraceDB: targeted searches, people, another instance."""
+"""External events that others made in GraceDB: targeted searches, people or another instance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.test_notice_failures import utc
 from tests.integration.test_notice_to_coincidence import MERGER, burst, labels
 from tests.notices import guano, voevent
 
-GUANO_FILE = json.dumps(guano()).encode()  # of another mission than the event
+GUANO_FILE = json.dumps(guano()).encode()  # from a mission other than the event's
 
 
 def create(harness: Harness, content: bytes, name: str = "notice.xml", pipeline: str = "Fermi", **more: Any) -> str:
@@ -53,7 +53,7 @@ def test_somebody_elses_event_meets_the_same_vetoes(harness: Harness) -> None:
 
 @pytest.mark.parametrize("content", [b"<not a notice", b"{}", b"x" * 10, GUANO_FILE])
 def test_an_event_whose_file_says_nothing_is_never_announced(harness: Harness, content: bytes) -> None:
-    """It is looked at, as GraceDB describes it, with the reason as its veto; the event itself gets no label for it."""
+    """gwbatch uses GraceDB's description of the event, with the reason as a veto. The event gets no NOT_GRB label."""
     graceid = create(harness, burst(), "ok.xml")
     harness.server.store.add_file(graceid, "ok.xml", content)
     harness.upload()
@@ -101,7 +101,7 @@ def test_of_two_searches_the_one_that_allows_less_counts(harness: Harness) -> No
 
 
 def test_a_targeted_event_is_centred_once(harness: Harness) -> None:
-    """Its file in GraceDB has the centre of the interval already."""
+    """Its file in GraceDB already has the centre of the interval as the trigger time."""
     raw = json.dumps(guano(trigger_time=utc(2.0) + "Z", rate_duration=16.0, ra=10.0, dec=20.0, far=1e-6)).encode()
     graceid = create(harness, event_file(raw, parse_notice("", raw)), "guano.json", "Swift", search="SubGRBTargeted")
     harness.settle()
@@ -167,7 +167,7 @@ def test_a_file_that_is_of_another_trigger_now_ends_the_event(harness: Harness) 
 def test_an_event_that_was_there_while_ours_was_made_keeps_its_labels_and_its_file(harness: Harness) -> None:
     graceid = create(harness, burst(), labels=["NOT_GRB"])
     for seq, *_ in harness.server.store.alerts_after(0):
-        harness._carried = seq  # nobody tells us of it
+        harness._carried = seq  # the dispatcher receives no alert about it
     harness.notice(burst())
     harness.upload()
     harness.settle()

@@ -1,4 +1,4 @@
-"""The chain of public alerts, from a label to what astronomers receive, on brokers with a real Kafka protocol."""
+"""The chain of public alerts, from a label to what astronomers receive, on brokers with the real Kafka protocol."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def labels(harness: AlertHarness) -> set[str]:
     return set(harness.superevent()["labels"])
 
 
-# ---- what asks for a notice ---------------------------------------------------------------------------------
+# ---- what causes a notice -----------------------------------------------------------------------------------
 
 
 def test_a_significant_event_is_announced_to_both_brokers(harness: AlertHarness) -> None:
@@ -153,7 +153,7 @@ def test_a_signoff_brings_the_initial_notice(harness: AlertHarness) -> None:
     harness.settle(5)
     signoff(harness, "OK")
     harness.settle(300)
-    assert harness.kinds() == [PRELIMINARY, INITIAL]  # and no second preliminary after a person has decided
+    assert harness.kinds() == [PRELIMINARY, INITIAL]  # no second preliminary once a person has decided
     assert dict(harness.notices())["second-preliminary"] == "refused"
     assert any("ADVOK" in str(comment) for comment in harness.logs(harness.sid))
 
@@ -175,7 +175,7 @@ def test_a_changed_mind_brings_a_notice_each_time(harness: AlertHarness) -> None
     signoff(harness, "OK")
     harness.settle(5)
     for status in ("NO", "OK", "NO"):
-        time.sleep(1.1)  # GraceDB's times are whole seconds, and two alerts that are alike are one
+        time.sleep(1.1)  # GraceDB's times are whole seconds, and identical alerts count as one
         signoff(harness, status, change=True)
         harness.settle(5)
     assert harness.kinds() == [PRELIMINARY, INITIAL, RETRACTION, INITIAL, RETRACTION]
@@ -203,7 +203,7 @@ def test_an_early_warning_is_followed_by_the_preliminary_of_the_full_search(harn
     assert "DQR_REQUEST" in labels(harness)
 
 
-# ---- what stops one ------------------------------------------------------------------------------------------
+# ---- what stops a notice -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("label", ["DQV", "INJ"])
@@ -387,7 +387,7 @@ def test_a_dry_run_freezes_and_sends_nothing(harness: AlertHarness) -> None:
     assert not {"GCN_PRELIM_SENT", "DQR_REQUEST"} & labels(harness)
 
 
-# ---- trouble ------------------------------------------------------------------------------------------------
+# ---- failures -----------------------------------------------------------------------------------------------
 
 
 def test_one_broker_down_delays_nothing_at_the_other(harness: AlertHarness, brokers: dict[str, BrokerProcess]) -> None:
@@ -403,7 +403,7 @@ def test_one_broker_down_delays_nothing_at_the_other(harness: AlertHarness, brok
     finally:
         brokers["scimma"].do(b"!up")
     harness.settle(60)
-    assert harness.kinds("scimma") == [PRELIMINARY, RETRACTION]  # in order, and each once
+    assert harness.kinds("scimma") == [PRELIMINARY, RETRACTION]  # in order, each once
 
 
 def test_gracedb_down_delays_no_notice_whose_files_are_here(harness: AlertHarness) -> None:
@@ -417,7 +417,7 @@ def test_gracedb_down_delays_no_notice_whose_files_are_here(harness: AlertHarnes
 
 
 def _without_gracedb(harness: AlertHarness) -> Any:
-    """GraceDB at a port where nobody listens."""
+    """Return the profile with GraceDB on a port where nothing listens."""
     import msgspec
 
     settings = msgspec.structs.replace(harness.profile.gracedb, url="http://127.0.0.1:9/api/", timeout=1.0)

@@ -1,4 +1,4 @@
-"""``gwbatch alerts``: looking, previewing, ordering, stopping, comparing."""
+"""``gwbatch alerts``: listing, previewing, ordering, stopping, releasing and comparing notices."""
 
 from __future__ import annotations
 

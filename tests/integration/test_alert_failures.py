@@ -1,4 +1,4 @@
-"""Public alerts when answers are lost, servers lack things, and hands are slow: nothing is lost, nothing doubled."""
+"""Public alerts when replies are lost, servers lack features or people are slow: none is lost or sent twice."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_server_that_keeps_no_notices_has_its_files(harness: AlertHarness, mon
 
 
 def test_a_retraction_follows_a_preliminary_that_still_waits(harness: AlertHarness) -> None:
-    """ADVNO in between: what is not frozen yet is not sent any more, and the retraction does not wait for it."""
+    """After ADVNO, a notice that is not yet frozen is no longer sent, and the retraction does not wait for it."""
     graceid = harness.upload(nature=False)
     for label in ("PASTRO_READY", "EMBRIGHT_READY"):
         harness.server.client.write_label(graceid, label)
@@ -202,7 +202,7 @@ def test_a_repeated_alert_asks_for_nothing_twice(harness: AlertHarness) -> None:
 def test_a_broker_that_gives_no_answer_holds_up_one_worker_only(
     harness: AlertHarness, brokers: dict[str, BrokerProcess]
 ) -> None:
-    """One notice waits for its answer; the others are put off at once, and all arrive when it is back."""
+    """One notice waits for the broker. The others are deferred at once, and all arrive when the broker is back."""
     from gwbatch.executors.notices.producer import publisher
 
     brokers["gcn"].do(b"!down")
@@ -221,7 +221,7 @@ def test_a_broker_that_gives_no_answer_holds_up_one_worker_only(
 
 
 def _refused(broker: Publisher) -> str:
-    """What a second notice is told while the first waits."""
+    """Return the error that a second notice gets while the first waits, or an empty string."""
     try:
         with broker.turn():
             return ""
@@ -230,7 +230,7 @@ def _refused(broker: Publisher) -> str:
 
 
 def test_a_notice_that_another_instance_has_sent_is_not_sent_again(harness: AlertHarness) -> None:
-    """The ledger was lost, or somebody else runs beside us: the label of the first one tells."""
+    """Its label shows that it was sent, even if the ledger was lost or another instance sent it."""
     graceid = harness.upload(nature=False)
     harness.settle(2)
     harness.server.client.write_label(harness.sid, "GCN_PRELIM_SENT")
@@ -284,7 +284,7 @@ def test_a_stop_while_a_notice_is_in_doubt_does_not_hide_that_it_was_sent(
     harness.upload()
     harness.settle(5)
     states = {row["broker"]: row["state"] for row in harness.ledger.read("SELECT broker, state FROM public_sends")}
-    assert sorted(states.values()) == ["delivered", "withheld"]  # the first was in doubt, the second never begun
+    assert sorted(states.values()) == ["delivered", "withheld"]  # the first was in doubt, the second never started
     assert len(harness.kinds()) + len(harness.kinds("scimma")) == 1
 
 
@@ -292,7 +292,7 @@ def test_a_stop_while_a_notice_is_in_doubt_does_not_hide_that_it_was_sent(
 
 
 def lose_the_ledger(harness: AlertHarness) -> AlertHarness:
-    """A dispatcher begins with nothing but what GraceDB and the topics of the alerts hold, from their beginning."""
+    """Start a dispatcher with an empty ledger; it reads GraceDB and all its alerts from the beginning."""
     harness.ledger.close()
     again = AlertHarness(harness.folder.with_name("again"), harness.server, harness.brokers)
     again.topic = harness.topic
@@ -317,7 +317,7 @@ def test_after_a_lost_ledger_nothing_is_sent_again(harness: AlertHarness) -> Non
     assert not again.dead()
     stored = [one["notice_type"] for one in again.server.client.notices(again.sid).json()["notices"]]
     assert stored == ["PR", "PR", "IN"]
-    # What comes next goes out as ever.
+    # Later notices go out as usual.
     again.server.client.update_signoff(again.sid, "ADV", "NO", "")
     again.settle(5)
     assert again.kinds() == [*sent, RETRACTION]
@@ -338,7 +338,7 @@ def test_a_ledger_lost_between_the_two_notices_still_brings_the_second(harness: 
 def test_a_server_that_cannot_say_what_was_sent_stops_no_notice(
     harness: AlertHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A superevent that somebody else made, and notices that GraceDB does not tell us: after a while ours goes out."""
+    """If somebody else made the superevent and GraceDB cannot list its notices, ours goes out after a while."""
     harness.settle(0.5)
     client = harness.runtime.gracedb().client
 
@@ -354,7 +354,7 @@ def test_a_server_that_cannot_say_what_was_sent_stops_no_notice(
     assert harness.kinds() == [PRELIMINARY]
 
 
-# ---- what nobody expects -----------------------------------------------------------------------------------
+# ---- unexpected errors -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", ["freezing.collect", "publishing.publisher"])
@@ -398,7 +398,7 @@ def test_the_dispatcher_connects_before_the_first_notice_and_a_broker_that_is_do
 
 
 def test_threads_that_ask_a_broker_first_at_the_same_time_do_not_trip() -> None:
-    """What asking for metadata imports is there before any thread asks."""
+    """The module that the first metadata request imports is loaded before any thread makes a request."""
     import subprocess
     import sys
 

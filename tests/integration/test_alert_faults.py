@@ -1,7 +1,8 @@
-"""The faults of the field's own chain, each of which must not be ours; those that other tests show are not repeated.
+"""Faults of the field's existing alert chain that gwbatch must not share, except those that other tests cover.
 
-Sent before sent, undelivered and forgotten, one 503 and lost, a helper's failure that stops a notice, and notices that
-say what is not so. Label races are in `test_alert_failures`, vetoes in `test_alert_chain` and `test_data_quality`.
+These are notices recorded as sent too early, undelivered notices that are forgotten, notices lost to a single 503,
+helpers whose failure stops a notice, and false statements in notices. Label races are tested in
+`test_alert_failures`, vetoes in `test_alert_chain` and `test_data_quality`.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def test_a_503_delays_the_initial_notice_and_loses_nothing(
 
     monkeypatch.setattr(client, "request", busy)
     harness.settle(30)
-    assert harness.kinds() == [PRELIMINARY, INITIAL]  # its files are here
+    assert harness.kinds() == [PRELIMINARY, INITIAL]  # its files are on this machine
     monkeypatch.setattr(client, "request", real)
     harness.settle(120)
     assert harness.notices() == [("preliminary", "stored"), ("initial", "stored")]

@@ -1,4 +1,4 @@
-"""What a notice says for every kind of source, and what it lacks, on brokers with a real Kafka protocol."""
+"""What notices contain and omit for every kind of source, on brokers with the real Kafka protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MLY = {"gpstime": 1029975254.5, "far": 1e-10, "ifos": ["H1", "L1"], "duration": 
 
 @dataclass(frozen=True)
 class Source:
-    """An upload, the files that its pipeline brings, and what a notice says of it."""
+    """An upload, the files that its pipeline adds, and the contents that a notice must have."""
 
     group: str
     pipeline: str
@@ -76,7 +76,7 @@ def _harness(alerting: AlertHarness) -> AlertHarness:
 
 
 def bring(harness: AlertHarness, source: Source, *leave_out: str) -> str:
-    """Be the pipeline of a source."""
+    """Act as the pipeline of a source, but leave out files with the given endings; return the event's ID."""
     client = harness.server.client
     filename = "coinc.xml" if source.group == "CBC" else "trigger.txt"
     made = client.create_event(

@@ -1,4 +1,4 @@
-"""The table of the chain: what starts it × what happens on the way, to the exact notices, labels and files."""
+"""The alert chain as a table: for every start and every condition, the exact notices, labels and files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TABLE = {
 def upload(
     harness: AlertHarness, start: str, em_bright: bool, far: float | None = None, pipeline: str = "gstlal"
 ) -> str:
-    """Be a search pipeline."""
+    """Act as a search pipeline: upload an event, and return its ID."""
     content = with_far(example_event("bns_hlv").read_bytes(), far or FAR[start])
     search, marks = ("EarlyWarning", ["EARLY_WARNING"]) if start == WARNING else ("AllSky", [])
     client = harness.server.client
@@ -71,7 +71,7 @@ def bring(harness: AlertHarness, graceid: str, name: str, value: dict[str, float
 def circumstances(
     condition: str, harness: AlertHarness, brokers: dict[str, BrokerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """What is so from the start."""
+    """Set up what holds from the start, and bring the brokers back in the end."""
     down = {"both brokers down": ["gcn", "scimma"], "one broker down": ["scimma"]}.get(condition, [])
     if condition == "no notices in GraceDB":
 
@@ -90,7 +90,7 @@ def circumstances(
 
 
 def begin(harness: AlertHarness, start: str, condition: str) -> str:
-    """The upload, and what happens before the first notice could go out."""
+    """Upload an event, do what happens before the first notice can go out, and return the event's ID."""
     vetoed = condition.endswith("from the start")
     graceid = upload(harness, start, em_bright=not (condition.startswith("em_bright") or vetoed))
     if condition == "em_bright comes late":
@@ -108,14 +108,14 @@ def begin(harness: AlertHarness, start: str, condition: str) -> str:
 
 
 def between(harness: AlertHarness, start: str, condition: str) -> None:
-    """What happens a minute after the first notice."""
+    """Do what happens between the first notice and the next."""
     client = harness.server.client
     for label in ("DQV", "INJ"):
         if condition in (f"{label} in between", f"{label}, taken away again", f"ADVNO, and {label}"):
             client.write_label(harness.sid, label)
     if condition.startswith(("ADVOK", "ADVNO")):
         if start == LESS:
-            client.write_label(harness.sid, "ADVREQ")  # GraceDB takes a signoff only where one is asked for
+            client.write_label(harness.sid, "ADVREQ")  # GraceDB accepts a signoff only where one is requested
         client.create_signoff(harness.sid, "ADV", "OK" if condition.startswith("ADVOK") else "NO", "")
     if condition == "another preferred event":
         other = upload(harness, start, em_bright=True, far=FAR[start] * 1.5, pipeline="pycbc")
@@ -138,7 +138,7 @@ def test_the_table(
     condition: str,
 ) -> None:
     wanted = TABLE[condition][STARTS.index(start)]
-    pause = 4 if "broker" in condition else 60  # each try at a broker that is down takes a second of ours
+    pause = 4 if "broker" in condition else 60  # each attempt on a broker that is down takes 1 s of real time
     with circumstances(condition, harness, brokers, monkeypatch):
         begin(harness, start, condition)
         harness.settle(pause)
@@ -159,9 +159,9 @@ def words(harness: AlertHarness, broker: str) -> list[str]:
 
 
 def check_what_is_said(harness: AlertHarness, start: str, condition: str, wanted: str) -> None:
-    """Labels, stored notices and files follow what was sent, whatever happened."""
+    """Check that labels, stored notices and files match the notices that were sent."""
     if condition == "GraceDB down in between":
-        return  # it has missed the rest, and is down
+        return  # GraceDB is still down, and has missed the rest
     sid, notices = harness.sid, [one for one in wanted.replace("initial (less)", "initial").split(" ") if one]
     labels = set(harness.superevent()["labels"])
     assert labels & {"LOW_SIGNIF_PRELIM_SENT", "GCN_PRELIM_SENT"} == (SENT[start] if notices else set())

@@ -1,4 +1,4 @@
-"""Copies of a ledger in use, and dispatchers that begin again from one: nothing is lost, nothing is done twice."""
+"""Backups of a ledger in use, and dispatchers that start from one: nothing is lost and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from tests.integration.test_notice_to_coincidence import burst
 
 
 def copied(harness: Harness, copy: Path) -> Path:
-    """A copy whose dispatcher is dead: that of a harness is this very process."""
+    """Back up the ledger, and release the copy's leases, because a harness's dispatcher is this live process."""
     with harness.ledger.transaction() as tx:
         in_force.record(tx, harness.policy, harness.profile, harness.clock.now())
-    back_up(harness.ledger, copy, time.time())  # the brokers' time
+    back_up(harness.ledger, copy, time.time())  # real time, which the brokers use
     with closing(sqlite3.connect(copy)) as file:
         file.execute("UPDATE leases SET released = 1")
         file.commit()
@@ -42,7 +42,7 @@ def copied(harness: Harness, copy: Path) -> Path:
 
 
 def lose(harness: Harness, *, files: bool = True) -> None:
-    """The state directory is gone, or only its ledger."""
+    """Delete the state directory, or only its ledger."""
     harness.ledger.close()
     if files:
         shutil.rmtree(harness.folder)
@@ -52,7 +52,7 @@ def lose(harness: Harness, *, files: bool = True) -> None:
 
 
 def again_from(harness: AlertHarness, copy: Path, *, files: bool = True) -> AlertHarness:
-    """A dispatcher begins with a copy of its ledger; the state directory it had is gone, or only the ledger."""
+    """Delete the state directory, or only its ledger, and start a dispatcher from a copy of the ledger."""
     lose(harness, files=files)
     folder = harness.folder.with_name("restored")
     restore(copy, folder, harness.clock.now())
@@ -81,7 +81,7 @@ def test_whenever_the_copy_was_taken_nothing_is_lost_and_nothing_done_twice(
     "steps", [9, *(pytest.param(steps, marks=pytest.mark.soak) for steps in (0, 2, 5, 14, 20, 40))]
 )
 def test_what_is_gone_with_its_disk_is_computed_again(alerting: AlertHarness, tmp_path: Path, steps: int) -> None:
-    """Here every attempt makes another content, so that there may be another version; of no notice, though."""
+    """Every attempt makes different contents, so files may get another version. Notices may not."""
     files, _, again = through_a_loss(alerting, tmp_path, steps, files=True)
     assert {name.partition(",")[0] for name in again.files(again.sid)} == {name.partition(",")[0] for name in files}
     for form in (".json", ".avro"):
@@ -92,9 +92,9 @@ def test_what_is_gone_with_its_disk_is_computed_again(alerting: AlertHarness, tm
 def through_a_loss(
     harness: AlertHarness, folder: Path, steps: int, *, files: bool
 ) -> tuple[list[str], Counter[str], AlertHarness]:
-    """Lose the ledger in the end, with or without all files, that was copied after so many steps.
+    """Copy the ledger after `steps` steps, later lose it, with or without all files, and start again from the copy.
 
-    Returns what the superevent had before, its files and log, and the new dispatcher after it has caught up.
+    Return the superevent's files and log before the loss, and the new dispatcher after it has caught up.
     """
     harness.upload()
     for _ in range(steps):
@@ -120,7 +120,7 @@ def through_a_loss(
 def test_a_notice_that_only_the_brokers_have_is_found_there(
     alerting: AlertHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The machine dies after a notice was sent and before GraceDB was told."""
+    """The machine dies after a notice was sent and before GraceDB has stored it."""
     harness = alerting
     harness.upload()
     copied(harness, tmp_path / "copy.sqlite")
@@ -159,7 +159,7 @@ def test_products_whose_files_are_gone_are_taken_from_gracedb(harness: Harness, 
     assert found.files_gone > 5
     again = Harness(tmp_path / "new", harness.server)
     sid = again.superevents()[0]["superevent_id"]
-    again.notice(burst())  # the combined map is made from that of the superevent, whose file is gone
+    again.notice(burst())  # the combined map needs the superevent's map, whose file is gone
     again.settle(30)
     assert {"combined-ext.multiorder.fits,0", "combined-ext.png,0"} <= set(again.files(sid))
     assert not again.dead()
@@ -223,7 +223,7 @@ def test_a_copy_is_whole_while_the_ledger_is_written_to(harness: Harness, tmp_pa
 
 
 def test_what_tells_our_jobs_from_others_is_in_the_copy(harness: Harness, tmp_path: Path) -> None:
-    """Else jobs under way would not be found again, and be repeated."""
+    """Otherwise running jobs would not be found again, and would be repeated."""
     from gwbatch.schedulers.dispatcher_id import dispatcher_id
 
     state = harness.ledger.path.parent  # type: ignore[union-attr]
@@ -351,7 +351,7 @@ def test_after_a_week_effects_are_done_without_asking(harness: Harness, tmp_path
     ledger.close()
 
 
-# ---- by hand ----------------------------------------------------------------------------------------------------
+# ---- the commands -----------------------------------------------------------------------------------------------
 
 
 def run(*arguments: str) -> Any:

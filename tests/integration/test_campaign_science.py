@@ -1,4 +1,4 @@
-"""A campaign of two real events: maps and statistics are those of the field's own tools, which read what we write."""
+"""A campaign of two injections, whose maps and statistics equal those of the field's tools, which read its files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gwbatch.campaigns.figures import ks_tests
 from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.packing import open_map
 
-DATA = Path(__file__).parents[1] / "data" / "injections-short.xml.gz"  # SNR series are cut: seconds instead of a minute
+DATA = Path(__file__).parents[1] / "data" / "injections-short.xml.gz"  # truncated SNR series: seconds, not a minute
 BIN = Path(sys.executable).parent
 pytestmark = pytest.mark.timeout(600)
 
 
 def gwbatch(*words: object, code: int = 0, **environment: str) -> Any:
-    """Run a campaign command; returns what it prints as JSON."""
+    """Run a campaign command and return what it prints, decoded with ``--json``."""
     done = subprocess.run(
         children.python("gwbatch", "campaign", *map(str, words)), capture_output=True, text=True, check=False,
         env=children.environment(environment),
@@ -36,7 +36,7 @@ def gwbatch(*words: object, code: int = 0, **environment: str) -> Any:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A campaign that is done, with maps and all statistics."""
+    """Make a campaign and run it to the end, with maps and all statistics."""
     folder = tmp_path_factory.mktemp("campaign") / "c"
     bad = folder.parent / "bad.xml"
     bad.write_text("this is no event")
@@ -50,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def campaign(made: Path, tmp_path: Path) -> Path:
-    """A copy to do things to."""
+    """Copy the finished campaign, so that a test may change it."""
     return Path(shutil.copytree(made, tmp_path / "c"))
 
 
@@ -75,7 +75,7 @@ def test_every_event_has_its_picture(made: Path) -> None:
 
 
 def injections(path: Path) -> Path:
-    """The database that ``ligo-skymap-stats -d`` wants."""
+    """Write the database that ``ligo-skymap-stats -d`` reads."""
     from igwn_ligolw import lsctables
     from igwn_ligolw.utils import load_filename
     from ligo.skymap.io.events.ligolw import ContentHandler

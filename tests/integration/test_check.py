@@ -1,4 +1,4 @@
-"""``gwbatch check``: what it looks at, the worst first, and the exit codes of Nagios."""
+"""``gwbatch check``: its findings, worst first, and its Nagios exit codes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_what_check_looks_at(ledger: Ledger) -> None:
 
 
 def test_status_and_check_have_one_list(ledger: Ledger) -> None:
-    """Also where the dispatcher is stopped, alerts wait, and a job is lost for good."""
+    """The lists agree even when the dispatcher is stopped, alerts are waiting and a job is lost."""
     now = time.time()
     with ledger.transaction() as tx:
         for number in range(3):

@@ -1,4 +1,4 @@
-"""No child of ours runs what lies in the current folder, or what the shell's PYTHONPATH names."""
+"""Child processes, which must import nothing from the current folder or from the shell's PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOSTILE = "import os, pathlib\npathlib.Path(os.environ['TRAP']).write_text(__fil
 
 @pytest.fixture
 def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder full of modules that say when they are imported; we stand in it, and PYTHONPATH names it."""
+    """Enter a folder of modules that write a file when imported, name it in PYTHONPATH, and return that file."""
     folder = tmp_path / "hostile"
     folder.mkdir()
     for name in ("click", "gwbatch", "json", "msgspec", "sitecustomize", "confluent_kafka", "logging"):
@@ -39,7 +39,7 @@ def test_a_child_imports_installed_code_only(trap: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert not trap.exists()
-    # The trap does work:
+    # The trap works:
     subprocess.run([sys.executable, "-m", "gwbatch", "--version"], capture_output=True, check=False)
     assert trap.exists()
 
@@ -87,7 +87,7 @@ def test_every_template_that_starts_python_says_so(path: Path) -> None:
     text = path.read_text()
     for line in text.splitlines():
         if re.search(r"-m gwbatch", line):
-            # A job's environment is what the site profile says; everything else inherits a shell's.
+            # The site profile sets a job's environment; everything else inherits a shell's.
             assert ("-P -m gwbatch" if path.name == "job.sh" else "-P -E -m gwbatch") in line, line
     assert "PYTHONPATH" not in text.replace("unset PYTHONPATH", "")
 

@@ -1,4 +1,4 @@
-"""em-bright, p-astro and mchirp-source by hand, on the simulated events and on what cannot be classified."""
+"""The jobs em-bright, p-astro and mchirp-source, on the simulated events and on inputs that cannot be classified."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.integration.test_jobs import run, without_event
 from tests.skymaps import simulated
 
 TRUTH = {"bns_hlv": (True, True, "BNS"), "nsbh_hl": (True, False, "NSBH"), "bbh_hlv": (False, False, "BBH")}
-CHIRP_MASS = {"bns_hlv": 1.184, "nsbh_hl": 3.15, "bbh_hlv": 9.28}  # solar masses, of the simulated masses
+CHIRP_MASS = {"bns_hlv": 1.184, "nsbh_hl": 3.15, "bbh_hlv": 9.28}  # solar masses, from the simulated component masses
 
 
 @pytest.mark.parametrize("event", TRUTH)

@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""The command line as users see it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["status", "--state", "/nonexistent"], ["status", "--help"]])
 def test_nothing_heavy_is_imported_for_help_and_status(arguments: list[str]) -> None:
-    """Help and status start at once because of what they do not import."""
+    """Help and status start fast because they import no heavy packages."""
     program = f"""
 import sys
 sys.argv = ["gwbatch", *{arguments!r}]
@@ -96,7 +96,7 @@ def test_secrets_of_a_profile_are_not_shown(tmp_path: Path) -> None:
 
 
 def test_a_plug_in_is_found_by_its_entry_point(tmp_path: Path) -> None:
-    """As an installed distribution advertises it."""
+    """An installed distribution advertises its plug-in in the same way."""
     (tmp_path / "mine.py").write_text("from gwbatch import lvalert\nlvalert.handler('cbc_mine')(lambda alert: None)\n")
     (tmp_path / "mine-1.0.dist-info").mkdir()
     (tmp_path / "mine-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
@@ -313,7 +313,7 @@ def test_a_profile_is_copied_with_its_comments(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gwbatch", "site", "copy", "ligo-cit", str(tmp_path / "mine.toml")]
     subprocess.run(command, check=True, capture_output=True)
     assert "start with dev" in (tmp_path / "mine.toml").read_text()
-    assert subprocess.run(command, check=False, capture_output=True).returncode == 2  # it is not overwritten
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 2  # it overwrites no file
 
 
 @pytest.mark.parametrize(
@@ -436,11 +436,11 @@ def test_only_what_will_be_taken_is_offered_and_on_this_ledger(
         )  # fmt: skip
         assert (done.returncode == 0) is (what in offered), done.stderr
         if what in offered:
-            break  # it changes the state
+            break  # the command has changed the state
 
 
 def test_bash_completes_commands_and_options() -> None:
-    """As a terminal does it: the script is sourced, and its function called with what was typed."""
+    """The test acts like a terminal: it sources the script and calls its function with the words typed so far."""
     program = """
     source <(gwbatch completion bash)
     COMP_WORDS=(gwbatch sta) COMP_CWORD=1

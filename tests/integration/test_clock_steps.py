@@ -1,4 +1,4 @@
-"""Somebody sets the clock: nothing that waits is late or early by the step, whenever it is noticed."""
+"""Steps of the system clock, which make nothing late or early, whenever the dispatcher notices them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOUR = 3600.0
 
 
 class World:
-    """A machine whose clock anybody may set."""
+    """A machine whose clock a test can set."""
 
     def __init__(self) -> None:
         self.since_boot, self.offset = 1000.0, 1.7e9
@@ -154,7 +154,7 @@ def test_after_a_reboot_nothing_can_be_known(ledger: Ledger, world: World, monke
 
 @pytest.fixture
 def guarded(harness: Harness, world: World) -> ClockKeeper:
-    """The harness by a machine's clock; its scripted batch system has one of its own."""
+    """Run the harness on the clock of `world`; its scripted batch system keeps a clock of its own."""
     world.offset = harness.clock.now() - world.since_boot
     clock = world.clock()
     harness.runtime = Runtime(

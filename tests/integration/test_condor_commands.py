@@ -1,6 +1,6 @@
-"""The HTCondor scheduler on commands that lag, hang, lie, return nothing and fail: a pretended pool on PATH.
+"""The HTCondor scheduler against a fake pool on PATH, whose commands lag, hang, lie, return nothing or fail.
 
-What a real pool does is in ``tests/clusters``; this is for what it does not do on demand.
+The tests on a real pool are in ``tests/clusters``; these cover what a real pool does not do on demand.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.fakes.condor import FakeCondor
 from tests.integration.harness import Harness, Server, well
 
 KEY = "G1/localize/1"
-PATIENCE = 1.5  # s; the pretended commands take a tenth of it
+PATIENCE = 1.5  # s; the fake commands take a tenth of it
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def request(tmp_path: Path, key: str = KEY) -> JobRequest:
 
 
 def settle(scheduler: HTCondorScheduler, wanted: JobState, key: str = KEY, seconds: float = 20.0) -> JobStatus:
-    """Poll until the job is in a state."""
+    """Poll until the job reaches a state."""
     end = time.monotonic() + seconds
     while (report := scheduler.poll([key])[key]).state is not wanted:
         assert time.monotonic() < end, report
@@ -64,7 +64,7 @@ def settle(scheduler: HTCondorScheduler, wanted: JobState, key: str = KEY, secon
 
 
 def poll_for(scheduler: HTCondorScheduler, seconds: float, key: str = KEY) -> set[JobState]:
-    """Every state that is reported in so many seconds."""
+    """Return every state that is reported within `seconds`."""
     seen, end = set(), time.monotonic() + seconds
     while time.monotonic() < end:
         seen.add(scheduler.poll([key])[key].state)
@@ -84,7 +84,7 @@ def test_a_job_is_followed_through_the_log_and_nobody_is_asked(
     pool.end(job)
     assert settle(scheduler, JobState.DONE).exit_code == 0
     time.sleep(0.5)
-    assert pool.calls("condor_q") <= 2  # one question, and a sign of life behind an empty answer
+    assert pool.calls("condor_q") <= 2  # one query, and a check that condor_q works if it printed nothing
 
 
 def test_a_submission_whose_reply_is_lost_is_found_and_not_repeated(
@@ -153,7 +153,7 @@ def test_while_the_schedd_hangs_nobody_waits_twice(
     with pytest.raises(SchedulerBusy, match="hung a moment ago"):
         scheduler.submit(request(tmp_path, "G2/localize/1"))
     assert time.monotonic() - began < PATIENCE / 2
-    assert scheduler.find([KEY]) == {}  # another kind of question is not kept waiting
+    assert scheduler.find([KEY]) == {}  # a hung submission does not block queries
 
 
 def test_a_slow_question_keeps_no_submission_waiting(
@@ -239,7 +239,7 @@ def test_a_job_that_vanished_is_lost_only_when_that_was_said_more_than_once(
     asked = pool.calls("condor_q")
     assert "the schedd no longer knows the job" in settle(scheduler, JobState.LOST).reason
     assert pool.calls("condor_q") - asked >= 2
-    assert pool.calls("condor_rm") == 1  # had it lied, the job would not run beside the next attempt
+    assert pool.calls("condor_rm") == 1  # even if the schedd was wrong, the job cannot run alongside the next attempt
 
 
 def test_of_two_jobs_with_one_key_the_older_stays(
@@ -253,7 +253,7 @@ def test_of_two_jobs_with_one_key_the_older_stays(
     time.sleep(0.5)
     second = CommandSchedd(PATIENCE).submit(scheduler.describe(request(tmp_path)))
     end, seen = time.monotonic() + 10, set()
-    while second in pool.jobs:  # seen in the log, removed at once and not at the next minute's question
+    while second in pool.jobs:  # seen in the log and removed at once, not at the next query a minute later
         assert time.monotonic() < end
         seen.add(scheduler.poll([KEY])[KEY].state)
         time.sleep(0.05)
@@ -296,7 +296,7 @@ def test_cancelled_and_released(make: Callable[..., HTCondorScheduler], pool: Fa
     settle(scheduler, JobState.QUEUED)
     scheduler.cancel(KEY)
     assert "removed from the queue: via condor_rm" in settle(scheduler, JobState.FAILED).reason
-    scheduler.cancel(KEY)  # no error when it has ended
+    scheduler.cancel(KEY)  # no error for a job that has ended
 
 
 def test_without_bindings_and_commands_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +390,7 @@ def test_an_event_becomes_products_through_the_commands(harness: Harness, pool: 
 def test_bindings_of_another_release_than_the_pools_are_not_used(
     release: str, way: type[object], pool: FakeCondor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of 25 they cannot authenticate to a schedd of 23: seen on a real pool."""
+    """Bindings of release 25 cannot authenticate to a schedd of release 23, as seen on a real pool."""
     htcondor2 = pytest.importorskip("htcondor2")
     text = htcondor2.version() if release == "own" else f"$CondorVersion: {release} 2025-06-01 BuildID: Debian $"
     if release:

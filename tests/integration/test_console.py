@@ -1,4 +1,4 @@
-"""The console: read-only, on loopback, with strict headers, and never further than its own files."""
+"""The console: read-only, on loopback, with strict headers, and serving no files but its own."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_it_shows_what_status_shows_and_keeps_itself_current(console: str, tmp_p
 )
 def test_nothing_else_is_served(path: str, console: str) -> None:
     host, port = console.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as raw:  # a client would tidy the path up
+    with socket.create_connection((host, int(port)), timeout=10) as raw:  # an HTTP client would normalize the path
         raw.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: raw.recv(65536), b""))
     assert answer.split(b" ", 2)[1] == b"404"

@@ -1,4 +1,4 @@
-"""Who may look at the console, and what it answers to odd questions."""
+"""Access to the console, and its answers to malformed requests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_host_header_opens_nothing(tmp_path: Path) -> None:
 
 
 def test_without_a_rule_only_this_machines_own_names_are_answered(tmp_path: Path) -> None:
-    """A page of somebody else, whose name leads to 127.0.0.1, must not read what its visitor may see."""
+    """A foreign page whose host name resolves to 127.0.0.1 must not read what its visitor can see (DNS rebinding)."""
     visitor = client(tmp_path)
     assert visitor.get("/", headers={"Host": "evil.example.org:8765"}).status_code == 421
     for host in ("localhost:8765", "127.0.0.1:8765", "[::1]:8765"):

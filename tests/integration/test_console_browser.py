@@ -1,4 +1,4 @@
-"""The console in a real browser: it shows what is there, nothing from outside becomes markup, and axe is content."""
+"""The console in a real browser: it shows the ledger, text from outside never becomes markup, and axe is satisfied."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def chromium() -> str:
 
 
 def fill(state: Path) -> None:
-    """A ledger in which everything that comes from outside tries to be markup."""
+    """Make a ledger in which every text from outside tries to inject markup."""
     from gwbatch.external import Match
 
     ledger, now = Ledger(state / "ledger.sqlite", create=True), time.time()
@@ -98,7 +98,7 @@ def fill(state: Path) -> None:
 
 
 def plan_campaigns(folder: Path) -> None:
-    """One that is at work, with a name and reasons that try to be markup, and one that cannot be read."""
+    """Make a running campaign whose texts try to inject markup, and one that cannot be read."""
     made, now = sleepers(folder / EVIL.replace("/", ""), [1.0] * 10), time.time()
     with sqlite3.connect(made.table) as table:
         table.execute("UPDATE events SET state = 'done', cpu = 1.5 WHERE id < 4")
@@ -113,7 +113,7 @@ def plan_campaigns(folder: Path) -> None:
 
 
 def _notice(tx: Any, now: float) -> None:
-    """A public notice, withheld by somebody who stopped the alerts."""
+    """Add a public notice that is withheld because somebody stopped the alerts."""
     made = public_notices.plan(tx, "S@G1", "production", "preliminary", now - 9, EVIL, {"by": EVIL, "why": EVIL})
     assert made is not None
     decision = {"preferred": "G1", "labels": [EVIL], "missing": {EVIL: EVIL}, "unusable": {EVIL: EVIL}}
@@ -178,7 +178,7 @@ def test_nothing_from_outside_becomes_markup(console: str, page: Any, name: str)
     assert page.locator("img[src=x]").count() == 0
     assert page.locator("main script").count() == 0
     assert "onerror" in page.locator("main").inner_text(), "what came from outside is shown, as text"
-    assert [text for text in page.complaints if "404" not in text] == []  # a picture that is none
+    assert [text for text in page.complaints if "404" not in text] == []  # the fake picture is a 404
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -275,21 +275,21 @@ def test_keys_lead_to_pages_and_to_the_search(console: str, page: Any) -> None:
     page.keyboard.type("S1")
     page.wait_for_url("**words=S1*")
     page.get_by_role("link", name="G1/localize").wait_for()
-    for _ in range(20):  # in one question, for the page may be drawn between two
+    for _ in range(20):  # in one call, because the page may be redrawn between two calls
         assert page.evaluate("document.activeElement.id") == "filter", "one goes on typing"
         page.wait_for_timeout(25)
     assert page.get_by_label("Search").input_value() == "S1"
 
 
 def test_an_answer_that_comes_late_takes_nobody_the_focus(console: str, page: Any) -> None:
-    """The live news draw the page that was asked for first; whoever types by then goes on typing."""
+    """A live update draws the page first. The late response to the user's own request must not interrupt typing."""
     page.goto(console)
     page.get_by_text("What is wrong right now").wait_for()
     held: list[Any] = []
     page.route("**/jobs.json*", lambda route: route.continue_() if held else held.append(route))
     page.keyboard.press("4")
     page.wait_for_timeout(200)
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as the live news do
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as a live update does
     page.get_by_role("link", name="G1/localize").wait_for()
     page.keyboard.press("/")
     with page.expect_response("**/jobs.json*"):
@@ -307,7 +307,7 @@ def test_a_superevent_tells_its_story(console: str, page: Any) -> None:
     assert page.get_by_text("1 per 31.7 years").count() >= 1
     page.get_by_text("Every step").click()
     page.get_by_role("region", name="Table: Steps").wait_for()
-    page.wait_for_timeout(6_000)  # it is drawn again meanwhile
+    page.wait_for_timeout(6_000)  # the page is redrawn meanwhile
     assert page.get_by_role("region", name="Table: Steps").is_visible(), "what was unfolded stays so"
 
 

@@ -1,4 +1,4 @@
-"""Orders from the console: who may give one, what becomes of it, and how it looks in a real browser."""
+"""Orders from the console: who may give one, what it does, and the dialogs in a real browser."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_preview_needs_a_token_too(tmp_path: Path, ledger: Ledger) -> None:
 
 
 def test_an_update_is_previewed_and_ordered(alerting: AlertHarness) -> None:
-    """All the way: what the preview shows is what goes out."""
+    """The notice that goes out is the one that the preview shows."""
     with alerting.ledger.transaction() as tx:
         in_force.record(tx, alerting.policy, alerting.profile, alerting.clock.now())
     alerting.upload()

@@ -1,4 +1,4 @@
-"""The overview: its tiles say what ``gwbatch check`` says, and pages learn of a change without asking."""
+"""The console's overview: its tiles agree with ``gwbatch check``, and open pages learn of changes without polling."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def effects_of(ledger: Ledger) -> list[Any]:
     return list(ledger.read("SELECT kind FROM effects WHERE state = 'ready'"))
 
 
-# ---- what comes from elsewhere ---------------------------------------------------------------------------------
+# ---- third-party files -----------------------------------------------------------------------------------------
 
 
 def test_vendored_files_are_what_their_table_says() -> None:

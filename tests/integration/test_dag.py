@@ -1,4 +1,4 @@
-"""``gwbatch dag write`` of what is in GraceDB, and what surrounds the nodes of a workflow."""
+"""``gwbatch dag write`` for superevents in GraceDB, and the scripts that run around a workflow's nodes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ MAP = "bayestar.multiorder.fits"
 
 @pytest.fixture
 def flow(tmp_path: Path) -> Path:
-    """A sky map, and a plot that makes sense only with distances."""
+    """Write a workflow of a sky map and a plot that is made only if the map has distances."""
     nodes = {
         "a.localize": {
             "key": "a/localize/dag", "subject": "a", "given": ["coinc.xml"], "parents": {}, "output": MAP,
@@ -89,7 +89,7 @@ def flow(tmp_path: Path) -> Path:
 
 
 def end(flow: Path, name: str, facts: dict[str, bool] | None = None, error: dict[str, object] | None = None) -> None:
-    """What a job leaves behind."""
+    """Write what a job leaves behind."""
     node = json.loads((flow / "workflow.json").read_text())["nodes"][name]
     directory = flow / "nodes" / name
     outputs = {}

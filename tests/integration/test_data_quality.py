@@ -1,4 +1,4 @@
-"""The quality of the data in the chain of alerts, from real frame files to labels and notices."""
+"""Data quality in the alert chain, from real frame files to labels and notices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.integration.alert_harness import AlertHarness, draft_quickly
 from tests.integration.brokers import BrokerProcess
 from tests.integration.harness import Server
 
-GPS = 1029975254  # the simulated events' second
+GPS = 1029975254  # s; the second of the simulated events
 GOOD, BAD, INJECTED = 0b11111100011, 0b11111100010, 0b11110100011
 PRELIMINARY = ("PRELIMINARY", True)
 STATE = {"H1": "H1:GDS-CALIB_STATE_VECTOR", "L1": "L1:GDS-CALIB_STATE_VECTOR", "V1": "V1:DQ_ANALYSIS_STATE_VECTOR"}
@@ -39,7 +39,7 @@ def _harness(
 
 
 def frames(folder: Path, *leave_out: str, fap: float = 0.9, **states: int) -> None:
-    """Frames of a minute around the event, one a second, as they come with low latency."""
+    """Write 20 s of one-second frames around the event, like those that arrive with low latency."""
     for detector, channel in STATE.items():
         if detector in leave_out:
             continue
@@ -136,7 +136,7 @@ def test_a_dry_run_looks_and_writes_nothing(harness: AlertHarness, tmp_path: Pat
 
 @pytest.fixture(name="archive")
 def _archive(tmp_path: Path) -> Iterator[Any]:
-    """A server that speaks as GWDataFind does, about the files below a folder."""
+    """Run a server that answers like GWDataFind, for the files in the folder ``archive``."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -151,7 +151,7 @@ def _archive(tmp_path: Path) -> Iterator[Any]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Answers)
     server.asked = []  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""``gwbatch doctor`` and the dispatcher's checks: against a server, brokers, files and clocks, well and unwell."""
+"""``gwbatch doctor`` and the dispatcher's checks, against healthy and faulty servers, brokers, files and clocks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def doctor(*arguments: str) -> Result:
 
 @contextmanager
 def answering(document: dict[str, Any], user: str | None = None, date: str | None = None) -> Iterator[str]:
-    """A web server that says one thing at its root, and who asks; its address."""
+    """Run a web server that returns one document, and the name of the user at ``user-info``; yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -155,7 +155,7 @@ def test_a_token_is_judged_by_its_end(monkeypatch: pytest.MonkeyPatch, left: flo
 
 
 def certificate(path: Path, days: float) -> Path:
-    """A key and a certificate of its own that is good for so many days."""
+    """Write a key and a self-signed certificate that is valid for `days` more days."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -278,7 +278,7 @@ def test_a_sound_ledger_is_well_and_a_damaged_one_critical(ledger: Ledger, tmp_p
 
 @pytest.fixture
 def one_check(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Finding]]:
-    """A single check, of a plug-in, that finds what the test puts in."""
+    """Replace all checks by a plug-in's check, whose findings are those that the test adds to the list."""
     known = dict(CHECKS)
     CHECKS.clear()
     said: list[Finding] = []

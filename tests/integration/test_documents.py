@@ -1,4 +1,4 @@
-"""The documents are true: README's commands run, its code works, the CLI reference is current."""
+"""The documents: the README's commands run, code examples work, links resolve and the CLI reference is current."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def blocks(document: Path, language: str) -> list[str]:
 
 
 def test_the_readmes_commands_run(tmp_path: Path) -> None:
-    """In order, as they stand but for the folder; a command that ends with & is a service and goes on."""
+    """They run in order, unchanged but for the folder. A command that ends with & is a service and keeps running."""
     services = []
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     commands = [
@@ -96,7 +96,7 @@ def test_every_command_that_is_named_exists(document: Path) -> None:
 
 
 def test_the_site_has_every_page() -> None:
-    """`make docs` builds it, and takes every warning for an error."""
+    """`make docs` builds the site, and treats warnings as errors."""
     index = (ROOT / "docs" / "index.md").read_text()
     for page in (*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "reference").glob("*.md")):
         name = str(page.relative_to(ROOT / "docs").with_suffix(""))

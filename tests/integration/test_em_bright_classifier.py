@@ -1,4 +1,4 @@
-"""ligo.em_bright in its own environment, made as a site makes it; its models are stand-ins (they need the network)."""
+"""ligo.em_bright in an environment prepared as at a site, with stand-ins for its models, which need the network."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def prepare(folder: Path, models: Path) -> tuple[int, dict[str, Any], str]:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
-    """The environment, the folder of stand-ins, and what was said."""
+    """Prepare the environment; return it with the folder of stand-in models and the command's output."""
     folder, models = tmp_path_factory.mktemp("em-bright") / "environment", tmp_path_factory.mktemp("models")
     code, _, words = prepare(folder, models)
     assert code != 0
-    assert "Cannot get the model file" in words  # the packages are there now, and the folder was empty
+    assert "Cannot get the model file" in words  # the packages are installed by now; the model folder is empty
     subprocess.run([folder / "bin" / "python", "-I", STANDINS, models], check=True)
     code, told, words = prepare(folder, models)
     assert code == 0, words
@@ -77,7 +77,7 @@ def test_the_right_sides(environment: Path, tmp_path: Path) -> None:
     assert list(found) == ["HasNS", "HasRemnant", "HasMassGap"]
     assert min(found["HasNS"], found["HasRemnant"]) > 0.5
     assert facts["method"] == "ligo.em_bright 1.2.2"
-    assert facts["note"] == facts["method"]  # people see it in the log comment
+    assert facts["note"] == facts["method"]  # the log comment shows it to people
     job(work(tmp_path, {}, **HEAVY))
     found = json.loads((tmp_path / "em_bright.json").read_text())
     assert max(found["HasNS"], found["HasRemnant"]) < 0.5
@@ -99,7 +99,7 @@ def test_sub_solar_masses_and_samples(
     assert found["HasNS"] == 1.0
     again = work(tmp_path / "again.json", {"amplfi.posterior_samples.hdf5": prepared[1] / "samples.hdf5"})
     job(replace(again, output=tmp_path / "again.json"))
-    assert json.loads((tmp_path / "again.json").read_text()) == found  # a fixed seed
+    assert json.loads((tmp_path / "again.json").read_text()) == found  # the seed is fixed
 
 
 def test_a_resident_process_answers_a_pilots_children(environment: Path, tmp_path: Path) -> None:
@@ -125,14 +125,14 @@ def test_a_resident_process_that_is_gone_is_done_without(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(classifier.RESIDENT, str(tmp_path / "socket"))
-    (tmp_path / "socket").touch()  # nobody listens
+    (tmp_path / "socket").touch()  # nothing listens there
     assert classifier.ask_resident(KNOWN_CASE) is None
     computation("em-bright-classifier").function(work(tmp_path, {}, **KNOWN_CASE))
     assert (tmp_path / "em_bright.json").exists()
 
 
 def test_a_model_that_changed_is_never_loaded(prepared: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
-    """The pickles are code."""
+    """Loading a pickle runs code."""
     folder, models, _ = prepared
     manifest = folder / "manifest.json"
     trusted = manifest.read_text()

@@ -1,4 +1,4 @@
-"""Products of events: what gwbatch makes itself, what it takes over from pipelines, and that nothing is doubled."""
+"""Products of events: those that gwbatch makes and those that it takes over from pipelines, without duplicates."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_pipelines_own_em_bright_takes_the_place_of_ours(harness: Harness, whe
 
 
 def test_a_superevent_gets_the_version_that_the_ledger_knows(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody uploads another version, and the alert about it is late."""
+    """Somebody uploads another version, and the alert about it arrives late."""
     alerts_after = harness.server.store.alerts_after
     late: list[tuple[str, bytes]] = []
 
@@ -184,7 +184,7 @@ def test_the_chirp_mass_follows_the_map_and_is_copied(harness: Harness) -> None:
 
 
 def test_a_bursts_map_is_taken_over_and_drawn_under_its_own_name(harness: Harness) -> None:
-    """The pipeline brings a map of which nobody knows what it holds until the headers have been read."""
+    """The contents of the pipeline's map are unknown until a job has read its headers."""
 
     def work(request: JobRequest) -> None:
         if request.kind == "fits-header":
@@ -301,7 +301,7 @@ def test_posterior_samples_of_a_superevent_become_a_map_and_properties_for_those
     tags = {entry["filename"]: set(entry["tag_names"]) for entry in harness.server.client.logs(sid).json()["logs"]}
     assert tags["Bilby.em_bright.json"] == {"pe"}
     assert tags["Bilby.multiorder.fits"] == {"pe", "sky_loc"}
-    # Another analysis is another version; the same file a second time is nothing new.
+    # The samples of another analysis start the same eight jobs again.
     jobs = harness.states("jobs")
     harness.server.client.write_log(sid, "PE", filename=f"RapidPE.{SAMPLES}", filecontents=b"more", tag_name=["pe"])
     harness.settle()
@@ -344,7 +344,7 @@ def test_status_says_how_a_product_was_made(harness: Harness) -> None:
 
 
 def test_a_map_that_is_made_before_the_superevent_lane_has_seen_its_event_is_followed_by_all(harness: Harness) -> None:
-    """A pilot localizes within a second, and a lane may be behind, as after a restart."""
+    """A pilot localizes within a second, while a lane may lag behind, for example after a restart."""
     graceid = upload(harness)
     superevents, others = harness.lanes[0], harness.lanes[1:]
     harness.lanes = others

@@ -1,4 +1,4 @@
-"""From the alert to the labelled superevent, against the real GraceDB contract and a scripted batch system."""
+"""The path from an alert to a labelled superevent, against the real GraceDB contract and a scripted batch system."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_flat_map_has_no_volume(harness: Harness) -> None:
 
 
 def test_a_psd_uploaded_beside_the_coincidence_starts_another_localization(harness: Harness) -> None:
-    """The one without a PSD fails for good; the one with it is made from both files."""
+    """The localization without a PSD fails permanently; the next one uses both files."""
 
     def work(request: JobRequest) -> None:
         if "psd.xml.gz" in request.inputs:
@@ -153,12 +153,12 @@ def test_gracedb_down_for_an_hour_loses_nothing_and_keeps_the_order(
 
 
 class LostReply(BaseException):
-    """The process dies with the reply on its way."""
+    """The process dies before the reply arrives."""
 
 
 @dataclass
 class Loser:
-    """Lets a request through and loses its reply, once for each kind of request."""
+    """A client method that lets every request through but loses the first reply to each kind of write."""
 
     client: Any
     lost: list[str]
@@ -177,7 +177,7 @@ class Loser:
 
 @pytest.mark.parametrize("how", ["timeout", "crash"])
 def test_a_lost_reply_to_any_write_repeats_nothing(harness: Harness, how: str) -> None:
-    """The other side took every first request of its kind; we never heard. Nothing may be there twice."""
+    """GraceDB executes the first write of each kind, but the reply is lost. Nothing may exist twice."""
     lost: list[str] = []
     harness.runtime.gracedb().client.request = Loser(harness.runtime.gracedb().client, lost, how)
     graceid = harness.upload()
@@ -198,7 +198,7 @@ def test_a_lost_reply_to_any_write_repeats_nothing(harness: Harness, how: str) -
 
 
 def test_two_superevents_of_one_event_cannot_be(harness: Harness) -> None:
-    """Somebody else was faster: we adopt the superevent that the event is in."""
+    """If somebody else was faster, gwbatch adopts the superevent that already contains the event."""
     graceid = harness.upload(nature=False)
     harness.carry()
     other = harness.server.client.create_superevent(1e9, 1e9 + 1, 1e9 + 2, graceid, category="P").json()[
@@ -225,7 +225,7 @@ def test_an_advocates_answer_is_not_asked_for_again(harness: Harness) -> None:
 
 
 def test_the_significant_lock_selects_the_preferred_event_again(harness: Harness) -> None:
-    """A less significant event locked first; the significant one that follows takes over with its lock."""
+    """A less significant event locks the superevent first. A significant one becomes preferred with its own lock."""
     less = harness.upload(far=1e-6)
     harness.settle()
     assert harness.superevents()[0]["preferred_event"] == less
@@ -392,7 +392,7 @@ def test_a_missing_input_fails_the_job_in_words(harness: Harness) -> None:
 
 
 def test_the_jobs_environment_is_not_the_ledgers(harness: Harness) -> None:
-    """A job directory holds files only: the request, the inputs, nothing of ours."""
+    """A job directory holds only files: the request, the inputs and the outputs, and nothing from the ledger."""
     graceid = harness.upload()
     harness.settle()
     job = jobs.get(harness.ledger.connection, f"{graceid}/localize")

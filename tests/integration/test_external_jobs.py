@@ -1,4 +1,4 @@
-"""Sky maps of external triggers with the real science stack, beside what theory and `ligo-raven` say."""
+"""Sky maps of external triggers from the real science stack, compared with theory and with `ligo-raven`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gwbatch.jobs.external_skymap import GIVEN, circle, pixel_area
 
 ABOUT = {"gps_time": 1187008884.47, "instrument": "Fermi", "object": "Fermi 524666471"}
 TINY = Path(__file__).parents[1] / "data" / "tiny.multiorder.fits"
-WITHIN = 1 - math.exp(-0.5)  # probability of a Gaussian on the plane inside its 1-sigma radius
+WITHIN = 1 - math.exp(-0.5)  # probability within the 1-sigma radius of a Gaussian on a plane
 
 
 def make(name: str, output: Path, inputs: dict[str, Path] | None = None, **parameters: Any) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def make(name: str, output: Path, inputs: dict[str, Path] | None = None, **param
 
 
 def radius_of(table: Any, probability: float) -> float:
-    """Radius in deg of the cap that has the smallest greedy region's area."""
+    """Return the radius (deg) of a cap with the area of the smallest region that holds the probability."""
     density, area = np.asarray(table["PROBDENSITY"]), pixel_area(table["UNIQ"])
     order = np.argsort(-density)
     inside = np.searchsorted(np.cumsum((density * area)[order]), probability)
@@ -61,7 +61,7 @@ def test_the_peak_is_where_the_notice_says() -> None:
 
 
 def test_core_and_tail_of_fermi() -> None:
-    """Each part has statistical and systematic error in quadrature, and its weight of the probability."""
+    """Each part adds its statistical and systematic errors in quadrature, and holds its share of the probability."""
     table = circle(100.0, 20.0, 3.0, [[0.9, 3.71], [0.1, 14.3]])
     parts = [circle(100.0, 20.0, math.hypot(3.0, sigma), [[1.0, 0.0]]) for sigma in (3.71, 14.3)]
     mixed = 0.9 * rasterize(parts[0], order=6)["PROBDENSITY"] + 0.1 * rasterize(parts[1], order=6)["PROBDENSITY"]
@@ -100,7 +100,7 @@ def test_what_is_no_map_is_refused_in_words(tmp_path: Path, content: bytes) -> N
 
 
 def test_the_overlap_of_two_gaussians() -> None:
-    """2 / (s1^2 + s2^2) exp(-d^2 / 2 (s1^2 + s2^2)), radii and distance in rad."""
+    """The overlap is 2 / (s1^2 + s2^2) exp(-d^2 / 2 (s1^2 + s2^2)), radii s and distance d in rad."""
     combined, overlap = combine(circle(33.0, 0.0, 5.0, [[1.0, 0.0]]), circle(30.0, 0.0, 0.5, [[1.0, 0.0]]))
     variance = math.radians(5.0) ** 2 + math.radians(0.5) ** 2
     assert overlap == pytest.approx(2 / variance * math.exp(-(math.radians(3.0) ** 2) / 2 / variance), rel=2e-3)
@@ -126,7 +126,7 @@ def test_maps_that_do_not_touch_are_disjoint(tmp_path: Path) -> None:
 
 
 class Nobody:
-    """What `ligo-raven` wants of a server when it is given everything it could ask for."""
+    """All that `ligo-raven` needs of a GraceDB client when it gets all data as arguments."""
 
     _service_url = "nowhere"
 
@@ -147,7 +147,7 @@ def raven(search: str, window: tuple[float, float], far: float, observatory: str
     ra=st.floats(0, 359), dec=st.floats(-89, 89), error=st.floats(1, 40), away=st.floats(0, 30), wide=st.floats(1, 20)
 )
 def test_overlaps_are_those_of_ligo_raven(ra: float, dec: float, error: float, away: float, wide: float) -> None:
-    """Exactly, of random maps with equal pixels; where pixels differ `ligo-raven` takes the nearest one."""
+    """They agree exactly for equal pixels. For others, `ligo-raven` takes the nearest pixel; they agree within 10 %."""
     from ligo.raven.search import skymap_overlap_integral
 
     ours = circle(ra, dec, wide, [[1.0, 0.0]])
@@ -173,7 +173,7 @@ def test_rates_are_those_of_ligo_raven(far: float, far_ext: float) -> None:
             theirs = raven(search, window, far, observatory, em_rate=rules.rates[search.lower()] / YEAR)
             assert ours == pytest.approx(theirs["temporal_coinc_far"], rel=1e-9)
         limits = (rules.targeted[observatory.lower()].far_external, threshold.far / threshold.trials)
-        if far_ext * far <= limits[0] * limits[1]:  # further a targeted search does not look
+        if far_ext * far <= limits[0] * limits[1]:  # the limits of a targeted search
             ours = joint_far(partner, window, ExternalEvent("E1", observatory, "SubGRBTargeted", 0.0, far_ext), policy)
             theirs = raven(
                 "SubGRBTargeted",

@@ -1,4 +1,4 @@
-"""Trouble that comes from the side: busy ledgers, torn results, cut downloads, expired tokens, hanging handlers."""
+"""Failures from outside: busy ledgers, torn results, cut downloads, expired tokens and hanging handlers."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_strange_result_never_stops_the_watcher(harness: Harness, spoil: Any) 
 
 
 def test_a_download_that_is_cut_is_tried_again(harness: Harness) -> None:
-    """The body ends before its length says: no error of requests, and not the end of the sky map."""
+    """A body shorter than its Content-Length raises no error in requests, but must not pass for the whole file."""
     listening = socket.create_server(("127.0.0.1", 0))
     base = f"http://127.0.0.1:{listening.getsockname()[1]}/api/"
     root = json.dumps(
@@ -211,7 +211,7 @@ def hang(alert):
 
 
 def test_a_handler_that_hangs_is_found_out_and_the_rest_flows(tmp_path: Path) -> None:
-    """The process ends itself, starts again, and after three times the message is a dead letter."""
+    """The process exits every time the handler hangs; after three times the message becomes a dead letter."""
     (tmp_path / "hanging.py").write_text(HANGING)
     (tmp_path / "a.jsonl").write_text(
         "\n".join(json.dumps({"topic": "cbc_test", "payload": {"n": n}}) for n in range(4))

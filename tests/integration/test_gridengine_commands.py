@@ -1,4 +1,4 @@
-"""The plug-in of ``docs/examples/gridengine`` on commands that say what a real cell says now and then."""
+"""The plug-in of ``docs/examples/gridengine`` on fake commands that give the rarer answers of a real cell."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_an_end_that_the_accounting_says_late_is_waited_for(world: GridEngineWor
     settle(scheduler, JobState.RUNNING)
     with world.fake.cell() as cell:
         gone = cell["jobs"].pop(job)
-    time.sleep(0.15)  # several questions; 0.3 s is what the site allows
+    time.sleep(0.15)  # time for several polls; the site allows 0.3 s
     assert scheduler.poll([KEY])[KEY].state is JobState.RUNNING
     with world.fake.cell() as cell:
         cell["accounted"][job] = {**gone, "failed": "0", "exit_status": 7}
@@ -116,7 +116,7 @@ def test_a_job_that_runs_already_while_it_is_being_sent_is_no_second_run(
     settle(scheduler, JobState.QUEUED)
     write_json(world.request(KEY).directory / "started.json", {"key": KEY, "started": time.time(), "host": "n1"})
     settle(scheduler, JobState.RUNNING)
-    time.sleep(0.3)  # several questions
+    time.sleep(0.3)  # time for several polls
     assert scheduler.poll([KEY])[KEY].state is JobState.RUNNING
     world.fake.set(job, "Rq")
     settle(scheduler, JobState.QUEUED)
@@ -125,7 +125,7 @@ def test_a_job_that_runs_already_while_it_is_being_sent_is_no_second_run(
 def test_what_was_rescheduled_last_has_not_ended(world: GridEngineWorld, scheduler: Scheduler) -> None:
     job = scheduler.submit(world.request(KEY))
     world.fake.end(job, "25 : rescheduling")
-    assert settle(scheduler, JobState.LOST).native_id == job  # nobody has it in a queue, and no end is known
+    assert settle(scheduler, JobState.LOST).native_id == job  # it is in no queue, and the accounting knows no end
 
 
 def test_a_cancelled_job_that_never_ran_is_cancelled_and_not_lost(world: GridEngineWorld, scheduler: Scheduler) -> None:

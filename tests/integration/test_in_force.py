@@ -1,4 +1,4 @@
-"""Commands explain decisions by the policy that the dispatcher decided by, and say which one that is."""
+"""Commands that explain decisions with the policy the dispatcher used, and that say which policy it is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROFILE = Profile(name="mine", gracedb=GraceDBSettings("https://g.example.org/ap
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """A ledger with one superevent, whose dispatcher finds nothing significant."""
+    """Return the state directory of a dispatcher that has one superevent and finds nothing significant."""
     ledger = Ledger(tmp_path / "ledger.sqlite", create=True)
     with ledger.transaction() as tx:
         mirror = SupereventStore(tx)

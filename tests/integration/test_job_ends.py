@@ -1,4 +1,4 @@
-"""Each end of each attempt of a job is one message, and a job that waits has a submission that belongs to it."""
+"""Ends of job attempts, each of which is one message, and waiting jobs, each with a submission of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def localize(harness: Harness) -> jobs.Job:
 
 
 def refuse_submissions(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Have the batch system refuse localizations until the list is emptied."""
+    """Make the batch system refuse localizations until the returned list is emptied."""
     reasons, submit = ["no such account"], harness.scheduler.submit
 
     def refuse(request: JobRequest) -> str:
@@ -34,7 +34,7 @@ def refuse_submissions(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 def test_the_second_end_of_one_attempt_is_handled_too(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Submission refused, retried, refused again: two ends of attempt 1, and each is told in GraceDB."""
+    """The submission is refused, retried and refused again. Attempt 1 ends twice, and both handlers see each end."""
     reasons = refuse_submissions(harness, monkeypatch)
     graceid = harness.upload()
     harness.settle()
@@ -47,17 +47,17 @@ def test_the_second_end_of_one_attempt_is_handled_too(harness: Harness, monkeypa
         "SELECT count(*) AS n FROM handled WHERE digest IN (SELECT digest FROM messages WHERE topic = 'job.ended')"
     )[0]["n"]
     assert ends == 2
-    assert decided == 4  # two handlers see each
+    assert decided == 4  # two handlers for each end
     reasons.clear()
     with harness.ledger.transaction() as tx:
         assert retry_dead(tx) == 1
     harness.settle()
     assert localize(harness).state is JobState.DONE
-    assert "bayestar.multiorder.fits,0" in harness.files(graceid)  # the third end, a good one
+    assert "bayestar.multiorder.fits,0" in harness.files(graceid)  # the third end is a success
 
 
 def test_a_retried_job_that_fails_in_the_same_way_is_tried_again(harness: Harness) -> None:
-    """The second failure looks like the first: it must not be taken for it."""
+    """The second failure looks like the first but must not be mistaken for it."""
     failing = {"localize": 4}
 
     def work(request: JobRequest) -> None:
@@ -96,9 +96,9 @@ def test_a_dead_submission_of_an_earlier_attempt_revives_no_job(
     assert (localize(harness).state, localize(harness).attempt) == (JobState.FAILED, 2)
     first = harness.ledger.read("SELECT key FROM effects WHERE key LIKE '%/submit/1'")[0]["key"]
     with harness.ledger.transaction() as tx:
-        retry_dead(tx, first)  # gwbatch deadletter retry, of the wrong one
+        retry_dead(tx, first)  # gwbatch deadletter retry, with the key of the wrong submission
     harness.settle()
-    assert localize(harness).state is JobState.FAILED  # and not WAITING for ever
+    assert localize(harness).state is JobState.FAILED  # not stuck in WAITING
     reasons.clear()
     with harness.ledger.transaction() as tx:
         retry_dead(tx)

@@ -1,4 +1,4 @@
-"""Computations with the real science stack: the maps are ligo.skymap's own, bad input fails in words."""
+"""Computations with the real science stack: maps identical to ligo.skymap's, and clear errors for bad input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gwbatch.jobs.result import fault, read_result, sha256
 
 
 def run(tmp_path: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    """``gwbatch job`` as a user calls it."""
+    """Run ``gwbatch job`` as a user would; return the exit code, the result and stderr."""
     process = subprocess.run(
         [sys.executable, "-m", "gwbatch", "job", *arguments, "--json"],
         capture_output=True, text=True, check=False, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "2"},
@@ -41,7 +41,7 @@ def skymap(tmp_path_factory: pytest.TempPathFactory, fast_coinc: Path) -> Path:
 
 
 def test_the_map_is_the_one_that_ligo_skymap_makes(skymap: Path, fast_coinc: Path, tmp_path: Path) -> None:
-    """Column for column, against the field's own command."""
+    """The map equals that of bayestar-localize-coincs, column for column."""
     from ligo.skymap.io import read_sky_map
     from ligo.skymap.tool.bayestar_localize_coincs import main
 
@@ -172,7 +172,7 @@ def test_a_result_of_another_attempt_or_a_torn_one_is_none(tmp_path: Path) -> No
 
 
 def test_one_full_map_holds_the_true_position(tmp_path: Path) -> None:
-    """The simulated binary neutron star in full: its true position lies inside the 90 % region."""
+    """In the map of the full simulated binary neutron star, the true position lies inside the 90 % region."""
     from gwbatch.config.resources import example_event
     from gwbatch.jobs.science import offline_astropy
 
@@ -187,12 +187,12 @@ def test_one_full_map_holds_the_true_position(tmp_path: Path) -> None:
     table = read_sky_map(str(tmp_path / "map.fits"), moc=True)
     assert table.meta["objid"] == "G1"
     position = SkyCoord(truth["ra_deg"], truth["dec_deg"], unit="deg")
-    on_the_sky = table["UNIQ", "PROBDENSITY"]  # with distances it would build 19 million voxels, which take gigabytes
+    on_the_sky = table["UNIQ", "PROBDENSITY"]  # with distances, crossmatch builds 19 million voxels (gigabytes)
     assert crossmatch(on_the_sky, position).searched_prob < 0.9
 
 
 def test_nothing_in_a_job_starts_mpi_even_where_it_is_installed(tmp_path: Path) -> None:
-    """BAYESTAR's imports would, and in a child of an MPI rank that ends badly."""
+    """BAYESTAR's imports would start MPI, which aborts, crashes or hangs in a child of an MPI rank."""
     (tmp_path / "asks_for_mpi.py").write_text(
         "from gwbatch.jobs import job\n"
         "@job(queue='general')\n"
@@ -259,6 +259,6 @@ def test_a_plug_in_s_computation_is_a_command(tmp_path: Path) -> None:
 
 
 def test_every_computation_of_a_product_is_a_command() -> None:
-    """But for those whose inputs only an event of the ledger has."""
+    """The exception is external-skymap, whose inputs come only from an event in the ledger."""
     offered = {name for name, one in computations().items() if one.by_hand is not None} | {"external-skymap"}
     assert {product.job for product in PRODUCTS} <= offered

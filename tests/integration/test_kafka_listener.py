@@ -1,4 +1,4 @@
-"""The Kafka listener on a real Kafka protocol: nothing lost, nothing doubled, whoever dies."""
+"""The Kafka listener over the real Kafka protocol: nothing lost and nothing duplicated, whichever process dies."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_messages_get_to_their_lanes_with_their_offsets(ledger: Ledger, registry
 
 
 def test_what_was_published_while_down_is_not_lost(ledger: Ledger, registry: Registry) -> None:
-    """Also on the very first start at the end of the topic: `latest` is latest only once."""
+    """`latest` applies only to the very first start; a restart continues from the stored offsets."""
     with BrokerProcess("cbc_gstlal") as broker:
         broker.send("cbc_gstlal", b"before %d", 4)
         listener = listen(ledger, broker.bootstrap, "latest")
@@ -100,7 +100,7 @@ def many(registry: Registry, *names: str) -> None:
 
 
 def test_latest_the_first_time_holds_for_every_topic_and_partition(ledger: Ledger, registry: Registry) -> None:
-    """A connection has stored some offsets before it has looked at the others: those are no newer for that."""
+    """A connection stores the offsets of some topics before it sees the others; that does not make the others new."""
     names = [f"cbc_x{number}" for number in range(10)]
     many(registry, *names)
     with BrokerProcess(*names) as broker:
@@ -122,7 +122,7 @@ def test_latest_the_first_time_holds_for_every_topic_and_partition(ledger: Ledge
 
 
 def test_a_topic_that_is_switched_on_later_begins_at_its_end(ledger: Ledger, registry: Registry) -> None:
-    """It was there before: what it has retained is old."""
+    """The topic existed before, so the messages it has retained are old."""
     with BrokerProcess("cbc_gstlal", "cbc_late") as broker:
         broker.send("cbc_late", b"old %d", 4)
         listener = listen(ledger, broker.bootstrap, "latest")
@@ -203,7 +203,7 @@ def test_a_broker_that_is_away_is_waited_for(
 
 @pytest.mark.parametrize("point", ["listener.received", "listener.before_commit", "listener.after_commit"])
 def test_killed_at_any_point_it_goes_on_where_it_was(ledger: Ledger, tmp_path: Path, point: str) -> None:
-    """Killed ten times over while 2,000 messages flow: 2,000 received, none twice."""
+    """Killed up to ten times while 2,000 messages flow, the listener receives them all, and none twice."""
     with BrokerProcess("cbc_gstlal") as broker:
         broker.send("cbc_gstlal", b'{"n": %d}', 2000)
         for count in [*range(1, 11), 0]:
@@ -225,7 +225,7 @@ def test_killed_at_any_point_it_goes_on_where_it_was(ledger: Ledger, tmp_path: P
     assert ledger.read("SELECT count(DISTINCT payload) FROM messages")[0][0] == 2000
 
 
-# ---- trouble on the line --------------------------------------------------------------------------------------
+# ---- broker failures -----------------------------------------------------------------------------------------
 
 
 def test_an_outage_delays_and_loses_nothing(ledger: Ledger, registry: Registry) -> None:
@@ -339,7 +339,7 @@ def test_the_heartbeat_is_a_sign_of_life_and_never_stored(
 
 
 def test_the_fields_own_alert_producer_is_understood(ledger: Ledger, registry: Registry) -> None:
-    """igwn-alert sends a JSON string that holds JSON."""
+    """The igwn-alert client sends JSON inside a JSON string."""
     program = """
 import sys
 from igwn_alert import client
@@ -365,7 +365,7 @@ while alerts.sessions["cbc_gstlal"].flush():  # it gives up after ten seconds, w
 def test_a_ledger_that_is_busy_makes_the_listener_read_again(
     ledger: Ledger, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could not be written is not stepped over."""
+    """The listener does not skip what it could not write."""
     with BrokerProcess("cbc_gstlal") as broker:
         broker.send("cbc_gstlal", b"first %d", 3)
         listener = listen(ledger, broker.bootstrap)

@@ -1,4 +1,4 @@
-"""What is asked often stays quick, and a ledger of another version is refused in words."""
+"""Large ledgers, on which frequent queries stay fast, and ledgers of an earlier version, which are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def gwbatch(*arguments: str) -> Result:
 
 
 def test_nothing_that_is_asked_often_reads_a_whole_table(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A million messages must not be looked through: every query has its index, or stops early."""
+    """No query may scan a million messages; each uses an index or stops early."""
     asked: list[tuple[str, Any]] = []
     real = Ledger.read
 

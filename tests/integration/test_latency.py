@@ -1,4 +1,4 @@
-"""``gwbatch latency``: where the seconds of superevents went."""
+"""``gwbatch latency``: where the time of each superevent went."""
 
 from __future__ import annotations
 

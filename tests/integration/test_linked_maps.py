@@ -1,4 +1,4 @@
-"""Sky maps that notices link to or bring along: fetched within limits, from trusted addresses, with patience."""
+"""Sky maps that notices link to or contain: fetched within limits, from trusted addresses and with retries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENT, OVER = Patience(0.0, 2000.0), Patience(0.0, 2000.0, tries=40)
 
 
 class Site(HTTPServer):
-    """Answers with what `pages` says: status, body, headers."""
+    """A web server that answers with the status, body and headers in `pages`."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
@@ -42,7 +42,7 @@ class Page(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
         status, body, headers = self.server.pages.get(self.path, (404, b"", {}))
-        if not status:  # the protocol is broken as the page says
+        if not status:  # the body is a raw answer that breaks the protocol
             self.wfile.write(body)
             return
         self.send_response(status)
@@ -52,7 +52,7 @@ class Page(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -203,10 +203,10 @@ def test_fermis_own_map_replaces_the_position_when_it_appears(tmp_path: Path, se
     harness = patient_harness(tmp_path, server, site)
     harness.notice(final_position(site))
     harness.settle(590)
-    assert site.asked == []  # Fermi needs some ten minutes
+    assert site.asked == []  # Fermi takes about ten minutes to publish its map
     assert "." not in map_version(harness)
     found = report(harness.ledger, harness.clock.now())
-    assert not [line for line in found["wrong"] if "has waited" in line]  # waiting for it is no trouble
+    assert not [line for line in found["wrong"] if "has waited" in line]  # this wait is not a problem to report
     harness.settle(60)
     assert site.asked
     assert "." not in map_version(harness)

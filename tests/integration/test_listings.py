@@ -1,4 +1,4 @@
-"""Paging and searching: every row once, in order, and the same rows whether they are looked up or looked through."""
+"""Paging and searching: every row once, in order, and the same rows from a look-up by name as from a scan."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
                 tx.execute(
                     "INSERT INTO jobs (key, kind, queue, subject, request, state, created, state_since) "
                     "VALUES (?, ?, 'openmp', ?, '{}', ?, ?, 0)",
-                    (f"{subject}/{kind}", kind, subject, state, number // 5),  # several at one moment
+                    (f"{subject}/{kind}", kind, subject, state, number // 5),  # several jobs share one time
                 )
         for number in range(MESSAGES):
             topic = "cbc_gstlal" if number % 2 else "superevent"
@@ -97,7 +97,7 @@ def test_pages_together_hold_every_row_once(full: Ledger, name: str, limit: int)
 def test_a_search_finds_what_begins_like_this(
     full: Ledger, monkeypatch: pytest.MonkeyPatch, name: str, words: str, expected: set[Any], few: int
 ) -> None:
-    """However many rows there are: looked up by their names, or looked through."""
+    """Few matches are looked up by name and many are found by a scan; both give the same rows."""
     monkeypatch.setattr(listings, "FEW", few)
     identity = "id" if name == "messages" else "key"
     rows = everything(full, name, Wanted(words=words, limit=7))

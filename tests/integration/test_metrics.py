@@ -1,4 +1,4 @@
-"""Metrics: every one of the schema is there, counts stay counted, and the dashboard shows them all."""
+"""Metrics of the schema: all exported, still counted when their rows are pruned, and shown on the dashboard."""
 
 from __future__ import annotations
 

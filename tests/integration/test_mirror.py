@@ -1,4 +1,4 @@
-"""The mirror stays true when others, or GraceDB itself, change superevents."""
+"""The mirror, which stays correct when other people or GraceDB itself change superevents."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def final(*lines: dict[str, Any], policy: Policy | None = None) -> list[dict[str
 
 
 def test_our_superevent_and_the_servers_of_the_same_name_become_one() -> None:
-    """We clustered G1 by ourselves; then the server's word for G2 and G1 is the same superevent."""
+    """We clustered G1 ourselves. Then the server reports that G1 and G2 belong to the same superevent."""
     g1, g2 = alerts.event("G1", 1e9), alerts.event("G2", 1e9 + 50)
     named = {"superevent": "S1"}
     (one,) = final(of(g1), of({**g2, **named}), of({**g1, **named, "labels": alerts.COMPLETE[:2]}, "SKYMAP_READY"))
@@ -63,7 +63,7 @@ def test_a_create_that_finds_the_event_in_a_known_superevent_merges(ledger: Ledg
 
 
 def test_somebody_elses_superevent_is_known_before_its_events_come() -> None:
-    """Its window is not shrunk, its lock is respected, its unknown preferred event is not replaced."""
+    """Its window does not shrink, its lock is respected, and its unknown preferred event is not replaced."""
     locked = superevent(labels=["LOW_SIGNIF_LOCKED"])
     better = alerts.event("G2", 1e9 - 2, 1e-20, snr=50.0, superevent="S1")
     (one,) = final(about(locked), of(better))

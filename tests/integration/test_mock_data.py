@@ -1,4 +1,4 @@
-"""The heartbeat: a mock event every so often, all the way to the signoff; and what is said where one does not."""
+"""Mock data: regular mock events that go all the way to the signoff, and the findings when one does not."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _harness(
 
 
 def bring_p_astro(harness: AlertHarness) -> None:
-    """The harness's jobs write no probabilities: bring them as a pipeline would."""
+    """Upload the probabilities as a pipeline would, because the harness's jobs write none."""
     for event in harness.server.client.events("search: MDC"):
         for name, value in (("gstlal.p_astro.json", {"BNS": 1.0}), ("em_bright.json", {"HasNS": 1.0})):
             harness.server.client.write_log(event["graceid"], name, filename=name, filecontents=json.dumps(value))
@@ -74,7 +74,7 @@ def test_every_hour_a_mock_event_goes_all_the_way(harness: AlertHarness) -> None
 def test_a_mock_burst_is_beside_its_event_on_the_sky_of_today() -> None:
     gps = 1.45e9
     turned = mdc.mock_burst(0, gps)
-    day = mdc.mock_burst(0, gps + 86164.0905)  # a sidereal day later the same stars stand above
+    day = mdc.mock_burst(0, gps + 86164.0905)  # one sidereal day later, the same stars are overhead
     places = [re.findall(rb"<C[12]>(.*?)</C", notice) for notice in (turned, day)]
     assert [float(number) for number in places[0]] == pytest.approx([float(number) for number in places[1]], abs=0.01)
     notice = parse_notice("gcn.classic.voevent.FERMI_GBM_FIN_POS", turned)
@@ -88,7 +88,7 @@ def test_a_missing_notice_and_a_missing_mock_event_are_critical(
     harness.settle(1.0)
     found = {one["key"]: one for one in report(harness.ledger, harness.clock.now() + 5000)["findings"]}
     assert found["mock data"]["level"] == "CRITICAL"
-    harness.settle(3605)  # and nobody brings what completes it
+    harness.settle(3605)  # and nobody uploads what would complete the event
     late = {one["key"]: one for one in report(harness.ledger, harness.clock.now() + 2000)["findings"]}
     (key,) = [name for name in late if name.startswith("mock data MS")]
     assert "lacks: second-preliminary, initial or retraction" in late[key]["text"]
@@ -141,7 +141,7 @@ def test_only_simulated_coincidences_are_shifted() -> None:
 
 
 def test_bayestar_localizes_a_shifted_event(tmp_path: Path) -> None:
-    """Trigger times and the epochs of the SNR series have moved together."""
+    """Trigger times and the epochs of the SNR series are shifted together."""
     from ligo.skymap.io import events
 
     path = tmp_path / "coinc.xml"

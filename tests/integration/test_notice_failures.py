@@ -1,4 +1,4 @@
-"""What can go wrong between a notice and its coincidence, each once found and then mended."""
+"""Failures between a notice and its coincidence that once occurred and have been fixed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def mock(after: float, **params: Any) -> bytes:
 def test_nothing_is_announced_on_a_map_that_is_about_to_be_replaced(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The flight position agrees but is no burst; the final one is a burst elsewhere in the sky."""
+    """The flight notice agrees in position but is not a burst; the final one is a burst elsewhere in the sky."""
     harness.upload(far=1e-7)
     harness.notice(burst(packet=111, Most_Likely_Index=3))
     harness.settle()
@@ -44,7 +44,7 @@ def test_nothing_is_announced_on_a_map_that_is_about_to_be_replaced(
     (superevent,) = harness.superevents()
     assert "RAVEN_ALERT" not in superevent["labels"]
     assert far_file(harness, superevent["superevent_id"])["spatiotemporal_coinc_far"] is None
-    assert superevent["space_coinc_far"] == 1e9  # not the small rate of before
+    assert superevent["space_coinc_far"] == 1e9  # not the small rate of the earlier map
 
 
 def test_an_external_event_that_cannot_be_made_holds_up_no_superevent(
@@ -71,7 +71,7 @@ def test_a_preferred_event_that_comes_back_brings_its_map_back(harness: Harness)
     harness.settle()
     (superevent,) = harness.superevents()
     name, preferred = superevent["superevent_id"], superevent["preferred_event"]
-    harness.notice(burst(packet=110))  # has a position, but is no burst yet: nothing is announced
+    harness.notice(burst(packet=110))  # has a position but is not a burst yet, so nothing is announced
     harness.settle()
     for one in (second if preferred == first else first, preferred):
         harness.server.client.update_superevent(name, preferred_event=one)
@@ -153,7 +153,7 @@ def test_an_event_that_is_taken_over_gets_its_labels(harness: Harness) -> None:
 
 
 def test_a_coincidence_of_a_mock_superevent_comes_and_goes(harness: Harness) -> None:
-    """Its key is the server's (MS...), and each label is asked for once."""
+    """Its key is the server's (MS...), and EM_COINC is requested at most once."""
     content = with_far(example_event("bns_hlv").read_bytes(), 1e-9)
     client = harness.server.client
     event = client.create_event("CBC", "gstlal", "coinc.xml", search="MDC", filecontents=content).json()["graceid"]
@@ -218,7 +218,7 @@ def test_a_preferred_event_that_is_replaced_is_judged_again(harness: Harness) ->
 
 
 def test_one_content_on_two_topics_is_one_trigger(harness: Harness) -> None:
-    """What a notice is follows from its content, not from where it came from."""
+    """The content of a notice decides what it is, not the topic it came on."""
     notice = guano(id=["5"], ra=1.0, dec=2.0)
     harness.notice(json.dumps(notice).encode(), GUANO)
     harness.notice(json.dumps(notice, indent=1).encode(), "gcn.notices.einstein_probe.wxt.alert")
@@ -229,7 +229,7 @@ def test_one_content_on_two_topics_is_one_trigger(harness: Harness) -> None:
 
 
 def test_an_old_snapshot_that_shows_what_we_decided_twice_is_still_old(harness: Harness) -> None:
-    """Preferred A, then B, then A again: an alert from the time of the first A, seen late, lets no B back in."""
+    """A was preferred, then B, then A again. A late alert from before the last change does not bring B back."""
     one = harness.upload("gstlal", far=1e-9)
     harness.settle()
     (superevent,) = harness.superevents()
@@ -250,6 +250,6 @@ def test_an_old_snapshot_that_shows_what_we_decided_twice_is_still_old(harness: 
     (row,) = harness.ledger.read("SELECT preferred, pending_writes FROM superevents")
     assert row["preferred"] == one
     snapshot(one, began + 1)
-    snapshot("G9999", began + 2)  # this one was published after our write had been shown: somebody else's decision
+    snapshot("G9999", began + 2)  # published after our write was shown, so somebody else decided this
     (row,) = harness.ledger.read("SELECT preferred, pending_writes FROM superevents")
     assert (row["preferred"], row["pending_writes"]) == ("G9999", "{}")

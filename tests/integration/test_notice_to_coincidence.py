@@ -14,13 +14,13 @@ from tests.integration.harness import FACTS, Harness
 from tests.integration.test_event_products import CWB
 from tests.notices import GUANO, fermi, guano, voevent
 
-MERGER = 1029975254.48524  # GPS s, of the simulated binary neutron star
+MERGER = 1029975254.48524  # GPS time (s) of the simulated binary neutron star
 
 JOINT = ["combined-ext.multiorder.fits", "combined-ext.png", "overlap_integral.png"]
 
 
 def burst(after: float = 2.0, packet: int = 115, **params: Any) -> bytes:
-    """A Fermi notice of a burst so many seconds after the merger."""
+    """Return a Fermi notice of a burst `after` seconds after the merger."""
     time = gps_to_utc(MERGER + after).strftime("%Y-%m-%dT%H:%M:%S.%f")
     return fermi(packet, time=time, **params)
 
@@ -168,7 +168,7 @@ def test_a_json_notice_becomes_an_event_that_gracedb_can_read(harness: Harness) 
     harness.settle()
     (event,) = harness.externals()
     assert (event["pipeline"], event["search"]) == ("Swift", "SubGRBTargeted")
-    assert event["gpstime"] == pytest.approx(1356558383.13 + 0.256 / 2)  # the centre
+    assert event["gpstime"] == pytest.approx(1356558383.13 + 0.256 / 2)  # the centre of the interval
     assert event["extra_attributes"]["GRB"]["trigger_id"] == "694215995"
     assert event["extra_attributes"]["GRB"]["ra"] == 10.0
     stored = json.loads(harness.server.client.files(event["graceid"], "swift_bat_guano.json").read())
@@ -187,7 +187,7 @@ def test_tests_become_test_events_and_never_meet_observations(harness: Harness) 
 def test_of_two_superevents_the_one_less_likely_by_chance_is_the_coincidence(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first one's membership and label are taken back when a rarer one appears."""
+    """The first superevent loses the external event and the label when a rarer superevent appears."""
     monkeypatch.setitem(FACTS, "combine-skymaps", {"overlap_integral": 1e-6, "disjoint": False})
     harness.notice(burst(after=4.0))
     harness.upload(far=1e-6)

@@ -1,4 +1,4 @@
-"""People are told what is wrong once, and that it is over; by a real webhook and a real mail server on loopback."""
+"""Notifications, once per problem and once when it clears, through a real webhook and mail server on loopback."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Post(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 class Mail(socketserver.StreamRequestHandler):
-    """As much of SMTP as a client needs."""
+    """A mail server with just enough SMTP for a client."""
 
     server: Any
 
@@ -102,7 +102,7 @@ def notifier(harness: Harness, tmp_path: Path, hook: Hook | None = None, **setti
 
 
 def look(harness: Harness, watch: Notifier, seconds: float = 30.0) -> None:
-    """Let time pass, with looks and effects."""
+    """Advance the clock while the notifier looks and the worker executes effects."""
     end = harness.clock.now() + seconds
     while harness.clock.now() < end:
         watch.step()

@@ -1,4 +1,4 @@
-"""What people order by command: another preferred event, another try, a job released or cancelled."""
+"""Operator commands: preferring another event, and retrying, releasing or cancelling a job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def gwbatch(*arguments: str) -> Result:
 
 
 def first_goes(harness: Harness, key: str, state: JobState, reason: str) -> None:
-    """What becomes of one attempt; all others run well."""
+    """Set the outcome of one attempt; all others succeed."""
     harness.scheduler.script = lambda request: (Step(0, state, reason),) if request.key == key else WELL
 
 
@@ -82,7 +82,7 @@ def test_a_job_is_cancelled_and_a_held_one_released(harness: Harness) -> None:
 
 
 def test_a_cancelled_job_does_not_come_alive_again(ledger: Ledger) -> None:
-    """Neither by a submission that was under way, nor by what the watcher saw before."""
+    """Neither a submission in progress nor an outdated report from the watcher revives it."""
     with ledger.transaction() as tx:
         jobs.plan(tx, "G1/a", "a", "general", "G1", {}, 0, 1.0)
         job = jobs.get(tx, "G1/a")

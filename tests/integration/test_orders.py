@@ -1,4 +1,4 @@
-"""What operators order about superevents and external events, by the command line, and what becomes of it."""
+"""Operators' orders about superevents and external events: the commands and their effects."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def as_json(harness: AlertHarness, *words: str) -> Any:
 
 
 def burst(harness: AlertHarness, far: float = 1e-9) -> tuple[str, str]:
-    """A superevent and an external event two seconds away; returns their IDs."""
+    """Create a superevent and an external event two seconds later; return their IDs."""
     graceid = harness.upload(far=far)
     harness.settle(5)
     time = harness.server.client.event(graceid).json()["gpstime"]
@@ -156,7 +156,7 @@ def test_a_map_from_an_address_counts_above_the_model(harness: AlertHarness, sit
 
 
 def test_an_order_about_nothing_is_kept_with_its_reason(harness: AlertHarness) -> None:
-    """What the command line would refuse, had it been asked in time."""
+    """These orders bypass the command line, which would refuse them."""
     orders = [
         Announce("S1", "E1"), UseMap("E1", "https://example.org/"), PreferForPipeline("S1", "G1"),
         CopyMap("G1", "coinc.xml", "S1"),

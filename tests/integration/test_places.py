@@ -1,4 +1,4 @@
-"""A plug-in adds a mission, or a plot of every superevent, in one file: nothing else is touched."""
+"""Plug-ins that add a mission, or a plot for every superevent, in one file and without any other change."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_plot_is_a_function_and_its_row(harness: Harness) -> None:
 
 
 def test_what_is_taken_is_refused_and_the_same_again_is_not() -> None:
-    for _ in range(2):  # a plug-in that is imported twice
+    for _ in range(2):  # as when a plug-in is imported twice
         external.declare(KONUS)
         annotation.declare(PLOT)
     for mission in (

@@ -1,4 +1,4 @@
-"""An effect of a plug-in: its class, its executor and its handler in one file, executed once whatever happens."""
+"""An effect of a plug-in: class, executor and handler in one file, executed exactly once whatever happens."""
 
 from __future__ import annotations
 

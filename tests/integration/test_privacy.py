@@ -1,4 +1,4 @@
-"""Collaboration-only triggers on a shared host: nobody else reads the state, or guesses a token."""
+"""Privacy of collaboration-only triggers on a shared host, where nobody else can read the state or guess a token."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_on_loopback_a_token_is_asked_for(tmp_path: Path) -> None:
     assert client.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == 200
     assert client.post("/enter", data={"token": token}).status_code == 303
     assert client.get("/").status_code == 200
-    assert visitor(tmp_path).post("/enter", data={"token": token}).status_code == 303  # the same after a restart
+    assert visitor(tmp_path).post("/enter", data={"token": token}).status_code == 303  # the token survives a restart
 
 
 def test_the_profile_may_open_loopback(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_guesses_are_limited_over_all_connections(tmp_path: Path, monkeypatch: p
     client.cookies.clear()
     for number in range(access.FREE_GUESSES):
         assert client.get("/", headers={"Authorization": f"Bearer guess{number}"}).status_code == 401
-        # What is right in between buys no further guesses.
+        # A right token in between does not earn more free guesses.
         assert client.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == 200
     waits: list[float] = []
     real = anyio.sleep
@@ -127,12 +127,12 @@ def test_guesses_are_limited_over_all_connections(tmp_path: Path, monkeypatch: p
     for _ in range(2):
         assert client.get("/", headers={"Authorization": "Bearer again"}).status_code == 401
         assert client.post("/enter", data={"token": "again"}).status_code == 401
-    assert time.monotonic() - began >= 0.2  # each waited for its turn
+    assert time.monotonic() - began >= 0.2  # each guess waited for its turn
     assert waits == [0.05] * 4
     for _ in range(5):
         assert client.get("/", headers=owner).status_code == 200
-    assert waits == [0.05] * 4  # who is in does not wait, not even once
-    assert client.post("/enter", data={"token": token}).status_code == 303  # who knows it still gets in
+    assert waits == [0.05] * 4  # someone already logged in never waits
+    assert client.post("/enter", data={"token": token}).status_code == 303  # the right token still gets in
 
 
 def test_wrong_guesses_are_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_the_console_says_where_its_token_is(tmp_path: Path) -> None:
     process.terminate()
     process.communicate(timeout=30)
     assert str(tmp_path / OWN_TOKEN) in line
-    assert (tmp_path / OWN_TOKEN).read_text().strip() not in line  # this may well be a log
+    assert (tmp_path / OWN_TOKEN).read_text().strip() not in line  # the line may end up in a log
 
 
 # ---- logs ------------------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_a_full_disk_costs_a_line_and_no_traceback(
     said = capsys.readouterr().err
     assert "Traceback" not in said
     assert said.count("cannot write the log /dev/full") == 1
-    handler.stream = open(os.devnull, "w")  # noqa: SIM115, PTH123 (what it could not write stays in the old one's buffer)
+    handler.stream = open(os.devnull, "w")  # noqa: SIM115, PTH123 (the old stream still buffers the failed writes)
     logger.removeHandler(handler)
 
 

@@ -1,4 +1,4 @@
-"""The ledger beside GraceDB: what others change unseen, and what we failed to write, is found, explained and mended."""
+"""Reconciliation with GraceDB, which finds, explains and repairs missed changes and failed writes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def mend(harness: Harness) -> int:
 
 
 def lose_alerts(harness: Harness) -> None:
-    """What GraceDB has told by now never comes."""
+    """Drop the alerts that GraceDB has sent so far."""
     alerts = harness.server.store.alerts_after(harness._carried)
     if alerts:
         harness._carried = alerts[-1][0]
@@ -61,7 +61,7 @@ def ours(harness: Harness) -> Superevent:
 
 @pytest.fixture
 def sid(harness: Harness) -> str:
-    """A superevent of two events, all of it done."""
+    """Return the ID of a superevent of two events for which all work is done."""
     harness.upload()
     harness.upload("pycbc", far=1e-8)
     harness.settle(60.0)
@@ -122,7 +122,7 @@ def test_a_change_whose_alert_never_came_is_taken_over(harness: Harness, sid: st
     assert mend(harness) == 1
     assert found(harness) == []
     harness.settle(600.0)
-    assert found(harness) == []  # and nothing of ours has turned it back
+    assert found(harness) == []  # and we have not reverted the change
 
 
 def test_what_no_handler_wants_is_not_said_to_be_repaired(harness: Harness, sid: str) -> None:
@@ -136,7 +136,7 @@ def test_what_no_handler_wants_is_not_said_to_be_repaired(harness: Harness, sid:
 
 
 def test_a_lost_label_leads_to_what_its_alert_would_have_led_to_once(harness: Harness, sid: str) -> None:
-    """Taken over twice, and then the alert itself comes after all."""
+    """The label is taken over twice, and then its alert arrives after all."""
     harness.server.client.write_label(sid, "DQV")
     late = harness._carried
     lose_alerts(harness)
@@ -153,7 +153,7 @@ def test_a_lost_label_leads_to_what_its_alert_would_have_led_to_once(harness: Ha
 
 
 def fail_labels(harness: Harness, monkeypatch: pytest.MonkeyPatch, status: int) -> Callable[[], None]:
-    """Have GraceDB refuse labels; what is returned ends that."""
+    """Make GraceDB refuse labels; return a function that ends this."""
     client = harness.runtime.gracedb().client
     real = client.write_label
 
@@ -243,7 +243,7 @@ def test_notices_are_compared(harness: Harness, sid: str) -> None:
     (one,) = notices.compare(harness.ledger, superevent, ["2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z"])
     assert (one.what, one.remedy, one.ask) == ("notices", Remedy.WRITE, RecallNotices(superevent=superevent.key))
     with harness.ledger.transaction() as tx:
-        tx.execute("UPDATE public_notices SET frozen = 1.0")  # it is ours
+        tx.execute("UPDATE public_notices SET frozen = 1.0")  # marks the notice as our own
     (one,) = notices.compare(harness.ledger, superevent, [])
     assert (one.what, one.effect) == ("notice preliminary", f"{superevent.key}/notice/preliminary/store")
 

@@ -1,4 +1,4 @@
-"""A replay decides by the lanes themselves, and says what it always said."""
+"""Replays through the lanes themselves, with the same output as in earlier versions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_plug_in_has_its_say_as_it_would_live(policy: Policy) -> None:
     def plug_in(alert: dict[str, Any], context: Context) -> Effect:
         assert not context.live
         context.record(Decision("none", reason=f"looked at {alert['object']['graceid']}"))
-        return label("G1", "EM_READY")  # in a scratch ledger, where nobody executes it
+        return label("G1", "EM_READY")  # goes into a scratch ledger, where nothing executes it
 
     *decided, _ = said([line("cbc_gstlal", alerts.new(alerts.event("G1")))], policy)
     assert "looked at G1" in [one["reason"] for one in decided]
@@ -75,7 +75,7 @@ def test_a_plug_in_that_fails_makes_a_dead_letter_and_ends_nothing(policy: Polic
 
 
 def test_a_bad_alert_is_a_dead_letter_each_time_it_comes(policy: Policy) -> None:
-    """As it is live: only what was handled came before."""
+    """As in live operation, only a message that was handled makes a later copy a duplicate."""
     bad = line("cbc_gstlal", alerts.new(alerts.event("G1", gpstime="never")))
     first, second, _ = said([bad, bad], policy)
     assert first == second

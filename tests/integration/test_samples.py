@@ -1,4 +1,4 @@
-"""What is made of posterior samples and of flat maps, with the real computations."""
+"""Products of posterior samples and of flat maps, made by the real computations."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_what_is_no_file_of_samples_fails_in_words(tmp_path: Path, job: str, con
     assert "Traceback" not in errors
 
 
-# ---- what is made of them ---------------------------------------------------------------------------------
+# ---- products --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("fields", "has_star"), [(NEUTRON_STARS, 1.0), (BLACK_HOLES, 0.0)])
@@ -117,7 +117,7 @@ def test_properties_of_samples(tmp_path: Path, fields: dict[str, Any], has_star:
 
 
 def test_the_share_of_samples_is_the_probability(tmp_path: Path) -> None:
-    """Half of the sources have a component of 3 to 5 solar masses."""
+    """About half of the samples have a component between 3 and 5 solar masses."""
     write_samples(tmp_path / SAMPLES, mass_1_source=(5.0, 0.2), mass_2_source=(1.4, 0.01))
     assert run(tmp_path, "em-bright", SAMPLES, "-o", "em_bright.json")[0] == 0
     found = json.loads((tmp_path / "em_bright.json").read_text())
@@ -213,7 +213,7 @@ def test_what_is_no_map_is_refused_in_words(tmp_path: Path, content: bytes) -> N
 
 
 def test_a_pipelines_map_is_combined_with_an_external_one(tmp_path: Path) -> None:
-    """Taken over in another form, without distances: the overlap is that of the map it came from."""
+    """Converted to multi-order form, without distances, the map gives the same overlap as its source."""
     from ligo.skymap.io import read_sky_map
 
     flat(tmp_path, "cwb.fits", distances=False)

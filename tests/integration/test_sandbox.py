@@ -1,4 +1,4 @@
-"""The sandbox: the client's own suite, alerts as GraceDB publishes them, and memory across restarts."""
+"""The sandbox: the client's own test suite, alerts as GraceDB publishes them, and state kept across restarts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gwbatch.config.resources import example_event
 from gwbatch.gracedb import make_client
 from gwbatch.simulation.server import Server
 
-# They contradict test_deprecated.py of the same suite: no server passes both.
+# These contradict test_deprecated.py of the same suite, so no server can pass both.
 IMPOSSIBLE = {
     "test_emobservations.py::test_emobservations[event]",
     "test_emobservations.py::test_emobservations[superevent]",
@@ -46,7 +46,7 @@ class Running:
         self.process.communicate(timeout=20)
 
     def alerts(self, topic: str, count: int) -> list[tuple[int, dict[str, Any]]]:
-        """The first alerts on a topic, with their offsets."""
+        """Return the first `count` alerts on a topic, with their offsets."""
         consumer = Consumer(
             {"bootstrap.servers": self.addresses["kafka"], "group.id": "test", "enable.auto.commit": False}
         )
@@ -90,7 +90,7 @@ def test_the_clients_own_suite_passes(sandbox: Running) -> None:
 
 
 def test_the_suites_notice_tests_pass_when_let_run(sandbox: Running) -> None:
-    """They are skipped for other servers' sake only."""
+    """The suite skips them only for the sake of other servers."""
     program = f"""
 import os, sys
 os.environ["TEST_SERVICE"] = {sandbox.addresses["gracedb"]!r}
@@ -158,7 +158,7 @@ def test_an_upload_that_is_no_event_warns_and_alerts_nobody(sandbox: Running) ->
 
 
 def test_no_answer_waits_for_a_delayed_acknowledgement(server: Server) -> None:
-    """Headers and content are two writes: Nagle's algorithm would keep the second back for 40 ms."""
+    """Headers and content are two writes, and Nagle's algorithm would hold back the second for 40 ms."""
     server.client.ping()
     sockets = [one.transport.get_extra_info("socket") for one in server._server.server_state.connections]  # type: ignore[union-attr]
     assert sockets
@@ -220,7 +220,7 @@ def test_nonsense_is_refused_and_the_server_lives_on(sandbox: Running) -> None:
 
 
 def test_nothing_that_is_sent_breaks_the_server_for_the_next(sandbox: Running, tmp_path: Path) -> None:
-    """Alerts too large for the broker, numbers that are none, files that are no events: refused or kept, and over."""
+    """Alerts too large for the broker, bad numbers and files without events are refused or kept, and do no harm."""
     graceid = upload(sandbox)
     client = sandbox.client
     client.write_log(graceid, "x" * 5_000_000)

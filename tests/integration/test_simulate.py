@@ -1,4 +1,4 @@
-"""``gwbatch simulate``: the real decisions in virtual time; more nodes help, the same seed says the same."""
+"""``gwbatch simulate``: real decisions in virtual time, faster with more nodes and repeatable with the same seed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_more_nodes_make_maps_sooner_and_the_same_seed_says_the_same(tmp_path: P
 
 
 def test_timers_come_when_they_should_and_no_notice_leaves(tmp_path: Path, policy: Policy) -> None:
-    """The second preliminary notice waits for minutes: in virtual time, and in the ledger."""
+    """The second preliminary notice waits for minutes of virtual time, and the ledger shows it."""
     found, world = simulated(tmp_path / "one", policy, scenario(2, Stream(at=[10.0], burst=True)))
     ledger = Ledger(world.folder / "ledger.sqlite")
     notices = ledger.read("SELECT kind, frozen FROM public_notices ORDER BY id")
@@ -81,7 +81,7 @@ def test_a_job_that_is_thrown_off_its_node_begins_again(tmp_path: Path, policy: 
 
 
 def test_it_is_calibrated_by_a_ledger(tmp_path: Path, policy: Policy) -> None:
-    """Simulating what was simulated, from its ledger alone, says the same within a fifth."""
+    """A simulation calibrated only by another one's ledger predicts its median decision-to-map time within a fifth."""
     slow = Pool(nodes=1, start=Seconds(9.0, 1.2), run={"localize": Seconds(70.0, 1.2)})
     true = Scenario(duration=3600.0, pool=slow, streams={"s": Stream(at=[10.0, 900.0, 1800.0, 2700.0, 3500.0])})
     real, world = simulated(tmp_path / "real", policy, true)

@@ -1,6 +1,6 @@
-"""The Slurm scheduler on commands that hang, lie, return nothing and fail; through the commands and through pyslurm.
+"""The Slurm scheduler on commands that hang, lie, return nothing or fail, called directly and through pyslurm.
 
-What a real cluster does is in ``tests/clusters``.  pyslurm's double speaks to the same pretended commands.
+The tests on a real cluster are in ``tests/clusters``.  The double of pyslurm calls the same fake commands.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def bindings(request: pytest.FixtureRequest) -> str:
 def make(tmp_path: Path, cluster: FakeSlurm, bindings: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     if bindings == "pyslurm":
         monkeypatch.syspath_prepend(str(DOUBLE))
-    monkeypatch.setenv("SQUEUE_PARTITION", "nowhere")  # would change what squeue says
+    monkeypatch.setenv("SQUEUE_PARTITION", "nowhere")  # would restrict what squeue lists
     made: list[SlurmScheduler] = []
 
     def build(ask: float = 0.05, late: float = 0.3) -> SlurmScheduler:
@@ -76,7 +76,7 @@ def settle(scheduler: SlurmScheduler, wanted: JobState, key: str = KEY, seconds:
 
 
 def opened(bindings: str) -> Controller:
-    """A controller whose helper, beside other tests, may need more than one start to come up in time."""
+    """Open a controller, with retries because its helper may start too slowly beside other tests."""
     for _ in range(4):
         try:
             return open_controller(bindings, PATIENCE)
@@ -87,7 +87,7 @@ def opened(bindings: str) -> Controller:
 
 
 def asked(scheduler: SlurmScheduler) -> Mapping[str, JobStatus]:
-    """What is found once there is an answer again."""
+    """Return what the scheduler finds once Slurm answers again."""
     end = time.monotonic() + 4 * PATIENCE
     while True:
         try:
@@ -291,7 +291,7 @@ def test_what_is_left_over_of_an_attempt_that_is_over_is_cancelled(
     job = scheduler.submit(request)
     error = {"message": "the batch system asked the job to end", "retryable": True}
     write_json(request.directory / "result.json", {"key": KEY, "error": error, "outputs": {}})
-    settle(scheduler, JobState.FAILED)  # and Slurm has put it back into the queue
+    settle(scheduler, JobState.FAILED)  # but Slurm still has it in the queue
     end = time.monotonic() + 10
     while cluster.jobs[job]["state"] != "CANCELLED":
         assert time.monotonic() < end
@@ -321,7 +321,7 @@ def test_held_released_and_cancelled(make: Make, cluster: FakeSlurm, tmp_path: P
     scheduler.cancel(KEY)
     settle(scheduler, JobState.FAILED)
     cluster.forget(job)
-    scheduler.cancel(KEY)  # no error when it has ended
+    scheduler.cancel(KEY)  # no error for a job that has ended
 
 
 def test_of_two_jobs_with_one_key_the_older_stays(make: Make, cluster: FakeSlurm, tmp_path: Path) -> None:
@@ -422,7 +422,7 @@ def test_pyslurm_may_take_longer_to_start_than_slurmctld_to_answer(
             break
         except SchedulerBusy:
             assert time.monotonic() < end
-    assert controller._helper is starting  # it was waited for, not started anew by each question
+    assert controller._helper is starting  # the calls waited for it instead of starting a new one
 
 
 def test_a_pyslurm_that_never_starts_is_given_up(cluster: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ MAP = "bayestar.multiorder.fits"
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[StandbyBench]:
     made = StandbyBench(tmp_path, load_site("local", [*PLUGIN, *SMALL]).profile)
-    made.ends_gently = False  # this machine kills
+    made.ends_gently = False  # a cancelled job is killed on this machine
     yield made
     made.end_pilots()
     made.scheduler.close()
@@ -58,7 +58,7 @@ LIGHT = ["em-bright", "mchirp-source", "plot-allsky", "plot-volume", "flatten", 
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> Iterator[StandbyBench]:
-    """A pilot for each queue's real computations, one at a time."""
+    """Yield a bench whose pilot runs the real computations of the general queue, one at a time."""
     made = StandbyBench(tmp_path, load_site("local", [f"standby.general.kinds={json.dumps(LIGHT)}"]).profile)
     yield made
     made.end_pilots()
@@ -66,7 +66,7 @@ def workshop(tmp_path: Path) -> Iterator[StandbyBench]:
 
 
 def test_a_pilot_makes_the_same_products(workshop: StandbyBench) -> None:
-    """The parent never opens a parallel region, whatever it has imported: it has one thread."""
+    """The parent has one thread; it never opens a parallel region, whatever it has imported."""
     pilot = workshop.pilot()
     assert psutil.Process(pilot.pid).num_threads() == 1
     made = {}
@@ -114,7 +114,7 @@ def test_a_pilot_localizes_with_all_cores(tmp_path: Path, fast_coinc: Path) -> N
 
 
 def _content(path: Path) -> Any:
-    """What a file shows, without the command line that some pictures carry."""
+    """Return what a file shows, without the command line that some pictures contain."""
     return imread(path) if path.suffix == ".png" else np.frombuffer(path.read_bytes(), dtype=np.uint8)
 
 
@@ -126,7 +126,7 @@ def _cold(stage: StandbyBench) -> Callable[[JobRequest], str]:
 
 
 def test_claim_and_withdrawal_race_to_one_end(tmp_path: Path) -> None:
-    """A thousand times at once: each task is either withdrawn or claimed."""
+    """In a thousand races, each task ends up either withdrawn or claimed."""
     folder = StandbyFolder(tmp_path / "desk")
     channel = FolderChannel(folder.path)
     pilot = pilot_name("standby/openmp/1", time.time())
@@ -171,9 +171,9 @@ def test_a_full_disk_sends_jobs_the_cold_way(tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_cannot_be_taken_back_is_not_submitted_as_well(tmp_path: Path) -> None:
-    """Two runs in one folder would be the end of both."""
+    """Two runs in one folder would ruin each other."""
     folder = StandbyFolder(tmp_path / "desk")
-    (folder.path / "inbox" / task_name("G1/localize/1")).mkdir()  # nothing that can be unlinked
+    (folder.path / "inbox" / task_name("G1/localize/1")).mkdir()  # a folder, which cannot be unlinked
     with pytest.raises(SchedulerBusy, match="Cannot withdraw"):
         folder.withdraw(task_name("G1/localize/1"))
 
@@ -191,7 +191,7 @@ def test_what_is_no_task_is_left_alone(tmp_path: Path) -> None:
 def test_silence_is_judged_by_our_own_clock(tmp_path: Path) -> None:
     now = [0.0]
     folder = StandbyFolder(tmp_path / "desk", lambda: now[0])
-    beat = Beat("a-1", "standby/openmp/1", 1, {}, 1, False, "node", 7, 2, 9e9, 0.0, 0.0, 0)  # a node an age ahead
+    beat = Beat("a-1", "standby/openmp/1", 1, {}, 1, False, "node", 7, 2, 9e9, 0.0, 0.0, 0)  # a clock far ahead
     path = folder.path / "pilots" / "a-1.json"
     path.write_bytes(msgspec.json.encode(beat))
     folder.look()
@@ -231,7 +231,7 @@ def test_a_queue_of_this_machine_does_not_wait_for_the_batch_system(tmp_path: Pa
 
 
 def test_whole_machine_jobs_take_turns_with_a_pilot(tmp_path: Path) -> None:
-    """Two localizations at once would end both late."""
+    """Two localizations at once would both finish late."""
     stage = StandbyBench(tmp_path, load_site("local", [*PLUGIN, *STANDBY]).profile)
     stage.pilot()
     first, second = stage.submit(1.5), stage.submit(0)
@@ -267,7 +267,7 @@ def test_a_claim_that_was_counted_before_a_restart_holds_nothing_up(tmp_path: Pa
     stage.pilot()
     first = stage.submit(0)
     stage.until(first, JobState.DONE)
-    stage.again()  # nobody asks about the first one any more
+    stage.again()  # after the restart, nothing polls the first job
     stage.end_pilots()
     second = stage.submit(0)
     assert not stage.is_warm(second)

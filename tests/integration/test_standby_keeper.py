@@ -1,4 +1,4 @@
-"""The number of pilots follows the policy, orders and trouble; on the harness, with a scripted batch system."""
+"""The number of pilots, which depends on the policy, orders and failures, with a scripted batch system."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BROKEN = (Step(0, JobState.QUEUED), Step(5, JobState.FAILED, "exit code 2"))
 
 
 class Yard:
-    """A keeper whose pilots are jobs of a scripted batch system, and say what a test has them say."""
+    """A keeper whose pilots are jobs of a scripted batch system and report what a test makes them report."""
 
     def __init__(self, harness: Harness, folder: Path) -> None:
         self.harness = harness
@@ -47,11 +47,11 @@ class Yard:
             in_force.record(tx, self.runtime.policy, profile, harness.clock.now())
 
     def ring(self, bell: Bell) -> None:
-        """From now on this announces tasks."""
+        """Announce tasks with this bell from now on."""
         self.scheduler.crews["openmp"] = replace(self.scheduler.crews["openmp"], bell=bell, hedge=20.0)
 
     def keep(self, policy: StandbyPolicy) -> None:
-        """From now on by this policy; the keeper is a new one, as after a restart."""
+        """Follow this policy from now on, with a new keeper as after a restart."""
         changed = msgspec.structs.replace(self.runtime.policy, standby={"openmp": policy})
         self.runtime = replace(self.runtime, policy=changed)
         self.keeper = StandbyKeeper(self.runtime, self.scheduler)
@@ -63,7 +63,7 @@ class Yard:
         self.keeper.step()
 
     def beat(self, key: str, idle: float = 1.0, room: int = 1) -> str:
-        """Have a pilot say that it lives."""
+        """Write the heartbeat of a pilot and return the pilot's name."""
         now = self.harness.clock.now()
         name = pilot_name(key, 1.7e9)
         beat = Beat(name, key, int(now * 1000), {}, room, False, "n1", 1, 4, now, idle, 0.0, 0)
@@ -184,7 +184,7 @@ def test_a_job_goes_cold_while_all_pilots_are_busy(yard: Yard, tmp_path: Path) -
 
 
 def srun(folder: Path, monkeypatch: pytest.MonkeyPatch, ends: str) -> SrunBell:
-    """The real bell, and an srun on PATH that ends like this."""
+    """Return the real bell, with an srun on PATH that ends as given."""
     command = folder / "bin" / "srun"
     command.parent.mkdir(exist_ok=True)
     command.write_text(f"#!/bin/sh\n{ends}\n")
@@ -199,7 +199,7 @@ def test_pilots_that_cannot_be_reached_are_told(yard: Yard, tmp_path: Path, monk
     yard.keep(StandbyPolicy(pilots=1))
     yard.step()
     yard.beat("standby/openmp/1")
-    yard.step()  # it is called as soon as it is ready
+    yard.step()  # the keeper calls a pilot as soon as it is ready
     yard.step()
     (finding,) = [one for one in wrong(yard) if one.key == "standby openmp missed"]
     assert "not reached 1 times, last for standby/openmp/1: srun --overlap failed with exit code 1: " in finding.text
@@ -218,7 +218,7 @@ def test_pilots_that_cannot_be_reached_are_told(yard: Yard, tmp_path: Path, monk
     ("ends", "why"),
     [
         ("exit 0", ""),
-        ("exit 3", ""),  # it answered, and did not take the task
+        ("exit 3", ""),  # it answered but did not take the task
         ("exit 7", "srun --overlap failed with exit code 7: no explanation"),
         ("exec sleep 60", "srun --overlap has not reached it within 0.2 s"),
         ("", "srun cannot be started"),
@@ -286,13 +286,13 @@ def test_a_pilot_that_waits_or_hangs_is_cancelled_and_one_that_nobody_counts_lea
     yard.step()
     yard.step(6)
     yard.beat("standby/openmp/1")
-    yard.beat("standby/openmp/9")  # of an earlier ledger
+    yard.beat("standby/openmp/9")  # from an earlier ledger
     yard.step()
     assert yard.leaving == ["standby/openmp/9"]
     for _ in range(5):
         yard.step(100)
         yard.beat("standby/openmp/1")
-    assert "standby/openmp/2" not in yard.pilots()  # it never said that it lives
+    assert "standby/openmp/2" not in yard.pilots()  # it never sent a heartbeat
     yard.batch.script = lambda request: (Step(0, JobState.QUEUED),)
     yard.keep(StandbyPolicy(pilots=3))
     yard.step()
@@ -318,7 +318,7 @@ def test_a_pilot_is_not_cancelled_because_the_batch_system_is_silent(yard: Yard)
     for _ in range(3):
         yard.step()
     assert yard.pilots() == ["standby/openmp/1"]
-    assert yard.leaving == ["standby/openmp/1"]  # it is asked, and may end what it has begun
+    assert yard.leaving == ["standby/openmp/1"]  # it is asked to leave and may finish what it has begun
 
 
 def test_a_pilot_that_cannot_be_submitted_drives_nobody_away(yard: Yard) -> None:

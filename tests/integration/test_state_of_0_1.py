@@ -1,7 +1,7 @@
-"""A state directory of version 0.1, stopped half-way with everything open, is finished by this version.
+"""A state directory of version 0.1, stopped half-way with all kinds of work pending, which this version finishes.
 
-``tests/data/state-0.1`` was written by 0.1: its ledger, the sandbox's GraceDB and the job directories, and one row of
-each shape of effects that 0.1 wrote.
+Version 0.1 wrote ``tests/data/state-0.1``.  It holds the ledger, the sandbox's GraceDB, the job directories, and one
+row for each form of effect that 0.1 wrote.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def test_the_effects_of_0_1_are_read(row: dict[str, Any]) -> None:
 
 
 def _built(row: dict[str, Any]) -> Any:
-    """The effect as today's handlers make it: with the fields that 0.1 stored in the key alone."""
+    """Build the effect as today's handlers do, with the fields that 0.1 stored only in the key."""
     args, key = dict(row["args"]), row["key"]
     last = key.rpartition("/")[2]
     kind = row["kind"]

@@ -1,4 +1,4 @@
-"""The supervisor never gives up: dead and hanging listeners are started again, orphans leave."""
+"""The supervisor, which always restarts dead and hanging listeners and leaves no orphans behind."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_listener_that_keeps_dying_is_started_with_growing_pauses(
     assert ledger.read("SELECT restarts FROM heartbeats")[0]["restarts"] == 9
     supervisor.step()
     assert child.process is not None
-    clock.advance(module.HEALTHY_AFTER + 1)  # it lived well for a minute: all is forgiven
+    clock.advance(module.HEALTHY_AFTER + 1)  # after a healthy minute, earlier failures no longer count
     child.process.wait()
     supervisor.step()
     assert child.not_before - clock.now() <= 1.0
@@ -92,7 +92,7 @@ def test_logs_are_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_when_the_dispatcher_goes_its_listeners_go(tmp_path: Path, number: int) -> None:
-    """By themselves after SIGKILL (nobody is left to tell them), drained after SIGTERM."""
+    """After SIGKILL nobody is left to stop them, so they exit by themselves; after SIGTERM they drain first."""
     state = tmp_path / "state"
     command = [sys.executable, "-m", "gwbatch", "run", "--state", str(state)]
     for setting in ("kind=spool", f"directory={tmp_path}/in", "enabled=true"):

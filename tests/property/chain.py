@@ -1,4 +1,4 @@
-"""The chain of alerts without GraceDB and without a broker: labels go in, what was sent comes out."""
+"""The chain of alerts without GraceDB or a broker: labels go in, and notices come out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVENT = {
 
 
 class Chain:
-    """One superevent, stepped by its labels."""
+    """One superevent, driven by its labels."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock(1.8e9)

@@ -1,4 +1,4 @@
-"""Any event gives a valid notice or a refusal; any order of labels gives an order of notices that is allowed."""
+"""Properties of alerts: events give valid notices or refusals, and any order of labels an allowed order of notices."""
 
 from __future__ import annotations
 

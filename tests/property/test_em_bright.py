@@ -1,4 +1,4 @@
-"""Source properties from the template: probabilities, symmetric, monotonic, and right for what has been published."""
+"""Source properties from the template: probabilities, symmetric, monotonic, and right for published events."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def equations() -> list[EquationOfState]:
 def test_they_are_probabilities_and_do_not_depend_on_the_order(
     equations: list[EquationOfState], m1: float, m2: float, s1: float, s2: float
 ) -> None:
-    assume(m1 != m2)  # of two equal masses the larger spin counts, whichever comes first
+    assume(m1 != m2)  # with equal masses, the larger spin counts in either order
     found = source_properties(Template(m1, m2, s1, s2), equations)
     assert all(0 <= value <= 1 for value in found.values())
     assert found == source_properties(Template(m2, m1, s2, s1), equations)
@@ -60,7 +60,7 @@ def test_spin_leaves_more_outside_and_a_heavier_hole_less(
     assert source_properties(Template(hole * factor, star, spin), equations)["HasRemnant"] <= before
 
 
-# Medians of published source masses and of the primary's spin, and on which side of one half what was announced is.
+# Published medians of source masses and primary spin, and whether the announced probabilities exceed one half.
 @pytest.mark.parametrize(
     ("masses", "spin", "has_ns", "has_remnant"),
     [
@@ -97,7 +97,7 @@ def test_innermost_stable_orbit(spin: float, radius: float) -> None:
 
 
 def test_the_remnant_by_hand() -> None:
-    """Q = 4, spin 0.6, C = 0.15: eta = 0.16, an orbit of 3.8291, and the four numbers of the fit."""
+    """The values are Q = 4, spin 0.6, C = 0.15, hence eta = 0.16, an orbit of 3.8291, and the fit's four numbers."""
     free, swallowed = 0.406 * 0.7 / 0.16 ** (1 / 3), 0.139 * 3.82907 * 0.15 / 0.16
     assert float(remnant_fraction(4.0, 0.6, 0.15)) == pytest.approx((free - swallowed + 0.255) ** 1.761, rel=1e-5)
     assert float(remnant_fraction(7.0, 0.0, 0.15)) == 0.0

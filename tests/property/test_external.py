@@ -1,4 +1,4 @@
-"""Whatever the order in which notices and alerts arrive, however often, by whatever transport: one final state."""
+"""Independence of the final state from the order, number and transport of notices and alerts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tests.notices import GUANO, guano, voevent
 
 T = 1187008882.0
 RULES = load_policy()
-# An announcement cannot be unsaid, so it does depend on what was known when; SNEWS alone needs no sky maps for it.
+# An announcement cannot be withdrawn, so it depends on the order of arrival. Only SNEWS is announced without sky maps,
+# so a limit of zero rules out announcements here.
 POLICY = msgspec.structs.replace(RULES, external=msgspec.structs.replace(RULES.external, supernova_far=0.0))
 
 
@@ -71,7 +72,7 @@ def snews_lines(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def superevent_lines(draw: st.DrawFn) -> list[bytes]:
-    """Events of one or more superevents, in the order in which they came."""
+    """Draw events of one or more superevents, in their order of arrival."""
     found = []
     for number in range(draw(st.integers(1, 4))):
         group, pipeline = draw(st.sampled_from([("CBC", "gstlal"), ("CBC", "pycbc"), ("Burst", "CWB")]))
@@ -84,7 +85,7 @@ def superevent_lines(draw: st.DrawFn) -> list[bytes]:
 
 
 def shuffled(draw: Any, ordered: list[bytes], others: list[bytes]) -> list[bytes]:
-    """The others in any order and any number of times between those that keep their order."""
+    """Mix the others, in any order and once or twice each, between the lines that keep their order."""
     several = [one for one in others for _ in range(draw(st.integers(1, 2)))]
     places = draw(st.permutations([None] * len(ordered) + several))
     following = iter(ordered)
@@ -123,7 +124,7 @@ def test_what_is_announced_is_announced_once_and_no_test(data: st.DataObject) ->
 
 
 def test_grb_170817a() -> None:
-    """The public record: gravitational waves two seconds ahead of the gamma rays."""
+    """In the public record, the gravitational waves precede the gamma rays by two seconds."""
     gw = alerts.event("G298048", 1187008882.43, 3.5e-13, snr=32.4, ifos="H1,L1,V1")
     notice = voevent(
         Packet_Type=111, TrigID=524666471, Most_Likely_Index=4, Most_Likely_Prob=90, time="2017-08-17T12:41:06.47"

@@ -1,4 +1,4 @@
-"""Whatever bears a mark of a test or a mock never becomes a production event, coincidence or announcement."""
+"""Notices marked as tests or mocks, which must never lead to a production event, coincidence or announcement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.notices import guano, voevent
 from tests.property.test_external import T, line, utc
 
 RULES = load_policy()
-# SNEWS is announced without a sky map, which a replay does not make: every kind of trigger goes by its rule here.
+# A replay makes no sky maps, and only SNEWS is announced without one. Here it may have any FAR up to 1 Hz.
 POLICY = msgspec.structs.replace(RULES, external=msgspec.structs.replace(RULES.external, supernova_far=1.0))
 MARKS: list[dict[str, Any]] = [
     {"alert_tense": tense} for tense in ("test", "TEST", "injection", "planned", "Commanded", "mock", "anything")
@@ -36,7 +36,7 @@ XML_MARKS: list[dict[str, Any]] = [
 
 @st.composite
 def marked(draw: st.DrawFn) -> bytes:
-    """A notice near the superevent, with one or several marks among other fields."""
+    """Draw a notice near the superevent in time, with one to three marks among its fields."""
     after = draw(st.floats(-5, 5).map(lambda value: round(value, 2)))
     if draw(st.booleans()):
         marks = {

@@ -1,4 +1,4 @@
-"""The superevent manager against a plain model of the rules, on random streams of alerts."""
+"""The superevent manager, compared with a plain model of the rules on random streams of alerts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def rank(e: dict[str, Any]) -> tuple[Any, ...]:
 
 
 class Model:
-    """Lists and loops, nothing else."""
+    """A model of the rules that uses only lists and loops."""
 
     def __init__(self) -> None:
         self.superevents: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Brokers of notices: what a profile may say, and which of them are on this machine."""
+"""Settings of alert brokers: what a profile may contain, and which brokers are on this machine."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_kinds_have_names_and_labels_of_their_own() -> None:
 
 def test_every_kind_is_in_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
-    # In a process of its own, without the plug-ins of other tests.
+    # In a separate process, which has no plug-in of another test loaded.
     command = [sys.executable, "-c", "from gwbatch.alerts import KINDS; print(*KINDS)"]
     kinds = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert len(kinds) == 9

@@ -1,4 +1,4 @@
-"""Which batch system a site profile names, and what is said when it is not there or cannot do something."""
+"""Choice of the batch system by the site profile, and the errors when it is missing or lacks a feature."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class NoBackend:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Installs a module with a backend, as pip would."""
+    """Install a module with a backend, as pip would."""
     (tmp_path / "toy_batch.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path))
 

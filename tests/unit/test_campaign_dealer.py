@@ -1,4 +1,4 @@
-"""Who gets which event, and what an answer means."""
+"""The dealer of a campaign: which node gets which event, and how outcomes are interpreted."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_failed_event_is_tried_again_the_last_time_alone_then_set_aside(tmp_pa
     dealer.settle("a", outcome(first, "failed", "again"))
     other = take(dealer, "a")
     assert other.id != first.id
-    assert dealer.take("a") is None  # it has to be alone
+    assert dealer.take("a") is None  # the last attempt must run alone
     dealer.settle("a", outcome(other))
     alone = take(dealer, "a")
     assert alone.id == first.id
@@ -117,7 +117,7 @@ def test_a_node_that_fails_everything_is_at_fault_and_its_failures_do_not_count(
 
 
 def test_nodes_of_earlier_runs_are_no_witnesses(tmp_path: Path) -> None:
-    """Forty events that nobody can do are set aside, whatever nodes have done before."""
+    """Forty events that no node can process are set aside, although a node of an earlier run succeeded."""
     folder = sleepers(tmp_path / "c", [1.0] * 40)
     table = Table(folder.table, 1)
     table.write({}, [], {"old": NodeFacts(events=5)})
@@ -129,7 +129,7 @@ def test_nodes_of_earlier_runs_are_no_witnesses(tmp_path: Path) -> None:
 
 
 def test_a_node_alone_is_never_at_fault(tmp_path: Path) -> None:
-    """When nobody does well, the events may be at fault as well."""
+    """When no other node succeeds, the events themselves may be at fault."""
     dealer, _ = dealer_of(sleepers(tmp_path / "c", [1.0] * 10))
     dealer.join("a", 1)
     while not dealer.is_over:
@@ -182,7 +182,7 @@ def test_an_owner_that_was_replaced_writes_nothing(tmp_path: Path) -> None:
 def test_whatever_happens_every_event_ends_once(
     tmp_path_factory: pytest.TempPathFactory, fates: list[How], data: st.DataObject
 ) -> None:
-    """Events are done or set aside after at most three failures, and never both, nor twice."""
+    """Every event ends exactly once: it is done, or set aside after at most three failures."""
     folder = sleepers(tmp_path_factory.mktemp("c") / "c", [float(n) for n in range(1, 8)])
     dealer, table = dealer_of(folder)
     failures = dict.fromkeys(range(7), 0)

@@ -1,4 +1,4 @@
-"""Campaigns, part by part: settings, cost, the lease, chunks, how a node is used."""
+"""The parts of a campaign: settings, cost, lease, use of a node, batch jobs, chunks and packing."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_a_site_that_cannot_be_meant_is_refused() -> None:
 
 
 def described(site: str, *settings: str, mpi: bool = False) -> str:
-    """What would be submitted, where no batch system is at hand."""
+    """Return what would be submitted, without a batch system."""
     batch = make_campaign_jobs(load_site(site, settings).profile)
     return batch.description(Wish(Path("/shared/my-campaign"), 3, mpi, ["--site", site]))
 
@@ -279,7 +279,7 @@ def test_what_a_dead_worker_had_done_is_kept_and_the_rest_goes_to_another(tmp_pa
     done, rest = worked_at(chunk)[:3], chunk.tasks[3]
     found.note("dead", chunk, done)
     with (found.taken / "dead" / f"{chunk.file.removesuffix('.json')}.part").open("ab") as stream:
-        stream.write(b'{"id": 3, "how": "do')  # killed while it wrote
+        stream.write(b'{"id": 3, "how": "do')  # killed while writing
     found.bury("dead")
     again = claimed(found, "alive")
     assert (again.tasks, again.generation) == ([rest], 1)
@@ -342,7 +342,7 @@ def test_what_failed_is_dealt_again_by_whoever_tends(tmp_path: Path) -> None:
 
 
 def test_leaving_in_good_order_is_no_loss(tmp_path: Path) -> None:
-    """A worker that is sent away hands in; only one that ends without a word may have met its end by an event."""
+    """A worker that is evicted hands in its chunk. Only one that vanishes may have been killed by an event."""
     folder = sleepers(tmp_path / "c", [10.0] * 3)
     found, _ = laid(folder)
     for number in range(3 * GIVEN_UP_AFTER):
@@ -366,7 +366,7 @@ def test_an_owner_that_is_killed_while_it_deals_loses_nothing(tmp_path: Path) ->
     folder = sleepers(tmp_path / "c", [10.0] * 2)
     table, found = Table(folder.table, 1), Chunks(folder.chunks)
     found.make()
-    table.write({0: "000001-000000", 1: "000001-000000"}, [], {})  # and no file was written
+    table.write({0: "000001-000000", 1: "000001-000000"}, [], {})  # marked as dealt, but no chunk file written
     assert tend(found, table, [SLEEP], 1, "000002")
     assert len(claimed(found, "w").tasks) == 2
 
@@ -429,7 +429,7 @@ def test_taking_over_from_workers_waits_for_nobody_who_is_gone_and_refuses_the_l
 
 
 def with_map(folder: Folder, event: int, content: bytes) -> Settled:
-    """A map of an event, and what the table is to say of it."""
+    """Write the map of an event, and return its entry for the table."""
     path = folder.file("map", event, ".fits")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -448,7 +448,7 @@ def test_a_map_that_was_made_again_after_packing_takes_the_place_of_the_old_one(
     archive.write_bytes(archive.read_bytes().replace(b"one", b"0ne"))
     assert list(faults(folder)) == [1]
     table.again([1])
-    assert pack(folder) == {}  # a thousand of which one is to be made again
+    assert pack(folder) == {}  # a block is not packed while one of its maps must be made again
     table.write({}, [with_map(folder, 1, b"one again")], {})
     assert faults(folder) == {}
     assert pack(folder) == {"maps-000.zip": 2}

@@ -1,4 +1,4 @@
-"""The small charts: what they refuse, what they say, and that they show it."""
+"""The small charts: refused inputs, alternative texts, and pictures that match the numbers."""
 
 from __future__ import annotations
 

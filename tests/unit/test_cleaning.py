@@ -1,4 +1,4 @@
-"""Old job directories go, in the background, whatever happens to them meanwhile."""
+"""Removal of old job directories in the background, even if they change meanwhile."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def subject(folder: Path, name: str, age: float) -> Path:
 def test_old_ones_go_and_young_ones_stay(tmp_path: Path) -> None:
     subject(tmp_path, "G1", 100.0)
     subject(tmp_path, "G2", 10.0)
-    (tmp_path / "G3").mkdir()  # just made: its files are still to come
+    (tmp_path / "G3").mkdir()  # just created; it has no files yet
     assert remove_old_job_directories(tmp_path, 950.0) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["G2", "G3"]
     assert remove_old_job_directories(tmp_path / "nowhere", 950.0) == 0

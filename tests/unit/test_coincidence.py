@@ -1,4 +1,4 @@
-"""Coincidences: windows, joint rates, what is announced, and the public case of 2017 August 17."""
+"""Coincidences: time windows, joint FARs, which ones are announced, and the public case of 2017 August 17."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def external(time: float = 1000.0, search: str = "GRB", observatory: str = "Ferm
 
 
 def test_gw170817_and_grb_170817a() -> None:
-    """t_0 = GPS 1187008882.43, T0 = 12:41:06.47 UTC: gravitational waves two seconds ahead."""
+    """The gravitational waves (t_0 = GPS 1187008882.43) precede the burst (T0 = 12:41:06.47 UTC) by two seconds."""
     match = coincide(superevent(1187008882.43, 1e-14), external(1187008884.47), 32.4, POLICY)
     assert match is not None
     assert match.dt == pytest.approx(-2.04, abs=1e-6)
@@ -70,7 +70,7 @@ def test_tests_and_observations_never_match() -> None:
 
 
 def test_the_joint_rate_of_times_alone() -> None:
-    """The number of the reference computation: 1e-8 Hz, 6 s, 310 a year."""
+    """The reference value is for a FAR of 1e-8 Hz, a window of 6 s and 310 bursts per year; the policy has 325."""
     assert pytest.approx(5.898e-13, rel=1e-3) == 6 * 310 / YEAR * 1e-8
     assert joint_far(superevent(far=1e-8), (-5, 1), external(), POLICY) == pytest.approx(6 * 325 / YEAR * 1e-8)
     assert joint_far(superevent(far=1e-8), (-10, 10), external(search="HEN"), POLICY) == pytest.approx(
@@ -84,7 +84,7 @@ def test_the_joint_rate_of_times_alone() -> None:
 def test_the_joint_rate_of_a_targeted_search(
     observatory: str, far_external: float, window: tuple[float, float]
 ) -> None:
-    """On the gravitational-wave side both missions go by the less-significant threshold, 2 per day and search."""
+    """For both missions the largest gravitational-wave FAR is the less-significant threshold, 2 per day per search."""
     far_gw, far_ext, width = 1e-6, 1e-5, window[1] - window[0]
     z, z_max = width * far_gw * far_ext, width * far_external * 2 / 86400
     event = external(search="SubGRBTargeted", observatory=observatory, far=far_ext)

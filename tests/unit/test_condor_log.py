@@ -1,4 +1,4 @@
-"""HTCondor's event log: missing, doubled, late, truncated events, garbage, rotation, and no log at all."""
+"""HTCondor's event log with missing, duplicate, late or truncated events or garbage, rotated, or absent."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ COPY = event(0, "Job submitted from host: <127.0.0.1:1>", "gwbatch G1/localize/1
 
 
 def earlier(one: bytes) -> bytes:
-    """The event as if it had been before all others."""
+    """Return the event with a time before all others."""
     return one.replace(b"14:01:26", b"14:01:20")
 
 
 def copied(one: bytes) -> bytes:
-    """The event of the copy."""
+    """Return the event as one of the second copy of the job."""
     return one.replace(b"(001.000.000)", b"(002.000.000)")
 
 
@@ -231,7 +231,7 @@ def test_a_cluster_number_of_another_pool_is_another_job(tmp_path: Path) -> None
     other = event(0, "Job submitted", "gwbatch G2/localize/1")
     event_log = followed(tmp_path / "log", SUBMIT + EXECUTE + other + KILLED)
     assert state(event_log, "G2/localize/1") is JobState.FAILED
-    assert state(event_log) is None  # not the other's fate
+    assert state(event_log) is None  # the other job's failure is not attributed to it
 
 
 def test_the_position_is_kept_and_nothing_is_read_again(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_the_position_is_kept_and_nothing_is_read_again(tmp_path: Path) -> None:
     event_log = followed(path, SUBMIT + EXECUTE)
     event_log.close()
     with path.open("r+b") as stream:
-        stream.write(b"#" * len(SUBMIT))  # what was read before does not matter any more
+        stream.write(b"#" * len(SUBMIT))  # already read, so it no longer matters
     again = EventLog(path)
     again.read()
     assert state(again) is JobState.RUNNING
@@ -289,7 +289,7 @@ def test_ended_jobs_are_forgotten_in_the_end(tmp_path: Path) -> None:
     clock = ManualClock()
     event_log = followed(tmp_path / "log", SUBMIT + DONE, clock)
     event_log.records.forget_all_but([])
-    assert state(event_log) is JobState.DONE  # its end may not have been taken over yet
+    assert state(event_log) is JobState.DONE  # the end may not have been recorded in the ledger yet
     clock.advance(3600)
     event_log.records.forget_all_but(["G1/localize/1"])
     assert state(event_log) is JobState.DONE
@@ -320,5 +320,5 @@ def test_however_the_log_arrives_it_comes_to_the_same(
         begin = max(begin, cut)
         event_log.read()
         event_log.close()
-        event_log = EventLog(path)  # a dispatcher that starts again
+        event_log = EventLog(path)  # as after a restart of the dispatcher
     assert state(event_log) is state(whole) is JobState.DONE

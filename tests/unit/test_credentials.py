@@ -1,4 +1,4 @@
-"""Credentials come from files and the environment, are guarded, and never leak."""
+"""Credentials from files and the environment, which must be protected and never leak."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the package imports is what it declares, extra by extra."""
+"""Agreement between the package's imports and its declared dependencies, extra by extra."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-# Import packages whose distribution has another name.
+# Import names whose distribution has another name.
 DISTRIBUTIONS = {
     "confluent_kafka": "confluent-kafka", "gcn_kafka": "gcn-kafka",
     "prometheus_client": "prometheus-client", "htcondor2": "htcondor", "classad2": "htcondor",
@@ -22,7 +22,7 @@ DISTRIBUTIONS = {
     "lalsimulation": "lalsuite", "lalinspiral": "lalsuite", "ligo.followup_advocate": "ligo-followup-advocate",
     "ligo.em_bright": "ligo.em-bright",
 }  # fmt: skip
-# Where each extra may be imported; everything else is what every installation has.
+# Where each extra's packages may be imported. All other code imports only the required dependencies.
 PLACES = {
     "science": ("jobs/", "demo/", "campaigns/"), "mpi": ("campaigns/ranks.py",),
     "alerts": ("alerts/", "circulars.py", "detchar/", "demo/"),
@@ -31,7 +31,7 @@ PLACES = {
 }  # fmt: skip
 
 
-# What runs in an environment of its own, and where that is declared.
+# Programs that run in a separate environment, and the file that declares it.
 ELSEWHERE = {"jobs/em_bright_program.py": ROOT / "gwbatch" / "config" / "em-bright.txt"}
 
 
@@ -73,7 +73,7 @@ def test_everything_imported_is_declared(path: Path) -> None:
 
 @pytest.mark.parametrize("extra", ["", *PLACES])
 def test_everything_declared_is_used(extra: str) -> None:
-    """But for what others need silently, as the comment beside it says."""
+    """Packages that only other packages need are exempt; comments in ``pyproject.toml`` explain them."""
     used = set().union(*(imported(path) for path in (ROOT / "gwbatch").rglob("*.py")))
     silent = {"python-multipart", "igwn-gwalert-schema", "healpy", "mpich"}
     assert declared(extra) - used <= silent

@@ -56,7 +56,7 @@ def test_idq_counts_only_while_it_is_fine(ok: list[float] | None, fap: list[floa
         (bits(H1_OK=True, L1_OK=None), set(), set()),
         (bits(H1_OK=True, L1_OK=True, V1_OK=False), {"DQOK"}, {"DQV"}),  # V1 did not take part
         ([], set(), set()),
-        (bits(H1_OK=True, H1_CBC_INJ=False), {"DQOK", "INJ"}, {"DQV"}),  # though V1 is not there at all
+        (bits(H1_OK=True, H1_CBC_INJ=False), {"DQOK", "INJ"}, {"DQV"}),  # V1 has no bit at all
         (bits(H1_OK=True, V1_CBC_INJ=False), {"DQOK"}, {"DQV"}),
         (bits(H1_OK=True, H1_CBC_INJ=True, V1_CBC_INJ=True), {"DQOK"}, {"DQV", "INJ"}),
         (bits(H1_OK=None, H1_CBC_INJ=None), set(), set()),

@@ -1,4 +1,4 @@
-"""The doorbell never waits, never fails, and wakes at once."""
+"""The doorbell: ringing never blocks or fails, and wakes the listener at once."""
 
 from __future__ import annotations
 

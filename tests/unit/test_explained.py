@@ -1,4 +1,4 @@
-"""Why one event is preferred to another: the sentence follows the order, whatever the two events are."""
+"""The sentence that explains why one event is preferred over another, which must follow the ranking."""
 
 from __future__ import annotations
 

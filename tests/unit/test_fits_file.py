@@ -1,4 +1,4 @@
-"""FITS headers and tables, against astropy's reading of the same files."""
+"""FITS headers and tables, compared with what astropy reads from the same files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flat maps, against the files of the field's own tool."""
+"""Flat maps, compared with the files that ligo-skymap-flatten writes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_an_impossible_resolution_is_refused_with_a_sentence(nside: int, words: 
 
 
 def test_a_large_map_takes_little_memory(tmp_path: Path) -> None:
-    """400 MB of pixels, written in far less."""
+    """Writing 400 MB of pixels takes less than 300 MiB of memory."""
     script = (
         "import re, sys\nfrom pathlib import Path\nfrom gwbatch.jobs.catalogue import Work, computation\n"
         "computation('flatten').function(Work({'m': Path(sys.argv[1])}, Path(sys.argv[2]), {'nside': 1024}))\n"

@@ -1,6 +1,6 @@
-"""One line for each kind of notice of each mission: what it must be read as.
+"""A table of each mission's kinds of notices and what each must be read as.
 
-The notices are made after GCN's published schemas and examples; a mission more is a few lines more.
+The notices follow GCN's published schemas and examples. Another mission takes a few more lines.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SVOM_ID = "<Group name='Svom_Identifiers'><Param name='Burst_Id' value='sb260301
 
 
 class Want(NamedTuple):
-    """What comes out: the identity in GraceDB, time after `T` in s, 1-sigma radius in deg, a part of the veto."""
+    """The expected result: identity in GraceDB, time after `T` in s, 1-sigma radius in deg, and part of the veto."""
 
     observatory: str
     search: str

@@ -1,4 +1,4 @@
-"""The graph of data products: it hangs together, and no two jobs of it share a key."""
+"""The graph of data products: every input and job exists, and no two jobs have the same key."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_hostile_xml_is_bad_input(document: bytes) -> None:
 
 
 def test_the_dispatcher_imports_every_computation_before_its_threads_run(tmp_path: Path) -> None:
-    """Two threads that import at the same time trip over each other, and an alert is a dead letter."""
+    """Concurrent imports in two threads can fail, and the alert would become a dead letter."""
     program = (
         "import sys, threading\n"
         "from pathlib import Path\n"

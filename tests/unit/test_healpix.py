@@ -1,4 +1,4 @@
-"""HEALPix geometry, against healpy's."""
+"""HEALPix geometry, compared with healpy's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_direction_lies_in_the_pixel_of_healpy(order: int, z: float, longitude
     sine = np.sqrt(1 - z**2)
     direction = np.array([[sine * np.cos(longitude)], [sine * np.sin(longitude)], [z]])
     (found,) = pixels_at(order, *direction)
-    # On an edge or a corner any pixel will do that the direction touches: all that are 1e-8 away.
+    # On an edge or a corner, any pixel that the direction touches will do, that is, any within 1e-8.
     near = (direction[:, 0] + 1e-8 * np.array(step) for step in product((-1, 0, 1), repeat=3))
     assert found in {int(healpy.vec2pix(2**order, *place, nest=True)) for place in near}
 
@@ -63,7 +63,7 @@ def test_areas_and_children_fill_their_parents() -> None:
 
 
 def test_the_area_that_holds_a_probability() -> None:
-    """Half of the sky holds everything, evenly: nine tenths of it hold nine tenths."""
+    """All probability is spread evenly over half of the sky, so nine tenths of that half hold 90 %."""
     from gwbatch.jobs.localize import credible_area
 
     order = 3

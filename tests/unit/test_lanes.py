@@ -1,4 +1,4 @@
-"""Lanes: one transaction a message, failures kept and out of the way, two dispatchers never both deciding."""
+"""Lanes: messages settled with their effects, failures kept without blocking, and only one deciding dispatcher."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def registry() -> Iterator[Registry]:
 
 
 class Bench:
-    """A lane on a ledger, and messages for it."""
+    """A lane on a ledger, and a way to send it messages."""
 
     def __init__(self, ledger: Ledger, policy: Policy, clock: ManualClock, notes: Path, registry: Registry) -> None:
         self.registry = registry
@@ -173,7 +173,7 @@ def test_two_dispatchers_on_one_ledger_never_both_decide(bench: Bench) -> None:
 
     late = bench.lane
     bench.send()
-    current = bench.make()  # takes the lease over
+    current = bench.make()  # takes over the lease
     with pytest.raises(LeaseLost):
         late.step()
     assert (calls, bench.effects()) == ([], [])
@@ -236,7 +236,7 @@ def test_a_handler_that_spoils_its_payload_spoils_nobody_elses(bench: Bench) -> 
 
 
 def test_a_full_disk_loses_nothing_and_buries_nothing(bench: Bench) -> None:
-    """SQLite ends the whole transaction by itself; the message waits until there is room again."""
+    """SQLite rolls back the whole transaction by itself. The messages wait until there is space again."""
 
     @igwn_alert.handler("t")
     def big(alert: dict[str, Any], context: Context) -> effects.Effect:
@@ -343,7 +343,7 @@ def test_what_the_machine_may_get_over_is_transient() -> None:
 
 
 def test_an_every_handler_is_called_by_its_durable_timer(bench: Bench) -> None:
-    """Armed once, fired by the clock, handled by the lane; each turn is another message."""
+    """The timer is set once and fires by the clock. Each firing is a new message, which the lane handles."""
     ticks: list[dict[str, Any]] = []
     every(60)(lambda tick: ticks.append(tick))
     with bench.ledger.transaction() as tx:

@@ -1,4 +1,4 @@
-"""One process decides: a living holder is respected, a dead one replaced at once, a late one fenced off."""
+"""Leases: a live holder is respected, a dead one replaced at once, and a former one fenced off."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_living_holder_is_named_and_a_killed_one_replaced_at_once(ledger: Ledg
 def test_who_lost_the_lease_can_write_nothing(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         old = leases.acquire(tx, "dispatcher", 0.0)
-        new = leases.acquire(tx, "dispatcher", 0.0)  # this very process, again
+        new = leases.acquire(tx, "dispatcher", 0.0)  # the same process again
     with pytest.raises(LeaseLost, match="writes nothing more"), ledger.transaction() as tx:
         leases.check(tx, old)
     with ledger.transaction() as tx:

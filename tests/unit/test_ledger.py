@@ -1,4 +1,4 @@
-"""What the ledger promises: all or nothing, once, durable, and never on a network file system."""
+"""Guarantees of the ledger: atomic, exactly once, durable, and never on a network file system."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_writers_wait_for_each_other_and_then_say_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN; SELECT count(*) FROM sqlite_master"])
 def test_who_looks_at_a_new_ledger_does_not_end_the_dispatcher_that_makes_it(tmp_path: Path, begin: str) -> None:
-    """Before it has its write-ahead log, SQLite says at once that it is locked."""
+    """Until the ledger has its write-ahead log, SQLite reports a lock at once instead of waiting."""
     path = tmp_path / "ledger.sqlite"
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("CREATE TABLE something (it)")
@@ -217,7 +217,7 @@ def test_a_timer_fires_once_and_survives(ledger: Ledger) -> None:
 def test_a_repeating_timer_that_slept_fires_once_and_keeps_its_phase(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         timers.repeat(tx, "tick", "tick", "general", 60.0, 0.0)
-        timers.repeat(tx, "tick", "tick", "general", 60.0, 30.0)  # a restart does not put it off
+        timers.repeat(tx, "tick", "tick", "general", 60.0, 30.0)  # a restart does not postpone it
         assert timers.next_due(tx) == 60.0
         assert timers.fire_due(tx, 250.0) == 1
         assert timers.next_due(tx) == 300.0

@@ -164,7 +164,7 @@ time.sleep(600)
     "point", ["", "local.before_ticket", "local.after_ticket", "local.before_start", "local.after_start"]
 )
 def test_jobs_outlive_the_dispatcher_and_are_found_again(tmp_path: Path, point: str) -> None:
-    """Killed with one job running and one waiting, or in the middle of starting: each job runs exactly once."""
+    """The dispatcher is killed with one job running and one waiting, or while it starts one; each job runs once."""
     environment = {**os.environ, "GWBATCH_KILL_AT": point}
     dispatcher = subprocess.Popen(
         [sys.executable, "-c", DISPATCHER, str(tmp_path)], stdout=subprocess.PIPE, env=environment
@@ -177,7 +177,7 @@ def test_jobs_outlive_the_dispatcher_and_are_found_again(tmp_path: Path, point: 
     again = LocalScheduler(tmp_path / "index", cores=2)
     submitted = {"": ["a", "b"], "local.before_ticket": []}.get(point, ["a"])
     assert sorted(again.find(["a", "b"])) == submitted
-    if not submitted:  # what was begun only is done by whoever asks again
+    if not submitted:  # a submission that was cut short is made again
         again._command = lambda request: ["/bin/sh", "-c", "echo x >> ../../runs"]  # type: ignore[method-assign]
         again.submit(request(tmp_path, "a"))
         submitted = ["a"]
@@ -203,7 +203,7 @@ def test_a_cancelled_job_frees_its_cores(
 ) -> None:
     script(tmp_path, monkeypatch, scheduler, f"[ $(basename $PWD) = b ] || sleep 60; touch {tmp_path}/$(basename $PWD)")
     scheduler.submit(request(tmp_path, "a"))
-    scheduler.cancel("a")  # at once, before the job has said its pid
+    scheduler.cancel("a")  # at once, before the job has reported its pid
     scheduler.submit(request(tmp_path, "b"))
     wait(scheduler, "b", JobState.DONE)
     assert scheduler.poll(["a"])["a"].state is JobState.FAILED
@@ -246,7 +246,7 @@ def test_a_ticket_for_more_cores_than_there_are_now_still_runs(tmp_path: Path, m
 def test_a_job_that_ended_with_the_machine_is_not_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: bool, state: JobState
 ) -> None:
-    """Its result.json says how it went; without one it failed, and the next attempt is somebody else's decision."""
+    """Its result.json tells the outcome. Without one it has failed, and the caller decides on another attempt."""
     first = LocalScheduler(tmp_path / "index", cores=2)
     script(
         tmp_path,
@@ -290,7 +290,7 @@ def test_a_credential_is_never_sent_to_a_local_job_either(tmp_path: Path) -> Non
 def test_an_urgent_small_job_goes_beside_a_whole_node_job_and_others_wait(
     tmp_path: Path, scheduler: LocalScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A burst's map takes a second: it does not wait a minute behind a localization."""
+    """A burst's map takes a second, so it must not wait a minute behind a localization."""
     script(tmp_path, monkeypatch, scheduler, f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done")
     scheduler.submit(request(tmp_path, "localization", priority=1100))
     for key, priority in (("plot", 30), ("second-map", 1250), ("map", 1300)):

@@ -1,4 +1,4 @@
-"""Messages of our own: classes with lanes, handled with ``@on``, sent now or later."""
+"""Internal messages: classes with lanes, handled with ``@on``, sent now or later."""
 
 from __future__ import annotations
 

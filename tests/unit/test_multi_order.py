@@ -1,4 +1,4 @@
-"""Multi-order maps in fewer pixels: the sky stays what it was, the file gets smaller."""
+"""Multi-order maps reduced to fewer pixels: the file gets smaller, and the sky stays the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read(content: bytes, folder: Path) -> Any:
 
 
 def moved(whole: Any, small: Any) -> float:
-    """How much probability lies elsewhere: half the sum of the differences at the resolution of the finer map."""
+    """Return the probability that has moved: half the sum of the differences at the finer map's resolution."""
     uniq, density = np.asarray(whole["UNIQ"]), np.asarray(whole["PROBDENSITY"])
     known = dict(zip(np.asarray(small["UNIQ"]).tolist(), np.asarray(small["PROBDENSITY"]).tolist(), strict=True))
     there = []

@@ -1,4 +1,4 @@
-"""Notices of every mission to one shape; what is malformed or hostile is refused with a reason."""
+"""Parsing of every mission's notices into one form; malformed or hostile ones are refused with a reason."""
 
 from __future__ import annotations
 

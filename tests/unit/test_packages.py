@@ -1,4 +1,4 @@
-"""Who imports whom: only downwards; pure rules stay pure; jobs never see the ledger; no pickles anywhere."""
+"""Rules of the code: downward imports, pure decisions, jobs without the ledger, no pickles, SQL, docstrings, time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "gwbatch"
 
-# From the top down; a package imports packages below it, and itself.
+# From top to bottom. A package may import itself and the packages below it.
 PACKAGES = [
     "cli", "console", "metrics", "simulation", "demo", "sandbox", "dispatcher", "listeners", "orchestrator", "checks",
     "reconcile", "executors", "runtime", "reports", "handlers", "mirror", "files", "circulars", "mdc", "gracedb",
@@ -20,7 +20,7 @@ PACKAGES = [
     "gpstime", "clock", "units", "errors",
 ]  # fmt: skip
 
-# How a noun or a clause begins.
+# First words of noun phrases and clauses.
 NO_VERBS = {
     "A", "All", "An", "By", "Every", "Everything", "From", "How", "In", "It", "Its", "Nobody", "Nothing", "On",
     "One", "Some", "Somebody", "Something", "That", "The", "Those", "Two", "What", "When", "Where", "Whether",
@@ -29,7 +29,7 @@ NO_VERBS = {
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The gwbatch modules and others that a file imports, at its top or inside functions."""
+    """Yield the names of all modules that a file imports, at its top or inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -60,7 +60,7 @@ def test_packages_import_only_downwards(path: Path) -> None:
 
 
 def test_batch_systems_are_named_in_their_own_package_only() -> None:
-    """Everything else asks the backend that the site profile names; `errors` says which extra brings a module."""
+    """All other code asks the backend that the site profile names; `errors` is exempt, as it names a module's extra."""
     names = {"htcondor", "slurm"}
     for path in files("."):
         if named(path).startswith("schedulers/") or named(path) == "errors.py":
@@ -75,7 +75,7 @@ def test_batch_systems_are_named_in_their_own_package_only() -> None:
     "path", files("superevents", "external", "annotation", "alerts"), ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_decisions_are_pure(path: Path) -> None:
-    """No ledger, no network, no clock of their own, no files."""
+    """Decisions use no ledger, network, clock or files."""
     barred = ["gwbatch.ledger", "gwbatch.gracedb", "gwbatch.clock", "time", "datetime", "socket", "requests", "sqlite3"]
     barred += ["os", "pathlib"]
     for module in imports(path):
@@ -104,11 +104,11 @@ def test_only_handlers_return_effects_and_only_executors_call_out() -> None:
 OWN_DATABASES = ("sandbox/store.py", "campaigns/")  # their tables are not the ledger's
 STORES = ("ledger/", "mirror/", "reports/")
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE FROM)\s")
-LONGEST = 100  # characters of a statement beside the one function that wraps it
+LONGEST = 100  # characters of a statement; a longer one belongs in queries.sql
 
 
 def statements(path: Path) -> Iterator[ast.Constant]:
-    """SQL in a file of Python, but for what is put together there."""
+    """Yield the SQL in a Python file; of a statement composed there, only its first literal."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.match(node.value):
             yield node
@@ -132,9 +132,9 @@ def test_every_named_query_is_used_in_its_own_package(path: Path) -> None:
 
 
 TELLS_THE_TIME = re.compile(r"\btime\.(time|monotonic|sleep)\(")
-# Nodes, people and tests have the real time only.
+# These run only in real time: on nodes, for users, or in the demo.
 OUTSIDE = ("clock.py", "jobs/", "campaigns/", "cli/", "demo/", "console/", "sandbox/", "logs.py")
-# Waiting for somebody else: a process, a server, a broker, a lock of SQLite.
+# These wait for another process, a server, a broker or a lock of SQLite.
 WAITING = {
     "schedulers/timeouts.py", "schedulers/slurm/pyslurm.py", "schedulers/standby/folder.py", "executors/inputs.py",
     "executors/notices/comparing.py", "executors/notices/producer.py", "executors/notices/preview.py",
@@ -145,7 +145,7 @@ WAITING = {
 
 @pytest.mark.parametrize("path", files("."), ids=named)
 def test_the_docstring_of_a_function_begins_with_a_verb(path: Path) -> None:
-    """Properties excepted, which are things."""
+    """Properties are exempt, because they may have a noun phrase."""
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.FunctionDef) or any("property" in ast.unparse(d) for d in node.decorator_list):
             continue
@@ -155,6 +155,6 @@ def test_the_docstring_of_a_function_begins_with_a_verb(path: Path) -> None:
 
 
 def test_time_is_an_argument() -> None:
-    """So that a day can be simulated, and setting the machine's clock makes nothing late."""
+    """The time is passed in, so that a day can be simulated and setting the machine's clock delays nothing."""
     found = {named(path) for path in files(".") if TELLS_THE_TIME.search(path.read_text())}
     assert {one for one in found if not one.startswith(OUTSIDE)} == WAITING

@@ -1,4 +1,4 @@
-"""What a scheduler knows of its jobs does not depend on the time that somebody sets the machine to."""
+"""Polling of a batch system while somebody sets the machine's clock."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Batch(PollingScheduler):
 
 
 class Wall:
-    """A clock that somebody sets."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.by = 0.0
@@ -75,7 +75,7 @@ def wait(scheduler: Batch, wanted: JobState) -> None:
 @pytest.mark.parametrize("step", [-HOUR, HOUR], ids=["back", "forward"])
 @pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
 def test_answers_count_though_the_clock_was_set(step: float, restart: bool, tmp_path: Path) -> None:
-    """By the time of day, every answer would be older than what is known until an hour has passed."""
+    """If the time of day counted, every answer would seem older than the known state for an hour."""
     wall, queue = Wall(), Queue()
     scheduler = Batch(tmp_path, SETTINGS, queue, GuardedClock(wall.now))
     scheduler.submit(JobRequest(KEY, "localize", "openmp", tmp_path / "job"))

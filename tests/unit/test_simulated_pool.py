@@ -1,4 +1,4 @@
-"""The simulated pool: whatever comes, no node has two jobs, every job ends, and the account is right."""
+"""The simulated pool: no node ever has two jobs, every job ends, and the accounting is right."""
 
 from __future__ import annotations
 

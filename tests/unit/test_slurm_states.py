@@ -1,4 +1,4 @@
-"""What Slurm's words mean."""
+"""Interpretation of Slurm's job states, reasons and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many pilots there shall be, and which of them leave."""
+"""The number of pilots, which of them leave, and what the ledger records about them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ SETTINGS = StandbySettings(lifetime=3600.0, lead=120.0)
 
 def test_pilots_that_are_missing_are_asked_for() -> None:
     assert balance([], 2, SETTINGS, NOON) == ([], 2)
-    assert balance([pilot(1)], 2, SETTINGS, NOON) == ([], 1)  # one that waits in the queue counts
+    assert balance([pilot(1)], 2, SETTINGS, NOON) == ([], 1)  # a pilot that waits in the queue counts
 
 
 def test_the_youngest_leave_when_there_are_too_many() -> None:
@@ -97,7 +97,7 @@ def test_never_fewer_ready_pilots_than_wanted_leave_behind(ages: list[tuple[floa
     assert missing <= count
 
 
-# ---- what is written down ---------------------------------------------------------------------------------------
+# ---- the ledger ---------------------------------------------------------------------------------------------------
 
 
 def test_orders_end_by_themselves_or_are_taken_back(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""The story of a superevent: on one scale, with what was waited for, and not squeezed by what comes days later."""
+"""The story of a superevent: one time axis, what it was waiting for, and no squeezing by updates days later."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every rendered submit description, DAG and deployment, compared with golden files.
 
-After a wanted change write them anew: ``GWBATCH_WRITE_GOLDEN=1 pytest tests/unit/test_submit_files.py``.
+After an intended change, rewrite them with ``GWBATCH_WRITE_GOLDEN=1 pytest tests/unit/test_submit_files.py``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SLURM = [
 
 
 def golden(name: str, text: str, **places: Path) -> None:
-    """Compare with a golden file in which the places of this machine have names."""
+    """Compare with a golden file, in which placeholders stand for the paths of this machine."""
     for placeholder, path in {**places, "job_sh": job_script()}.items():
         text = text.replace(str(path), f"<{placeholder}>")
     path = GOLDEN / name

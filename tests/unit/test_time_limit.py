@@ -1,4 +1,4 @@
-"""A job that nears its time limit ends itself and says why, whatever the batch system."""
+"""Jobs near their time limit, which end themselves and say why on any batch system."""
 
 from __future__ import annotations
 

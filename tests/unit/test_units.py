@@ -1,4 +1,4 @@
-"""Numbers as people say them."""
+"""Human-readable time spans and sizes."""
 
 from __future__ import annotations
 

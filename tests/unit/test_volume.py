@@ -1,4 +1,4 @@
-"""The volume rendering, against ligo.skymap's line integrals on a finer grid."""
+"""The volume rendering, compared with ligo.skymap's line integrals on a finer grid."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _read(name: str, folder: Path) -> SkyMap:
 def _line_integrals(
     skymap: SkyMap, rotation: Any, reach: float, face: tuple[int, int], rows: Any, columns: Any, finer: int
 ) -> Any:
-    """Mean over picture elements of the field's own line integrals, `finer` by `finer` of them in each."""
+    """Return ligo.skymap's line integrals, averaged over `finer` by `finer` points in each picture element."""
     from ligo.skymap.core import volume_render
 
     element = 2 * reach / (ELEMENTS - 1)
@@ -83,7 +83,7 @@ def test_moments_and_axes_are_those_of_the_field(name: str) -> None:
 
 @pytest.mark.parametrize("ratio", [-1e4, -300.0, -30.0, -3.0, 0.0, 3.0, 30.0, 1e6])
 def test_moments_of_any_cell(ratio: float) -> None:
-    """Against mpmath-free truth: brute force in units of the scale."""
+    """The moments agree with a brute-force numerical integration in units of the scale."""
     sigma = 7.0
     one = np.array([1.0])
     skymap = SkyMap(np.array([0]), np.array([0]), one, one * ratio * sigma, one * sigma, one, {})
@@ -107,7 +107,7 @@ def test_the_distance_is_a_density() -> None:
 
 
 def test_area_and_volume_of_a_shell(tmp_path: Path) -> None:
-    """All directions alike: 90 % of the sky, and a shell as thick as 90 % of a Gaussian."""
+    """With all directions alike, they are 90 % of the sky, and a shell as thick as 90 % of a Gaussian."""
     path = write_map(tmp_path / "map.fits", *adaptive(shell, 4, 1.0), 100.0, 1.0)
     skymap = volume.usable(read_distances(path))
     from gwbatch.jobs.skymap import credible_area
@@ -149,7 +149,7 @@ def test_bad_cells_leave_the_good_ones_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_cost_is_bounded_for_any_map() -> None:
-    """A full sky of a million cells, each as deep as the picture."""
+    """The map has nearly a million cells over the full sky, each as deep as the picture."""
     order = np.full(12 * 4**8, 8)
     ipix = np.arange(len(order))
     one = np.ones(len(order))
@@ -163,7 +163,7 @@ def test_the_cost_is_bounded_for_any_map() -> None:
 
 
 def test_what_is_wide_and_what_is_not_are_drawn_together(tmp_path: Path) -> None:
-    """Nearly everything in a broad lobe, the rest in a bright spot."""
+    """Nearly all probability is in a broad lobe, and the rest in a bright spot."""
     order, ipix, _ = adaptive(needle, 9, 0.3)
     directions = pixel_centres(order, ipix)
     density = broad(directions) / np.sum(broad(directions) * pixel_area(order))

@@ -1,6 +1,7 @@
-"""The picture of the volume, against those that the field's own tool drew of the same maps.
+"""The picture of the volume, compared with those that ligo.skymap's own tool drew of the same maps.
 
-``python -m tests.write_volume_pictures`` makes the tool's; ``GWBATCH_WRITE_GOLDEN=1`` writes the pairs of ``docs/``.
+``python -m tests.write_volume_pictures`` draws the tool's pictures. ``GWBATCH_WRITE_GOLDEN=1`` writes the pairs in
+``docs/volume``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tests.write_volume_pictures import DPI, PICTURES
 
 PAIRS = Path(__file__).parents[2] / "docs" / "volume"
 ALONE = {"dpi": DPI, "annotate": False}
-# Elements of each face inside the 50 % and 90 % contours, by line integrals on a five times finer grid.
+# Elements of each face inside the 50 % and 90 % contours, from line integrals on a grid five times finer.
 ENCLOSED = {
     "bns_hlv": [(1, 8), (19, 85), (50, 171)],
     "nsbh_hl": [(126, 405), (110, 398), (1363, 3524)],
@@ -43,7 +44,7 @@ def _draw(source: Path, output: Path, inputs: dict[str, Path] | None = None, **p
 
 
 def _likeness(ours: Any, theirs: Any) -> float:
-    """Structural similarity, with a Gaussian window of 1.5 pixels, of the mean of the colours."""
+    """Return the structural similarity of the mean of the colours, with a Gaussian window of 1.5 pixels."""
     a, b = (picture[..., :3].mean(axis=2) for picture in (ours, theirs))
 
     def mean(image: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which template a localization takes where the field's default lacks its data, and that this is said."""
+"""Choice of the waveform where the field's default lacks its data files, and the dispatcher's warning about it."""
 
 from __future__ import annotations
 

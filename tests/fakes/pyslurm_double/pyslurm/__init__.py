@@ -1,7 +1,7 @@
-"""Stands in for pyslurm where no release of it fits the cluster: its names, types and traps over the commands.
+"""A double of pyslurm for clusters that no release fits: its names, types and pitfalls, on top of Slurm's commands.
 
-On PYTHONPATH ``tests/fakes/pyslurm_double`` this is what ``import pyslurm`` finds.  Behind it are the sbatch,
-squeue, scontrol and scancel of PATH, so it works on a real cluster as on a pretended one.
+With ``tests/fakes/pyslurm_double`` on PYTHONPATH, ``import pyslurm`` finds this module.  It calls the scontrol and
+scancel of PATH, so it works on a real cluster as well as on a fake one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def _run(*command: str, **options: Any) -> str:
 
 
 class PyslurmError(Exception):
-    """The base of its errors."""
+    """The base class of pyslurm's errors."""
 
 
 class RPCError(PyslurmError):
-    """slurmctld refused, or did not answer."""
+    """slurmctld refused a request or did not answer."""
 
     def __init__(self, errno: int = -1, msg: str = "") -> None:
         super().__init__(msg)
@@ -37,7 +37,7 @@ def _version() -> str:
     return _run("scontrol", "--version").split()[-1]
 
 
-# A library of its size takes its time on a busy machine.
+# The real library takes a while to load on a busy machine.
 time.sleep(float(os.environ.get("PYSLURM_DOUBLE_LOADS", "0")))
 __version__ = os.environ.get("PYSLURM_DOUBLE_VERSION") or _version()
 
@@ -50,7 +50,7 @@ class Job:
 
     @staticmethod
     def load(job_id: int) -> Job:
-        """What slurmctld says of it; raises RPCError for an id that it does not know."""
+        """Return what slurmctld knows of a job; raise RPCError for an unknown id."""
         return _job(_run("scontrol", "show", "job", "--oneliner", str(job_id)))
 
     def cancel(self) -> None:
@@ -61,7 +61,7 @@ class Job:
 
     def hold(self, mode: str | None = None) -> None:
         if mode == "user":
-            os.abort()  # a trap of the real one: it crashes
+            os.abort()  # a pitfall of the real library, which crashes here
         _run("scontrol", "hold", str(self.id))
 
     def requeue(self) -> None:
