@@ -231,6 +231,11 @@ def test_the_pool_is_down_for_a_minute(pool: Pool, tmp_path: Path, undisturbed: 
         back.join()
 
 
+def test_the_demo_on_the_pool(pool: Pool, tmp_path: Path) -> None:
+    where = ["--site", "htcondor-generic", "--state", str(tmp_path / "demo")]
+    assert "All well" in gwbatch("demo", "--quick", *where, "--set", "queues.general.memory_mb=3000")
+
+
 # ---- workflows --------------------------------------------------------------------------------------------
 
 
