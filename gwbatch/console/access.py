@@ -24,7 +24,7 @@ from gwbatch.private import private_file, private_folder
 
 COOKIE = "gwbatch-console"
 LONGEST_FORM = 4096  # bytes
-WRONG_TOKEN = 0.5  # s of delay per guess, for everybody, after too many wrong ones
+WRONG_TOKEN = 0.5  # s of delay per guess, for everyone, after too many wrong ones
 FREE_GUESSES = 20  # recent wrong guesses that cause no delay yet
 FORGIVEN_AFTER = 30.0  # s after which one wrong guess is forgotten
 WAITING = 8  # guesses that may wait for their turn; further ones are rejected

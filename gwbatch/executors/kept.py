@@ -38,7 +38,7 @@ def content_of(path: str, purpose: str, runtime: Runtime) -> bytes:
                 return found
         reason = f"{purpose}: {path} cannot be read ({error.strerror})."
         if taken_before(runtime.ledger.connection, runtime.clock.now()) is not None:
-            raise TransientError(f"{reason} It was lost. Retrying until it has been made again.") from error
+            raise TransientError(f"{reason} The local copy was lost. Retrying until it is recreated.") from error
         raise BadInput(reason) from error
 
 

@@ -1,7 +1,7 @@
 """Backups of a ledger in use, and new state directories made from them.
 
 A backup is out of date when it is needed, and what was done after it is unknown.  Listeners resume at its offsets, so
-every later message arrives again and every decision is made again.  For a week, every effect counts as one that an
+every later message arrives again and the dispatcher repeats every decision.  For a week, every effect counts as one that an
 earlier attempt may have executed: gwbatch asks GraceDB, the brokers and the batch system before it repeats anything.
 """
 

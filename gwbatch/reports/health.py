@@ -195,9 +195,11 @@ def _standby(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator
     """Report pilots that are missing or were not reached.  Jobs start without them, only later."""
     for queue, one in report["standby"].items():
         if lost := standby.missed(ledger.connection, queue, report["time"] - limits.recent):
-            text = f"free pilots for {queue} jobs were not reached {len(lost)} times, last for {lost[-1]['key']}: "
+            newest = lost[-1]
+            count = f"failed attempts to reach a free pilot for {queue} jobs: {len(lost)}"
+            text = f"{count}, the last for {newest['key']}: {newest['why']}"
             remedy = "jobs start without them, only later; docs/standby.md says what the batch system must allow"
-            yield Finding(Level.WARNING, f"standby {queue} missed", text + lost[-1]["why"], remedy)
+            yield Finding(Level.WARNING, f"standby {queue} missed", text, remedy)
         if not one["wanted"]:
             continue
         failures, _ = standby.failures_in_a_row(ledger.connection, queue)

@@ -202,13 +202,13 @@ def test_pilots_that_cannot_be_reached_are_told(yard: Yard, tmp_path: Path, monk
     yard.step()  # the keeper calls a pilot as soon as it is ready
     yard.step()
     (finding,) = [one for one in wrong(yard) if one.key == "standby openmp missed"]
-    assert "not reached 1 times, last for standby/openmp/1: srun --overlap failed with exit code 1: " in finding.text
+    assert "openmp jobs: 1, the last for standby/openmp/1: srun --overlap failed with exit code 1: " in finding.text
     assert finding.text.endswith("Access denied")
     request = JobRequest("G1/localize/1", "localize", "openmp", tmp_path)
     assert not yard.scheduler.submit(request).startswith("standby")
     yard.step()
     (finding,) = [one for one in wrong(yard) if one.key == "standby openmp missed"]
-    assert "2 times, last for G1/localize/1" in finding.text
+    assert "openmp jobs: 2, the last for G1/localize/1: " in finding.text
     assert standby.overview(yard.harness.ledger.connection, yard.harness.clock.now())["openmp"]["missed"] == 2
     yard.step(Limits().recent + 10)
     assert not [one for one in wrong(yard) if one.key == "standby openmp missed"]
@@ -219,6 +219,7 @@ def test_pilots_that_cannot_be_reached_are_told(yard: Yard, tmp_path: Path, monk
     [
         ("exit 0", ""),
         ("exit 3", ""),  # it answered but did not take the task
+        ("sleep 60 & exit 7", "srun --overlap failed with exit code 7: no explanation"),  # it leaves a process behind
         ("exit 7", "srun --overlap failed with exit code 7: no explanation"),
         ("exec sleep 60", "srun --overlap has not reached it within 0.2 s"),
         ("", "srun cannot be started"),

@@ -39,17 +39,22 @@ class SrunBell:
         try:
             process = subprocess.Popen(
                 command, env=plain_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, text=True, start_new_session=True,
+                stderr=subprocess.PIPE, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             return f"srun cannot be started: {error}"
-        try:
-            _, errors = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return f"srun --overlap has not reached it within {seconds:.1f} s"
-        if process.returncode in _ANSWERED:
-            return ""
-        return f"srun --overlap failed with exit code {process.returncode}: {last_line(errors)}"
+        with process:
+            try:
+                code = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                return f"srun --overlap has not reached it within {seconds:.1f} s"
+            return "" if code in _ANSWERED else f"srun --overlap failed with exit code {code}: {_complaint(process)}"
+
+
+def _complaint(process: subprocess.Popen[bytes]) -> str:
+    """Return what srun has complained of, without waiting for a process that it may have left behind."""
+    assert process.stderr is not None
+    os.set_blocking(process.stderr.fileno(), False)
+    return last_line((process.stderr.read() or b"").decode(errors="replace"))
