@@ -1,8 +1,9 @@
 """Backups of a ledger in use, and new state directories made from them.
 
 A backup is out of date when it is needed, and what was done after it is unknown.  Listeners resume at its offsets, so
-every later message arrives again and the dispatcher repeats every decision.  For a week, every effect counts as one that an
-earlier attempt may have executed: gwbatch asks GraceDB, the brokers and the batch system before it repeats anything.
+every later message arrives again and the dispatcher repeats every decision.  For a week, every effect counts as one
+that an earlier attempt may have executed: gwbatch asks GraceDB, the brokers and the batch system before it repeats
+anything.
 """
 
 from __future__ import annotations
