@@ -112,6 +112,8 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         HTCondor: a further ClassAd expression that the node must satisfy.
     attributes : dict
         HTCondor: further attributes of the job ad (``+Name = value``).
+    nice_user : bool
+        HTCondor: run only where nobody else wants to.
     partition, qos, constraint, reservation : str
         Slurm: where these jobs go.
     run_on : str
@@ -132,6 +134,7 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     untouched_node: bool = False
     requirements: str = ""
     attributes: dict[str, bool | int | float | str] = {}
+    nice_user: bool = False
     partition: str = ""
     qos: str = ""
     constraint: str = ""
@@ -367,10 +370,28 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         Limits.of(self.limits)
+        for queue in self.standby:
+            self.pilot_resources(queue)
 
     def resources(self, queue: str) -> Resources:
         """Return what the jobs of a queue request."""
         return self.queues.get(queue) or Resources(cores=0 if queue == "openmp" else 1)
+
+    def pilot_resources(self, queue: str) -> Resources:
+        """Return what the batch jobs of a queue's pilots request.
+
+        Raises
+        ------
+        ValueError
+            If ``[standby.QUEUE.batch]`` has a setting that a queue does not have, or an invalid value.
+        """
+        differing = self.standby[queue].batch
+        if "run_on" in differing:
+            raise ValueError(f"standby.{queue}.batch must not set run_on, which queues.{queue} decides")
+        try:
+            return msgspec.convert({**msgspec.to_builtins(self.resources(queue)), **differing}, Resources)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"standby.{queue}.batch: {error}") from error
 
     def job_folder(self, state: Path) -> Path:
         """Return the parent of the jobs' folders."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -37,6 +38,9 @@ class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Tasks after which a pilot leaves.
     observing_file : str
         A file in which the site keeps the list of detectors that are observing now (``H1 L1``).
+    batch : dict
+        Settings of the queue that differ for the pilots' own batch jobs, for example a ``partition``, ``qos`` or
+        ``nice_user`` that lets other work preempt them.
     """
 
     kinds: list[str] = msgspec.field(default_factory=lambda: ["localize"])
@@ -49,6 +53,7 @@ class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     orphaned_after: float = 180.0
     tasks_limit: int = 500
     observing_file: str = ""
+    batch: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         if not self.kinds or self.room < 1 or self.tasks_limit < 1:

@@ -118,6 +118,8 @@ class StandbyKeeper:
         if pilot.state == JobState.HELD:
             return f"it was held: {pilot.reason}"
         if pilot.state in (JobState.WAITING, JobState.QUEUED):
+            if pilot.started is not None and not self._is_alive(crew, pilot):
+                return "other work took its node, and its job went back to the queue"
             return "no longer needed" if surplus and pilot.ready is None else ""
         if pilot.state != JobState.RUNNING:
             return ""  # a missing answer is no reason to cancel
@@ -130,12 +132,16 @@ class StandbyKeeper:
     def _is_silent(self, crew: Crew, pilot: PilotJob) -> bool:
         """Return whether a running pilot has been silent for so long that it must hang, even with slow imports."""
         now = self._runtime.clock.steady()
-        beats = [beat for beat in crew.folder.look() if beat.job == pilot.key]
-        alive = any((crew.folder.silence(beat.pilot) or 0.0) <= crew.silence for beat in beats)
+        alive = self._is_alive(crew, pilot)
         since = now if alive else self._silent_since.setdefault(pilot.key, now)
         if alive:
             self._silent_since.pop(pilot.key, None)
         return now - since > HANGS
+
+    @staticmethod
+    def _is_alive(crew: Crew, pilot: PilotJob) -> bool:
+        beats = [beat for beat in crew.folder.look() if beat.job == pilot.key]
+        return any((crew.folder.silence(beat.pilot) or 0.0) <= crew.silence for beat in beats)
 
     def _cancel(self, crew: Crew, pilot: PilotJob, why: str) -> None:
         log.warning("cancelling pilot %s: %s", pilot.key, why)
@@ -281,7 +287,7 @@ def pilot_request(
 ) -> JobRequest:
     """Return the request for a pilot's batch job, whose time limit covers its lifetime and one more task."""
     private_folder(directory)
-    resources = profile.resources(crew.queue)
+    resources = profile.pilot_resources(crew.queue)
     orders = PilotSettings(
         str(crew.folder.path), crew.channel, settings.kinds, settings.room, settings.idle_limit, settings.lifetime,
         settings.orphaned_after, settings.tasks_limit,

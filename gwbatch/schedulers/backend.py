@@ -129,6 +129,9 @@ class Backend:
         _check(profile.scheduler.options, self.settings, "scheduler.options", profile)
         for queue, resources in profile.queues.items():
             _check(resources.options, self.resources, f"queues.{queue}.options", profile)
+        for queue in profile.standby:
+            options = profile.pilot_resources(queue).options
+            _check(options, self.resources, f"standby.{queue}.batch.options", profile)
 
     def _named(self, profile: Profile) -> str:
         lacking = "which runs jobs on this machine" if self.on_this_machine else f"whose batch system is {self.name}"

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any, ClassVar
 
 import msgspec
 import psutil
@@ -34,9 +35,15 @@ class StandbyBench(SchedulerBench):
     ----------
     ends_gently : bool
         Whether the batch system lets a cancelled job end by itself.
+    nodes : int
+        Pilots that leave no room for a whole-node job.
+    gives_way : dict
+        Settings of pilots that other work may preempt.
     """
 
     ends_gently = True
+    nodes = 1
+    gives_way: ClassVar[dict[str, Any]] = {}
 
     def nap(self, seconds: float = 0.0, kind: str = "", priority: int = 0) -> JobRequest:
         return super().nap(seconds, kind or min(self.crew.kinds), priority)
@@ -61,6 +68,12 @@ class StandbyBench(SchedulerBench):
         settings = self.profile.standby[self.crew.queue]
         self.crew.pilots.submit(pilot_request(self.crew, settings, key, directory, self.profile, load_policy()))
         return self.ready(key, seconds)
+
+    def pilots_on_all_nodes(self) -> list[Beat]:
+        """Submit pilots that other work may preempt, until there is no whole node left."""
+        queue = self.crew.queue
+        self.profile.standby[queue] = msgspec.structs.replace(self.profile.standby[queue], batch=self.gives_way)
+        return [self.pilot(number) for number in range(1, self.nodes + 1)]
 
     def ready(self, key: str, seconds: float = 120.0, after: float = 0.0) -> Beat:
         """Wait until the pilot of this job is ready, later than `after` (Unix s), and return its heartbeat."""
@@ -94,6 +107,8 @@ class StandbyBench(SchedulerBench):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(beat.pid, signal.SIGKILL)
         for job in {beat.job for beat in self.crew.folder.look()}:
+            if self.pilot_report(job).state is JobState.QUEUED:  # it was evicted, and would start again
+                self.crew.pilots.cancel(job)
             until(lambda job=job: self.pilot_report(job).state.final, 60)  # type: ignore[misc]
 
     def leave(self, *keys: str) -> None:
@@ -282,6 +297,24 @@ class StandbyPlays:
         assert {one.name for one in stage.crew.folder.path.iterdir()} == {
             "inbox", "taken", "revoked", "pilots", *({"orders.json"} & _names(stage.crew.folder.path)),
         }  # fmt: skip
+
+
+class BatchStandbyPlays(StandbyPlays):
+    """Further tests of pilots on a batch system that can preempt them."""
+
+    def test_an_idle_pilot_gives_way_to_other_work(self, stage: StandbyBench) -> None:
+        pilots = stage.pilots_on_all_nodes()
+        began = time.monotonic()
+        other = stage.submit(kind="stubborn-nap")
+        assert not stage.is_warm(other)
+        stage.until(other, JobState.DONE, seconds=30)
+        print(f"the whole-node job was done {time.monotonic() - began:.1f} s after it was submitted")
+
+        def at_work() -> set[str]:
+            folder = stage.crew.folder
+            return {beat.pilot for beat in folder.look() if (folder.silence(beat.pilot) or 0.0) <= 2.0}
+
+        until(lambda: {pilot.pilot for pilot in pilots} - at_work(), 30)
 
 
 def _names(folder: Path) -> set[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -11,7 +14,7 @@ from gwbatch.config.profile import load_site
 from gwbatch.model import JobState
 from tests.clusters.bench import PLUGIN
 from tests.clusters.pool import Pool
-from tests.clusters.standby import SMALL, StandbyBench, StandbyPlays, child_of, is_over
+from tests.clusters.standby import SMALL, BatchStandbyPlays, StandbyBench, child_of, is_over
 from tests.clusters.waiting import until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
@@ -19,16 +22,22 @@ pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 QUICK = ["scheduler.ask_every=3", "queues.general.memory_mb=200"]
 
 
+class HTCondorStandby(StandbyBench):
+    """A bench on a pool of one node."""
+
+    gives_way: ClassVar[dict[str, Any]] = {"cores": os.cpu_count()}
+
+
 @pytest.fixture
 def stage(tmp_path: Path, pool: Pool) -> Iterator[StandbyBench]:
-    made = StandbyBench(tmp_path, load_site("htcondor-generic", [*PLUGIN, *QUICK, *SMALL]).profile)
+    made = HTCondorStandby(tmp_path, load_site("htcondor-generic", [*PLUGIN, *QUICK, *SMALL]).profile)
     yield made
     made.end_pilots()
     made.scheduler.close()
     pool.clear()
 
 
-class TestOnHTCondor(StandbyPlays):
+class TestOnHTCondor(BatchStandbyPlays):
     """Tests of pilots that are jobs of the pool."""
 
     def test_a_schedd_that_is_killed_costs_no_second_run(self, stage: StandbyBench, pool: Pool) -> None:
@@ -40,6 +49,20 @@ class TestOnHTCondor(StandbyPlays):
         assert report.native_id == f"standby {pilot.pilot}"
         assert stage.claims() == [request.key]
         assert pool.keys().count(request.key) == 0  # it was never a job of its own in the pool
+
+    def test_the_task_of_a_pilot_that_other_work_evicts_is_free_at_once(self, stage: StandbyBench) -> None:
+        """Where slots are divided on request, HTCondor kills the jobs that it preempts without asking them to end."""
+        (pilot,) = stage.pilots_on_all_nodes()
+        request = stage.submit(600)
+        child = child_of(pilot)
+        other = stage.submit(kind="stubborn-nap")
+        began = time.monotonic()
+        stage.until(other, JobState.DONE)
+        stage.pilot_report(pilot.job)
+        report = stage.until(request, JobState.FAILED)
+        assert "its pilot has ended" in report.reason
+        assert time.monotonic() - began < stage.crew.silence
+        until(lambda: is_over(child), 30)
 
     def test_a_shadow_that_is_killed_brings_another_pilot(self, stage: StandbyBench, pool: Pool) -> None:
         pilot = stage.pilot()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -11,7 +12,7 @@ from gwbatch.config.profile import load_site
 from gwbatch.model import JobState
 from tests.clusters.bench import PLUGIN
 from tests.clusters.cluster import Cluster
-from tests.clusters.standby import STANDBY, StandbyBench, StandbyPlays
+from tests.clusters.standby import STANDBY, BatchStandbyPlays, StandbyBench
 from tests.clusters.waiting import until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
@@ -19,17 +20,32 @@ pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 QUICK = ["scheduler.ask_soonest=0.5", "scheduler.ask_every=3", "scheduler.result_late=2"]
 
 
+class SlurmStandby(StandbyBench):
+    """A bench on a cluster of four nodes, with a partition for pilots."""
+
+    nodes = 4
+    gives_way: ClassVar[dict[str, Any]] = {"partition": "standby"}
+
+
 @pytest.fixture
 def stage(tmp_path: Path, cluster: Cluster) -> Iterator[StandbyBench]:
-    made = StandbyBench(tmp_path, load_site("slurm-generic", [*PLUGIN, *QUICK, *STANDBY]).profile)
+    made = SlurmStandby(tmp_path, load_site("slurm-generic", [*PLUGIN, *QUICK, *STANDBY]).profile)
     yield made
     made.end_pilots()
     made.scheduler.close()
     cluster.clear()
 
 
-class TestOnSlurm(StandbyPlays):
+class TestOnSlurm(BatchStandbyPlays):
     """Tests of pilots that are batch jobs, each with a whole node."""
+
+    def test_a_busy_pilot_finishes_its_task_before_it_gives_way(self, stage: StandbyBench) -> None:
+        tasks = [stage.submit(8) for _ in stage.pilots_on_all_nodes()]
+        assert all(map(stage.is_warm, tasks))
+        other = stage.submit(kind="stubborn-nap")
+        for request in (*tasks, other):
+            stage.until(request, JobState.DONE)
+        assert stage.facts(other)["began"] >= min(stage.facts(task)["ended"] for task in tasks)
 
     def test_a_node_that_does_not_answer_costs_the_hedge_only(self, stage: StandbyBench, cluster: Cluster) -> None:
         pilot = stage.pilot()

@@ -304,6 +304,46 @@ def test_a_pilot_that_waits_or_hangs_is_cancelled_and_one_that_nobody_counts_lea
     assert standby.failures_in_a_row(yard.harness.ledger.connection, "openmp") == (0, 0.0)
 
 
+def test_a_pilot_that_other_work_evicts_is_replaced(yard: Yard) -> None:
+    """Its job is back in the queue; the next one counts its own times, and no eviction counts as a failure."""
+    evicted = (*ENDLESS, Step(100, JobState.QUEUED, "evicted from n1"))
+    yard.batch.script = lambda request: evicted if request.key.endswith("/1") else ENDLESS
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    yard.step(10)
+    yard.beat("standby/openmp/1")
+    yard.step(90)
+    yard.beat("standby/openmp/1", idle=90.0)
+    yard.step()
+    assert yard.pilots() == ["standby/openmp/1"], "a pilot with a heartbeat counts, whatever the batch system says"
+    for _ in range(3):
+        yard.step(4)
+    assert yard.pilots() == ["standby/openmp/2"]
+    assert yard.batch.poll(["standby/openmp/1"])["standby/openmp/1"].state is JobState.CANCELLED
+    assert standby.failures_in_a_row(yard.harness.ledger.connection, "openmp")[0] == 0
+    costs = standby.costs(yard.harness.ledger.connection, "openmp", 0.0, yard.harness.clock.now())
+    assert costs["held"] == pytest.approx(100, abs=12)
+
+
+def test_the_task_of_an_evicted_pilot_is_free_after_three_seconds(yard: Yard, tmp_path: Path) -> None:
+    yard.batch.script = lambda request: (*ENDLESS, Step(100, JobState.QUEUED, "evicted from n1"))
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    yard.step(99)
+    pilot = yard.beat("standby/openmp/1")
+    task = Task("G1/localize/1", "localize", str(tmp_path), [], [], 0)
+    name = task_name(task.key)
+    yard.folder.offer(name, task)
+    (yard.folder.path / "inbox" / name).rename(yard.folder.path / "taken" / f"{name}.{pilot}")
+    yard.step(0.5)
+    assert yard.scheduler.find([task.key])[task.key].state is JobState.RUNNING
+    yard.step(2)
+    assert yard.scheduler.poll([task.key])[task.key].state is JobState.RUNNING
+    yard.step(2)
+    report = yard.scheduler.poll([task.key])[task.key]
+    assert (report.state, report.reason) == (JobState.FAILED, "its pilot has ended (evicted from n1)")
+
+
 def test_a_pilot_is_not_cancelled_because_the_batch_system_is_silent(yard: Yard) -> None:
     yard.batch.script = lambda request: (*ENDLESS, Step(10, JobState.UNKNOWN, "slurmctld does not answer"))
     yard.keep(StandbyPolicy(pilots=1))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import calendar
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gwbatch.config.profile import load_site
 from gwbatch.config.standby import Facts, StandbyPolicy, StandbySettings, wanted
 from gwbatch.dispatcher.standby import balance
+from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger, standby
 from gwbatch.ledger.standby import PilotJob
 from gwbatch.model import JobState, JobStatus
@@ -67,6 +70,28 @@ def pilot(number: int, age: float | None = None, ready: bool = True) -> PilotJob
 
 
 SETTINGS = StandbySettings(lifetime=3600.0, lead=120.0)
+
+
+def test_a_pilot_can_request_something_else_than_its_queue() -> None:
+    settings = ['standby.openmp.batch.qos="scavenger"', "standby.openmp.batch.nice_user=true"]
+    profile = load_site("slurm-generic", settings).profile
+    pilot, job = profile.pilot_resources("openmp"), profile.resources("openmp")
+    assert (pilot.qos, pilot.nice_user) == ("scavenger", True)
+    assert (job.qos, job.nice_user) == ("", False)
+    assert msgspec.structs.replace(pilot, qos="", nice_user=False) == job
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('standby.openmp.batch.quality="low"', "standby.openmp.batch: Object contains unknown field `quality`"),
+        ("standby.openmp.batch.cores=-1", "cores must be finite"),
+        ('standby.openmp.batch.run_on="local"', "must not set run_on"),
+    ],
+)
+def test_a_wrong_request_of_a_pilot_is_refused(setting: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_site("slurm-generic", [setting])
 
 
 def test_pilots_that_are_missing_are_asked_for() -> None:

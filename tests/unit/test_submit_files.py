@@ -97,6 +97,17 @@ def test_batch_scripts(site: str, queue: str) -> None:
     golden(f"{site}.{queue}.sbatch", batch_script(request, profile.scheduler, f"gwbatch:0123abcd:{request.key}"))
 
 
+def pilot_of(profile: Profile) -> JobRequest:
+    return request_for(profile, "openmp", kind="standby", resources=profile.pilot_resources("openmp"), priority=-100)
+
+
+def test_a_pilot_that_other_work_may_preempt() -> None:
+    pool = load_site("ligo-cit", [*FILLED, "standby.openmp.batch.nice_user=true"]).profile
+    golden("pilot.sub", described(pool, pilot_of(pool)))
+    cluster = load_site("ozstar", [*SLURM, 'standby.openmp.batch.partition="preemptible"']).profile
+    golden("pilot.sbatch", batch_script(pilot_of(cluster), cluster.scheduler, "gwbatch:0123abcd:standby/openmp/1"))
+
+
 def test_a_workflow_for_slurm(tmp_path: Path) -> None:
     profile = load_site("ozstar", SLURM).profile
     nodes = list(workflow("bns", {"coinc.xml"}, load_policy().annotation))

@@ -21,6 +21,7 @@ from gwbatch.schedulers.standby.folder import StandbyFolder
 GLANCE = 0.005  # s between two checks of an offered task
 LOOK_EVERY = 0.25  # s between two reads of the heartbeats
 UNSAID = 5.0  # s within which a pilot's heartbeat must name a task that the pilot has claimed
+GONE = 3.0  # s of silence after which a pilot whose job has stopped loses its tasks
 RESULT_LATE = 60.0  # s to wait for the result of an ended child to become visible
 KEPT_MISSED = 100
 CALL = "call"  # announced to a new pilot to test the channel; there is no such task
@@ -344,12 +345,18 @@ class StandbyScheduler:
         if claim is not None and claim.ended:
             return self._without_result(warm, beat, claim)
         silence = folder.silence(warm.pilot)
-        if silence is not None and silence <= warm.crew.silence:
+        if silence is not None and silence <= (GONE if self._stopped(beat) else warm.crew.silence):
             started = beat is not None and warm.name in beat.tasks
             if started or self._clock.steady() - silence - warm.since <= UNSAID:
                 return _told(warm, beat, JobState.RUNNING)
             return self._revoked(warm, beat, "its pilot does not report it")
         return self._of_silent_pilot(warm, beat, silence)
+
+    def _stopped(self, beat: Beat | None) -> JobStatus | None:
+        """Return the status of a pilot's job, if the batch system says that it is not running any more."""
+        job = self._pilot_reports.get(beat.job) if beat is not None else None
+        stopped = job is not None and (job.state.final or job.state in (JobState.QUEUED, JobState.HELD))
+        return job if stopped else None
 
     def _without_result(self, warm: _Warm, beat: Beat | None, claim: Task) -> JobStatus:
         """Wait for the result of a child that ended by itself, because a file system may show it late."""
@@ -365,10 +372,10 @@ class StandbyScheduler:
 
         At worst this wastes work, because anything the pilot delivers later is ignored.
         """
-        job = self._pilot_reports.get(beat.job) if beat is not None else None
+        job = self._stopped(beat)
         if silence is None:
             return self._revoked(warm, beat, "its pilot has left")
-        if job is not None and job.state.final:
+        if job is not None:
             return self._revoked(warm, beat, f"its pilot has ended ({job.reason or job.state})")
         return self._revoked(warm, beat, f"its pilot has been silent for {silence:.0f} s")
 
