@@ -7,19 +7,21 @@ their inputs.
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 from gwbatch.jobs import Work, job
 
+SECONDS = float(os.environ.get("GWBATCH_TEST_SECONDS", "0.1"))  # that a localization takes
 TINY_MAP = Path(__file__).parents[1] / "data" / "tiny.multiorder.fits"
 
 
 @job(queue="openmp", name="localize")
 def localize(work: Work) -> dict[str, Any]:
     assert work.inputs["coinc.xml"].read_bytes().startswith(b"<?xml")
-    time.sleep(0.1)
+    time.sleep(SECONDS)
     work.output.write_bytes(TINY_MAP.read_bytes())
     return {"has_distances": True, "has_coherence": False}
 

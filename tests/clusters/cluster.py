@@ -57,7 +57,7 @@ class Cluster:
     def start_controller(self) -> None:
         """Start slurmctld again, with its saved state."""
         self.command("slurmctld", "-f", str(self.folder / "slurm.conf"))
-        until(lambda: "idle" in self.command("sinfo", "-h", "-o", "%T"), 60)
+        until(lambda: {"idle", "mixed", "allocated"} & set(self.command("sinfo", "-h", "-o", "%T").split()), 60)
 
     def start_node(self, node: str) -> None:
         """Start a node's slurmd again."""

@@ -20,12 +20,20 @@ from gwbatch.jobs.result import read_result
 from gwbatch.jobs.standby.layout import Beat
 from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.schedulers.standby import Crew, StandbyScheduler
-from tests.clusters.bench import SchedulerBench
+from tests.clusters.bench import ROOT, SchedulerBench
 from tests.clusters.waiting import until
 
 STANDBY = ['standby.openmp.kinds=["nap"]', "standby.openmp.orphaned_after=600"]
 # For a cluster of one node: each pilot takes one core, which leaves room for other jobs.
 SMALL = ['standby.general.kinds=["small-nap"]', "standby.general.orphaned_after=600"]
+
+
+# For random kills: only localizations, which take a while, and other whole-node jobs run on the nodes.
+KILLS = [
+    f'scheduler.environment.PYTHONPATH="{ROOT}"', 'scheduler.environment.GWBATCH_TEST_SECONDS="3"',
+    "scheduler.ask_every=3", 'queues.general.run_on="local"',
+    'standby.openmp.kinds=["localize", "combine-skymaps", "plot-volume"]', "standby.openmp.orphaned_after=20",
+]  # fmt: skip
 
 
 class StandbyBench(SchedulerBench):
@@ -147,7 +155,7 @@ class StandbyPlays:
         warm = stage.submit()
         assert stage.is_warm(warm)
         report = stage.until(warm, JobState.DONE)
-        assert report.host == pilot.host
+        assert report.host == (stage.pilot_report(pilot.job).host or pilot.host)
         assert not stage.is_warm(cold)
         cold_files, warm_files = (
             {

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 
 from gwbatch.config.profile import load_site
 from gwbatch.model import JobState
+from tests.acceptance.standby_kills import run_kills
 from tests.clusters.bench import PLUGIN
 from tests.clusters.pool import Pool
-from tests.clusters.standby import SMALL, BatchStandbyPlays, StandbyBench, child_of, is_over
+from tests.clusters.standby import KILLS, SMALL, BatchStandbyPlays, StandbyBench, child_of, is_over
 from tests.clusters.waiting import until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
@@ -77,3 +79,13 @@ class TestOnHTCondor(BatchStandbyPlays):
         after = stage.submit()
         assert stage.is_warm(after)
         stage.until(after, JobState.DONE)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_a_hundred_kills_lose_and_repeat_nothing(tmp_path: Path, pool: Pool) -> None:
+    def named(name: str) -> Callable[[], list[psutil.Process]]:
+        return lambda: pool.processes(f"condor_{name}")
+
+    victims = {name: named(name) for name in ("schedd", "shadow", "starter")}  # the master starts the schedd again
+    run_kills(tmp_path, "htcondor-generic", KILLS, "[standby.openmp]\npilots = 1\n", victims)

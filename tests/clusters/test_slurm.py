@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -292,9 +293,13 @@ def test_a_drained_node_gets_nothing_new(bench: SchedulerBench, cluster: Cluster
         cluster.command("scontrol", "update", "nodename=n1,n2,n3", "state=resume")
 
 
-def test_a_job_that_cannot_avoid_a_node_takes_it_all_the_same(bench: SchedulerBench) -> None:
-    from dataclasses import replace
+def test_a_job_that_avoids_a_node_by_a_name_unknown_to_slurm_runs_all_the_same(bench: SchedulerBench) -> None:
+    request = replace(bench.nap(), avoid=("n1.somewhere.else",))
+    bench.scheduler.submit(request)
+    bench.until(request, JobState.DONE)
 
+
+def test_a_job_that_cannot_avoid_a_node_takes_it_all_the_same(bench: SchedulerBench) -> None:
     request = replace(bench.nap(0), avoid=("n1", "n2", "n3", "n4"))
     bench.scheduler.submit(request)
     bench.until(request, JobState.DONE)

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 
 from gwbatch.config.profile import load_site
 from gwbatch.model import JobState
+from tests.acceptance.standby_kills import run_kills
 from tests.clusters.bench import PLUGIN
 from tests.clusters.cluster import Cluster
-from tests.clusters.standby import STANDBY, BatchStandbyPlays, StandbyBench
+from tests.clusters.standby import KILLS, STANDBY, BatchStandbyPlays, StandbyBench
 from tests.clusters.waiting import until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
@@ -64,3 +66,24 @@ class TestOnSlurm(BatchStandbyPlays):
             daemon.resume()
         assert stage.claims() == []
         until(lambda: stage.is_warm(stage.submit()), 60)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_a_hundred_kills_lose_and_repeat_nothing(tmp_path: Path, cluster: Cluster) -> None:
+    def steps() -> list[psutil.Process]:
+        return [one for one in psutil.process_iter(["name"]) if one.info["name"] == "slurmstepd"]
+
+    def restart(kind: str, process: psutil.Process) -> None:
+        until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+        if kind == "slurmctld":
+            cluster.start_controller()
+        elif kind == "slurmd":
+            cluster.start_node("n1")
+
+    victims = {
+        "slurmctld": lambda: [cluster.daemon("slurmctld")],
+        "slurmd": lambda: [cluster.daemon("slurmd-n1")],
+        "slurmstepd": steps,
+    }
+    run_kills(tmp_path, "slurm-generic", KILLS, "[standby.openmp]\npilots = 2\n", victims, restart)

@@ -380,6 +380,22 @@ def test_a_pilot_that_cannot_be_submitted_drives_nobody_away(yard: Yard) -> None
     assert len(yard.batch.submissions) == 2
 
 
+def test_the_batch_systems_own_name_of_a_node_counts(yard: Yard, tmp_path: Path) -> None:
+    """A node may call itself something else, and a job that avoids an unknown node could not be submitted at all."""
+    yard.keep(StandbyPolicy(pilots=1))
+    yard.step()
+    yard.step(10)
+    pilot = yard.beat("standby/openmp/1")
+    yard.step(1)
+    task = Task("G1/localize/1", "localize", str(tmp_path), [], [], 0)
+    name = task_name(task.key)
+    yard.folder.offer(name, task)
+    (yard.folder.path / "inbox" / name).rename(yard.folder.path / "taken" / f"{name}.{pilot}")
+    assert yard.scheduler.find([task.key])[task.key].host == "simulated"
+    again = JobRequest("G1/localize/2", "localize", "openmp", tmp_path, avoid=("simulated",))
+    assert not yard.scheduler._free(yard.scheduler.crews["openmp"], again)
+
+
 def test_a_retry_avoids_the_pilot_of_the_bad_node_and_an_unsure_one_goes_the_way_it_went(
     yard: Yard, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ _REFUSED = re.compile(
     r"|requested reservation is invalid",
     re.IGNORECASE,
 )
-NO_SUCH_NODES = "node configuration is not available"
+NO_SUCH_NODES = ("node configuration is not available", "Invalid node name specified")
 
 _FIELDS = "%i|%T|%r|%C|%N|%Z|%k"
 _HEADER = "JOBID|STATE|"

@@ -52,7 +52,7 @@ class SlurmScheduler(PollingScheduler):
         try:
             return super().hand_over(request)
         except SchedulerBusy as error:
-            if not request.avoid or NO_SUCH_NODES not in str(error):
+            if not request.avoid or not any(words in str(error) for words in NO_SUCH_NODES):
                 raise
             # Slurm can exclude nodes but cannot merely prefer others.  If no other node is left, the same one is better
             # than none.

@@ -258,9 +258,7 @@ class StandbyScheduler:
         with self._lock:
             over = {warm.name for warm in self._warm.values() if warm.outcome is not None}
             avoid = {host.partition(".")[0] for host in request.avoid}
-            beats = [
-                beat for beat in crew.folder.look() if not beat.leaving and beat.host.partition(".")[0] not in avoid
-            ]
+            beats = [beat for beat in crew.folder.look() if not beat.leaving and not avoid & self._short_names(beat)]
             room = {beat.pilot: beat.room + len(over & beat.tasks.keys()) for beat in beats}
             fresh = [beat for beat in beats if (crew.folder.silence(beat.pilot) or 0.0) <= crew.silence]
         return sorted((beat for beat in fresh if room[beat.pilot]), key=lambda beat: -room[beat.pilot])
@@ -338,17 +336,17 @@ class StandbyScheduler:
         folder = warm.crew.folder
         beat = folder.last_beat(warm.pilot)
         if read_result(warm.directory, warm.key) is not None:
-            return _told(warm, beat, JobState.DONE)
+            return self._told(warm, beat, JobState.DONE)
         claim = folder.claim(warm.name, warm.pilot)
         if claim is None and not folder.has_claimed(warm.name, warm.pilot):
-            return _told(warm, beat, JobState.FAILED, "its claim by a pilot was revoked")
+            return self._told(warm, beat, JobState.FAILED, "its claim by a pilot was revoked")
         if claim is not None and claim.ended:
             return self._without_result(warm, beat, claim)
         silence = folder.silence(warm.pilot)
         if silence is not None and silence <= (GONE if self._stopped(beat) else warm.crew.silence):
             started = beat is not None and warm.name in beat.tasks
             if started or self._clock.steady() - silence - warm.since <= UNSAID:
-                return _told(warm, beat, JobState.RUNNING)
+                return self._told(warm, beat, JobState.RUNNING)
             return self._revoked(warm, beat, "its pilot does not report it")
         return self._of_silent_pilot(warm, beat, silence)
 
@@ -364,8 +362,8 @@ class StandbyScheduler:
         warm.exit_seen = warm.exit_seen or now
         by_itself = claim.exit_code is not None and claim.exit_code >= 0
         if by_itself and now - warm.exit_seen < RESULT_LATE:
-            return _told(warm, beat, JobState.RUNNING, "ended; waiting for its result.json")
-        return _told(warm, beat, JobState.FAILED, f"in a pilot: {claim.ended}")
+            return self._told(warm, beat, JobState.RUNNING, "ended; waiting for its result.json")
+        return self._told(warm, beat, JobState.FAILED, f"in a pilot: {claim.ended}")
 
     def _of_silent_pilot(self, warm: _Warm, beat: Beat | None, silence: float | None) -> JobStatus:
         """Revoke a silent pilot's task, so that another attempt runs.
@@ -379,12 +377,27 @@ class StandbyScheduler:
             return self._revoked(warm, beat, f"its pilot has ended ({job.reason or job.state})")
         return self._revoked(warm, beat, f"its pilot has been silent for {silence:.0f} s")
 
-    @staticmethod
-    def _revoked(warm: _Warm, beat: Beat | None, why: str) -> JobStatus:
+    def _revoked(self, warm: _Warm, beat: Beat | None, why: str) -> JobStatus:
         log.error("revoking job %s from pilot %s: %s", warm.key, warm.pilot, why)
         warm.crew.folder.revoke(warm.name, warm.pilot)
         hit("standby.revoked")
-        return _told(warm, beat, JobState.FAILED, why)
+        return self._told(warm, beat, JobState.FAILED, why)
+
+    def _told(self, warm: _Warm, beat: Beat | None, state: JobState, reason: str = "") -> JobStatus:
+        return JobStatus(
+            warm.key, state, native_id=f"standby {warm.pilot}", reason=reason, host=self._host(beat),
+            cores=beat.cores if beat else None, started=beat.tasks.get(warm.name) if beat else None,
+        )  # fmt: skip
+
+    def _host(self, beat: Beat | None) -> str:
+        """Return the batch system's own name of a pilot's node, which a later attempt may have to avoid."""
+        if beat is None:
+            return ""
+        job = self._pilot_reports.get(beat.job)
+        return (job.host if job is not None else "") or beat.host
+
+    def _short_names(self, beat: Beat) -> set[str]:
+        return {host.partition(".")[0] for host in (beat.host, self._host(beat))}
 
     def _tidy(self) -> None:
         """Update unfinished tasks, even ones recorded before a restart that nobody polls, and forget old ended ones."""
@@ -402,10 +415,3 @@ class StandbyScheduler:
         with self._lock:
             ours = [warm for warm in self._warm.values() if warm.crew.queue == queue]
             return [warm.priority for warm in ours if warm.outcome is None]
-
-
-def _told(warm: _Warm, beat: Beat | None, state: JobState, reason: str = "") -> JobStatus:
-    return JobStatus(
-        warm.key, state, native_id=f"standby {warm.pilot}", reason=reason, host=beat.host if beat else "",
-        cores=beat.cores if beat else None, started=beat.tasks.get(warm.name) if beat else None,
-    )  # fmt: skip
