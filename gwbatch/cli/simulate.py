@@ -119,6 +119,11 @@ def _print(found: dict[str, Outcome]) -> None:
     table.add_row("waiting for a node: p50, p95", *(_quantiles(one.waited) for one in found.values()))
     table.add_row("longest queue", *(str(one.longest_queue) for one in found.values()))
     table.add_row("node hours", *(f"{one.node_hours:.2f}" for one in found.values()))
+    for queue in next(iter(found.values())).standby:
+        of_queue = [one.standby[queue] for one in found.values()]
+        held = (f"{one['held']:.2f}, {one['idle']:.2f}" for one in of_queue)
+        table.add_row(f"pilots ({queue}): hours held, idle", *held)
+        table.add_row(f"jobs done by them ({queue})", *(f"{one['jobs']:.0f}" for one in of_queue))
     Console(emoji=False, markup=False, highlight=False).print(table)
 
 

@@ -36,6 +36,9 @@ class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Seconds without a heartbeat of the dispatcher after which a pilot leaves.
     tasks_limit : int
         Tasks after which a pilot leaves.
+    make_room_after : float
+        Seconds that a job of the queue waits in the batch system before a pilot leaves to make room for it, in case
+        pilots hold all nodes that the jobs can get; 0: never.
     observing_file : str
         A file in which the site keeps the list of detectors that are observing now (``H1 L1``).
     batch : dict
@@ -52,13 +55,14 @@ class StandbySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lead: float = 120.0
     orphaned_after: float = 180.0
     tasks_limit: int = 500
+    make_room_after: float = 120.0
     observing_file: str = ""
     batch: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         if not self.kinds or self.room < 1 or self.tasks_limit < 1:
             raise ValueError("kinds must not be empty, and room and tasks_limit must be at least 1")
-        for name in ("hedge", "silence", "idle_limit", "lead"):
+        for name in ("hedge", "silence", "idle_limit", "lead", "make_room_after"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be finite and not negative (got {getattr(self, name)})")
         if self.lead >= self.lifetime:
@@ -126,6 +130,8 @@ class Facts(msgspec.Struct, frozen=True):
         Unix time (s) at which a job that pilots can take was last planned.
     waiting : int
         Number of such jobs that wait in the batch system.
+    stuck : int
+        Number of jobs of the queue that have waited there for longer than `StandbySettings.make_room_after`.
     node_hours : float
         Node-hours that pilots have held within 24 hours.
     """
@@ -135,11 +141,19 @@ class Facts(msgspec.Struct, frozen=True):
     observing: int = 0
     last_planned: float | None = None
     waiting: int = 0
+    stuck: int = 0
     node_hours: float = 0.0
 
 
 def wanted(policy: StandbyPolicy, facts: Facts) -> tuple[int, str]:
     """Return how many pilots there should be, and why."""
+    count, why = _wanted(policy, facts)
+    if count and facts.stuck:
+        return max(0, count - facts.stuck), f"{facts.stuck} jobs have waited long, and pilots make room for them"
+    return count, why
+
+
+def _wanted(policy: StandbyPolicy, facts: Facts) -> tuple[int, str]:
     if policy.node_hours_per_day and facts.node_hours >= policy.node_hours_per_day:
         return 0, f"{facts.node_hours:.1f} node-hours were held within a day, the most that the policy allows"
     if facts.ordered is not None:

@@ -268,9 +268,10 @@ def facts(runtime: Runtime, queue: str) -> Facts:
     settings = runtime.profile.standby[queue]
     order = standby.ordered(connection, queue, now)
     last, waiting = standby.demand(connection, queue, settings.kinds)
+    patience = settings.make_room_after
     return Facts(
         now, None if order is None else int(order["pilots"]), observing(settings.observing_file), last, waiting,
-        standby.node_hours(connection, queue, now),
+        standby.stuck(connection, queue, now - patience) if patience else 0, standby.node_hours(connection, queue, now),
     )  # fmt: skip
 
 

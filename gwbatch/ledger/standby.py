@@ -196,6 +196,15 @@ def demand(tx: Transaction, queue: str, kinds: list[str]) -> tuple[float | None,
     return None if last is None else last["created"], int(waiting)
 
 
+def stuck(tx: Transaction, queue: str, since: float) -> int:
+    """Return how many jobs of a queue have waited in the batch system since this time (Unix s) or longer."""
+    values = (queue, since)
+    (count,) = tx.execute(
+        "SELECT count(*) FROM jobs WHERE state = 'QUEUED' AND queue = ? AND submitted <= ?", values
+    ).fetchone()
+    return int(count)
+
+
 def order(tx: Transaction, queue: str, pilots: int, until: float | None, by: str, now: float) -> None:
     """Record an operator's order for a number of pilots, valid until `until` (Unix s) or until it is withdrawn."""
     orders = {**_orders(tx), queue: {"pilots": pilots, "until": until, "by": by, "at": now}}

@@ -24,9 +24,12 @@ def calibrated(scenario: Scenario, ledger: Ledger) -> Scenario:
     rows = ledger.read(query("measured_jobs"), {"limit": NEWEST})
     run: dict[str, list[float]] = defaultdict(list)
     starts: dict[bool, list[float]] = defaultdict(list)
-    busy = [(row["started"], row["finished"]) for row in rows if row["queue"] == "openmp"]
+    warm = [max(0.0, row["started"] - row["submitted"]) for row in rows if row["warm"]]
+    busy = [(row["started"], row["finished"]) for row in rows if row["queue"] == "openmp" and not row["warm"]]
     for row in rows:
-        run[row["kind"]].append(row["finished"] - row["started"])
+        run[row["kind"]].append(row["finished"] - row["started"] + (scenario.pool.imports if row["warm"] else 0.0))
+        if row["warm"]:
+            continue
         waited, is_whole = row["started"] - row["submitted"], row["queue"] == "openmp"
         held_up = is_whole and any(begin < row["started"] and end > row["submitted"] for begin, end in busy)
         if 0 <= waited <= SOON and not held_up:
@@ -36,6 +39,7 @@ def calibrated(scenario: Scenario, ledger: Ledger) -> Scenario:
         scenario.pool,
         start=_of(starts[True], scenario.pool.start),
         start_others=_of(starts[False], scenario.pool.start_others),
+        start_warm=_of(warm, scenario.pool.start_warm),
         run=scenario.pool.run | {kind: Seconds(measured=times) for kind, times in run.items() if len(times) >= FEWEST},
     )
     return msgspec.structs.replace(scenario, pool=pool, effect=_of(effects, scenario.effect))

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
+from gwbatch.ledger import standby
 from gwbatch.reports.milestones import courses, statistics, summary
 from gwbatch.simulation import query
 from gwbatch.simulation.pool import Moment
+from gwbatch.simulation.scenario import HOUR
 from gwbatch.simulation.world import World
 
 
@@ -31,6 +33,9 @@ class Outcome(msgspec.Struct, frozen=True):
         Largest number of whole-node jobs that waited at the same time.
     node_hours : float
         Hours for which our jobs occupied whole nodes, summed over nodes.
+    standby : dict
+        For each queue with pilots: the number of ``pilots``, the hours for which they were ``held``, ``busy`` and
+        ``idle``, and the number of ``jobs`` that they did.
     dead : int
         Messages and effects that are dead.
     queue : list of Moment
@@ -45,6 +50,7 @@ class Outcome(msgspec.Struct, frozen=True):
     waited: dict[str, float]
     longest_queue: int
     node_hours: float
+    standby: dict[str, dict[str, float]]
     dead: int
     queue: list[Moment]
 
@@ -65,10 +71,19 @@ def outcome_of(world: World) -> Outcome:
         decision_to_map=summary(maps) if maps else {},
         waited=summary(whole) if whole else {},
         longest_queue=max((one.waiting for one in history), default=0),
-        node_hours=world.pool.node_seconds / 3600.0,
+        node_hours=world.pool.node_seconds() / HOUR,
+        standby={queue: _standby(world, queue) for queue in world.profile.standby},
         dead=counts["dead"],
         queue=[Moment(one.at - world.begin, one.waiting, one.running) for one in history],
     )
+
+
+def _standby(world: World, queue: str) -> dict[str, float]:
+    now = world.pool.clock.now()
+    costs = standby.costs(world.ledger.connection, queue, world.begin, now)
+    (done,) = world.ledger.read(query("jobs_by_pilots"), {"queue": queue})
+    hours = {name: costs[name] / HOUR for name in ("held", "busy", "idle")}
+    return {"pilots": costs["pilots"], "jobs": done["jobs"], **hours}
 
 
 def draw(outcomes: Mapping[str, Outcome], picture: Path) -> None:

@@ -8,8 +8,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Protocol
 
 from gwbatch.clock import Clock
+from gwbatch.jobs.standby.pilot import KIND as PILOT
 from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.simulation.scenario import HOUR, Pool, Seconds
 
@@ -49,6 +51,23 @@ class Moment:
     running: int
 
 
+class Crew(Protocol):
+    """The pilots of one queue, as the pool sees them."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a pilot is working on a task."""
+        ...
+
+    def begin(self, job: str, host: str, now: float) -> None:
+        """Let a pilot's batch job start."""
+        ...
+
+    def end(self, job: str) -> None:
+        """End a pilot whose batch job does not run any more."""
+        ...
+
+
 @dataclass
 class PoolScheduler:
     """The pool, with the scheduler interface that the dispatcher uses.
@@ -59,8 +78,8 @@ class PoolScheduler:
         Called with the request, start and end (Unix s) when a job has ended, to write the job's results.
     history : list of Moment
         The queue of whole-node jobs over time.
-    node_seconds : float
-        Seconds for which our jobs occupied whole nodes, summed over nodes.
+    crews : dict of str to Crew
+        The pilots of each queue that has them.
     """
 
     pool: Pool
@@ -69,9 +88,10 @@ class PoolScheduler:
     work: Callable[[JobRequest, float, float], None]
     name: str = "simulated"
     history: list[Moment] = field(default_factory=list)
-    node_seconds: float = 0.0
+    crews: dict[str, Crew] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._node_seconds = 0.0
         self._draw = drawing(self.chance)
         self._jobs: dict[str, _Job] = {}
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
@@ -93,17 +113,17 @@ class PoolScheduler:
         return f"sim-{len(self._jobs)}"
 
     def find(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
-        self._pass_time()
+        self.pass_time()
         return {key: self._report(key) for key in keys if key in self._jobs}
 
     def poll(self, keys: Sequence[str]) -> Mapping[str, JobStatus]:
-        self._pass_time()
+        self.pass_time()
         lost = {key: JobStatus(key, JobState.LOST, reason="unknown job") for key in keys if key not in self._jobs}
         return {**lost, **{key: self._report(key) for key in keys if key in self._jobs}}
 
     def cancel(self, key: str) -> None:
         job = self._jobs.get(key)
-        if job is not None and job.state in (JobState.QUEUED, JobState.RUNNING):
+        if job is not None and _is_open(job):
             if job.state is JobState.RUNNING:
                 self._leave(job, self.clock.now())
             else:
@@ -121,19 +141,39 @@ class PoolScheduler:
     def close(self) -> None:
         """Do nothing, because there is nothing to close."""
 
+    def finish(self, key: str, now: float) -> None:
+        """End a running job that decides itself when it ends, as pilots do."""
+        self._leave(self._jobs[key], now)
+        self._jobs[key].state, self._jobs[key].finished = JobState.DONE, now
+        self._jobs[key].turn += 1
+        self._match(now)
+        self._note(now)
+
+    def node_seconds(self) -> float:
+        """Return the seconds for which our jobs have occupied whole nodes, summed over nodes."""
+        running = [job for job in self._jobs.values() if job.state is JobState.RUNNING and _is_whole(job)]
+        return self._node_seconds + sum(self.clock.now() - (job.started or self.clock.now()) for job in running)
+
     # ---- time --------------------------------------------------------------------------------------------------
 
     def next_moment(self) -> float | None:
         """Return the time of the pool's next event (Unix s), or None if no job of ours is queued or running."""
-        is_busy = any(job.state in (JobState.QUEUED, JobState.RUNNING) for job in self._jobs.values())
-        return self._events[0][0] if self._events and is_busy else None
+        return self._events[0][0] if self._events and any(map(_is_open, self._jobs.values())) else None
 
-    def _pass_time(self) -> None:
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job is queued or running, or a pilot is working; idle pilots do not count."""
+        open_jobs = (job for job in self._jobs.values() if job.request.kind != PILOT and _is_open(job))
+        return any(open_jobs) or any(crew.is_busy for crew in self.crews.values())
+
+    def pass_time(self) -> None:
+        """Let everything happen in the pool that is due."""
         while self._events and self._events[0][0] <= self.clock.now():
             at, _, happen = heapq.heappop(self._events)
             happen(at)
 
-    def _at(self, moment: float, happen: Callable[[float], None]) -> None:
+    def at(self, moment: float, happen: Callable[[float], None]) -> None:
+        """Call this function at that time (Unix s)."""
         heapq.heappush(self._events, (moment, next(self._order), happen))
 
     # ---- jobs --------------------------------------------------------------------------------------------------
@@ -150,7 +190,7 @@ class PoolScheduler:
                 heapq.heappush(queue, (-job.request.priority, next(self._order), job))
                 self._match(at)
 
-        self._at(now + delay, eligible)
+        self.at(now + delay, eligible)
         self._note(now)
 
     def _match(self, now: float) -> None:
@@ -163,14 +203,18 @@ class PoolScheduler:
     def _run(self, job: _Job, host: str, now: float) -> None:
         job.state, job.host, job.started = JobState.RUNNING, host, now
         self._waiting, self._running = self._waiting - _is_whole(job), self._running + _is_whole(job)
+        is_pilot = job.request.kind == PILOT
+        if is_pilot:
+            self.crews[job.request.queue].begin(job.request.key, host, now)
         turn, rate = job.turn, self.pool.preempted / HOUR
+        runs_for = math.inf if is_pilot else job.runs_for
         thrown_off = self.chance.expovariate(rate) if rate and _is_whole(job) else math.inf
 
         def over(at: float) -> None:
             if job.turn != turn:
                 return
             self._leave(job, at)
-            if thrown_off < job.runs_for:
+            if thrown_off < runs_for:
                 job.turn += 1
                 self._wait(job, at)
             else:
@@ -179,15 +223,18 @@ class PoolScheduler:
             self._match(at)
             self._note(at)
 
-        self._at(now + min(job.runs_for, thrown_off), over)
+        if min(runs_for, thrown_off) < math.inf:
+            self.at(now + min(runs_for, thrown_off), over)
         self._note(now)
 
     def _leave(self, job: _Job, now: float) -> None:
+        if job.request.kind == PILOT:
+            self.crews[job.request.queue].end(job.request.key)
         if not _is_whole(job):
             self._slots += 1
             return
         self._running -= 1
-        self.node_seconds += now - (job.started or now)
+        self._node_seconds += now - (job.started or now)
         self._free.append(job.host)
 
     def _others_come(self, node: str, are_there: bool) -> None:
@@ -200,19 +247,19 @@ class PoolScheduler:
         def come(at: float) -> None:
             if node in self._free:
                 self._free.remove(node)
-                self._at(at + self.chance.expovariate(1 / self.pool.load_length), go)
+                self.at(at + self.chance.expovariate(1 / self.pool.load_length), go)
             else:
-                self._at(at + self.chance.expovariate(1 / away), come)
+                self.at(at + self.chance.expovariate(1 / away), come)
 
         def go(at: float) -> None:
             self._free.append(node)
-            self._at(at + self.chance.expovariate(1 / away), come)
+            self.at(at + self.chance.expovariate(1 / away), come)
             self._match(at)
 
         if are_there:
             come(self.clock.now())
         else:
-            self._at(self.clock.now() + self.chance.expovariate(1 / away), come)
+            self.at(self.clock.now() + self.chance.expovariate(1 / away), come)
 
     def _note(self, now: float) -> None:
         self.history.append(Moment(now, self._waiting, self._running))
@@ -221,6 +268,10 @@ class PoolScheduler:
         job = self._jobs[key]
         return JobStatus(key, job.state, f"sim-{key}", host=job.host, cores=1, started=job.started,
                          finished=job.finished)  # fmt: skip
+
+
+def _is_open(job: _Job) -> bool:
+    return job.state in (JobState.QUEUED, JobState.RUNNING)
 
 
 def _is_whole(job: _Job) -> bool:

@@ -9,7 +9,7 @@ SELECT 1 WHERE EXISTS (SELECT 1 FROM effects WHERE state IN ('ready', 'running')
             OR EXISTS (SELECT 1 FROM timers WHERE interval IS NULL);
 
 -- name: measured_jobs
-SELECT kind, queue, submitted, started, finished, attempt FROM jobs
+SELECT kind, queue, submitted, started, finished, native_id LIKE 'standby %' AS warm FROM jobs
 WHERE state = 'DONE' AND submitted IS NOT NULL AND started IS NOT NULL ORDER BY finished DESC LIMIT :limit;
 
 -- name: measured_writes
@@ -18,6 +18,9 @@ WHERE state = 'done' AND started IS NOT NULL AND kind LIKE 'gracedb.%' ORDER BY 
 
 -- name: jobs_done
 SELECT kind, queue, created, started, finished FROM jobs WHERE state = 'DONE';
+
+-- name: jobs_by_pilots
+SELECT count(*) AS jobs FROM jobs WHERE state = 'DONE' AND queue = :queue AND native_id LIKE 'standby %';
 
 -- name: counts
 SELECT (SELECT count(*) FROM superevents) AS superevents,

@@ -52,6 +52,10 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Run time of a job, by kind.
     run_others : Seconds
         Run time of a job of any other kind.
+    start_warm : Seconds
+        Time from the submission of a job to its start in a free pilot.
+    imports : float
+        Seconds of a job's run time that imports take.  A pilot has done them before.
     load : float
         Fraction of the time for which other users occupy a node.
     load_length : float
@@ -66,6 +70,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start_others: Seconds = Seconds(0.3, 1.5)
     run: dict[str, Seconds] = msgspec.field(default_factory=lambda: dict(RUN))
     run_others: Seconds = Seconds(2.0, 1.5)
+    start_warm: Seconds = Seconds(0.06, 1.3)
+    imports: float = 2.0
     load: float = 0.0
     load_length: float = 1800.0
     preempted: float = 0.0

@@ -20,6 +20,7 @@ from gwbatch.config.profile import Profile
 from gwbatch.demo import pipelines
 from gwbatch.dispatcher.lanes import LaneWorker
 from gwbatch.dispatcher.service import set_timers
+from gwbatch.dispatcher.standby import StandbyKeeper
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.external.voevent import VOEvent
@@ -30,13 +31,18 @@ from gwbatch.ledger import Ledger, in_force, leases, messages, timers
 from gwbatch.ledger.messages import Incoming
 from gwbatch.model import JobRequest
 from gwbatch.orchestrator import load_handlers
+from gwbatch.private import private_folder
 from gwbatch.runtime import Runtime
+from gwbatch.schedulers.standby import Crew, StandbyFolder, StandbyScheduler
 from gwbatch.simulation import query
+from gwbatch.simulation.pilots import SimulatedPilots
 from gwbatch.simulation.pool import PoolScheduler, drawing
 from gwbatch.simulation.scenario import Scenario
 from gwbatch.simulation.server import Server
 from gwbatch.simulation.stream import Arrival, Upload, arrivals
 
+KEEP_EVERY = 10.0  # s between two looks after the pilots while nothing else happens
+HEDGE, SILENCE = 1.0, 5.0  # s; irrelevant here, because a bell always reaches its pilot and heartbeats are never late
 AFTERWARDS = 6 * 3600.0  # s after `duration` at which the simulation ends even if work is left
 FACTS: dict[str, dict[str, Any]] = {
     "localize": {"has_distances": True, "has_coherence": True},
@@ -75,7 +81,7 @@ class World:
 
     def run(self) -> None:
         """Run the simulation until nothing is left to do, or until `AFTERWARDS` has passed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         server = Server(self.folder)
         self.ledger = Ledger(self.folder / "ledger.sqlite", create=True)
         try:
@@ -98,13 +104,26 @@ class World:
             set_timers(tx, self._registry, self.begin)
             in_force.record(tx, self.policy, profile, self.begin)
         gracedb = GraceDB(server.client)
+        self._pilots: dict[str, SimulatedPilots] = {}
+        scheduler = StandbyScheduler(self.pool, self._crews(profile), self._clock)
         runtime = Runtime(
             self.ledger, self._registry, self.policy, profile, self.folder, self._clock, lease,
-            lambda: self.pool, lambda: gracedb,
+            lambda: scheduler, lambda: gracedb,
         )  # fmt: skip
+        self._keeper = StandbyKeeper(runtime, scheduler) if profile.standby else None
         self._client, self._workers = gracedb.client, profile.effect_workers
         self._worker, self._watcher = EffectWorker(runtime), JobWatcher(runtime)
         self._lanes = [LaneWorker(name, runtime, self.folder / "at-hand") for name in Lane]
+
+    def _crews(self, profile: Profile) -> list[Crew]:
+        """Return the crews of the profile's queues, whose pilots are simulated."""
+        crews = []
+        for queue, settings in profile.standby.items():
+            folder = StandbyFolder(self.folder / "jobs" / "standby" / queue / "desk", self._clock.steady)
+            pilots = SimulatedPilots(queue, folder.path, settings, self.pool, self._clock, _leave_result)
+            self._pilots[queue] = self.pool.crews[queue] = pilots
+            crews.append(Crew(queue, folder, "folder", pilots, frozenset(settings.kinds), HEDGE, SILENCE, self.pool))
+        return crews
 
     def _live(self, server: Server) -> None:
         coming = arrivals(self.scenario, self.begin)
@@ -131,6 +150,7 @@ class World:
 
     def _do_everything(self, server: Server) -> None:
         """Do everything that is due at this moment."""
+        self.pool.pass_time()
         is_busy = True
         while is_busy:
             with self.ledger.transaction() as tx:
@@ -142,6 +162,14 @@ class World:
                 is_busy = True
                 self._clock.advance(self._draw(self._effect) / self._workers)
             self._watcher.step()
+            self._keep_pilots()
+
+    def _keep_pilots(self) -> None:
+        if self._keeper is None:
+            return
+        for pilots in self._pilots.values():
+            pilots.live(self._clock.now())
+        self._keeper.step()
 
     def _carry(self, server: Server) -> None:
         """Act as the listener: put GraceDB's new alerts into the ledger."""
@@ -154,11 +182,13 @@ class World:
     def _moments(self) -> list[float | None]:
         """Return the next times at which the pool, a timer, an effect or a delivery needs attention."""
         rows = self.ledger.read(query("next_tries"))
-        return [self.pool.next_moment(), timers.next_due(self.ledger.connection), *(row["at"] for row in rows)]
+        look = [self._clock.now() + KEEP_EVERY] if self._keeper is not None else []
+        due = timers.next_due(self.ledger.connection)
+        return [self.pool.next_moment(), due, *(row["at"] for row in rows), *look]
 
     def _is_busy(self) -> bool:
         """Return whether past events still cause work; repeating timers do not count."""
-        return bool(self.pool.next_moment() is not None or self.ledger.read(query("anything_to_come")))
+        return bool(self.pool.is_busy or self.ledger.read(query("anything_to_come")))
 
 
 def _leave_result(request: JobRequest, started: float, finished: float) -> None:

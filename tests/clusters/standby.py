@@ -33,6 +33,7 @@ KILLS = [
     f'scheduler.environment.PYTHONPATH="{ROOT}"', 'scheduler.environment.GWBATCH_TEST_SECONDS="3"',
     "scheduler.ask_every=3", 'queues.general.run_on="local"',
     'standby.openmp.kinds=["localize", "combine-skymaps", "plot-volume"]', "standby.openmp.orphaned_after=20",
+    "standby.openmp.make_room_after=5",
 ]  # fmt: skip
 
 

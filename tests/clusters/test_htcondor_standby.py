@@ -27,7 +27,7 @@ QUICK = ["scheduler.ask_every=3", "queues.general.memory_mb=200"]
 class HTCondorStandby(StandbyBench):
     """A bench on a pool of one node."""
 
-    gives_way: ClassVar[dict[str, Any]] = {"cores": os.cpu_count()}
+    gives_way: ClassVar[dict[str, Any]] = {"cores": os.cpu_count(), "attributes": {"GivesWay": True}}
 
 
 @pytest.fixture

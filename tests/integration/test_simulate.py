@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from gwbatch.cli import cli
 from gwbatch.config.policy import Policy, load_policy
 from gwbatch.config.profile import load_site
+from gwbatch.config.standby import StandbyPolicy
 from gwbatch.errors import BadInput
 from gwbatch.ledger import Ledger
 from gwbatch.simulation.measured import calibrated
@@ -78,6 +79,62 @@ def test_a_job_that_is_thrown_off_its_node_begins_again(tmp_path: Path, policy: 
     found, _ = simulated(tmp_path / "preempted", policy, wanted)
     assert (found.milestones["finished"]["count"], found.dead) == (1, 0)
     assert found.node_hours * 3600 > 60.0, "the node was held longer than a map takes"
+
+
+HOUR = Scenario(
+    duration=3600.0, pool=Pool(nodes=2, start=Seconds(30.0), run={"localize": Seconds(40.0)}),
+    streams={"s": Stream(at=[600.0, 1500.0, 2400.0])},
+)  # fmt: skip
+KINDS = 'standby.openmp.kinds=["localize"]'
+
+
+def with_pilots(folder: Path, policy: Policy, scenario: Scenario, **wish: Any) -> tuple[Outcome, World]:
+    policy = msgspec.structs.replace(policy, standby={"openmp": StandbyPolicy(**wish)})
+    world = World(scenario, policy, load_site("local", (*SETTINGS, KINDS)).profile, folder, BEGIN)
+    world.run()
+    return outcome_of(world), world
+
+
+def test_a_pilot_saves_the_start_and_the_imports_and_costs_a_node(tmp_path: Path, policy: Policy) -> None:
+    cold, _ = simulated(tmp_path / "cold", policy, HOUR)
+    none, world = with_pilots(tmp_path / "none", policy, HOUR)
+    assert msgspec.structs.replace(none, standby={}) == cold, "pilots that nobody wants change nothing"
+    assert none.standby["openmp"]["held"] == 0.0
+    held, world = with_pilots(tmp_path / "held", policy, HOUR, pilots=1)
+    assert cold.decision_to_map["p50"] - held.decision_to_map["p50"] == pytest.approx(32.0, abs=1.0)
+    assert (held.superevents, held.dead, held.standby["openmp"]["jobs"]) == (3, 0, 3)
+    lasted = world.pool.clock.now() - BEGIN
+    assert held.standby["openmp"]["held"] == pytest.approx((lasted - 30.0) / 3600.0, rel=0.01)
+    assert held.standby["openmp"]["busy"] == pytest.approx(3 * 38.0 / 3600.0, rel=0.05)
+    assert held.node_hours == pytest.approx(held.standby["openmp"]["held"] + 3 * 2.0 / 3600.0, rel=0.05)
+    again, _ = with_pilots(tmp_path / "again", policy, HOUR, pilots=1)
+    assert again == held
+    world.ledger.close()
+
+
+def test_pilots_come_and_go_as_the_policy_wants(tmp_path: Path, policy: Policy) -> None:
+    """They come for twenty minutes after each alert, and an evicted one is replaced."""
+    storm = msgspec.structs.replace(HOUR, streams={"s": Stream(at=[100.0, 200.0, 3500.0])})
+    held, world = with_pilots(tmp_path / "after", policy, storm, after_alert=1, after_alert_for=1200.0)
+    assert held.standby["openmp"]["jobs"] == 1, "the first and the last event come when there is none"
+    first, last = (200.0 + 1200.0) - (100.0 + 30.0), (world.pool.clock.now() - BEGIN) - (3500.0 + 30.0)
+    assert held.standby["openmp"]["held"] == pytest.approx((first + last) / 3600.0, rel=0.02)
+    world.ledger.close()
+    pool = msgspec.structs.replace(HOUR.pool, preempted=12.0)
+    evicted, world = with_pilots(tmp_path / "evicted", policy, msgspec.structs.replace(HOUR, pool=pool), pilots=1)
+    assert evicted.standby["openmp"]["pilots"] > 3
+    assert (evicted.superevents, evicted.milestones["finished"]["count"], evicted.dead) == (3, 3, 0)
+    world.ledger.close()
+
+
+def test_a_job_that_waits_behind_pilots_makes_one_leave(tmp_path: Path, policy: Policy) -> None:
+    """Pilots hold both nodes, and a combined map is not for them."""
+    scenario = msgspec.structs.replace(HOUR, streams={"s": Stream(at=[600.0], burst=True)})
+    held, world = with_pilots(tmp_path / "full", policy, scenario, pilots=2)
+    assert (held.milestones["finished"]["count"], held.dead) == (1, 0)
+    (job,) = world.ledger.read("SELECT started - created AS waited FROM jobs WHERE kind = 'combine-skymaps'")
+    assert 120.0 <= job["waited"] < 240.0
+    world.ledger.close()
 
 
 def test_it_is_calibrated_by_a_ledger(tmp_path: Path, policy: Policy) -> None:
