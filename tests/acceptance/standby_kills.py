@@ -111,10 +111,12 @@ def pilot_is_ready(ledger: Ledger) -> None:
 def run_kills(
     folder: Path, site: str, settings: list[str], policy: str, victims: Victims = NOBODY,
     restart: Callable[[str, psutil.Process], None] = lambda kind, process: None,
+    repair: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
     """Run plays until `WANTED` processes were killed, and compare each play with one that nothing disturbed.
 
-    Every kind of process is killed at least once, and after each play every pilot leaves its node by itself.
+    Every kind of process is killed at least once, and after each play every pilot leaves its node by itself.  Then
+    `repair` is called.
     """
     wish: dict[str, Any] = {
         "site": site, "settings": settings, "policy": policy, "patience": 400.0, "before": pilot_is_ready,
@@ -131,6 +133,7 @@ def run_kills(
         compare(state, expected)
         total.update(killer.killed)
         until(lambda place=place: not pilots(place), 120, lambda place=place: pilots(place))  # type: ignore[misc]
+        repair()
     print(dict(total))
     assert total.keys() == {"dispatcher", "pilot", "child", *victims}
 

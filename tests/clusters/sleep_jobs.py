@@ -28,6 +28,14 @@ def _stubborn(work: Work) -> dict[str, object]:
     return _nap(work)
 
 
+def _parallel(work: Work) -> dict[str, object]:
+    """Use GNU's OpenMP, which hangs if the process that this one was forked from has used it."""
+    from tests.clusters.gnu_openmp import threads_at_once
+
+    work.output.write_text("done\n")
+    return {"threads": threads_at_once(max(2, int(os.environ.get("OMP_NUM_THREADS", "1"))))}
+
+
 def _wait(work: Work) -> dict[str, object]:
     while not (work.output.parent / "end").exists():
         time.sleep(0.05)
@@ -39,3 +47,5 @@ job(queue="openmp", name="wait")(_wait)
 job(queue="openmp", name="nap")(_nap)
 job(queue="openmp", name="stubborn-nap")(_stubborn)
 job(queue="general", name="small-nap")(_nap)
+job(queue="openmp", name="parallel", preload=["tests.clusters.gnu_openmp"])(_parallel)
+job(queue="general", name="small-parallel", preload=["tests.clusters.gnu_openmp"])(_parallel)

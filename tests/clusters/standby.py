@@ -23,9 +23,9 @@ from gwbatch.schedulers.standby import Crew, StandbyScheduler
 from tests.clusters.bench import ROOT, SchedulerBench
 from tests.clusters.waiting import until
 
-STANDBY = ['standby.openmp.kinds=["nap"]', "standby.openmp.orphaned_after=600"]
+STANDBY = ['standby.openmp.kinds=["nap", "parallel"]', "standby.openmp.orphaned_after=600"]
 # For a cluster of one node: each pilot takes one core, which leaves room for other jobs.
-SMALL = ['standby.general.kinds=["small-nap"]', "standby.general.orphaned_after=600"]
+SMALL = ['standby.general.kinds=["small-nap", "small-parallel"]', "standby.general.orphaned_after=600"]
 
 
 # For random kills: only localizations, which take a while, and other whole-node jobs run on the nodes.
@@ -187,6 +187,15 @@ class StandbyPlays:
         assert {beat.pilot for beat in stage.crew.folder.look()} == {pilot.pilot for pilot in pilots}
         for request in requests:
             stage.scheduler.cancel(request.key)
+
+    def test_a_child_uses_all_cores_with_gnu_openmp(self, stage: StandbyBench) -> None:
+        """The pilot has only loaded the library; each of its children opens a parallel region."""
+        stage.pilot()
+        for _ in range(2):
+            request = stage.submit(kind=max(stage.crew.kinds))
+            assert stage.is_warm(request)
+            stage.until(request, JobState.DONE)
+            assert stage.facts(request)["threads"] >= 2
 
     def test_a_child_that_is_killed_is_a_failed_attempt(self, stage: StandbyBench) -> None:
         pilot = stage.pilot()

@@ -86,4 +86,11 @@ def test_a_hundred_kills_lose_and_repeat_nothing(tmp_path: Path, cluster: Cluste
         "slurmd": lambda: [cluster.daemon("slurmd-n1")],
         "slurmstepd": steps,
     }
-    run_kills(tmp_path, "slurm-generic", KILLS, "[standby.openmp]\npilots = 2\n", victims, restart)
+
+    def repair() -> None:
+        """Do what an administrator does: a slurmctld that is killed may give a job ID twice, which drains a node."""
+        cluster.clear()
+        cluster.command("scontrol", "update", "nodename=n[1-4]", "state=down", "reason=test")
+        cluster.command("scontrol", "update", "nodename=n[1-4]", "state=resume")
+
+    run_kills(tmp_path, "slurm-generic", KILLS, "[standby.openmp]\npilots = 2\n", victims, restart, repair)
