@@ -33,7 +33,7 @@ def _parallel(work: Work) -> dict[str, object]:
     from tests.clusters.gnu_openmp import threads_at_once
 
     work.output.write_text("done\n")
-    return {"threads": threads_at_once(max(2, int(os.environ.get("OMP_NUM_THREADS", "1"))))}
+    return {"threads": threads_at_once(int(os.environ["OMP_NUM_THREADS"]))}
 
 
 def _wait(work: Work) -> dict[str, object]:

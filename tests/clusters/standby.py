@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,11 +49,14 @@ class StandbyBench(SchedulerBench):
         Pilots that leave no room for a whole-node job.
     gives_way : dict
         Settings of pilots that other work may preempt.
+    all_cores : dict
+        Settings of a pilot that has all cores of a node.
     """
 
     ends_gently = True
     nodes = 1
     gives_way: ClassVar[dict[str, Any]] = {}
+    all_cores: ClassVar[dict[str, Any]] = {"cores": os.cpu_count()}
 
     def nap(self, seconds: float = 0.0, kind: str = "", priority: int = 0) -> JobRequest:
         return super().nap(seconds, kind or min(self.crew.kinds), priority)
@@ -190,6 +194,8 @@ class StandbyPlays:
 
     def test_a_child_uses_all_cores_with_gnu_openmp(self, stage: StandbyBench) -> None:
         """The pilot has only loaded the library; each of its children opens a parallel region."""
+        settings = msgspec.structs.replace(stage.profile.standby[stage.crew.queue], batch=stage.all_cores)
+        stage.profile.standby[stage.crew.queue] = settings
         stage.pilot()
         for _ in range(2):
             request = stage.submit(kind=max(stage.crew.kinds))
@@ -301,6 +307,17 @@ class StandbyPlays:
         until(lambda: stage.pilot_report(pilot.job).state.final, 90)
         assert not stage.is_warm(stage.submit())
 
+    def test_a_pilot_whose_lifetime_ends_during_a_task_finishes_it(self, stage: StandbyBench) -> None:
+        brief = msgspec.structs.replace(stage.profile.standby[stage.crew.queue], lifetime=4.0, lead=1.0)
+        stage.profile.standby[stage.crew.queue] = brief
+        pilot = stage.pilot()
+        request = stage.submit(6)
+        assert stage.is_warm(request)
+        stage.until(request, JobState.DONE)
+        until(lambda: stage.pilot_report(pilot.job).state.final, 60)
+        told = json.loads((stage.folder / "pilots" / "1" / "pilot.json").read_text())
+        assert (told["left_because"], told["tasks"]) == ("lifetime reached", 1)
+
     def test_a_pilot_without_a_dispatcher_leaves(self, stage: StandbyBench) -> None:
         quick = msgspec.structs.replace(stage.profile.standby[stage.crew.queue], orphaned_after=4.0)
         stage.profile.standby[stage.crew.queue] = quick
@@ -318,7 +335,27 @@ class StandbyPlays:
 
 
 class BatchStandbyPlays(StandbyPlays):
-    """Further tests of pilots on a batch system that can preempt them."""
+    """Further tests of pilots on a batch system, which can preempt them and which counts for itself.
+
+    The fixture ``held_for`` returns the seconds for which a job has held its node, as the batch system counts them.
+    """
+
+    def test_the_time_that_a_pilot_held_its_node_is_that_of_the_batch_system(
+        self, stage: StandbyBench, held_for: Callable[[str], float]
+    ) -> None:
+        pilot = stage.pilot()
+        stage.until(stage.submit(3), JobState.DONE)
+        stage.crew.folder.order([pilot.job])
+        ended: list[tuple[float, JobStatus]] = []
+
+        def over() -> bool:
+            ended.append((time.time(), stage.pilot_report(pilot.job)))
+            return ended[-1][1].state.final
+
+        until(over, 90)
+        noticed, report = ended[-1]
+        assert report.started is not None
+        assert (report.finished or noticed) - report.started == pytest.approx(held_for(report.native_id), abs=2.0)
 
     def test_an_idle_pilot_gives_way_to_other_work(self, stage: StandbyBench) -> None:
         pilots = stage.pilots_on_all_nodes()

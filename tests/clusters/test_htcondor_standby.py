@@ -39,6 +39,11 @@ def stage(tmp_path: Path, pool: Pool) -> Iterator[StandbyBench]:
     pool.clear()
 
 
+@pytest.fixture
+def held_for(pool: Pool) -> Callable[[str], float]:
+    return lambda job: float(pool.command("condor_history", job, "-af", "RemoteWallClockTime"))
+
+
 class TestOnHTCondor(BatchStandbyPlays):
     """Tests of pilots that are jobs of the pool."""
 
@@ -66,12 +71,25 @@ class TestOnHTCondor(BatchStandbyPlays):
         assert time.monotonic() - began < stage.crew.silence
         until(lambda: is_over(child), 30)
 
-    def test_a_shadow_that_is_killed_brings_another_pilot(self, stage: StandbyBench, pool: Pool) -> None:
+    @pytest.mark.parametrize("command", ["condor_hold", "condor_vacate_job"])
+    def test_a_pilot_that_people_send_away_delivers_its_task(
+        self, command: str, stage: StandbyBench, pool: Pool
+    ) -> None:
+        pilot = stage.pilot()
+        request = stage.submit(4)
+        child_of(pilot)
+        pool.command(command, stage.pilot_report(pilot.job).native_id)
+        stage.until(request, JobState.DONE)
+        until(lambda: stage.pilot_report(pilot.job).state in (JobState.HELD, JobState.QUEUED), 60)
+        stage.crew.pilots.cancel(pilot.job)
+
+    @pytest.mark.parametrize("daemon", ["shadow", "starter"])
+    def test_a_daemon_that_is_killed_brings_another_pilot(self, daemon: str, stage: StandbyBench, pool: Pool) -> None:
         pilot = stage.pilot()
         request = stage.submit(600)
         child = child_of(pilot)
-        for shadow in pool.processes("condor_shadow"):
-            pool.kill(shadow)
+        for process in pool.processes(f"condor_{daemon}"):
+            pool.kill(process)
         assert "pilot" in stage.until(request, JobState.FAILED, seconds=120).reason
         until(lambda: is_over(child), 60)
         other = stage.ready(pilot.job, 240, after=pilot.ready)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ class SlurmStandby(StandbyBench):
 
     nodes = 4
     gives_way: ClassVar[dict[str, Any]] = {"partition": "standby"}
+    all_cores: ClassVar[dict[str, Any]] = {}  # as always in its queue
 
 
 @pytest.fixture
@@ -36,6 +37,16 @@ def stage(tmp_path: Path, cluster: Cluster) -> Iterator[StandbyBench]:
     made.end_pilots()
     made.scheduler.close()
     cluster.clear()
+
+
+@pytest.fixture
+def held_for(cluster: Cluster) -> Callable[[str], float]:
+    def seconds(job: str) -> float:
+        told = cluster.command("scontrol", "show", "job", "-o", job)
+        hours, minutes, rest = told.partition("RunTime=")[2].split()[0].split(":")
+        return int(hours) * 3600.0 + int(minutes) * 60.0 + int(rest)
+
+    return seconds
 
 
 class TestOnSlurm(BatchStandbyPlays):
