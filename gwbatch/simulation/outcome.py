@@ -71,7 +71,7 @@ def outcome_of(world: World) -> Outcome:
         decision_to_map=summary(maps) if maps else {},
         waited=summary(whole) if whole else {},
         longest_queue=max((one.waiting for one in history), default=0),
-        node_hours=world.pool.node_seconds() / HOUR,
+        node_hours=world.pool.node_seconds / HOUR,
         standby={queue: _standby(world, queue) for queue in world.profile.standby},
         dead=counts["dead"],
         queue=[Moment(one.at - world.begin, one.waiting, one.running) for one in history],

@@ -149,8 +149,9 @@ class PoolScheduler:
         self._match(now)
         self._note(now)
 
+    @property
     def node_seconds(self) -> float:
-        """Return the seconds for which our jobs have occupied whole nodes, summed over nodes."""
+        """Seconds for which our jobs have occupied whole nodes, summed over nodes."""
         running = [job for job in self._jobs.values() if job.state is JobState.RUNNING and _is_whole(job)]
         return self._node_seconds + sum(self.clock.now() - (job.started or self.clock.now()) for job in running)
 
