@@ -27,6 +27,7 @@ from gwbatch.plugins import import_plugins
 
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_FAILED = 0, 3, 1
 WARN_AT = "GWBATCH_WARN_AT"  # Unix s; the batch script sets it where the batch system has a time limit
+_REQUESTS = {signal.SIGTERM, signal.SIGALRM}  # to end
 AGAIN = 2.0  # s after which a job that was asked to end, and goes on, is asked again
 
 
@@ -69,8 +70,10 @@ def _watch_time_limit() -> None:
 def run_directory(directory: Path) -> int:
     """Run the job that a directory's ``job.json`` describes, and return the exit code.
 
-    On SIGTERM the job ends with a ``result.json`` that says so.
+    On SIGTERM the job ends with a ``result.json`` that says so.  A signal that comes earlier waits until `run` can
+    write one.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
     signal.signal(signal.SIGTERM, _end)
     _watch_time_limit()
     without_mpi()
@@ -112,6 +115,7 @@ def run(
     unfinished = output.with_name(f".partial-{output.name}")
     is_prepared = False
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
         prepare()
         is_prepared = True
         _require(inputs.values())
