@@ -35,7 +35,10 @@ class KafkaProxy:
         return f"{HOST.decode()}:{self._port}"
 
     def plan(self, fault: str, count: int) -> None:
-        """Plan a fault for the next `count` answers: ``lost`` or ``torn`` (the connection is cut), or ``slow``."""
+        """Plan a fault for the next `count` answers.
+
+        ``lost`` and ``torn`` answers end in a cut connection; others are ``doubled`` or ``slow``.
+        """
         self._plans += [fault] * count
 
     def cut(self) -> bool:
@@ -90,7 +93,7 @@ class KafkaProxy:
             time.sleep(SLOW)
         port = struct.pack(">i", self._broker)
         answer = re.sub(re.escape(HOST + port), lambda _: HOST + struct.pack(">i", self._port), answer)
-        frame = struct.pack(">i", len(answer)) + answer
+        frame = (struct.pack(">i", len(answer)) + answer) * (2 if fault == "doubled" else 1)
         client.sendall(frame[: len(frame) // 2] if fault == "torn" else frame)
         return fault != "torn"
 

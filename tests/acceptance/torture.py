@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from gwbatch.demo.processes import DemoProcesses
+from tests.acceptance import disk_faults
 from tests.acceptance.kafka_proxy import KafkaProxy
 from tests.acceptance.kill_scenarios import STARTING, compare, play
 
@@ -42,7 +43,7 @@ class Proxy:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def plan(self, fault: str, count: int) -> None:
-        """Plan a fault for the next `count` requests: ``cut``, ``lost`` (only the reply) or ``slow``."""
+        """Plan a fault for the next `count` requests: ``cut``, or the reply is ``lost``, ``doubled`` or ``slow``."""
         self._plans += [fault] * count
 
     def close(self) -> None:
@@ -74,7 +75,7 @@ class Proxy:
             if fault == "slow":
                 time.sleep(1.0)
             if fault != "lost":
-                connection.sendall(answer)
+                connection.sendall(answer * (2 if fault == "doubled" else 1))
             connection.shutdown(socket.SHUT_RDWR)  # close() alone would wait for the thread that still reads
 
 
@@ -120,13 +121,22 @@ class Torture:
             "GraceDB and broker stopped for a while": lambda stage: self._stop(stage.sandbox.pid),
             "requests cut": lambda _: self._plan("cut"),
             "replies lost": lambda _: self._plan("lost"),
+            "replies doubled": lambda _: self._plan("doubled"),
             "replies slow": lambda _: self._plan("slow"),
             "broker's connections cut": lambda _: self.kafka.cut(),
             "broker's answers lost": lambda _: self._plan_broker("lost"),
+            "broker's answers doubled": lambda _: self._plan_broker("doubled"),
             "broker's answers torn": lambda _: self._plan_broker("torn"),
             "broker's answers slow": lambda _: self._plan_broker("slow"),
             "clock set": lambda _: self._set_clock(),
         }
+        if disk_faults.CAN_INJECT:
+            faults |= {
+                "dispatcher's disk full": lambda stage: disk_faults.full(stage.dispatcher.pid, self._moment()),
+                "dispatcher's disk slow": lambda stage: disk_faults.slow(stage.dispatcher.pid, self._moment()),
+                "listener's disk full": lambda stage: self._disk(disk_faults.full, stage),
+                "listener's disk slow": lambda stage: self._disk(disk_faults.slow, stage),
+            }
         while self._left:
             time.sleep(self._chance.uniform(0.05, 0.5))
             name = self._chance.choice(list(faults))
@@ -169,8 +179,15 @@ class Torture:
     def _stop(self, pid: int) -> bool:
         if not _signal(pid, signal.SIGSTOP):
             return False
-        time.sleep(self._chance.uniform(0.2, 1.5))
+        time.sleep(self._moment())
         return _signal(pid, signal.SIGCONT)
+
+    def _disk(self, fault: Callable[[int, float], bool], stage: DemoProcesses) -> bool:
+        listener = self._child(stage, "listen")
+        return listener != 0 and fault(listener, self._moment())
+
+    def _moment(self) -> float:
+        return self._chance.uniform(0.2, 1.5)
 
     def _child(self, stage: DemoProcesses, word: str) -> int:
         found = []
@@ -214,6 +231,8 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     chosen = parser.parse_args()
+    if not disk_faults.CAN_INJECT:
+        print("The disk is neither full nor slow in this run: install strace for that.")
     total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as scratch:
         expected = play(Path(scratch) / "undisturbed", {})
