@@ -39,6 +39,8 @@ def sleep(work: Work) -> Mapping[str, Any]:
         raise BadInput("it cannot be localized")
     if "unless_alone" in fate and not work.task.alone:
         raise RuntimeError("it wants to be alone")
+    if "counts_threads" in fate:
+        return {"value": int(os.environ["OMP_NUM_THREADS"])}
     time.sleep(work.task.predicted)
     draft = work.draft(SLEEP, ".txt")
     draft.write_text(str(work.task.id))

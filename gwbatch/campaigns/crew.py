@@ -37,6 +37,7 @@ class _Child:
     answers: IO[bytes]
     log: Path
     limited: bool
+    shares: int
     task: Task | None = None
     started: float = 0.0
     events: int = 0
@@ -54,7 +55,7 @@ class Crew:
     size : int
         Number of processes.
     threads : int
-        OpenMP threads per process.
+        OpenMP threads per process, and per share of a task.
     memory : float
         Memory limit of each process in MB, lifted for a task that runs alone; 0: no limit.
     """
@@ -151,18 +152,19 @@ class Crew:
     def _hand(self, number: int, task: Task) -> None:
         child = self._children[number]
         limited = bool(self._memory) and not task.alone
-        if child is not None and (child.limited != limited or child.events >= RECYCLED_AFTER):
+        fits = child is not None and (child.limited, child.shares) == (limited, task.shares)
+        if child is not None and (not fits or child.events >= RECYCLED_AFTER):
             self._end(child)
             child = None
         if child is None:
-            child = self._children[number] = self._new(number, limited=limited)
+            child = self._children[number] = self._new(number, limited=limited, shares=task.shares)
         child.task, child.started, child.events = task, time.monotonic(), child.events + 1
         self._send(child, msgspec.json.encode(task))
 
-    def _new(self, number: int, *, limited: bool) -> _Child:
+    def _new(self, number: int, *, limited: bool, shares: int) -> _Child:
         log = self._logs / f"{number}.log"
         kept = {key: value for key, value in children.environment().items() if not key.startswith(LAUNCHERS)}
-        threads = str(self._threads)
+        threads = str(self._threads * shares)
         log.unlink(missing_ok=True)
         with log.open("ab") as printed:  # appending, because the process truncates it before each event
             process = subprocess.Popen(
@@ -176,7 +178,7 @@ class Crew:
         assert process.stdin is not None
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
-        child = _Child(process, process.stdout, log, limited)
+        child = _Child(process, process.stdout, log, limited, shares)
         memory = self._memory if limited else 0.0
         setup = Setup(str(self._folder.path), self.name, self._settings, self._products, os.getpid(), memory)
         self._send(child, msgspec.json.encode(setup))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ from gwbatch.campaigns.tasks import Outcome, Task
 
 FAILURES_IN_A_ROW = 20  # on one node while other nodes succeed: the node is at fault
 SPARE = 2  # tasks that a node holds beyond its processes, so that no process waits for its next task
+LONG = 10.0  # predicted s from which more threads are worth the start of another process
 COMMIT_EVERY, COMMIT_AFTER = 0.2, 100  # s, rows
 FETCHED = 200  # rows at a time
 
@@ -117,22 +119,28 @@ class Dealer:
     def take(self, node: str) -> Task | None:
         """Return the next event for a node, or None if it should get no more for now."""
         known = self._nodes[node]
-        if known.is_at_fault or len(known.has) >= known.size + self._spare():
+        most = self._most(known)
+        if known.is_at_fault or len(known.has) >= most:
             return None
         entry = self._pop(known)
         if entry is None:
             return None
+        shares = known.size // most if most < known.size and entry.task.predicted >= LONG else 1
+        entry.task = msgspec.structs.replace(entry.task, shares=shares)
         known.has[entry.task.id] = entry
         self._dealt[entry.task.id] = node
         return entry.task
 
-    def _spare(self) -> int:
-        """Return how many tasks a node may hold beyond its processes.
+    def _most(self, node: _Node) -> int:
+        """Return how many tasks a node may hold.
 
-        Near the end there are none, because a task that waits on one node could run on another.
+        While there are many, it gets some beyond its processes.  Near the end it does not, because a task that waits on
+        one node could run on another.  Fewer tasks than processes are spread evenly.
         """
         processes = sum(node.size for node in self._nodes.values() if not node.is_at_fault)
-        return SPARE if len(self._order) + len(self._next) > SPARE * processes else 0
+        if self.left + self.in_hand < processes:
+            return math.ceil((self.left + self.in_hand) * node.size / processes)
+        return node.size + (SPARE if len(self._order) + len(self._next) > SPARE * processes else 0)
 
     def _pop(self, node: _Node) -> Entry | None:
         if not self._next and self._order:

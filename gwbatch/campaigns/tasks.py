@@ -28,6 +28,8 @@ class Task(msgspec.Struct, frozen=True):
         For an injection: ``simulation_id``, ``ra`` and ``dec`` (rad), ``distance`` (Mpc).
     alone : bool
         Whether the event must run alone on the node, because it failed or was interrupted too often.
+    shares : int
+        Number of processes whose threads it may use, because there are fewer events than processes.
     """
 
     id: int
@@ -38,6 +40,7 @@ class Task(msgspec.Struct, frozen=True):
     predicted: float = 0.0
     truth: dict[str, float] | None = None
     alone: bool = False
+    shares: int = 1
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -278,6 +278,12 @@ def test_a_rank_that_cannot_go_on_ends_the_whole_program(tmp_path: Path) -> None
     assert results(folder) == whole(40)
 
 
+def test_an_event_has_the_threads_of_idle_processes(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [20.0], {0: {"counts_threads": 1}})
+    assert call(command("run", folder, "--set", "campaign.node.processes=3")).returncode == 0
+    assert results(folder) == [(0, "done", {SLEEP: {"value": 3}})]
+
+
 # ---- kills -----------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gwbatch.campaigns.dealer import FAILURES_IN_A_ROW, SPARE, Dealer
+from gwbatch.campaigns.dealer import FAILURES_IN_A_ROW, LONG, SPARE, Dealer
 from gwbatch.campaigns.estimate import Estimate
 from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.table import ATTEMPTS, INTERRUPTIONS, NodeFacts, Table
@@ -55,6 +55,36 @@ def test_a_node_holds_some_in_reserve_but_none_near_the_end(tmp_path: Path) -> N
     while dealer.take("a") is not None:
         pass
     assert dealer.in_hand <= 2 + 6 + 2 * SPARE
+
+
+def test_fewer_events_than_processes_are_spread_and_have_more_threads(tmp_path: Path) -> None:
+    dealer, _ = dealer_of(sleepers(tmp_path / "c", [40.0] * 5))
+    dealer.join("a", 8)
+    dealer.join("b", 4)
+    held = {node: [] for node in "ab"}  # type: dict[str, list[Task]]
+    for node, tasks in held.items():
+        while (task := dealer.take(node)) is not None:
+            tasks.append(task)
+    assert {node: [task.shares for task in tasks] for node, tasks in held.items()} == {"a": [2] * 4, "b": [2]}
+    for node, tasks in held.items():
+        for task in tasks:
+            dealer.settle(node, outcome(task))
+    assert dealer.is_over
+
+
+def test_the_last_of_many_events_has_all_threads_if_that_is_worth_a_new_process(tmp_path: Path) -> None:
+    dealer, _ = dealer_of(sleepers(tmp_path / "c", [LONG, *[LONG / 2] * 3]))
+    dealer.join("a", 4)
+    first, *others = (take(dealer, "a") for _ in range(4))
+    for task in (first, *others):
+        assert task.shares == 1
+    for task in others:
+        dealer.settle("a", outcome(task))
+    dealer.settle("a", outcome(first, "failed", "once"))
+    again = take(dealer, "a")
+    assert (again.id, again.shares) == (first.id, 4)
+    dealer.settle("a", outcome(again))
+    assert dealer.is_over
 
 
 def test_a_failed_event_is_tried_again_the_last_time_alone_then_set_aside(tmp_path: Path) -> None:
