@@ -109,7 +109,7 @@ def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Fi
         yield Finding(Level.CRITICAL, "scheduler", text, "see whether the batch system answers on this host")
     for job in stuck:
         if job["state"] == "HELD":
-            text = f"job {job['key']} is held: {job['reason']}"
+            text = f"job {job['key']} is held: {str(job['reason']).removeprefix('held: ')}"
             remedy = f"fix the cause, then gwbatch jobs release {job['key']}; or gwbatch jobs cancel {job['key']}"
             yield Finding(Level.WARNING, f"job {job['key']}", text, remedy)
     for job in report["jobs"]["failed"]:

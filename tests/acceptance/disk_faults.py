@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import shutil
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-CAN_INJECT = shutil.which("strace") is not None
 # SQLite writes with pwrite64; no socket or pipe is written with it. A question mark: not every architecture has it.
 FULL = "pwrite64,?mkdir,mkdirat,?rename,?renameat,renameat2,?link,linkat"
 SLOW = "fsync,fdatasync"
 SLOW_BY = 300_000  # µs for each sync
+
+
+@functools.cache
+def can_inject() -> bool:
+    """Return whether strace is there and may trace processes that it has not started."""
+    if shutil.which("strace") is None:
+        return False
+    with subprocess.Popen(["sleep", "0.3"]) as other:
+        command = ["strace", "-o", os.devnull, "-p", str(other.pid)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def full(pid: int, seconds: float) -> bool:

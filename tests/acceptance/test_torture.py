@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance import disk_faults
 from tests.acceptance.kill_scenarios import compare, play
 from tests.acceptance.torture import torture
 
@@ -18,3 +19,4 @@ def test_random_faults_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     compare(state, expected)
     assert done.total() == 20
     assert len(done) >= 6, done
+    assert any("disk" in fault for fault in done) or not disk_faults.can_inject(), done

@@ -130,7 +130,7 @@ class Torture:
             "broker's answers slow": lambda _: self._plan_broker("slow"),
             "clock set": lambda _: self._set_clock(),
         }
-        if disk_faults.CAN_INJECT:
+        if disk_faults.can_inject():
             faults |= {
                 "dispatcher's disk full": lambda stage: disk_faults.full(stage.dispatcher.pid, self._moment()),
                 "dispatcher's disk slow": lambda stage: disk_faults.slow(stage.dispatcher.pid, self._moment()),
@@ -231,8 +231,8 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     chosen = parser.parse_args()
-    if not disk_faults.CAN_INJECT:
-        print("The disk is neither full nor slow in this run: install strace for that.")
+    if not disk_faults.can_inject():
+        print("The disk is neither full nor slow in this run: strace is missing or may not trace other processes.")
     total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as scratch:
         expected = play(Path(scratch) / "undisturbed", {})
