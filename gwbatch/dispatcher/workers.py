@@ -32,7 +32,7 @@ class EffectWorker:
 
     def step(self) -> bool:
         """Execute one effect; return False when none may run now."""
-        if not effects.is_any_due(self._ledger.connection, self._clock.now()):
+        if effects.next_one(self._ledger.connection, self._clock.now()) is None:
             return False
         with self._ledger.transaction() as tx:
             leases.check(tx, self._lease)

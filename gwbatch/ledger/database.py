@@ -111,6 +111,7 @@ class Ledger:
                     f"The ledger {self.path} stayed locked for {self._timeout:g} s; trying again later."
                 ) from error
             raise
+        changes = connection.total_changes
         try:
             yield connection
             connection.execute("COMMIT")
@@ -122,7 +123,7 @@ class Ledger:
                     f"The ledger {self.path} cannot be written: {error}. Nothing is lost; make room or repair the disk."
                 ) from error
             raise
-        if self.doorbell is not None:
+        if self.doorbell is not None and connection.total_changes != changes:
             self.doorbell.ring()
 
     def read(self, sql: str, parameters: Any = ()) -> list[sqlite3.Row]:

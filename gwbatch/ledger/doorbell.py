@@ -19,7 +19,7 @@ class Doorbell:
         self._lock = threading.Lock()
 
     def ring(self) -> None:
-        """Announce a commit."""
+        """Announce a commit that has changed something."""
         with self._lock:
             try:
                 if self._out is None:

@@ -54,8 +54,17 @@ def reopen(tx: Transaction, key: str) -> bool:
 
 def claim(tx: Transaction, owner: int, now: float) -> Claimed | None:
     """Claim the best effect that may run now."""
-    row = tx.execute(query("claim_effect"), {"owner": owner, "now": now}).fetchone()
-    return None if row is None else Claimed(**dict(row))
+    number = next_one(tx, now)
+    if number is None:
+        return None
+    row = tx.execute(query("claim_effect"), {"id": number, "owner": owner, "now": now}).fetchone()
+    return Claimed(**dict(row))
+
+
+def next_one(tx: Transaction, now: float) -> int | None:
+    """Return the number of the best effect that may run now; without a lock, so that idle workers block nobody."""
+    row = tx.execute(query("next_effect"), {"now": now}).fetchone()
+    return None if row is None else int(row["id"])
 
 
 def done(tx: Transaction, claimed: Claimed, result: Mapping[str, Any], now: float) -> None:
@@ -115,12 +124,6 @@ def open_since(tx: Transaction, key: str) -> float | None:
     sql = "SELECT created FROM effects WHERE key = ? AND state IN ('ready', 'running')"
     row = tx.execute(sql, (key,)).fetchone()
     return None if row is None else float(row["created"])
-
-
-def is_any_due(tx: Transaction, now: float) -> bool:
-    """Return whether an effect may be ready to run, without a lock, so that idle workers block nobody."""
-    sql = "SELECT 1 FROM effects WHERE state = 'ready' AND not_before <= ? LIMIT 1"
-    return tx.execute(sql, (now,)).fetchone() is not None
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,18 @@ ORDER BY d.id LIMIT :limit;
 SELECT d.id, d.message_id, d.attempts, d.crashes, m.source, m.topic, m.digest, m.payload, m.received
 FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.id = ?;
 
--- name: claim_effect
+-- name: next_effect
 -- The best effect that may run now: it is due, the first of its subject, and the effect that it waits for is done.
-UPDATE effects SET state = 'running', attempts = attempts + 1, started = :now, owner = :owner
-WHERE id = (
-    SELECT e.id FROM effects AS e
-    WHERE e.state = 'ready' AND e.not_before <= :now
-      AND NOT EXISTS (
-          SELECT 1 FROM effects AS p
-          WHERE p.subject = e.subject AND p.id < e.id AND p.state IN ('ready', 'running'))
-      AND (e.after IS NULL OR EXISTS (SELECT 1 FROM effects AS d WHERE d.key = e.after AND d.state = 'done'))
-    ORDER BY e.priority DESC, e.id LIMIT 1)
+SELECT e.id FROM effects AS e
+WHERE e.state = 'ready' AND e.not_before <= :now
+  AND NOT EXISTS (
+      SELECT 1 FROM effects AS p
+      WHERE p.subject = e.subject AND p.id < e.id AND p.state IN ('ready', 'running'))
+  AND (e.after IS NULL OR EXISTS (SELECT 1 FROM effects AS d WHERE d.key = e.after AND d.state = 'done'))
+ORDER BY e.priority DESC, e.id LIMIT 1;
+
+-- name: claim_effect
+UPDATE effects SET state = 'running', attempts = attempts + 1, started = :now, owner = :owner WHERE id = :id
 RETURNING id, key, kind, args, after, attempts, message_id, created;
 
 -- name: next_offset

@@ -49,6 +49,19 @@ def test_a_commit_of_anybody_wakes_the_dispatcher(ledger: Ledger) -> None:
     thread.join()
 
 
+def test_a_transaction_without_changes_wakes_nobody(ledger: Ledger) -> None:
+    """Otherwise workers that find nothing to do would wake each other for ever."""
+    doorbell = ledger.doorbell
+    assert doorbell is not None
+    doorbell.wait(0)
+    with ledger.transaction() as tx:
+        tx.execute("UPDATE handled SET at = 2 WHERE 0")
+    assert not doorbell.wait(0)
+    with ledger.transaction() as tx:
+        tx.execute("INSERT INTO handled VALUES ('a', 'b', 1)")
+    assert doorbell.wait(0)
+
+
 def test_it_hears_with_more_files_open_than_select_knows(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
