@@ -34,7 +34,7 @@ def _ask(what: str, settings: Connection, wanted: list[str]) -> Iterator[Finding
         "allow.auto.create.topics": False,
         "error_cb": lambda error: complaints.append(str(error)),
         "logger": logging.getLogger("librdkafka"),
-        "log_level": 3,
+        "log_level": 0,  # librdkafka would repeat a refused connection ten times a second; `error_cb` hears of it too
     }
     try:
         properties = connection_properties(settings)
@@ -47,7 +47,7 @@ def _ask(what: str, settings: Connection, wanted: list[str]) -> Iterator[Finding
         topics = consumer.list_topics(timeout=PATIENCE).topics
     except KafkaException as error:
         text = f"the {what} ({where}) does not answer: {complaints[-1] if complaints else error}"
-        remedy = "check that this host can reach it (firewall, DNS) and that the credentials are still valid"
+        remedy = "check whether others can reach it, then this host's firewall and DNS, then our credentials"
         yield Finding(Level.CRITICAL, what, text, remedy)
         return
     finally:

@@ -20,7 +20,7 @@ def credentials(place: Place) -> Iterator[Finding]:
     """Report how long the token or certificate that the GraceDB client would use now remains valid."""
     settings, now = place.profile.gracedb, place.clock.now()
     if not settings.url or settings.auth == "none":
-        yield Finding(Level.OK, "credentials", "GraceDB requires none")
+        yield Finding(Level.OK, "credentials", "GraceDB requires no credentials")
         return
     client = make_client(settings)
     try:

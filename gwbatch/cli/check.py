@@ -66,7 +66,8 @@ def _look(path: Path, given: dict[str, Any]) -> tuple[Any, list[Any], dict[str, 
         wrong = findings(ledger, found, replace(limits_in_force(ledger), **given))
     except (GwbatchError, sqlite3.Error, OSError) as error:
         return Level.UNKNOWN, [Finding(Level.UNKNOWN, "ledger", str(error))], None
-    wrong = [one for one in wrong if one.level > Level.OK]
+    # The first line names the reason for the exit code.
+    wrong = sorted((one for one in wrong if one.level > Level.OK), key=lambda one: -one.level)
     return max((one.level for one in wrong), default=Level.OK), wrong, found
 
 

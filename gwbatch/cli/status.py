@@ -83,15 +83,19 @@ def _headline(found: dict[str, Any]) -> RenderableType:
     return Text(f"No dispatcher is running{last}. Start it: gwbatch run", style="bold red")
 
 
+_MARKS = {"CRITICAL": ("!!", "bold red"), "WARNING": ("! ", "yellow"), "OK": ("- ", "dim")}
+
+
 def _trouble(found: dict[str, Any]) -> list[RenderableType]:
     """Render the problems and their remedies."""
     from rich.text import Text
 
     lines: list[RenderableType] = []
     for one in found["findings"]:
-        lines.append(Text(f"! {one['text']}", style="bold red" if one["level"] == "CRITICAL" else "yellow"))
+        mark, style = _MARKS[one["level"]]
+        lines.append(Text(f"{mark} {one['text']}", style=style))
         if one["remedy"]:
-            lines.append(Text(f"  -> {one['remedy']}", style="dim"))
+            lines.append(Text(f"   -> {one['remedy']}", style="dim"))
     return lines
 
 

@@ -27,9 +27,12 @@ class Finding:
         OK if the finding is worth showing but needs no action.
     remedy : str
         What to do, in the imperative; empty if there is nothing to do.
+    standing : bool
+        Whether it is a gap in the configuration and no incident. It is listed below all incidents.
     """
 
     level: Level
     key: str
     text: str
     remedy: str = ""
+    standing: bool = False

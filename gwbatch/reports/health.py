@@ -27,9 +27,10 @@ def limits_in_force(ledger: Ledger) -> Limits:
 
 
 def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Finding]:
-    """Return all findings, worst first."""
+    """Return all findings: incidents, worst first, then gaps in the configuration, then what needs no action."""
     found = [
         *_dispatcher(report),
+        *_beyond(ledger, report),
         *_listeners(report, limits),
         *_lanes(report, limits),
         *_effects(report, limits),
@@ -39,9 +40,8 @@ def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Fin
         *_completeness(ledger, report, limits),
         *_alerts(ledger, report, limits),
         *_standby(ledger, report, limits),
-        *_beyond(ledger, report),
     ]
-    return sorted(found, key=lambda finding: -finding.level)
+    return sorted(found, key=lambda finding: (finding.level is Level.OK, finding.standing, -finding.level))
 
 
 def _dispatcher(report: dict[str, Any]) -> Iterator[Finding]:
@@ -123,11 +123,15 @@ def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Fi
 
 def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     if ledger.path is not None:
-        free = shutil.disk_usage(ledger.path.parent).free
+        total, _, free = shutil.disk_usage(ledger.path.parent)
         warn, critical = limits.disk_free
         if free < warn * GIB:
             level = Level.CRITICAL if free < critical * GIB else Level.WARNING
-            text = f"only {free / GIB:.1f} GiB free at {ledger.path.parent}"
+            bound = critical if level is Level.CRITICAL else warn
+            text = (
+                f"only {free / GIB:.1f} of {total / GIB:.0f} GiB free at {ledger.path.parent} "
+                f"(limits.disk_free: {bound:g})"
+            )
             yield Finding(level, "disk", text, "make room, or lower keep_days in the site profile")
     yield from _copies(ledger, report, limits)
     yield from _clock_steps(ledger, report, limits)
@@ -173,13 +177,17 @@ def _completeness(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Ite
         brought = "SELECT 1 FROM products WHERE name = ? AND path IS NULL AND created > ? LIMIT 1"
         if not ledger.read(brought, (name, since)):
             remedy = "name it in annotation.made_for of the policy; see docs/products.md"
-            yield Finding(Level.CRITICAL, f"not made {name}", text, remedy)
+            yield Finding(Level.CRITICAL, f"not made {name}", text, remedy, standing=True)
 
 
 def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
     """Report stopped alerts, notices that are stuck or withheld, and incomplete mock superevents."""
     alerts = report["alerts"]
     if alerts["mode"] == "off":
+        if alerts["mdc_every"]:
+            text = f"alerts.mdc_every is {alerts['mdc_every']:g} s, but alerts.mode is off: nobody uploads mock events"
+            remedy = 'set alerts.mode = "mdc" in the site profile, or alerts.mdc_every = 0'
+            yield Finding(Level.WARNING, "mock data", text, remedy, standing=True)
         return
     if alerts["stopped"] is not None:
         off = alerts["stopped"]

@@ -16,7 +16,7 @@ from gwbatch.config.limits import Limits
 from gwbatch.config.policy import default_policy, load_policy, policy_from
 from gwbatch.config.profile import load_site
 from gwbatch.errors import ConfigError
-from gwbatch.ledger import Ledger, in_force, jobs, leases, messages
+from gwbatch.ledger import Ledger, in_force, jobs, leases, messages, settings
 from gwbatch.ledger.messages import Incoming
 from gwbatch.mirror.products import StoredProduct
 from gwbatch.mirror.superevents import SupereventStore
@@ -111,6 +111,30 @@ def test_status_and_check_have_one_list(ledger: Ledger) -> None:
     assert {one["text"].split(" s ")[0] for one in checked} <= {text.split(" s ")[0] for text in texts} | {
         one["text"].split(" s ")[0] for one in json.loads(gwbatch("status", *state).output)["findings"]
     }
+
+
+def test_incidents_come_before_gaps_in_the_configuration(ledger: Ledger) -> None:
+    now = time.time()
+    profile = load_site("local", ["alerts.mdc_every=60"]).profile
+    with ledger.transaction() as tx:
+        leases.acquire(tx, "dispatcher", now)
+        in_force.record(tx, load_policy(), profile, now)
+        in_force.note_not_made(tx, {"em_bright.json": "no CBC event can complete"}, now)
+        settings.put(tx, settings.WAVEFORM_DATA, "a substitute is used", now)
+        jobs.plan(tx, "G1/a", "a", "general", "G1", {}, 0, now)
+        job = jobs.get(tx, "G1/a")
+        assert job is not None
+        jobs.report(tx, job, JobStatus("G1/a/1", JobState.HELD, reason="held: by admin until 17:00"), None, now)
+    found = findings(ledger, report(ledger, now), Limits(disk_free=(0.001, 0.0001)))
+    assert [one.key for one in found] == ["job G1/a", "not made em_bright.json", "mock data", "waveform data"]
+    assert found[0].text == "job G1/a is held: by admin until 17:00"
+    assert "alerts.mode is off" in found[2].text
+    assert ledger.path is not None
+    said = gwbatch("check", "--state", str(ledger.path.parent), "--disk-free", "0.001", "0.0001")
+    assert said.exit_code == 2
+    assert said.output.startswith("GWBATCH CRITICAL: no CBC event can complete (and 2 more)")
+    shown = gwbatch("status", "--state", str(ledger.path.parent)).output
+    assert shown.index("!  job G1/a") < shown.index("!! no CBC event") < shown.index("-  a substitute")
 
 
 @pytest.mark.parametrize(

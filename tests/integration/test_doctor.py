@@ -202,11 +202,14 @@ def test_brokers_that_answer_are_well_and_a_topic_that_is_not_there_is_told() ->
     assert "has no topic elsewhere" in missing[1].text
 
 
-def test_a_broker_that_does_not_answer_is_critical(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_does_not_answer_is_critical_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(broker_checks, "PATIENCE", 1.0)
     (one,) = found("brokers", hearing("127.0.0.1:9"))
     assert (one.level, one.key) == (Level.CRITICAL, "broker of the listener igwn-alert")
     assert "does not answer" in one.text
+    assert not caplog.records
 
 
 def test_a_broker_without_credentials_is_critical(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
