@@ -345,9 +345,7 @@ def test_the_overview_is_one_screen(console: str, page: Any) -> None:
     page.goto(console)
     page.locator(".card").first.wait_for()
     page.locator(".chart canvas").nth(1).wait_for()
-    box_of = (
-        "part => document.querySelector(part).getBoundingClientRect().toJSON()"  # the page may be drawn at any time
-    )
+    box_of = "part => document.querySelector(part).getBoundingClientRect().toJSON()"
     for part in (".banner", ".tiles"):
         assert page.evaluate(box_of, part)["bottom"] <= 800, part
     assert page.evaluate(box_of, ".cards")["top"] <= 650, "superevents are seen, however much is wrong"
