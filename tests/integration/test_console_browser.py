@@ -351,6 +351,16 @@ def test_the_overview_is_one_screen(console: str, page: Any) -> None:
     assert page.evaluate(box_of, ".cards")["top"] <= 650, "superevents are seen, however much is wrong"
 
 
+def test_a_phone_shows_every_problem_in_full(console: str, page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(console)
+    page.locator(".banner li").first.wait_for()
+    shown, whole = page.evaluate(
+        "(list => [list.clientHeight, list.scrollHeight])(document.querySelector('.banner ul'))"
+    )
+    assert shown == whole
+
+
 def test_the_focus_stays_where_it_is_while_the_page_is_drawn_again(console: str, page: Any) -> None:
     page.goto(console)
     page.get_by_role("link", name="S1", exact=True).first.focus()
