@@ -99,10 +99,10 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 class Torture:
     """A number of faults, chosen at random from a seed."""
 
-    def __init__(self, seed: int, faults: int, folder: Path) -> None:
+    def __init__(self, seed: int, faults: int, folder: Path, *, disks: bool) -> None:
         self._chance, self._left, self.done = random.Random(seed), faults, Counter[str]()
         self.clock, self.proxy, self.kafka = folder / "clock", Proxy(), KafkaProxy()
-        self._offset = 0
+        self._offset, self._disks = 0, disks and disk_faults.can_inject()
         self._up: dict[int, float] = {}
 
     @property
@@ -130,7 +130,7 @@ class Torture:
             "broker's answers slow": lambda _: self._plan_broker("slow"),
             "clock set": lambda _: self._set_clock(),
         }
-        if disk_faults.can_inject():
+        if self._disks:
             faults |= {
                 "dispatcher's disk full": lambda stage: disk_faults.full(stage.dispatcher.pid, self._moment()),
                 "dispatcher's disk slow": lambda stage: disk_faults.slow(stage.dispatcher.pid, self._moment()),
@@ -209,9 +209,9 @@ def _signal(pid: int, number: int) -> bool:
     return True
 
 
-def torture(folder: Path, seed: int, faults: int) -> tuple[dict[str, Any], Counter[str]]:
+def torture(folder: Path, seed: int, faults: int, *, disks: bool = True) -> tuple[dict[str, Any], Counter[str]]:
     """Run a play with this many faults, and return its final state and the number of faults by kind."""
-    faulty = Torture(seed, faults, folder)
+    faulty = Torture(seed, faults, folder, disks=disks)
     try:
         state = play(
             folder / "run", faulty.environment, settings=[PLUGINS], during=faulty, patience=PATIENCE,
