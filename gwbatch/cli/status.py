@@ -83,7 +83,12 @@ def _headline(found: dict[str, Any]) -> RenderableType:
     return Text(f"No dispatcher is running{last}. Start it: gwbatch run", style="bold red")
 
 
-_MARKS = {"CRITICAL": ("!!", "bold red"), "WARNING": ("! ", "yellow"), "OK": ("- ", "dim")}
+_MARKS = {
+    "CRITICAL": ("!!", "bold red"),
+    "WARNING": ("! ", "yellow"),
+    "UNKNOWN": ("? ", "magenta"),  # from a plug-in's check
+    "OK": ("- ", "dim"),
+}
 
 
 def _trouble(found: dict[str, Any]) -> list[RenderableType]:
