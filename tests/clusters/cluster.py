@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -62,6 +64,24 @@ class Cluster:
     def start_node(self, node: str) -> None:
         """Start a node's slurmd again."""
         self.command("slurmd", "-N", node, "-f", str(self.folder / "slurm.conf"))
+
+    @contextmanager
+    def dead_node(self, node: str, job: str) -> Iterator[None]:
+        """Have a node dead, with the `job` on it, and in service again afterwards.
+
+        All die as in a power cut: a slurmstepd that outlived its job by a moment would still report how it ended.
+        """
+        stepds = [one for one in psutil.process_iter(["cmdline"]) if f"[{job}." in " ".join(one.info["cmdline"] or [])]
+        processes = [process for stepd in stepds for process in stepd.children(recursive=True)]
+        for process in [*stepds, self.daemon(f"slurmd-{node}"), *processes]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        try:
+            yield
+        finally:
+            self.start_node(node)
+            serves = {"idle", "mixed", "allocated"}
+            until(lambda: self.command("sinfo", "-h", "-n", node, "-p", "main", "-o", "%T").strip() in serves, 90)
 
     def comments(self) -> list[str]:
         """Return the comment of every gwbatch job that slurmctld knows."""

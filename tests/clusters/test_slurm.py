@@ -228,22 +228,8 @@ def test_a_node_that_fails_ends_the_attempt(bench: SchedulerBench, cluster: Clus
     request = bench.submit(300)
     job = bench.until(request, JobState.RUNNING).native_id
     node = until(lambda: node_of(cluster, job))
-    slurmd = cluster.daemon(f"slurmd-{node}")
-    steps = slurmd.children(recursive=True)
-    cluster.kill(slurmd)
-    for process in [*steps, *_stepds(job)]:
-        process.kill()
-    try:
+    with cluster.dead_node(node, job):
         assert "node failed" in bench.until(request, JobState.FAILED, seconds=240).reason
-    finally:
-        cluster.start_node(node)
-        until(lambda: "idle" in cluster.command("sinfo", "-h", "-n", node, "-p", "main", "-o", "%T"), 90)
-
-
-def _stepds(job: str) -> list[object]:
-    import psutil
-
-    return [one for one in psutil.process_iter(["cmdline"]) if f"[{job}." in " ".join(one.info["cmdline"] or [])]  # type: ignore[misc]
 
 
 def test_a_controller_that_is_restarted_keeps_the_jobs(bench: SchedulerBench, cluster: Cluster) -> None:
@@ -441,14 +427,8 @@ def test_a_deployment_is_queued_again_when_its_node_dies(cluster: Cluster, tmp_p
     job = cluster.command("squeue", "-h", "-n", "gwbatch-dispatcher", "-o", "%i").strip()
     node = node_of(cluster, job)
     assert node == "n3"  # where its ledger is
-    slurmd = cluster.daemon(f"slurmd-{node}")
-    cluster.kill(slurmd)
-    for process in _stepds(job):
-        for child in process.children(recursive=True):  # type: ignore[attr-defined]
-            child.kill()
-        process.kill()  # type: ignore[attr-defined]
-    until(lambda: pid(state) == 0, 60)
-    until(lambda: states(state) == {"dispatcher": "idle"}, 120, lambda: states(state))
-    cluster.start_node(node)
+    with cluster.dead_node(node, job):
+        until(lambda: pid(state) == 0, 60)
+        until(lambda: states(state) == {"dispatcher": "idle"}, 120, lambda: states(state))
     until(lambda: pid(state) not in (0, first) and pid(state), 240)
     gwbatch("deploy", "rm", "--state", str(state))
