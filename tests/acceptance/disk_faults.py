@@ -1,48 +1,46 @@
-"""A full or slow disk, as one running process and its new children see it; made by strace."""
+"""A full or slow disk, as single processes see it, made by a small C library that they load.
+
+A debugger that changes system calls of a running process could do the same, but when it lets go while the process
+starts a child, that child can stay stopped for ever, and with it the thread that waits for it.
+"""
 
 from __future__ import annotations
 
-import functools
-import os
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
-# SQLite writes with pwrite64; no socket or pipe is written with it. A question mark: not every architecture has it.
-FULL = "pwrite64,?mkdir,mkdirat,?rename,?renameat,renameat2,?link,linkat"
-SLOW = "fsync,fdatasync"
-SLOW_BY = 300_000  # µs for each sync
+SOURCE = Path(__file__).with_suffix(".c")
 
 
-@functools.cache
-def can_inject() -> bool:
-    """Return whether strace is there and may trace processes that it has not started."""
-    if shutil.which("strace") is None:
-        return False
-    with subprocess.Popen(["sleep", "0.3"]) as other:
-        command = ["strace", "-o", os.devnull, "-p", str(other.pid)]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+def can_compile() -> bool:
+    """Return whether there is a C compiler."""
+    return shutil.which("cc") is not None
 
 
-def full(pid: int, seconds: float) -> bool:
-    """Let the process find the disk full for a while; return whether it tried to write."""
-    return _inject(pid, FULL, "error=ENOSPC", seconds)
+class DiskFaults:
+    """Full and slow disks for processes that were started with its `environment`."""
 
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        library = folder / "disk_faults.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, SOURCE, "-ldl"], check=True)
+        self.environment = {"LD_PRELOAD": str(library), "GWBATCH_TEST_DISK": str(folder)}
 
-def slow(pid: int, seconds: float) -> bool:
-    """Let each sync of the process take long for a while; return whether there was one."""
-    return _inject(pid, SLOW, f"delay_exit={SLOW_BY}", seconds)
+    def full(self, pid: int, seconds: float) -> bool:
+        """Let the process find the disk full for a while; return whether it tried to write."""
+        return self._inflict("full", pid, seconds)
 
+    def slow(self, pid: int, seconds: float) -> bool:
+        """Let each sync of the process take long for a while; return whether there was one."""
+        return self._inflict("slow", pid, seconds)
 
-def _inject(pid: int, calls: str, what: str, seconds: float) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "strace"
-        command = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={calls}:{what}"]
-        strace = subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.DEVNULL)
+    def _inflict(self, kind: str, pid: int, seconds: float) -> bool:
+        marker, hit = self._folder / f"{kind}-{pid}", self._folder / f"hit-{pid}"
+        hit.unlink(missing_ok=True)
+        marker.touch()
         time.sleep(seconds)
-        strace.terminate()  # it lets go of the process
-        strace.wait()
-        text = log.read_text() if log.exists() else ""
-        return "(INJECTED)" in text or "(DELAYED)" in text
+        marker.unlink()
+        return hit.exists()

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
 def test_random_faults_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     expected = play(tmp_path / "undisturbed", {})
-    state, done = torture(tmp_path, seed=20, faults=20, disks=False)
+    state, done = torture(tmp_path, seed=20, faults=20)
     compare(state, expected)
     assert done.total() == 20
     assert len(done) >= 6, done

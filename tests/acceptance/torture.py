@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from gwbatch.demo.processes import DemoProcesses
-from tests.acceptance import disk_faults
+from tests.acceptance.disk_faults import DiskFaults, can_compile
 from tests.acceptance.kafka_proxy import KafkaProxy
 from tests.acceptance.kill_scenarios import STARTING, compare, play
 
@@ -99,16 +99,17 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 class Torture:
     """A number of faults, chosen at random from a seed."""
 
-    def __init__(self, seed: int, faults: int, folder: Path, *, disks: bool) -> None:
+    def __init__(self, seed: int, faults: int, folder: Path) -> None:
         self._chance, self._left, self.done = random.Random(seed), faults, Counter[str]()
         self.clock, self.proxy, self.kafka = folder / "clock", Proxy(), KafkaProxy()
-        self._offset, self._disks = 0, disks and disk_faults.can_inject()
+        self._offset, self._disk = 0, DiskFaults(folder / "disk") if can_compile() else None
         self._up: dict[int, float] = {}
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables that the dispatcher's environment needs."""
-        return {"GWBATCH_TEST_CLOCK": str(self.clock), "http_proxy": self.proxy.address, "no_proxy": ""}
+        disk = self._disk.environment if self._disk else {}
+        return {"GWBATCH_TEST_CLOCK": str(self.clock), "http_proxy": self.proxy.address, "no_proxy": "", **disk}
 
     def __call__(self, stage: DemoProcesses) -> None:
         """Inflict the faults on the processes of a play."""
@@ -130,12 +131,12 @@ class Torture:
             "broker's answers slow": lambda _: self._plan_broker("slow"),
             "clock set": lambda _: self._set_clock(),
         }
-        if self._disks:
+        if disk := self._disk:
             faults |= {
-                "dispatcher's disk full": lambda stage: disk_faults.full(stage.dispatcher.pid, self._moment()),
-                "dispatcher's disk slow": lambda stage: disk_faults.slow(stage.dispatcher.pid, self._moment()),
-                "listener's disk full": lambda stage: self._disk(disk_faults.full, stage),
-                "listener's disk slow": lambda stage: self._disk(disk_faults.slow, stage),
+                "dispatcher's disk full": lambda stage: disk.full(stage.dispatcher.pid, self._moment()),
+                "dispatcher's disk slow": lambda stage: disk.slow(stage.dispatcher.pid, self._moment()),
+                "listener's disk full": lambda stage: self._at_listener(stage, disk.full),
+                "listener's disk slow": lambda stage: self._at_listener(stage, disk.slow),
             }
         while self._left:
             time.sleep(self._chance.uniform(0.05, 0.5))
@@ -182,7 +183,7 @@ class Torture:
         time.sleep(self._moment())
         return _signal(pid, signal.SIGCONT)
 
-    def _disk(self, fault: Callable[[int, float], bool], stage: DemoProcesses) -> bool:
+    def _at_listener(self, stage: DemoProcesses, fault: Callable[[int, float], bool]) -> bool:
         listener = self._child(stage, "listen")
         return listener != 0 and fault(listener, self._moment())
 
@@ -209,9 +210,9 @@ def _signal(pid: int, number: int) -> bool:
     return True
 
 
-def torture(folder: Path, seed: int, faults: int, *, disks: bool = True) -> tuple[dict[str, Any], Counter[str]]:
+def torture(folder: Path, seed: int, faults: int) -> tuple[dict[str, Any], Counter[str]]:
     """Run a play with this many faults, and return its final state and the number of faults by kind."""
-    faulty = Torture(seed, faults, folder, disks=disks)
+    faulty = Torture(seed, faults, folder)
     try:
         state = play(
             folder / "run", faulty.environment, settings=[PLUGINS], during=faulty, patience=PATIENCE,
@@ -231,8 +232,8 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     chosen = parser.parse_args()
-    if not disk_faults.can_inject():
-        print("The disk is neither full nor slow in this run: strace is missing or may not trace other processes.")
+    if not can_compile():
+        print("The disk is neither full nor slow in this run: there is no C compiler.")
     total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as scratch:
         expected = play(Path(scratch) / "undisturbed", {})
