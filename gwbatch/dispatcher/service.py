@@ -22,7 +22,7 @@ from gwbatch.dispatcher.lanes import LaneWorker
 from gwbatch.dispatcher.notifier import Notifier
 from gwbatch.dispatcher.standby import StandbyKeeper
 from gwbatch.dispatcher.supervisor import Supervisor
-from gwbatch.dispatcher.wake_up import WakeUp
+from gwbatch.dispatcher.wake_up import IDLE, Lookout, WakeUp
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
 from gwbatch.errors import LedgerBusy
@@ -44,7 +44,6 @@ from gwbatch.schedulers.standby import StandbyScheduler
 
 log = logging.getLogger(__name__)
 
-IDLE = 0.5  # s after which an idle thread looks for work without a wake-up
 WATCH = 0.05  # s between polls of running jobs
 HOUSEKEEPING = 0.2  # s between checks of listeners and timers
 HANDLER_LIMIT = 300.0  # s after which a handler counts as hung
@@ -147,15 +146,16 @@ class Dispatcher:
 
     def _plan_threads(self, profile: Profile) -> list[tuple[str, Callable[[], None]]]:
         def stepping(step: Callable[[], bool]) -> Callable[[], None]:
-            return lambda: self._step_until_stopped(step)
+            lookout = Lookout(self.wake_up)
+            return lambda: self._step_until_stopped(step, lookout)
 
         threads: list[tuple[str, Callable[[], None]]] = [("wake-up", lambda: self.wake_up.run(self._stop))]
         threads += [(f"lane-{name}", stepping(self.lanes[name].step)) for name in Lane if name.serial]
         threads += [
             (f"lane-general-{n}", stepping(self.lanes[Lane.GENERAL].step)) for n in range(profile.general_workers)
         ]
-        worker = EffectWorker(self.runtime)
-        threads += [(f"effects-{n}", stepping(worker.step)) for n in range(profile.effect_workers)]
+        work_off_effects = stepping(EffectWorker(self.runtime).step)
+        threads += [(f"effects-{n}", work_off_effects) for n in range(profile.effect_workers)]
         threads += [("jobs", self._watch), ("warm-up-gracedb", partial(warm_up, self.runtime))]
         if profile.alerts.mode != "off":
             threads.append(("warm-up-brokers", partial(connect, profile)))
@@ -218,7 +218,7 @@ class Dispatcher:
                 self._crash = error
             self.stop()
 
-    def _step_until_stopped(self, step: Callable[[], bool]) -> None:
+    def _step_until_stopped(self, step: Callable[[], bool], lookout: Lookout) -> None:
         while not self._stop.is_set():
             seen = self.wake_up.generation
             try:
@@ -227,7 +227,7 @@ class Dispatcher:
             except LedgerBusy as error:
                 log.warning("%s", error)
                 self._stop.wait(IDLE)
-            self.wake_up.wait(seen, IDLE)
+            lookout.wait(seen)
 
     def _watch(self) -> None:
         while not self._stop.is_set():

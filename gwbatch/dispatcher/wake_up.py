@@ -6,7 +6,9 @@ import threading
 
 from gwbatch.ledger import Ledger
 
-INTERVAL = 0.1  # s between looks at the ledger without a ring
+INTERVAL = 0.2  # s between looks at the ledger without a ring
+IDLE = 0.5  # s after which an idle thread looks for work without a wake-up
+RARELY = 5.0  # s after which it does so while another one with the same work looks
 
 
 class WakeUp:
@@ -49,3 +51,24 @@ class WakeUp:
         with self._condition:
             self._condition.wait_for(lambda: self._generation != seen, timeout)
             return self._generation
+
+
+class Lookout:
+    """Of idle threads with the same work, only one looks for it without a wake-up.
+
+    It must claim what it finds in the ledger before it begins, because that commit wakes the others, and one of them is
+    the next to look.
+    """
+
+    def __init__(self, wake_up: WakeUp) -> None:
+        self._wake_up = wake_up
+        self._looking = threading.Lock()
+
+    def wait(self, seen: int) -> None:
+        """Wait for a commit after generation `seen`, or until it is time to look."""
+        looks = self._looking.acquire(blocking=False)
+        try:
+            self._wake_up.wait(seen, IDLE if looks else RARELY)
+        finally:
+            if looks:
+                self._looking.release()

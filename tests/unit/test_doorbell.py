@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import resource
 import threading
+from collections import Counter
 from pathlib import Path
 
-from gwbatch.dispatcher.wake_up import WakeUp
+import pytest
+
+from gwbatch.dispatcher import wake_up as waiting
+from gwbatch.dispatcher.wake_up import Lookout, WakeUp
 from gwbatch.ledger import Ledger
 from gwbatch.ledger.doorbell import Doorbell
 
@@ -60,6 +64,39 @@ def test_a_transaction_without_changes_wakes_nobody(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         tx.execute("INSERT INTO handled VALUES ('a', 'b', 1)")
     assert doorbell.wait(0)
+
+
+def test_one_of_the_idle_threads_looks_and_the_next_one_takes_over(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "IDLE", 0.02)
+    monkeypatch.setattr(waiting, "RARELY", 3600.0)
+    wake_up, stop, enough = WakeUp(ledger), threading.Event(), threading.Event()
+    lookout, looks, busy = Lookout(wake_up), Counter[str](), set[str]()
+
+    def work() -> None:
+        while not stop.is_set():
+            seen, name = wake_up.generation, threading.current_thread().name
+            looks[name] += 1
+            if looks[name] > 20 and not busy:  # it finds something that keeps it until the end of the test
+                busy.add(name)
+                wake_up.wake()
+                stop.wait()
+            elif looks[name] > 40:
+                enough.set()
+            lookout.wait(seen)
+
+    threads = [threading.Thread(target=work, name=f"{n}") for n in range(4)]
+    for thread in threads:
+        thread.start()
+    assert enough.wait(30), looks
+    stop.set()
+    wake_up.wake()
+    for thread in threads:
+        thread.join()
+    first, second = (count for _, count in looks.most_common()[1::-1])
+    assert (first, second) >= (21, 41), looks
+    assert sum(looks.values()) - first - second <= 10, looks
 
 
 def test_it_hears_with_more_files_open_than_select_knows(tmp_path: Path) -> None:
