@@ -137,12 +137,14 @@ def _brokers(ledger: Ledger, report: Report) -> Iterator[Tile]:
 
 
 @tile
-def _scheduler(_: Ledger, report: Report) -> Iterator[Tile]:
+def _scheduler(ledger: Ledger, report: Report) -> Iterator[Tile]:
     jobs = report["jobs"]
     counts = {state: number for state, number in jobs["by_state"].items() if state not in ("DONE", "CANCELLED")}
     detail = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "no jobs running or waiting"
+    _, found = _looked(ledger, report, "pool") or (0.0, [])
+    nodes = "".join(f"; {one.text}" for one in found if one.level is Level.OK)
     value = f"{len(jobs['open'])} open jobs"
-    yield Tile("Batch system", value, detail, ("scheduler", "job ", "failed job"), "/jobs")
+    yield Tile("Batch system", value, detail + nodes, ("scheduler", "pool", "job ", "failed job"), "/jobs")
 
 
 @tile
@@ -191,14 +193,20 @@ def _credentials(ledger: Ledger, report: Report) -> Iterator[Tile]:
 
 def _of_check(ledger: Ledger, report: Report, check: str, name: str, concerns: tuple[str, ...]) -> Iterator[Tile]:
     """Yield the tile of a check that the dispatcher runs from time to time."""
-    known, who = checked.newest(ledger).get(check), report["dispatcher"]
-    if not who["running"]:
+    if not report["dispatcher"]["running"]:
         yield Tile(name, "unknown", "no dispatcher is running", concerns, is_off=True)
         return
-    if known is None or known[0] < who["since"]:
+    known = _looked(ledger, report, check)
+    if known is None:
         yield Tile(name, "not checked yet", "the dispatcher checks from time to time", concerns, is_off=True)
         return
     looked, found = known
     worst = max(found, key=lambda one: one.level, default=Finding(Level.OK, "", "nothing to check"))
     value = {Level.OK: "OK", Level.WARNING: "needs attention"}.get(worst.level, "failing")
     yield Tile(name, value, f"{worst.text}; {age(report['time'] - looked)} ago", concerns)
+
+
+def _looked(ledger: Ledger, report: Report, check: str) -> tuple[float, list[Finding]] | None:
+    """Return when the running dispatcher last ran a check (Unix s) and what it found, or None if it has not yet."""
+    known, who = checked.newest(ledger).get(check), report["dispatcher"]
+    return known if known is not None and who["running"] and known[0] >= who["since"] else None

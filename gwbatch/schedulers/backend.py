@@ -23,6 +23,7 @@ from gwbatch.plugins import add_folders
 from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.campaign import CampaignJobs
 from gwbatch.schedulers.deployment import Deployment
+from gwbatch.schedulers.pool import Pool
 from gwbatch.schedulers.standby.bells import Bell
 from gwbatch.schedulers.workflow import Plan, Workflow
 
@@ -117,6 +118,16 @@ class Backend:
             f"Cannot run pilots on {self._named(profile)}. Remove [standby] from the site profile, or give its "
             'queues run_on = "local".'
         )
+
+    def pool(self, profile: Profile) -> Pool | None:
+        """Return how many whole nodes jobs of this profile can use, or None if this batch system does not tell.
+
+        Raises
+        ------
+        SchedulerBusy
+            When the batch system does not answer.
+        """
+        return None
 
     def check(self, profile: Profile) -> None:
         """Refuse options that this backend does not know, or whose values are invalid.

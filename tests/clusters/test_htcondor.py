@@ -18,7 +18,7 @@ from tests.acceptance.kill_scenarios import compare, play
 from tests.clusters.bench import ROOT, SchedulerBench
 from tests.clusters.pool import Pool
 from tests.clusters.residents import fetch, pid, states
-from tests.clusters.waiting import gwbatch, until
+from tests.clusters.waiting import gwbatch, nodes, until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 
@@ -42,9 +42,13 @@ def test_site_check_localizes_on_a_whole_node(bindings: str, pool: Pool, tmp_pat
 
 @BINDINGS
 def test_a_whole_node_job_goes_there_and_comes_back(bench: SchedulerBench) -> None:
-    request = bench.submit()
+    until(lambda: nodes(bench.profile).free == 1)
+    request = bench.submit(3)
+    bench.until(request, JobState.RUNNING)
+    until(lambda: nodes(bench.profile).free == 0)
     report = bench.until(request, JobState.DONE)
     assert (report.exit_code, report.cores) == (0, os.cpu_count())
+    assert nodes(bench.profile).nodes == 1
     facts = bench.facts(request)
     assert facts["threads"] == str(os.cpu_count())
     assert "execute" in facts["home"]  # the home folder may be read-only on a node

@@ -18,11 +18,12 @@ from gwbatch.config.profile import load_site
 from gwbatch.config.resources import example_event
 from gwbatch.ledger import Ledger
 from gwbatch.model import JobState, Remedy
+from gwbatch.schedulers.pool import Pool
 from tests.acceptance.kill_scenarios import compare, play
 from tests.clusters.bench import PLUGIN, ROOT, SchedulerBench
 from tests.clusters.cluster import Cluster
 from tests.clusters.residents import fetch, pid, states
-from tests.clusters.waiting import gwbatch, until
+from tests.clusters.waiting import gwbatch, nodes, until
 from tests.clusters.worlds import RealWorld
 from tests.contract.contract import RemoteContract
 from tests.contract.worlds import World
@@ -122,6 +123,7 @@ def test_whole_node_jobs_run_on_two_of_four_nodes_at_once(bench: SchedulerBench,
         bench.until(request, JobState.RUNNING)
     busy = cluster.command("sinfo", "-h", "-N", "-p", "main", "-t", "alloc", "-o", "%N").split()
     assert len(busy) == 2
+    assert nodes(bench.profile) == Pool(nodes=4, free=2)
     hosts = set()
     for request in requests:
         bench.until(request, JobState.DONE)
@@ -273,8 +275,9 @@ def test_a_drained_node_gets_nothing_new(bench: SchedulerBench, cluster: Cluster
         for request in requests:
             assert bench.until(request, JobState.DONE).state is JobState.DONE
         jobs = cluster.command("squeue", "--states=all", "-h", "-o", "%k %N").splitlines()
-        nodes = {line.split()[1] for line in jobs if any(request.key in line for request in requests)}
-        assert nodes == {"n4"}
+        taken = {line.split()[1] for line in jobs if any(request.key in line for request in requests)}
+        assert taken == {"n4"}
+        assert nodes(bench.profile).nodes == 1
     finally:
         cluster.command("scontrol", "update", "nodename=n1,n2,n3", "state=resume")
 

@@ -8,6 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gwbatch.config.profile import Profile
+from gwbatch.schedulers.backend import backend_of
+from gwbatch.schedulers.pool import Pool
+
 
 def until(done: Callable[[], Any], seconds: float = 60.0, words: Callable[[], Any] = lambda: "not in time") -> Any:
     """Wait until `done` returns something true, and return it; the time is generous, as the machine may be busy."""
@@ -25,3 +29,10 @@ def gwbatch(*arguments: str, code: int = 0) -> str:
     )
     assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
     return done.stdout
+
+
+def nodes(profile: Profile) -> Pool:
+    """Return the whole nodes that the batch system tells of."""
+    found = backend_of(profile).pool(profile)
+    assert found is not None
+    return found

@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.fakes.slurm import hang
 
-COMMANDS = ("condor_submit", "condor_q", "condor_rm", "condor_release", "condor_hold")
+COMMANDS = ("condor_submit", "condor_q", "condor_rm", "condor_release", "condor_hold", "condor_status")
 NUMBERS = {"IDLE": 1, "RUNNING": 2, "REMOVED": 3, "COMPLETED": 4, "HELD": 5}
 
 
@@ -42,7 +42,9 @@ class FakeCondor:
                 f"from tests.fakes.condor import main\nmain({str(self.folder)!r}, {name!r}, sys.argv[1:])\n"
             )
             script.chmod(script.stat().st_mode | stat.S_IXUSR)
-        (self.folder / "pool.json").write_text(json.dumps({"next": 1, "jobs": {}, "history": [], "calls": []}))
+        (self.folder / "pool.json").write_text(
+            json.dumps({"next": 1, "jobs": {}, "slots": [], "history": [], "calls": []})
+        )
         (self.folder / "behaviour.json").write_text("{}")
         return self
 
@@ -142,7 +144,15 @@ def main(folder: str, command: str, arguments: list[str]) -> None:
         case "garbage":
             print("%% \x00 Segmentation fault")
             return
-    {"condor_submit": _submit, "condor_q": _queue}.get(command, _act)(fake, command, arguments, mode)
+    {"condor_submit": _submit, "condor_q": _queue, "condor_status": _slots}.get(command, _act)(
+        fake, command, arguments, mode
+    )
+
+
+def _slots(fake: FakeCondor, _command: str, arguments: list[str], _mode: str) -> None:
+    with fake.pool() as pool:
+        pool["asked"] = arguments[arguments.index("-constraint") + 1]
+        print(json.dumps(pool["slots"]) if pool["slots"] else "")  # condor_status prints nothing for no slot
 
 
 def _submit(fake: FakeCondor, _command: str, _arguments: list[str], mode: str) -> None:

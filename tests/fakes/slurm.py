@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-COMMANDS = ("sbatch", "squeue", "scontrol", "scancel", "sacct")
+COMMANDS = ("sbatch", "squeue", "scontrol", "scancel", "sinfo", "sacct")
 
 
 class FakeSlurm:
@@ -37,7 +37,7 @@ class FakeSlurm:
             )
             script.chmod(script.stat().st_mode | stat.S_IXUSR)
         (self.folder / "cluster.json").write_text(
-            json.dumps({"next": 1, "jobs": {}, "accounted": {}, "calls": [], "environment": {}})
+            json.dumps({"next": 1, "jobs": {}, "nodes": [], "accounted": {}, "calls": [], "environment": {}})
         )
         (self.folder / "behaviour.json").write_text("{}")
         return self
@@ -77,6 +77,11 @@ class FakeSlurm:
         with self.cluster() as cluster:
             cluster["jobs"][job].update(state=state, reason=reason, nodes=nodes, exit=exit_code)
 
+    def have_nodes(self, *nodes: str) -> None:
+        """Have these nodes, each as sinfo tells it: ``n1|main*|idle``."""
+        with self.cluster() as cluster:
+            cluster["nodes"] = nodes
+
     def forget(self, job: str, *, accounted: bool = False) -> None:
         """Lose a job, as slurmctld does after MinJobAge, or after a crash."""
         with self.cluster() as cluster:
@@ -103,9 +108,11 @@ def main(folder: str, command: str, arguments: list[str]) -> None:
         case "garbage":
             print("%% \x00 Segmentation fault")
             return
-    {"sbatch": _submit, "squeue": _queue, "scontrol": _control, "scancel": _cancel, "sacct": _account}[command](
-        fake, arguments, mode
-    )
+    do = {
+        "sbatch": _submit, "squeue": _queue, "scontrol": _control, "scancel": _cancel, "sinfo": _nodes,
+        "sacct": _account,
+    }  # fmt: skip
+    do[command](fake, arguments, mode)
 
 
 def hang(on: Callable[[], bool]) -> NoReturn:
@@ -170,6 +177,12 @@ def _cancel(fake: FakeSlurm, arguments: list[str], _mode: str) -> None:
     if job not in fake.jobs:
         sys.exit(f"scancel: error: Kill job error on job id {job}: Invalid job id specified")
     fake.set(job, "CANCELLED", exit_code="0:15")
+
+
+def _nodes(fake: FakeSlurm, arguments: list[str], _mode: str) -> None:
+    assert arguments == ["--Node", "--format=%N|%P|%T"]
+    with fake.cluster() as cluster:
+        print("NODELIST|PARTITION|STATE", *cluster["nodes"], sep="\n")
 
 
 def _account(fake: FakeSlurm, arguments: list[str], _mode: str) -> None:

@@ -60,22 +60,26 @@ def test_what_the_dispatcher_looked_at_is_told_with_its_age(state: Path) -> None
     with ledger.transaction() as tx:
         checked.note(tx, "gracedb", [Finding(Level.OK, "gracedb", "it answered in 0.10 s")], now - 60)
         checked.note(tx, "credentials", [Finding(Level.WARNING, "credentials", "good for 2 days", "renew")], now)
+        checked.note(tx, "pool", [Finding(Level.OK, "pool", "2 of 3 whole nodes are free")], now)
         tx.execute("UPDATE leases SET acquired = ?", (now - 3600,))
     ledger.close()
     found = tiles(state)
     assert (found["GraceDB"]["state"], found["GraceDB"]["value"]) == ("good", "OK")
     assert found["GraceDB"]["detail"] == "it answered in 0.10 s; 60 s ago"
     assert (found["Credentials"]["state"], found["Credentials"]["wrong"]) == ("warn", "good for 2 days")
+    assert found["Batch system"]["detail"].endswith("; 2 of 3 whole nodes are free")
 
 
 def test_without_a_dispatcher_nothing_that_it_looks_at_is_green(state: Path) -> None:
     ledger = Ledger(state / "ledger.sqlite")
     with ledger.transaction() as tx:
         checked.note(tx, "gracedb", [Finding(Level.OK, "gracedb", "it answered")], time.time())
+        checked.note(tx, "pool", [Finding(Level.OK, "pool", "2 of 3 whole nodes are free")], time.time())
         tx.execute("UPDATE leases SET released = 1")
     ledger.close()
     found = tiles(state)
     assert (found["Dispatcher"]["state"], found["GraceDB"]["state"]) == ("bad", "off")
+    assert "whole nodes" not in found["Batch system"]["detail"]
 
 
 def test_a_card_holds_what_astronomers_ask_first(state: Path) -> None:

@@ -24,13 +24,15 @@ from gwbatch.cli import cli
 from gwbatch.clock import ManualClock, SystemClock
 from gwbatch.config.alerts import AlertSettings, BrokerSettings
 from gwbatch.config.limits import Limits
-from gwbatch.config.profile import GraceDBSettings, ListenerSettings, Profile
+from gwbatch.config.profile import GraceDBSettings, ListenerSettings, Profile, Resources, SchedulerSettings
 from gwbatch.dispatcher.examiner import Examiner
 from gwbatch.errors import ConfigError
 from gwbatch.ledger import Ledger, clock_steps, leases
 from gwbatch.reports.finding import Finding, Level
 from gwbatch.reports.health import findings
 from gwbatch.reports.status import report
+from tests.fakes.condor import FakeCondor
+from tests.fakes.slurm import FakeSlurm
 from tests.integration.brokers import BrokerProcess
 from tests.integration.harness import Harness, Server
 
@@ -391,3 +393,78 @@ def test_every_command_that_a_remedy_names_exists(path: Path) -> None:
                 break
             command = command.get_command(click.Context(command), word)
             assert command is not None, f"gwbatch {words}"
+
+
+# ---- the batch system's nodes ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    fake = FakeSlurm(tmp_path / "cluster").install()
+    monkeypatch.setenv("PATH", f"{fake.bin}:/usr/bin:/bin")
+    return fake
+
+
+def slurm(**queues: str) -> Profile:
+    return Profile(
+        scheduler=SchedulerSettings(kind="slurm", patience=20.0),
+        queues={name: Resources(partition=partition) for name, partition in queues.items()},
+    )
+
+
+def test_free_nodes_of_a_cluster_are_told(cluster: FakeSlurm) -> None:
+    cluster.have_nodes(
+        "n1|main*|idle", "n1|long|idle", "n2|main*|mixed", "n3|main*|idle*", "n4|main*|drained", "n5|main*|idle~",
+        "n6|long|idle", "n7|other|idle",
+    )  # fmt: skip
+    (there,) = found("pool", slurm())
+    assert (there.level, there.text) == (Level.OK, "2 of 3 whole nodes are free")
+    assert found("pool", slurm(openmp="long", general=""))[0].text == "3 of 4 whole nodes are free"
+
+
+def test_a_cluster_without_nodes_in_service_is_a_warning(cluster: FakeSlurm) -> None:
+    cluster.have_nodes("n1|main*|drained", "n2|main*|down*")
+    (there,) = found("pool", slurm())
+    assert there.level is Level.WARNING
+    assert "no node in service" in there.text
+    assert "partition" in there.remedy
+
+
+@pytest.mark.parametrize("mode", ["fail", "empty", "garbage"])
+def test_a_cluster_that_does_not_answer_is_found_without_any_job(cluster: FakeSlurm, mode: str) -> None:
+    cluster.behave(sinfo=mode)
+    (there,) = found("pool", slurm())
+    assert there.level is Level.CRITICAL
+    assert "sinfo failed" in there.text
+
+
+def test_free_slots_of_a_pool_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeCondor(tmp_path / "pool").install()
+    monkeypatch.setenv("PATH", f"{fake.bin}:/usr/bin:/bin")
+    queues = {
+        "openmp": Resources(requirements="TARGET.Online =?= True"),
+        "general": Resources(requirements="TARGET.Disk > 5"),
+    }
+    profile = Profile(scheduler=SchedulerSettings(kind="htcondor", patience=20.0), queues=queues)
+    assert found("pool", profile)[0].level is Level.WARNING
+    with fake.pool() as pool:
+        pool["slots"] = [
+            {"Name": "slot1@a", "State": "Unclaimed", "Cpus": 8, "TotalSlotCpus": 8},
+            {"Name": "slot1@b", "State": "Unclaimed", "Cpus": 3, "TotalSlotCpus": 8},
+            {"Name": "slot1@c", "State": "Claimed", "Cpus": 8, "TotalSlotCpus": 8},
+            {"Name": "slot1@d", "State": "Drained", "Cpus": 8, "TotalSlotCpus": 8},
+        ]
+    assert found("pool", profile)[0].text == "1 of 3 whole nodes are free"
+    with fake.pool() as pool:
+        assert pool["asked"].endswith(" && ((Disk > 5) || (Online =?= True))")
+    fake.behave(condor_status="garbage")
+    assert found("pool", profile)[0].level is Level.CRITICAL
+
+
+def test_a_batch_system_that_cannot_tell_its_nodes_is_not_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert found("pool", Profile()) == []
+    assert found("pool", slurm()) == []
+    assert found("pool", Profile(scheduler=SchedulerSettings(kind="htcondor"))) == []

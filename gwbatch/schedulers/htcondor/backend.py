@@ -15,9 +15,11 @@ from gwbatch.schedulers.campaign import CampaignJobs
 from gwbatch.schedulers.deployment import Deployment
 from gwbatch.schedulers.htcondor.campaign import HTCondorCampaign
 from gwbatch.schedulers.htcondor.deployment import DAGDeployment
+from gwbatch.schedulers.htcondor.pool import ask_collector
 from gwbatch.schedulers.htcondor.schedd import Schedd, open_schedd
 from gwbatch.schedulers.htcondor.scheduler import HTCondorScheduler, description
 from gwbatch.schedulers.htcondor.workflow import write_dag
+from gwbatch.schedulers.pool import Pool
 from gwbatch.schedulers.workflow import Plan, Workflow
 
 
@@ -43,6 +45,9 @@ class HTCondor(Backend):
 
     def pilots(self, profile: Profile) -> Channel:
         return Channel("chirp", None, hedge=0.5, silence=20.0)  # HTCondor's own reconnection takes 10 s
+
+    def pool(self, profile: Profile) -> Pool | None:
+        return ask_collector(profile)
 
 
 def _schedd(profile: Profile) -> Schedd:

@@ -13,10 +13,12 @@ from gwbatch.schedulers.backend import Backend, Channel
 from gwbatch.schedulers.base import Scheduler
 from gwbatch.schedulers.campaign import CampaignJobs
 from gwbatch.schedulers.deployment import Deployment
+from gwbatch.schedulers.pool import Pool
 from gwbatch.schedulers.slurm.bell import SrunBell
 from gwbatch.schedulers.slurm.campaign import SlurmCampaign
 from gwbatch.schedulers.slurm.controller import Controller, open_controller
 from gwbatch.schedulers.slurm.deployment import SlurmDeployment
+from gwbatch.schedulers.slurm.pool import ask_sinfo
 from gwbatch.schedulers.slurm.scheduler import SlurmScheduler, batch_script
 from gwbatch.schedulers.slurm.workflow import write_script
 from gwbatch.schedulers.workflow import Plan, Workflow
@@ -44,6 +46,9 @@ class Slurm(Backend):
 
     def pilots(self, profile: Profile) -> Channel:
         return Channel("folder", SrunBell(profile.scheduler), hedge=1.0, silence=5.0)
+
+    def pool(self, profile: Profile) -> Pool | None:
+        return ask_sinfo(profile)
 
 
 def _controller(profile: Profile) -> Controller:
