@@ -40,8 +40,7 @@ def command(state: Path | None, as_json: bool, **limits: Any) -> None:
     given = {name: value for name, value in limits.items() if value}
     level, found, report = _look(ledger_path(state), given)
     if as_json:
-        lines = [{"level": one.level.name, "key": one.key, "text": one.text, "remedy": one.remedy} for one in found]
-        click.echo(json.dumps({"level": level.name, "findings": lines}))
+        click.echo(json.dumps({"level": level.name, "findings": [one.as_json() for one in found]}))
     else:
         first = found[0].text if found else "all well"
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

@@ -54,9 +54,7 @@ def command(state: Path | None, site: str | None, settings: tuple[str, ...], as_
     listed = []
     for about, found in _examined(place, ledger):
         for one in found:
-            listed.append(
-                {"check": about, "level": Level(one.level).name, "key": one.key, "text": one.text, "remedy": one.remedy}
-            )
+            listed.append({"check": about, **one.as_json()})
             if not as_json:
                 _print(one)
     worst = max((Level[one["level"]] for one in listed), default=Level.OK)

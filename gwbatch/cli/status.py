@@ -95,10 +95,12 @@ def _trouble(found: dict[str, Any]) -> list[RenderableType]:
     """Render the problems and their remedies."""
     from rich.text import Text
 
+    from gwbatch.reports.finding import since_when
+
     lines: list[RenderableType] = []
     for one in found["findings"]:
         mark, style = _MARKS[one["level"]]
-        lines.append(Text(f"{mark} {one['text']}", style=style))
+        lines.append(Text(f"{mark} {one['text']}{since_when(one['since'], found['time'])}", style=style))
         if one["remedy"]:
             lines.append(Text(f"   -> {one['remedy']}", style="dim"))
     return lines

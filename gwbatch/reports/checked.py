@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from gwbatch.ledger import Ledger, Transaction, settings
 from gwbatch.reports.finding import Finding, Level
@@ -11,8 +12,13 @@ _PREFIX = "check "
 
 
 def note(tx: Transaction, check: str, found: Iterable[Finding], now: float) -> None:
-    """Record what a check found, replacing its previous result."""
-    settings.put(tx, _PREFIX + check, [[one.level, one.key, one.text, one.remedy] for one in found], now)
+    """Record what a check found, replacing its previous result; a problem that it found then as well began then."""
+    before = {one.key: one.since for one in _findings(settings.get(tx, _PREFIX + check, [])) if one.level > Level.OK}
+    rows = [
+        [one.level, one.key, one.text, one.remedy, before.get(one.key) or now if one.level > Level.OK else None]
+        for one in found
+    ]
+    settings.put(tx, _PREFIX + check, rows, now)
 
 
 def newest(ledger: Ledger) -> dict[str, tuple[float, list[Finding]]]:
@@ -28,6 +34,6 @@ def noted(ledger: Ledger, since: float) -> Iterator[Finding]:
             yield from _findings(one.value)
 
 
-def _findings(noted: Iterable[tuple[int, str, str, str]]) -> Iterator[Finding]:
-    for level, key, text, remedy in noted:
-        yield Finding(Level(level), key, text, remedy)
+def _findings(noted: Iterable[Sequence[Any]]) -> Iterator[Finding]:
+    for level, key, text, remedy, *since in noted:  # an older version did not record since when
+        yield Finding(Level(level), key, text, remedy, since=since[0] if since else None)

@@ -48,7 +48,8 @@ def _dispatcher(report: dict[str, Any]) -> Iterator[Finding]:
     who = report["dispatcher"]
     if not who["running"]:
         remedy = "start it: gwbatch run, or gwbatch deploy submit; logs/dispatcher.log says why it ended"
-        yield Finding(Level.CRITICAL, "dispatcher", "no dispatcher is running", remedy)
+        since = report["time"] - who["heartbeat_age"] if "heartbeat_age" in who else None
+        yield Finding(Level.CRITICAL, "dispatcher", "no dispatcher is running", remedy, since=since)
     elif who["heartbeat_age"] > 60:
         text = f"no dispatcher heartbeat for {who['heartbeat_age']:.0f} s"
         remedy = f"look at process {who['pid']} on {who['host']}; kill it, and start it again"
@@ -102,7 +103,7 @@ def _effects(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
 
 
 def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    stuck = list(map(dict, ledger.read("SELECT key, state, reason FROM jobs WHERE state IN ('HELD', 'UNKNOWN')")))
+    stuck = list(map(dict, ledger.read("SELECT * FROM jobs WHERE state IN ('HELD', 'UNKNOWN')")))
     silent = [job for job in stuck if job["state"] == "UNKNOWN"]
     if silent:
         text = f"the scheduler does not answer for {len(silent)} jobs: {silent[0]['reason']}"
@@ -111,14 +112,14 @@ def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Fi
         if job["state"] == "HELD":
             text = f"job {job['key']} is held: {str(job['reason']).removeprefix('held: ')}"
             remedy = f"fix the cause, then gwbatch jobs release {job['key']}; or gwbatch jobs cancel {job['key']}"
-            yield Finding(Level.WARNING, f"job {job['key']}", text, remedy)
+            yield Finding(Level.WARNING, f"job {job['key']}", text, remedy, since=job["state_since"])
     for job in report["jobs"]["failed"]:
         if job["finished"] is not None and job["finished"] > report["time"] - limits.recent:
             text = f"job {job['key']} failed: {job['reason']}"
             remedy = (
                 f"gwbatch jobs show {job['key']} names its folder with stderr; then gwbatch jobs retry {job['key']}"
             )
-            yield Finding(Level.WARNING, f"failed job {job['key']}", text, remedy)
+            yield Finding(Level.WARNING, f"failed job {job['key']}", text, remedy, since=job["finished"])
 
 
 def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
@@ -193,7 +194,7 @@ def _alerts(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
         off = alerts["stopped"]
         why = f": {off['why']}" if off["why"] else ""
         text = f"alerts are stopped (by {off['by']}{why})"
-        yield Finding(Level.CRITICAL, "alerts stopped", text, "gwbatch alerts enable")
+        yield Finding(Level.CRITICAL, "alerts stopped", text, "gwbatch alerts enable", since=off["at"])
     for row in ledger.read(query("unfinished_notices")):
         yield from _unfinished(row, report["time"], limits)
     yield from _mock_data(ledger, report)

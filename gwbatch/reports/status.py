@@ -39,8 +39,7 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "latencies": latencies(ledger),
     }
     wrong = findings(ledger, found, limits_in_force(ledger))
-    listed = [{"level": one.level.name, "key": one.key, "text": one.text, "remedy": one.remedy} for one in wrong]
-    return {**found, "wrong": [one.text for one in wrong], "findings": listed}
+    return {**found, "wrong": [one.text for one in wrong], "findings": [one.as_json() for one in wrong]}
 
 
 def _dispatcher(ledger: Ledger, now: float) -> dict[str, Any]:

@@ -127,13 +127,14 @@ def test_incidents_come_before_gaps_in_the_configuration(ledger: Ledger) -> None
         jobs.report(tx, job, JobStatus("G1/a/1", JobState.HELD, reason="held: by admin until 17:00"), None, now)
     found = findings(ledger, report(ledger, now), Limits(disk_free=(0.001, 0.0001)))
     assert [one.key for one in found] == ["job G1/a", "not made em_bright.json", "mock data", "waveform data"]
-    assert found[0].text == "job G1/a is held: by admin until 17:00"
+    assert (found[0].text, found[0].since) == ("job G1/a is held: by admin until 17:00", now)
     assert "alerts.mode is off" in found[2].text
     assert ledger.path is not None
     said = gwbatch("check", "--state", str(ledger.path.parent), "--disk-free", "0.001", "0.0001")
     assert said.exit_code == 2
     assert said.output.startswith("GWBATCH CRITICAL: no CBC event can complete (and 2 more)")
     shown = gwbatch("status", "--state", str(ledger.path.parent)).output
+    assert f"until 17:00 (since {time.strftime('%H:%M', time.gmtime(now))} UTC, " in shown
     assert shown.index("!  job G1/a") < shown.index("!! no CBC event") < shown.index("-  a substitute")
 
 

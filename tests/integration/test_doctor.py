@@ -317,6 +317,25 @@ def test_the_dispatcher_looks_when_it_is_time_and_everybody_sees_what_it_found(
     assert wrong(harness) == {}
 
 
+def test_a_problem_lasts_since_it_was_first_found(harness: Harness, one_check: list[Finding]) -> None:
+    def look_again() -> float | None:
+        harness.clock.advance(61.0)
+        assert examiner.step()
+        listed = findings(harness.ledger, report(harness.ledger, harness.clock.now()), Limits())
+        return next((one.since for one in listed if one.key == "seeing"), None)
+
+    examiner = Examiner(harness.runtime)
+    one_check.append(Finding(Level.WARNING, "seeing", "mist"))
+    began = look_again()
+    assert began == harness.clock.now()
+    one_check[:] = [Finding(Level.CRITICAL, "seeing", "clouds")]
+    assert look_again() == began
+    one_check[:] = [Finding(Level.OK, "seeing", "stars")]
+    assert look_again() is None
+    one_check[:] = [Finding(Level.CRITICAL, "seeing", "clouds")]
+    assert look_again() == harness.clock.now()
+
+
 def test_what_an_earlier_dispatcher_found_counts_no_more(harness: Harness, one_check: list[Finding]) -> None:
     one_check.append(Finding(Level.CRITICAL, "seeing", "clouds"))
     examiner = Examiner(harness.runtime)

@@ -10,7 +10,8 @@ import { table } from "./tables.js";
 const LEVELS = { OK: "off", WARNING: "warn", CRITICAL: "bad", UNKNOWN: "bad" };
 
 function finding(one) {
-  return make("li", {}, chip(one.level === "OK" ? "no action needed" : one.level, LEVELS[one.level]), " ", one.text, one.remedy ? make("div", { class: "remedy" }, one.remedy) : null);
+  const since = one.since === null ? null : make("span", { class: "detail" }, " since ", moment(one.since), " UTC");
+  return make("li", {}, chip(one.level === "OK" ? "no action needed" : one.level, LEVELS[one.level]), " ", one.text, since, one.remedy ? make("div", { class: "remedy" }, one.remedy) : null);
 }
 
 function banner(found) {
