@@ -141,8 +141,9 @@ def _scheduler(ledger: Ledger, report: Report) -> Iterator[Tile]:
     jobs = report["jobs"]
     counts = {state: number for state, number in jobs["by_state"].items() if state not in ("DONE", "CANCELLED")}
     detail = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "no jobs running or waiting"
-    _, found = _looked(ledger, report, "pool") or (0.0, [])
-    nodes = "".join(f"; {one.text}" for one in found if one.level is Level.OK)
+    looked, found = _looked(ledger, report, "pool") or (0.0, [])
+    since = age(report["time"] - looked)
+    nodes = "".join(f"; {one.text}, {since} ago" for one in found if one.level is Level.OK)
     value = f"{len(jobs['open'])} open jobs"
     yield Tile("Batch system", value, detail + nodes, ("scheduler", "pool", "job ", "failed job"), "/jobs")
 

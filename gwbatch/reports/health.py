@@ -103,7 +103,9 @@ def _effects(report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
 
 
 def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
-    stuck = list(map(dict, ledger.read("SELECT * FROM jobs WHERE state IN ('HELD', 'UNKNOWN')")))
+    stuck = list(
+        map(dict, ledger.read("SELECT key, state, reason, state_since FROM jobs WHERE state IN ('HELD', 'UNKNOWN')"))
+    )
     silent = [job for job in stuck if job["state"] == "UNKNOWN"]
     if silent:
         text = f"the scheduler does not answer for {len(silent)} jobs: {silent[0]['reason']}"

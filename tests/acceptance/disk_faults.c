@@ -1,7 +1,8 @@
-/* A full or slow disk, as the processes see it that load this library with LD_PRELOAD.
+/* Makes the disk look full or slow to a process that loads this library with LD_PRELOAD.
 
-   In the folder $GWBATCH_TEST_DISK, `full-PID` lets every write of that process to a file, and every new name, fail
-   with ENOSPC, and `slow-PID` delays each of its syncs.  `hit-PID` appears when one of them has had an effect. */
+   While `full-PID` is in the folder $GWBATCH_TEST_DISK, the process's writes to files fail with ENOSPC, and it cannot
+   make, rename or link anything.  While `slow-PID` is there, each of its syncs is delayed.  `hit-PID` appears as soon as
+   a call has failed or was delayed. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

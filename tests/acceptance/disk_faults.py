@@ -1,7 +1,7 @@
-"""A full or slow disk, as single processes see it, made by a small C library that they load.
+"""Full and slow disks for single processes, through a small C library that they preload.
 
-A debugger that changes system calls of a running process could do the same, but when it lets go while the process
-starts a child, that child can stay stopped for ever, and with it the thread that waits for it.
+strace can inject the same errors into a running process. But if it detaches while the process is starting a child, the
+child can stay stopped for good, and the thread that waits for the child hangs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def can_compile() -> bool:
 
 
 class DiskFaults:
-    """Full and slow disks for processes that were started with its `environment`."""
+    """Makes the disk full or slow for processes that were started with its `environment`."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -30,11 +30,11 @@ class DiskFaults:
         self.environment = {"LD_PRELOAD": str(library), "GWBATCH_TEST_DISK": str(folder)}
 
     def full(self, pid: int, seconds: float) -> bool:
-        """Let the process find the disk full for a while; return whether it tried to write."""
+        """Make the disk look full to the process for some seconds; return whether it tried to write."""
         return self._inflict("full", pid, seconds)
 
     def slow(self, pid: int, seconds: float) -> bool:
-        """Let each sync of the process take long for a while; return whether there was one."""
+        """Delay each sync of the process for some seconds; return whether there was one."""
         return self._inflict("slow", pid, seconds)
 
     def _inflict(self, kind: str, pid: int, seconds: float) -> bool:

@@ -60,14 +60,14 @@ def test_what_the_dispatcher_looked_at_is_told_with_its_age(state: Path) -> None
     with ledger.transaction() as tx:
         checked.note(tx, "gracedb", [Finding(Level.OK, "gracedb", "it answered in 0.10 s")], now - 60)
         checked.note(tx, "credentials", [Finding(Level.WARNING, "credentials", "good for 2 days", "renew")], now)
-        checked.note(tx, "pool", [Finding(Level.OK, "pool", "2 of 3 whole nodes are free")], now)
+        checked.note(tx, "pool", [Finding(Level.OK, "pool", "2 of 3 whole nodes are free")], now - 30)
         tx.execute("UPDATE leases SET acquired = ?", (now - 3600,))
     ledger.close()
     found = tiles(state)
     assert (found["GraceDB"]["state"], found["GraceDB"]["value"]) == ("good", "OK")
     assert found["GraceDB"]["detail"] == "it answered in 0.10 s; 60 s ago"
     assert (found["Credentials"]["state"], found["Credentials"]["wrong"]) == ("warn", "good for 2 days")
-    assert found["Batch system"]["detail"].endswith("; 2 of 3 whole nodes are free")
+    assert found["Batch system"]["detail"].endswith("; 2 of 3 whole nodes are free, 30 s ago")
 
 
 def test_without_a_dispatcher_nothing_that_it_looks_at_is_green(state: Path) -> None:

@@ -434,7 +434,7 @@ def slurm(**queues: str) -> Profile:
 def test_free_nodes_of_a_cluster_are_told(cluster: FakeSlurm) -> None:
     cluster.have_nodes(
         "n1|main*|idle", "n1|long|idle", "n2|main*|mixed", "n3|main*|idle*", "n4|main*|drained", "n5|main*|idle~",
-        "n6|long|idle", "n7|other|idle",
+        "n6|long|idle", "n7|other|idle", "n8|main*|idle@", "sinfo: error: a line that is none",
     )  # fmt: skip
     (there,) = found("pool", slurm())
     assert (there.level, there.text) == (Level.OK, "2 of 3 whole nodes are free")

@@ -95,7 +95,8 @@ def test_one_of_the_idle_threads_looks_and_the_next_one_takes_over(
     for thread in threads:
         thread.join()
     first, second = (count for _, count in looks.most_common()[1::-1])
-    assert (first, second) >= (21, 41), looks
+    assert first > 20, looks
+    assert second > 40, looks
     assert sum(looks.values()) - first - second <= 10, looks
 
 

@@ -10,7 +10,8 @@ from gwbatch.schedulers.environment import plain_environment
 from gwbatch.schedulers.pool import Pool
 from gwbatch.schedulers.timeouts import CommandRunner, last_line
 
-IN_SERVICE = frozenset({"allocated", "completing", "idle", "mixed", "planned"})
+IN_SERVICE = frozenset({"allocated", "completing", "idle", "mixed", "mixed-", "planned"})
+CAN_START = "~#"  # marks of a node that is switched off and of one that is starting; Slurm starts them for a job
 
 
 def ask_sinfo(profile: Profile) -> Pool | None:
@@ -26,15 +27,9 @@ def ask_sinfo(profile: Profile) -> Pool | None:
     if code != 0 or not header.startswith("NODELIST|"):
         raise SchedulerBusy(f"sinfo failed: {last_line(errors or output)}.")
     states: dict[str, str] = {}
-    for line in lines:
-        node, partition, state = line.strip().split("|")
+    for node, partition, state in (line.strip().split("|") for line in lines if line.count("|") == 2):
         is_default = partition.endswith("*")
         if partition.rstrip("*") in wanted or (is_default and "" in wanted):
-            states[node] = state
-    usable = [_bare(state) for state in states.values() if _bare(state) in IN_SERVICE]
+            states[node] = state.rstrip(CAN_START)
+    usable = [state for state in states.values() if state in IN_SERVICE]
     return Pool(nodes=len(usable), free=usable.count("idle"))
-
-
-def _bare(state: str) -> str:
-    """Return a state without the marks of nodes that boot or sleep; the mark of one that does not answer stays."""
-    return state.rstrip("~#@^%+-")
