@@ -148,6 +148,10 @@ class Chunks:
             self._drop_torn(own / name)
         return None
 
+    def claimed(self, worker: str, file: str) -> Chunk | None:
+        """Return a chunk that a worker has claimed, or None if its file is missing or corrupt."""
+        return _read(self.taken / worker / file, Chunk)
+
     @staticmethod
     def _drop_torn(path: Path) -> None:
         """Remove a corrupt chunk file.  Its events wait again once no other chunk is left."""
@@ -278,7 +282,14 @@ class Chunks:
     # ---- the owner ------------------------------------------------------------------------------------------------
 
     def lay(
-        self, table: Table, products: list[str], processes: int, prefix: str, at_least: int = 1, beat: Beating = no_beat
+        self,
+        table: Table,
+        products: list[str],
+        processes: int,
+        prefix: str,
+        at_least: int = 1,
+        beat: Beating = no_beat,
+        seconds: float = SECONDS,
     ) -> int:
         """Put all waiting events into chunks, and return the number of chunks.
 
@@ -295,10 +306,12 @@ class Chunks:
             Minimum number of chunks to aim for, by making them smaller.
         beat : callable
             Called regularly to renew the owner's heartbeat.
+        seconds : float
+            CPU s of a chunk for each process.
         """
         waiting = table.waiting()
         total = sum(predicted for _, _, predicted in waiting)
-        full = min(SECONDS * processes, total / at_least)
+        full = min(seconds * processes, total / at_least)
         groups: list[list[int]] = [[]]
         filled = dealt = 0.0
         for event, _, predicted in waiting:

@@ -29,6 +29,7 @@ class Folder:
         unfinished/          files that are being written, by crew
         chunks/              chunks of events, for nodes without MPI
         logs/                the output of science processes and batch jobs
+        parcels/             parcels that are out, on nodes that do not see this folder
         submission.json      the options and jobs of the last submission
         status.json          the progress of the current or last run
         owner.json           the process that writes the table
@@ -64,6 +65,10 @@ class Folder:
     @property
     def chunks(self) -> Path:
         return self.path / "chunks"
+
+    @property
+    def parcels(self) -> Path:
+        return self.path / "parcels"
 
     @property
     def packed(self) -> Path:

@@ -10,10 +10,11 @@ from gwbatch.campaigns.chunks import Chunks
 from gwbatch.campaigns.folder import Folder, write
 from gwbatch.campaigns.products import load
 from gwbatch.campaigns.running import owned, take_over
+from gwbatch.campaigns.table import counts
 from gwbatch.config.profile import load_site
 from gwbatch.errors import AlreadyRunning, BadInput, ConfigError
 from gwbatch.schedulers import make_campaign_jobs
-from gwbatch.schedulers.campaign import CampaignJobs, Wish
+from gwbatch.schedulers.campaign import CampaignJobs, ParcelJobs, Wish
 
 CHUNKS_PER_NODE = 4  # at least, so that faster nodes can do more
 
@@ -31,7 +32,12 @@ class Submission(msgspec.Struct, frozen=True):
     def wish(self, folder: Folder) -> Wish:
         """Return the request for the batch system."""
         words = ["--site", self.site] + [word for setting in self.settings for word in ("--set", setting)]
-        return Wish(folder.path, self.nodes, self.mpi, words)
+        return Wish(folder.path, self.nodes, self.mpi, words, self.cores)
+
+    @property
+    def sends_parcels(self) -> bool:
+        """Whether the nodes do not see the campaign's folder."""
+        return not load_site(self.site, self.settings).profile.campaign.shared_folder
 
     def batch_system(self) -> CampaignJobs:
         """Return the batch system of the site.
@@ -41,7 +47,13 @@ class Submission(msgspec.Struct, frozen=True):
         ConfigError
             If the site has no batch system for campaigns.
         """
-        return make_campaign_jobs(load_site(self.site, self.settings).profile)
+        batch = make_campaign_jobs(load_site(self.site, self.settings).profile)
+        if self.sends_parcels and not isinstance(batch, ParcelJobs):
+            raise ConfigError(
+                "Cannot use campaign.shared_folder = false here: this batch system does not move files to nodes. "
+                "Put the campaign on a file system that the nodes share."
+            )
+        return batch
 
 
 def submit(folder: Folder, wanted: Submission) -> Submission:
@@ -64,12 +76,13 @@ def submit(folder: Folder, wanted: Submission) -> Submission:
         )
     settings = load(folder)
     with owned(folder) as (held, table):
-        take_over(folder, held, table)
+        if not wanted.sends_parcels:  # the sender takes over itself, with the parcels that are still out
+            take_over(folder, held, table)
         folder.stop.unlink(missing_ok=True)
-        left = len(table.waiting())
+        left = counts(table.connection)["waiting"] + counts(table.connection)["dealt"]
         if not left:
             raise BadInput(f"Cannot submit {folder.path}: nothing is left to do.")
-        if not wanted.mpi:
+        if not wanted.mpi and not wanted.sends_parcels:
             chunks = Chunks(folder.chunks)
             chunks.make()
             nodes = min(wanted.nodes, left)

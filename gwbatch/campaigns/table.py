@@ -172,6 +172,12 @@ class Table:
             for row in rows
         }
 
+    def undone(self, ids: Iterable[int]) -> list[int]:
+        """Return those of the events that are not done yet."""
+        listed = ",".join(map(str, ids))
+        rows = self.connection.execute(f"SELECT id FROM events WHERE id IN ({listed}) AND state <> ?", (DONE,))
+        return [row["id"] for row in rows]
+
     def done_without(self, products: Sequence[str]) -> list[int]:
         """Return the events that are done but have none of these products."""
         return done_without(self.connection, products)

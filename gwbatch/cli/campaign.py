@@ -12,6 +12,7 @@ import click
 from gwbatch.cli import campaign_results
 from gwbatch.cli.options import json_option, profile_options
 from gwbatch.cli.progress import Bar
+from gwbatch.errors import ConfigError
 
 if TYPE_CHECKING:
     from gwbatch.campaigns.folder import Folder
@@ -175,6 +176,60 @@ def work(campaign: Path, site: str, settings: tuple[str, ...]) -> None:
 
 @command.command()
 @folder_argument
+@click.option("--nodes", required=True, type=click.IntRange(min=1), help="How many parcels to have out at a time.")
+@click.option(
+    "--cores", default=0, help="Cores of a node, for the size of parcels.  [default: min_cores of the profile]"
+)
+@site_option
+@profile_options
+def send(campaign: Path, nodes: int, cores: int, site: str, settings: tuple[str, ...]) -> None:
+    """Send a campaign in parcels to nodes that do not see its folder, and take in what they return.
+
+    'submit' starts it as a job on the access point where the profile says shared_folder = false under [campaign].
+    Ctrl-C or 'stop' sends no more and waits for the parcels that are running; a second Ctrl-C ends at once and leaves
+    them in the queue, for the next sender.
+
+    \b
+    Examples:
+      gwbatch campaign send my-campaign --site my-site.toml --nodes 10
+    """
+    from gwbatch.campaigns.sending import Load
+    from gwbatch.campaigns.sending import send as send_all
+    from gwbatch.campaigns.submission import Submission, site_for_nodes
+    from gwbatch.config.profile import load_site
+    from gwbatch.schedulers.campaign import ParcelJobs
+
+    folder, profile = _folder(campaign), load_site(site, settings).profile
+    cores = cores or profile.campaign.min_cores
+    batch = Submission(site_for_nodes(site), list(settings), nodes, False, cores).batch_system()
+    if not isinstance(batch, ParcelJobs):
+        raise ConfigError(f"Cannot send {campaign}: the batch system of {site} does not move files to nodes.")
+    with Bar("localizing") as bar:
+        ending = send_all(folder, batch, Load(nodes, cores), _Progress(folder, bar))
+    end(folder, ending)
+
+
+@command.command()
+@click.argument("parcel", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("result", type=click.Path(dir_okay=False, path_type=Path))
+@profile_options
+def parcel(parcel: Path, result: Path, settings: tuple[str, ...]) -> None:
+    """Do the events of a parcel on this node, as the jobs of 'send' do, and write what they yield to another ZIP.
+
+    \b
+    Examples:
+      gwbatch campaign parcel parcel.zip result.zip
+    """
+    from gwbatch.campaigns.parcels import work as work_on
+    from gwbatch.config.profile import load_site
+
+    did = work_on(parcel, result, load_site("local", settings).profile.campaign.node)
+    done = sum(outcome.how == "done" for outcome in did.outcomes)
+    click.echo(f"{done} of {len(did.outcomes)} events done.")
+
+
+@command.command()
+@folder_argument
 @click.option("--nodes", required=True, type=click.IntRange(min=1), help="How many nodes.")
 @click.option("--mpi/--no-mpi", default=False, help="One MPI program over all nodes, instead of independent workers.")
 @click.option("--cores", default=0, help="Cores of a node, for the size of chunks.  [default: the profile's min_cores]")
@@ -192,7 +247,9 @@ def submit(
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Submit a campaign to whole nodes of the batch system, which must see its folder.
+    """Submit a campaign to whole nodes of the batch system.
+
+    The nodes must see its folder, except on HTCondor where the profile says shared_folder = false under [campaign].
 
     Workers need no coordinator: among themselves they keep the campaign's table and redistribute failed events.
 

@@ -29,6 +29,8 @@ class CampaignSite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
+    shared_folder : bool
+        Whether the nodes see the campaign's folder. HTCondor: if not, it is sent to them in parts.
     launcher : str
         Command that starts the MPI ranks in a Slurm job, e.g. ``srun --mpi=pmi2``. ``auto``: the ``mpiexec`` beside the
         nodes' Python interpreter if there is one, else ``srun --mpi=pmix``.
@@ -50,6 +52,7 @@ class CampaignSite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     node: NodeSettings = NodeSettings()
+    shared_folder: bool = True
     launcher: str = "auto"
     partition: str = ""
     qos: str = ""

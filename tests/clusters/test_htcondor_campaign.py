@@ -9,10 +9,14 @@ import pytest
 
 from gwbatch.campaigns.folder import Folder
 from gwbatch.config.profile import load_site
+from gwbatch.config.resources import example_event
 from gwbatch.schedulers import make_campaign_jobs
+from gwbatch.schedulers.campaign import ParcelJobs
+from tests.campaign_products import results, sleepers, whole
 from tests.clusters.bench import PLUGIN, SchedulerBench
-from tests.clusters.campaigns import CampaignPlays
+from tests.clusters.campaigns import INJECTIONS, CampaignPlays, done, gwbatch
 from tests.clusters.pool import Pool
+from tests.clusters.waiting import until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 
@@ -51,3 +55,28 @@ class TestOnHTCondor(CampaignPlays):
     """Tests of campaigns whose workers are jobs of the pool."""
 
     nodes = 1
+
+    def test_parcels_reach_nodes_that_do_not_see_the_folder(self, tmp_path: Path, site: list[str]) -> None:
+        """Jobs run in the pool's own scratch folders, and the sender is a job on the access point."""
+        folder = Folder(tmp_path / "c")
+        gwbatch("plan", INJECTIONS, example_event("short"), "-o", folder.path, "--products", "map,stats")
+        apart = [*site, "--set", "campaign.shared_folder=false"]
+        assert len(gwbatch("submit", folder.path, "--nodes", 1, "--cores", 2, *apart)["jobs"]) == 1
+        assert gwbatch("submit", folder.path, "--nodes", 1, *apart, code=4) is None
+        until(lambda: done(folder) == 3, 400, lambda: gwbatch("status", folder.path))
+        assert gwbatch("stats", folder.path)["events"] == 3
+        assert gwbatch("verify", folder.path)["faults"] == []
+        until(lambda: gwbatch("status", folder.path)["live"]["ended"], 60)
+        assert not list(folder.parcels.iterdir())
+
+    def test_a_parcel_that_is_sent_away_is_done_elsewhere(
+        self, tmp_path: Path, site: list[str], pool: Pool, queue: Callable[[Folder], dict[str, str]]
+    ) -> None:
+        folder = sleepers(tmp_path / "c", [0.5] * 60)
+        batch = make_campaign_jobs(load_site("htcondor-generic", SETTINGS).profile)
+        assert isinstance(batch, ParcelJobs)
+        gwbatch("submit", folder.path, "--nodes", 1, "--cores", 2, *site, "--set", "campaign.shared_folder=false")
+        until(lambda: "running" in batch.parcels(folder.path).values(), 120)
+        pool.command("condor_vacate_job", "-constraint", 'GwbatchRole == "campaign-parcel"')
+        until(lambda: done(folder) == 60, 300, lambda: gwbatch("status", folder.path))
+        assert results(folder) == whole(60)

@@ -20,7 +20,7 @@ Action = Literal["remove", "release", "hold"]
 WANTED = (
     "ClusterId", "ProcId", "JobStatus", "GwbatchKey", "HoldReason", "HoldReasonCode", "RemoteHost", "LastRemoteHost",
     "ExitCode", "ExitBySignal", "ExitSignal", "EnteredCurrentStatus", "JobStartDate", "CompletionDate", "RemoveReason",
-    "GwbatchRole", "Iwd",
+    "GwbatchRole", "GwbatchParcel", "Iwd",
 )  # fmt: skip
 
 log = logging.getLogger(__name__)

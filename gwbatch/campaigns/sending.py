@@ -1,0 +1,223 @@
+"""The sender, which owns a campaign whose nodes do not see its folder: it sends parcels and takes the results in.
+
+A parcel is a chunk that the sender has claimed, so all rules for chunks apply: what a lost parcel held goes out again
+in another one.  A sender that is killed leaves its parcels in the queue, and the next sender takes them over.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from gwbatch.campaigns import parcels
+from gwbatch.campaigns.chunks import Chunks
+from gwbatch.campaigns.dealer import FAILURES_IN_A_ROW
+from gwbatch.campaigns.folder import Folder, write
+from gwbatch.campaigns.lease import Lease
+from gwbatch.campaigns.live import Live
+from gwbatch.campaigns.owning import Ending, Stopping
+from gwbatch.campaigns.products import load
+from gwbatch.campaigns.running import owned, take_over
+from gwbatch.campaigns.table import SET_ASIDE, Table, counts
+from gwbatch.campaigns.tasks import Outcome
+from gwbatch.errors import TransientError
+from gwbatch.failpoints import hit
+from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
+from gwbatch.schedulers.campaign import Parcel, ParcelJobs
+
+SECONDS = 1200.0  # CPU s of a parcel for each process of a node
+PARCELS_PER_NODE = 4  # at least, so that faster nodes can do more
+ASK_EVERY = 5.0  # s
+POLL = 0.2  # s
+PREFIX = "parcel-"
+
+log = logging.getLogger(__name__)
+
+
+class Load(NamedTuple):
+    """How much to send: parcels at a time, and the cores of a node, which decide the size of a parcel."""
+
+    nodes: int
+    cores: int
+
+
+def send(
+    folder: Folder, batch: ParcelJobs, load_: Load, on_progress: Callable[[Live], None] = lambda _: None
+) -> Ending:
+    """Send a campaign's events out in parcels until all are done, or it is stopped, and return which.
+
+    Ctrl-C or the file ``stop`` sends no more, takes back the parcels that have not started and waits for the others.
+    SIGTERM or a second Ctrl-C ends at once; the parcels stay in the queue.
+
+    Raises
+    ------
+    AlreadyRunning
+        If another process works on the campaign.
+    """
+    with owned(folder) as (held, table), Stopping(folder.stop).listening() as stopping:
+        return _Sender(folder, batch, load_, held, table).run(stopping, on_progress)
+
+
+class _Sender:
+    def __init__(self, folder: Folder, batch: ParcelJobs, load_: Load, held: Lease, table: Table) -> None:
+        self._folder, self._batch, self._load, self._held, self._table = folder, batch, load_, held, table
+        self._settings = load(folder)
+        self._chunks = Chunks(folder.chunks)
+        self._chunks.make()
+        self._count = 0
+        self._succeeded: set[str] = set()  # hosts on which an event was done
+        self._jobs: Mapping[str, str] = {}  # parcels in the queue, with their states
+        self._began, self._begun = time.time(), time.monotonic()
+        self._before = counts(table.connection)
+
+    def run(self, stopping: Stopping, on_progress: Callable[[Live], None]) -> Ending:
+        begun, next_look = False, 0.0
+        ending = Ending.STOPPED
+        while not stopping.at_once:
+            self._held.beat()
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + ASK_EVERY
+                try:
+                    self._look(stopping.look(), begun)
+                    begun = True
+                    self._report(on_progress)
+                    if not self._out():
+                        if self._is_over():
+                            ending = Ending.OVER
+                            break
+                        if stopping.wanted:
+                            break
+                except (TransientError, SchedulerBusy, SchedulerError) as error:
+                    log.warning("%s", error)
+            stopping.look()
+            time.sleep(POLL)
+        self._report(on_progress, ended=True)
+        return ending
+
+    # ---- one look -------------------------------------------------------------------------------------------------
+
+    def _look(self, stopping: bool, begun: bool) -> None:
+        """Take in what has come back, then send what there is to send."""
+        self._jobs = self._batch.parcels(self._folder.path)
+        out = self._out()
+        for stray in set(self._jobs) - set(out):  # sent although the batch system did not answer
+            self._batch.take_back(self._folder.path, stray)
+        for name, file in out.items():
+            state = self._jobs.get(name)
+            if state == "held" or (stopping and state == "waiting"):
+                self._batch.take_back(self._folder.path, name)
+                self._hand_in(name, file, lost=state == "held")
+            elif state is None:
+                self._receive(name, file)
+        if not begun and not self._out():
+            take_over(self._folder, self._held, self._table)
+        self._chunks.collect(self._table, self._held.beat)
+        if stopping:
+            return
+        self._lay()
+        while len(self._out()) < self._load.nodes and self._send_one():
+            self._held.beat()
+
+    def _out(self) -> dict[str, str]:
+        """Return the file of the chunk in each parcel that is out, by the parcel's name."""
+        return {name: files[0] for name, files in self._chunks.holders().items() if name.startswith(PREFIX)}
+
+    def _lay(self) -> None:
+        if self._chunks.is_empty:
+            self._table.take_back_chunks()
+        if self._table.waiting():
+            self._count += 1
+            self._chunks.lay(
+                self._table, self._settings.products, self._load.cores, f"{self._held.number:06d}-{self._count:06d}",
+                self._load.nodes * PARCELS_PER_NODE, self._held.beat, SECONDS,
+            )  # fmt: skip
+
+    def _is_over(self) -> bool:
+        found = counts(self._table.connection)
+        return found["done"] + found[SET_ASIDE] == found.total()
+
+    # ---- parcels --------------------------------------------------------------------------------------------------
+
+    def _place(self, name: str) -> Path:
+        return self._folder.parcels / name
+
+    def _sent(self, name: str) -> Path:
+        """Return the file that says that the batch system has accepted a parcel."""
+        return self._place(name) / "sent"
+
+    def _parcel(self, name: str) -> Parcel:
+        return Parcel(self._folder.path, name, self._place(name))
+
+    def _send_one(self) -> bool:
+        """Claim a chunk and send it, and return whether there was one."""
+        self._count += 1
+        name = f"{PREFIX}{self._held.number:06d}-{self._count:06d}"
+        chunk = self._chunks.claim(name)
+        if chunk is None:
+            self._chunks.leave(name)
+            return False
+        hit("campaign.parcel.claimed")
+        place = self._place(name)
+        place.mkdir(parents=True, exist_ok=True)
+        try:
+            parcels.pack(self._settings, chunk, self._parcel(name).parcel)
+            self._batch.send(self._parcel(name))
+        except (OSError, SchedulerError) as error:
+            self._hand_in(name, chunk.file, lost=False)
+            raise TransientError(f"Cannot send {name} of {self._folder.path}: {error}. It is tried again.") from error
+        hit("campaign.parcel.sent")
+        self._sent(name).touch()
+        return True
+
+    def _receive(self, name: str, file: str) -> None:
+        """Take in the results of a parcel that has left the queue, or put its events back if there are none."""
+        chunk = self._chunks.claimed(name, file)
+        result = self._parcel(name).result
+        did = parcels.returned(result, chunk) if chunk is not None else None
+        if chunk is None or did is None:
+            log.warning("%s of %s came back without results", name, self._folder.path)
+            self._hand_in(name, file, lost=self._sent(name).exists())
+            return
+        outcomes = self._judged(did)
+        done = {outcome.id for outcome in outcomes if outcome.how == "done"}
+        parcels.unpack(result, self._folder, self._table.undone(done), self._folder.unfinished / name)
+        hit("campaign.parcel.unpacked")
+        self._chunks.note(name, chunk, outcomes)
+        self._hand_in(name, file, lost=False)
+
+    def _judged(self, did: parcels.Returned) -> list[Outcome]:
+        """Discount the failures on a node where nothing succeeds while events are done on others."""
+        done = any(outcome.how == "done" for outcome in did.outcomes)
+        if done:
+            self._succeeded.add(did.host)
+        failed = sum(outcome.how in ("failed", "died") for outcome in did.outcomes)
+        if failed < FAILURES_IN_A_ROW or done or not self._succeeded - {did.host}:
+            return did.outcomes
+        log.warning("%d events failed in a row on %s while others succeed; they are sent again", failed, did.host)
+        return [outcome for outcome in did.outcomes if outcome.how == "bad-input"]
+
+    def _hand_in(self, name: str, file: str, *, lost: bool) -> None:
+        self._chunks.hand_in(name, file, lost=lost)
+        hit("campaign.parcel.handed_in")
+        self._chunks.leave(name)
+        shutil.rmtree(self._place(name), ignore_errors=True)
+        shutil.rmtree(self._folder.unfinished / name, ignore_errors=True)
+
+    # ---- progress -------------------------------------------------------------------------------------------------
+
+    def _report(self, on_progress: Callable[[Live], None], *, ended: bool = False) -> None:
+        found, passed = counts(self._table.connection), time.monotonic() - self._begun
+        done = found["done"] - self._before["done"]
+        left = found["waiting"] + found["dealt"]
+        running = [name for name, state in self._jobs.items() if state == "running"]
+        live = Live(
+            self._began, time.time(), done, found[SET_ASIDE] - self._before[SET_ASIDE],
+            left, len(self._jobs), len(running) * self._load.cores, None, passed * left / done if done else None,
+            dict.fromkeys(running, self._load.cores), ended,
+        )  # fmt: skip
+        write(self._folder.status, live)
+        on_progress(live)

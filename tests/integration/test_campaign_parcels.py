@@ -1,0 +1,229 @@
+"""Campaigns on nodes that do not see the campaign's folder, with processes of this machine as the batch system."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from gwbatch import children
+from gwbatch.campaigns import parcels
+from gwbatch.campaigns.chunks import Chunk, Chunks
+from gwbatch.campaigns.folder import Folder
+from gwbatch.campaigns.owning import Ending
+from gwbatch.campaigns.parcels import OUTCOMES, Returned
+from gwbatch.campaigns.running import owned
+from gwbatch.campaigns.sending import Load, send
+from gwbatch.campaigns.submission import Submission
+from gwbatch.campaigns.table import counts, reading
+from gwbatch.campaigns.tasks import Task
+from gwbatch.config.campaign import NodeSettings
+from gwbatch.errors import BadInput, ConfigError
+from gwbatch.schedulers.base import SchedulerBusy
+from gwbatch.schedulers.campaign import Parcel
+from tests.campaign_products import SLEEP, results, sleepers, whole
+
+ONE = Load(nodes=2, cores=1)
+pytestmark = pytest.mark.timeout(120)
+
+
+class Nodes:
+    """A batch system whose nodes see only what a parcel brings: each job runs in a folder of its own elsewhere."""
+
+    def __init__(self, scratch: Path, on_send: Callable[[int, Parcel], None] = lambda _number, _parcel: None) -> None:
+        self.scratch, self.on_send = scratch, on_send
+        self.running: dict[str, tuple[Parcel, subprocess.Popen[bytes]]] = {}
+        self.sent: list[str] = []
+        self.taken_back: list[str] = []
+
+    def send(self, parcel: Parcel) -> str:
+        self.sent.append(parcel.name)
+        self.on_send(len(self.sent), parcel)
+        place = self.scratch / parcel.name
+        place.mkdir(parents=True)
+        shutil.copy(parcel.parcel, place)
+        words = children.python("gwbatch", "campaign", "parcel", "parcel.zip", "result.zip")
+        self.running[parcel.name] = (
+            parcel,
+            subprocess.Popen([*words, "--set", "campaign.node.processes=2"], cwd=place),
+        )
+        return parcel.name
+
+    def parcels(self, folder: Path) -> Mapping[str, str]:
+        for name, (parcel, process) in list(self.running.items()):
+            if process.poll() is not None:
+                result = self.scratch / name / "result.zip"
+                if result.exists():
+                    shutil.copy(result, parcel.result)
+                del self.running[name]
+        return dict.fromkeys(self.running, "running")
+
+    def take_back(self, folder: Path, name: str) -> None:
+        self.taken_back.append(name)
+        self.running.pop(name)[1].kill()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gwbatch.campaigns.sending.ASK_EVERY", 0.2)
+
+
+def test_events_come_back_from_nodes_that_do_not_see_the_folder(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 20)
+    nodes = Nodes(tmp_path / "nodes")
+    assert send(folder, nodes, ONE) is Ending.OVER
+    assert results(folder) == whole(20)
+    assert [folder.file(SLEEP, event, ".txt").read_text() for event in range(20)] == [str(one) for one in range(20)]
+    assert not list(folder.parcels.iterdir())
+    assert Chunks(folder.chunks).is_empty
+    assert json.loads(folder.status.read_bytes())["ended"]
+
+
+def test_parcels_that_are_lost_damaged_or_refused_go_out_again(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 12)
+
+    def harm(number: int, parcel: Parcel) -> None:
+        if number == 1:
+            parcel.parcel.write_bytes(b"not a ZIP")  # the job fails and returns nothing
+        if number == 2:
+            raise SchedulerBusy("no answer")
+
+    nodes = Nodes(tmp_path / "nodes", harm)
+    assert send(folder, nodes, ONE) is Ending.OVER
+    assert results(folder) == whole(12)
+    assert len(nodes.sent) == len(set(nodes.sent)) > 4
+
+
+def test_a_result_that_arrives_torn_is_not_taken_in(tmp_path: Path) -> None:
+    torn = tmp_path / "result.zip"
+    chunk = Chunk("c", 0, [])
+    with zipfile.ZipFile(torn, "w") as archive:
+        archive.writestr(OUTCOMES, json.dumps({"chunk": "c.0.json", "host": "n", "processes": 1, "outcomes": []}))
+    assert parcels.returned(torn, chunk) == Returned("c.0.json", "n", 1, [])
+    assert parcels.returned(torn, Chunk("other", 0, [])) is None
+    torn.write_bytes(torn.read_bytes()[:-10])
+    assert parcels.returned(torn, chunk) is None
+    assert parcels.returned(tmp_path / "missing.zip", chunk) is None
+
+
+def test_files_outside_the_campaign_are_never_written(tmp_path: Path) -> None:
+    folder, result = Folder(tmp_path / "c"), tmp_path / "result.zip"
+    with zipfile.ZipFile(result, "w") as archive:
+        for name in ("files/map/../../../7.fits", "../7.fits", "campaign.json", "files/map/000/8.fits"):
+            archive.writestr(name, "evil")
+        archive.writestr("files/map/000/7.fits", "good")
+    parcels.unpack(result, folder, [7], tmp_path / "c" / "drafts")
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"result.zip", "c/files/map/000/7.fits"}
+
+
+def test_poison_is_set_aside_and_the_rest_is_done(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 10, {3: {"segfault": 1}, 4: {"bad": 1}})
+    assert send(folder, Nodes(tmp_path / "nodes"), ONE) is Ending.OVER
+    with reading(folder.table) as connection:
+        assert counts(connection) == {"done": 8, "set aside": 2}
+        reasons = dict(connection.execute("SELECT id, reason FROM events WHERE state = 'set aside'").fetchall())
+    assert "SIGSEGV" in reasons[3]
+    assert "cannot be localized" in reasons[4]
+
+
+@pytest.mark.parametrize("at", ["claimed", "sent", "unpacked", "handed_in"])
+def test_a_sender_that_is_killed_loses_nothing(tmp_path: Path, at: str) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 12)
+    script = (
+        "import sys; from pathlib import Path; from gwbatch.campaigns import sending; sending.ASK_EVERY = 0.2\n"
+        "from tests.integration.test_campaign_parcels import Nodes, ONE\n"
+        "from gwbatch.campaigns.folder import Folder\n"
+        "sending.send(Folder(Path(sys.argv[1])), Nodes(Path(sys.argv[2])), ONE)"
+    )
+    words = [*children.python("gwbatch")[:1], "-c", script, str(folder.path), str(tmp_path / "first")]
+    environment = {**os.environ, "GWBATCH_KILL_AT": f"campaign.parcel.{at}:2"}
+    root = Path(__file__).parents[2]
+    done = subprocess.run(words, env={**environment, "PYTHONPATH": str(root)}, cwd=root, check=False)
+    assert done.returncode == -signal.SIGKILL
+    # The jobs of the killed sender have died with it here, so the next one finds an empty queue.
+    assert send(folder, Nodes(tmp_path / "second"), ONE) is Ending.OVER
+    assert results(folder) == whole(12)
+
+
+def test_parcels_still_out_are_taken_over_by_the_next_sender(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.3] * 8)
+    nodes = Nodes(tmp_path / "nodes")
+
+    def leave(_: object) -> None:
+        if nodes.running:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert send(folder, nodes, ONE, leave) is Ending.STOPPED
+    out = set(nodes.running)
+    assert out
+    assert send(folder, nodes, ONE) is Ending.OVER
+    assert results(folder) == whole(8)
+    assert not nodes.taken_back
+    with reading(folder.table) as connection:
+        assert connection.execute("SELECT sum(interruptions) FROM events").fetchone()[0] == 0
+
+
+def test_a_stop_waits_for_the_running_parcels_and_sends_no_more(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.2] * 40)
+    nodes = Nodes(tmp_path / "nodes", lambda number, _: folder.stop.touch() if number == 2 else None)
+    assert send(folder, nodes, ONE) is Ending.STOPPED
+    assert len(nodes.sent) <= 3
+    with reading(folder.table) as connection:
+        assert 0 < counts(connection)["done"] < 40
+    folder.stop.unlink()
+    assert send(folder, nodes, ONE) is Ending.OVER
+    assert results(folder) == whole(40)
+
+
+def test_sigterm_on_a_node_returns_what_is_finished(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.05, 60.0])
+    with owned(folder) as (_, table):
+        tasks = [task for task, _, _ in table.tasks([0, 1], [SLEEP]).values()]
+    parcel, result = tmp_path / "parcel.zip", tmp_path / "result.zip"
+    chunk = Chunk("c", 0, tasks)
+    parcels.pack(folder.settings(), chunk, parcel)
+    words = children.python("gwbatch", "campaign", "parcel", str(parcel), str(result))
+    with subprocess.Popen([*words, "--set", "campaign.node.processes=2"]) as process:
+        made = tmp_path / ".result.zip.work" / "files" / SLEEP / "000" / "0.txt"
+        end = time.monotonic() + 60
+        while not made.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+    did = parcels.returned(result, chunk)
+    assert did is not None
+    assert [(one.id, one.how) for one in did.outcomes] == [(0, "done")]
+
+
+def test_a_parcel_holds_the_psds_that_an_event_file_names(tmp_path: Path) -> None:
+    event = tmp_path / "coinc.xml"
+    event.write_text(
+        '0,"bayestar","--reference-psd","lstring","psd.xml"\n0,"x","--reference-psd","lstring","../no.xml"'
+    )
+    (tmp_path / "psd.xml").write_text("psd")
+    folder = sleepers(tmp_path / "c", [0.01])
+    parcels.pack(folder.settings(), Chunk("c", 0, [Task(0, str(event), "", 0, [])]), tmp_path / "parcel.zip")
+    with zipfile.ZipFile(tmp_path / "parcel.zip") as archive:
+        names = [name for name in archive.namelist() if name.startswith("events/")]
+    assert names == ["events/0/coinc.xml", "events/0/psd.xml"]
+
+
+def test_a_batch_system_that_does_not_move_files_refuses_to_send_parcels() -> None:
+    wanted = Submission("slurm-generic", ["campaign.shared_folder=false"], 1, False, 1)
+    with pytest.raises(ConfigError, match="does not move files"):
+        wanted.batch_system()
+
+
+def test_a_damaged_parcel_is_refused_with_a_plain_sentence(tmp_path: Path) -> None:
+    (tmp_path / "parcel.zip").write_text("half")
+    with pytest.raises(BadInput, match="Cannot read the parcel"):
+        parcels.work(tmp_path / "parcel.zip", tmp_path / "result.zip", NodeSettings())
