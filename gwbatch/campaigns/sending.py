@@ -57,6 +57,8 @@ def send(
     ------
     AlreadyRunning
         If another process works on the campaign.
+    SchedulerError
+        If the batch system refuses a parcel for good.
     """
     with owned(folder) as (held, table), Stopping(folder.stop).listening() as stopping:
         return _Sender(folder, batch, load_, held, table).run(stopping, on_progress)
@@ -91,7 +93,7 @@ class _Sender:
                             break
                         if stopping.wanted:
                             break
-                except (TransientError, SchedulerBusy, SchedulerError) as error:
+                except (TransientError, SchedulerBusy) as error:
                     log.warning("%s", error)
             stopping.look()
             time.sleep(POLL)
@@ -108,6 +110,10 @@ class _Sender:
             self._batch.take_back(self._folder.path, stray)
         for name, file in out.items():
             state = self._jobs.get(name)
+            if state == "held":
+                log.warning(
+                    "%s is held, so its events are sent again; see %s", name, self._folder.logs / "htcondor.log"
+                )
             if state == "held" or (stopping and state == "waiting"):
                 self._batch.take_back(self._folder.path, name)
                 self._hand_in(name, file, lost=state == "held")
@@ -166,7 +172,10 @@ class _Sender:
         try:
             parcels.pack(self._settings, chunk, self._parcel(name).parcel)
             self._batch.send(self._parcel(name))
-        except (OSError, SchedulerError) as error:
+        except SchedulerError as error:
+            self._hand_in(name, chunk.file, lost=False)
+            raise type(error)(f"Cannot send {name} of {self._folder.path}: {error}") from error
+        except OSError as error:
             self._hand_in(name, chunk.file, lost=False)
             raise TransientError(f"Cannot send {name} of {self._folder.path}: {error}. It is tried again.") from error
         hit("campaign.parcel.sent")
@@ -216,7 +225,8 @@ class _Sender:
         running = [name for name, state in self._jobs.items() if state == "running"]
         live = Live(
             self._began, time.time(), done, found[SET_ASIDE] - self._before[SET_ASIDE],
-            left, len(self._jobs), len(running) * self._load.cores, None, passed * left / done if done else None,
+            found["waiting"], found["dealt"], len(running) * self._load.cores, None,
+            passed * left / done if done else None,
             dict.fromkeys(running, self._load.cores), ended,
         )  # fmt: skip
         write(self._folder.status, live)

@@ -27,7 +27,7 @@ from gwbatch.campaigns.table import counts, reading
 from gwbatch.campaigns.tasks import Task
 from gwbatch.config.campaign import NodeSettings
 from gwbatch.errors import BadInput, ConfigError
-from gwbatch.schedulers.base import SchedulerBusy
+from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
 from gwbatch.schedulers.campaign import Parcel
 from tests.campaign_products import SLEEP, results, sleepers, whole
 
@@ -102,6 +102,18 @@ def test_parcels_that_are_lost_damaged_or_refused_go_out_again(tmp_path: Path) -
     assert len(nodes.sent) == len(set(nodes.sent)) > 4
 
 
+def test_a_parcel_that_is_refused_for_good_ends_the_sender_and_loses_nothing(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 4)
+
+    def refuse(_number: int, _parcel: Parcel) -> None:
+        raise SchedulerError("Cannot submit: no such accounting group.")
+
+    with pytest.raises(SchedulerError, match="no such accounting group"):
+        send(folder, Nodes(tmp_path / "nodes", refuse), ONE)
+    assert send(folder, Nodes(tmp_path / "nodes"), ONE) is Ending.OVER
+    assert results(folder) == whole(4)
+
+
 def test_a_result_that_arrives_torn_is_not_taken_in(tmp_path: Path) -> None:
     torn = tmp_path / "result.zip"
     chunk = Chunk("c", 0, [])
@@ -172,11 +184,14 @@ def test_parcels_still_out_are_taken_over_by_the_next_sender(tmp_path: Path) -> 
         assert connection.execute("SELECT sum(interruptions) FROM events").fetchone()[0] == 0
 
 
-def test_a_stop_waits_for_the_running_parcels_and_sends_no_more(tmp_path: Path) -> None:
+def test_a_stop_waits_for_the_running_parcels_and_sends_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gwbatch.campaigns.owning.LOOK_FOR_STOP", 0.0)
     folder = sleepers(tmp_path / "c", [0.2] * 40)
     nodes = Nodes(tmp_path / "nodes", lambda number, _: folder.stop.touch() if number == 2 else None)
     assert send(folder, nodes, ONE) is Ending.STOPPED
-    assert len(nodes.sent) <= 3
+    assert len(nodes.sent) == 2
     with reading(folder.table) as connection:
         assert 0 < counts(connection)["done"] < 40
     folder.stop.unlink()
