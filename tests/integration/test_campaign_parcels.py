@@ -20,13 +20,17 @@ from gwbatch.campaigns.chunks import Chunk, Chunks
 from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.owning import Ending
 from gwbatch.campaigns.parcels import OUTCOMES, Returned
+from gwbatch.campaigns.planning import plan
 from gwbatch.campaigns.running import owned
 from gwbatch.campaigns.sending import Load, send
+from gwbatch.campaigns.settings import Science
 from gwbatch.campaigns.submission import Submission
 from gwbatch.campaigns.table import counts, reading
 from gwbatch.campaigns.tasks import Task
 from gwbatch.config.campaign import NodeSettings
+from gwbatch.config.resources import example_event
 from gwbatch.errors import BadInput, ConfigError
+from gwbatch.jobs.result import sha256
 from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
 from gwbatch.schedulers.campaign import Parcel
 from tests.campaign_products import SLEEP, results, sleepers, whole
@@ -36,7 +40,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 class Nodes:
-    """A batch system whose nodes see only what a parcel brings: each job runs in a folder of its own elsewhere."""
+    """A batch system that runs each job in a folder of its own, with only the parcel in it."""
 
     def __init__(self, scratch: Path, on_send: Callable[[int, Parcel], None] = lambda _number, _parcel: None) -> None:
         self.scratch, self.on_send = scratch, on_send
@@ -217,6 +221,26 @@ def test_sigterm_on_a_node_returns_what_is_finished(tmp_path: Path) -> None:
     did = parcels.returned(result, chunk)
     assert did is not None
     assert [(one.id, one.how) for one in did.outcomes] == [(0, "done")]
+
+
+def test_a_parcel_needs_neither_the_campaign_nor_the_event_files(tmp_path: Path) -> None:
+    event = tmp_path / "coinc.xml"
+    shutil.copy(example_event("short"), event)
+    folder = Folder(tmp_path / "c")
+    plan([event], folder, ["map", "stats"], Science())
+    with owned(folder) as (_, table):
+        (number, _, _), *_ = table.waiting()
+        tasks = [task for task, _, _ in table.tasks([number], ["map", "stats"]).values()]
+    chunk = Chunk("c", 0, tasks)
+    parcels.pack(folder.settings(), chunk, tmp_path / "parcel.zip")
+    shutil.rmtree(folder.path)
+    event.unlink()
+    did = parcels.work(tmp_path / "parcel.zip", tmp_path / "result.zip", NodeSettings(processes=1))
+    assert [(one.how, one.reason) for one in did.outcomes] == [("done", "")]
+    parcels.unpack(tmp_path / "result.zip", folder, [number], folder.unfinished)
+    facts = did.outcomes[0].facts
+    assert sha256(folder.file("map", number, ".fits")) == facts["map"]["sha256"]
+    assert facts["stats"]["area(90)"] > 0
 
 
 def test_a_parcel_holds_the_psds_that_an_event_file_names(tmp_path: Path) -> None:
