@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from gwbatch.campaigns.chunks import Chunk
+from gwbatch.campaigns.chunks import Beating, Chunk, no_beat
 from gwbatch.campaigns.crew import Crew
 from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.node import cores, memory, share
@@ -47,8 +47,13 @@ class Returned(msgspec.Struct, frozen=True):
 # ---- on the access point ------------------------------------------------------------------------------------------
 
 
-def pack(settings: CampaignSettings, chunk: Chunk, parcel: Path) -> None:
-    """Write a parcel, atomically.
+def pack(settings: CampaignSettings, chunk: Chunk, parcel: Path, beat: Beating = no_beat) -> None:
+    """Write a parcel atomically.
+
+    Parameters
+    ----------
+    beat : callable
+        Called for every event file, to renew the sender's lease.
 
     Raises
     ------
@@ -59,6 +64,7 @@ def pack(settings: CampaignSettings, chunk: Chunk, parcel: Path) -> None:
     places: dict[str, str] = {}
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
         for number, path in enumerate(sorted({task.path for task in chunk.tasks})):
+            beat()
             places[path] = f"{EVENTS}/{number}/{Path(path).name}"
             for source, name in _with_psds(Path(path)):
                 target.write(source, f"{EVENTS}/{number}/{name}")
@@ -84,8 +90,16 @@ def returned(result: Path, chunk: Chunk) -> Returned | None:
     return found if found.chunk == chunk.file else None
 
 
-def unpack(result: Path, folder: Folder, ids: Iterable[int], drafts: Path) -> None:
-    """Move the files of some events from a node's ZIP to their places in the campaign."""
+def unpack(result: Path, folder: Folder, ids: Iterable[int], drafts: Path, beat: Beating = no_beat) -> None:
+    """Move the files of some events from a node's ZIP to their places in the campaign.
+
+    Parameters
+    ----------
+    drafts : Path
+        Folder for files that are being written.
+    beat : callable
+        Called for every file, to renew the sender's lease.
+    """
     wanted = set(ids)
     drafts.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(result) as archive:
@@ -93,6 +107,7 @@ def unpack(result: Path, folder: Folder, ids: Iterable[int], drafts: Path) -> No
             parts = PurePosixPath(entry.filename).parts
             if len(parts) != 4 or parts[0] != FILES or ".." in parts or _event_of(parts[-1]) not in wanted:
                 continue
+            beat()
             place = folder.path.joinpath(*parts)
             place.parent.mkdir(parents=True, exist_ok=True)
             draft = drafts / f"{os.getpid()}-{parts[-1]}"
@@ -143,7 +158,7 @@ def _plugins(settings: CampaignSettings) -> Iterator[tuple[Path, str]]:
 
 
 def work(parcel: Path, result: Path, nodes: NodeSettings) -> Returned:
-    """Do the events of a parcel on this node, and write the outcomes and files to another ZIP, atomically.
+    """Do the events of a parcel on this node, and write the outcomes and files to another ZIP.
 
     On SIGTERM or Ctrl-C it ends at once and returns what is finished.
 

@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from gwbatch.campaigns import parcels
 from gwbatch.campaigns.chunks import Chunks
@@ -26,7 +25,7 @@ from gwbatch.campaigns.table import SET_ASIDE, Table, counts
 from gwbatch.campaigns.tasks import Outcome
 from gwbatch.errors import TransientError
 from gwbatch.failpoints import hit
-from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
+from gwbatch.schedulers.base import SchedulerBusy
 from gwbatch.schedulers.campaign import Parcel, ParcelJobs
 
 SECONDS = 1200.0  # CPU s of a parcel for each process of a node
@@ -38,20 +37,25 @@ PREFIX = "parcel-"
 log = logging.getLogger(__name__)
 
 
-class Load(NamedTuple):
-    """How much to send: parcels at a time, and the cores of a node, which decide the size of a parcel."""
-
-    nodes: int
-    cores: int
-
-
 def send(
-    folder: Folder, batch: ParcelJobs, load_: Load, on_progress: Callable[[Live], None] = lambda _: None
+    folder: Folder,
+    batch: ParcelJobs,
+    *,
+    nodes: int,
+    cores: int,
+    on_progress: Callable[[Live], None] = lambda _: None,
 ) -> Ending:
     """Send a campaign's events out in parcels until all are done, or it is stopped, and return which.
 
     Ctrl-C or the file ``stop`` sends no more, takes back the parcels that have not started and waits for the others.
     SIGTERM or a second Ctrl-C ends at once; the parcels stay in the queue.
+
+    Parameters
+    ----------
+    nodes : int
+        Maximum number of parcels that are out at a time.
+    cores : int
+        Cores of a node, which decide the size of a parcel.
 
     Raises
     ------
@@ -61,71 +65,72 @@ def send(
         If the batch system refuses a parcel for good.
     """
     with owned(folder) as (held, table), Stopping(folder.stop).listening() as stopping:
-        return _Sender(folder, batch, load_, held, table).run(stopping, on_progress)
+        return _Sender(folder, batch, nodes, cores, held, table).run(stopping, on_progress)
 
 
 class _Sender:
-    def __init__(self, folder: Folder, batch: ParcelJobs, load_: Load, held: Lease, table: Table) -> None:
-        self._folder, self._batch, self._load, self._held, self._table = folder, batch, load_, held, table
+    def __init__(self, folder: Folder, batch: ParcelJobs, nodes: int, cores: int, held: Lease, table: Table) -> None:
+        self._folder, self._batch, self._held, self._table = folder, batch, held, table
+        self._nodes, self._cores = nodes, cores
         self._settings = load(folder)
         self._chunks = Chunks(folder.chunks)
         self._chunks.make()
         self._count = 0
+        self._has_taken_over = False
         self._succeeded: set[str] = set()  # hosts on which an event was done
+        self._at_fault: set[str] = set()  # hosts that get no more parcels
         self._jobs: Mapping[str, str] = {}  # parcels in the queue, with their states
         self._began, self._begun = time.time(), time.monotonic()
         self._before = counts(table.connection)
 
     def run(self, stopping: Stopping, on_progress: Callable[[Live], None]) -> Ending:
-        begun, next_look = False, 0.0
-        ending = Ending.STOPPED
+        next_look, ending = 0.0, Ending.STOPPED
         while not stopping.at_once:
             self._held.beat()
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + ASK_EVERY
                 try:
-                    self._look(stopping.look(), begun)
-                    begun = True
+                    self._look(stopping=stopping.look())
                     self._report(on_progress)
-                    if not self._out():
-                        if self._is_over():
-                            ending = Ending.OVER
-                            break
-                        if stopping.wanted:
-                            break
-                except (TransientError, SchedulerBusy) as error:
-                    log.warning("%s", error)
-            stopping.look()
+                    if self._is_over():
+                        ending = Ending.OVER
+                        break
+                    if stopping.wanted and not self._out():
+                        break
+                except (TransientError, SchedulerBusy, OSError) as error:
+                    log.warning("%s: trying again, because of: %s", self._folder.path, error)
             time.sleep(POLL)
         self._report(on_progress, ended=True)
         return ending
 
     # ---- one look -------------------------------------------------------------------------------------------------
 
-    def _look(self, stopping: bool, begun: bool) -> None:
-        """Take in what has come back, then send what there is to send."""
+    def _look(self, *, stopping: bool) -> None:
+        """Take in what has come back, then send what there is to send.
+
+        An error at any point leaves a state from which the next look, or the next sender, continues.
+        """
         self._jobs = self._batch.parcels(self._folder.path)
         out = self._out()
-        for stray in set(self._jobs) - set(out):  # sent although the batch system did not answer
+        for stray in set(self._jobs) - set(out):  # of a sender whose campaign was taken over in between
             self._batch.take_back(self._folder.path, stray)
         for name, file in out.items():
             state = self._jobs.get(name)
             if state == "held":
-                log.warning(
-                    "%s is held, so its events are sent again; see %s", name, self._folder.logs / "htcondor.log"
-                )
+                log.warning("%s of %s is held, so its events are sent again", name, self._folder.path)
             if state == "held" or (stopping and state == "waiting"):
                 self._batch.take_back(self._folder.path, name)
                 self._hand_in(name, file, lost=state == "held")
             elif state is None:
                 self._receive(name, file)
-        if not begun and not self._out():
+        if not self._has_taken_over and not self._out():
             take_over(self._folder, self._held, self._table)
+        self._has_taken_over = True
         self._chunks.collect(self._table, self._held.beat)
         if stopping:
             return
         self._lay()
-        while len(self._out()) < self._load.nodes and self._send_one():
+        while len(self._out()) < self._nodes and self._send_one():
             self._held.beat()
 
     def _out(self) -> dict[str, str]:
@@ -138,8 +143,8 @@ class _Sender:
         if self._table.waiting():
             self._count += 1
             self._chunks.lay(
-                self._table, self._settings.products, self._load.cores, f"{self._held.number:06d}-{self._count:06d}",
-                self._load.nodes * PARCELS_PER_NODE, self._held.beat, SECONDS,
+                self._table, self._settings.products, self._cores, f"{self._held.number:06d}-{self._count:06d}",
+                self._nodes * PARCELS_PER_NODE, self._held.beat, SECONDS,
             )  # fmt: skip
 
     def _is_over(self) -> bool:
@@ -156,7 +161,7 @@ class _Sender:
         return self._place(name) / "sent"
 
     def _parcel(self, name: str) -> Parcel:
-        return Parcel(self._folder.path, name, self._place(name))
+        return Parcel(self._folder.path, name, self._place(name), sorted(self._at_fault))
 
     def _send_one(self) -> bool:
         """Claim a chunk and send it, and return whether there was one."""
@@ -167,17 +172,10 @@ class _Sender:
             self._chunks.leave(name)
             return False
         hit("campaign.parcel.claimed")
-        place = self._place(name)
-        place.mkdir(parents=True, exist_ok=True)
-        try:
-            parcels.pack(self._settings, chunk, self._parcel(name).parcel)
-            self._batch.send(self._parcel(name))
-        except SchedulerError as error:
-            self._hand_in(name, chunk.file, lost=False)
-            raise type(error)(f"Cannot send {name} of {self._folder.path}: {error}") from error
-        except OSError as error:
-            self._hand_in(name, chunk.file, lost=False)
-            raise TransientError(f"Cannot send {name} of {self._folder.path}: {error}. It is tried again.") from error
+        parcel = self._parcel(name)
+        parcel.place.mkdir(parents=True, exist_ok=True)
+        parcels.pack(self._settings, chunk, parcel.parcel, self._held.beat)
+        self._batch.send(parcel)
         hit("campaign.parcel.sent")
         self._sent(name).touch()
         return True
@@ -193,20 +191,21 @@ class _Sender:
             return
         outcomes = self._judged(did)
         done = {outcome.id for outcome in outcomes if outcome.how == "done"}
-        parcels.unpack(result, self._folder, self._table.undone(done), self._folder.unfinished / name)
+        parcels.unpack(result, self._folder, self._table.undone(done), self._folder.unfinished / name, self._held.beat)
         hit("campaign.parcel.unpacked")
         self._chunks.note(name, chunk, outcomes)
         self._hand_in(name, file, lost=False)
 
     def _judged(self, did: parcels.Returned) -> list[Outcome]:
-        """Discount the failures on a node where nothing succeeds while events are done on others."""
+        """Discount the failures on a node where nothing succeeds while events are done on others, and avoid it."""
         done = any(outcome.how == "done" for outcome in did.outcomes)
         if done:
             self._succeeded.add(did.host)
         failed = sum(outcome.how in ("failed", "died") for outcome in did.outcomes)
         if failed < FAILURES_IN_A_ROW or done or not self._succeeded - {did.host}:
             return did.outcomes
-        log.warning("%d events failed in a row on %s while others succeed; they are sent again", failed, did.host)
+        log.warning("%s gets no more events: %d failed there in a row while others succeed", did.host, failed)
+        self._at_fault.add(did.host)
         return [outcome for outcome in did.outcomes if outcome.how == "bad-input"]
 
     def _hand_in(self, name: str, file: str, *, lost: bool) -> None:
@@ -225,9 +224,9 @@ class _Sender:
         running = [name for name, state in self._jobs.items() if state == "running"]
         live = Live(
             self._began, time.time(), done, found[SET_ASIDE] - self._before[SET_ASIDE],
-            found["waiting"], found["dealt"], len(running) * self._load.cores, None,
+            found["waiting"], found["dealt"], len(running) * self._cores, None,
             passed * left / done if done else None,
-            dict.fromkeys(running, self._load.cores), ended,
+            dict.fromkeys(running, self._cores), ended,
         )  # fmt: skip
         write(self._folder.status, live)
         on_progress(live)

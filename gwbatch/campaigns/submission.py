@@ -76,13 +76,15 @@ def submit(folder: Folder, wanted: Submission) -> Submission:
         )
     settings = load(folder)
     with owned(folder) as (held, table):
-        if not wanted.sends_parcels:  # the sender takes over itself, with the parcels that are still out
+        in_parcels = wanted.sends_parcels
+        if not in_parcels:  # the sender takes over itself, with the parcels that are still out
             take_over(folder, held, table)
         folder.stop.unlink(missing_ok=True)
-        left = counts(table.connection)["waiting"] + counts(table.connection)["dealt"]
+        found = counts(table.connection)
+        left = found["waiting"] + found["dealt"]
         if not left:
             raise BadInput(f"Cannot submit {folder.path}: nothing is left to do.")
-        if not wanted.mpi and not wanted.sends_parcels:
+        if not wanted.mpi and not in_parcels:
             chunks = Chunks(folder.chunks)
             chunks.make()
             nodes = min(wanted.nodes, left)

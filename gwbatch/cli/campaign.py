@@ -187,13 +187,12 @@ def send(campaign: Path, nodes: int, cores: int, site: str, settings: tuple[str,
 
     'submit' starts it as a job on the access point where the profile says shared_folder = false under [campaign].
     Ctrl-C or 'stop' sends no more and waits for the parcels that are running; a second Ctrl-C ends at once and leaves
-    them in the queue, for the next sender.
+    them in the queue, for the next sender.  Exit codes are those of 'run'.
 
     \b
     Examples:
       gwbatch campaign send my-campaign --site my-site.toml --nodes 10
     """
-    from gwbatch.campaigns.sending import Load
     from gwbatch.campaigns.sending import send as send_all
     from gwbatch.campaigns.submission import Submission, site_for_nodes
     from gwbatch.config.profile import load_site
@@ -205,7 +204,7 @@ def send(campaign: Path, nodes: int, cores: int, site: str, settings: tuple[str,
     if not isinstance(batch, ParcelJobs):
         raise ConfigError(f"Cannot send {campaign}: the batch system of {site} does not move files to nodes.")
     with Bar("localizing") as bar:
-        ending = send_all(folder, batch, Load(nodes, cores), _Progress(folder, bar))
+        ending = send_all(folder, batch, nodes=nodes, cores=cores, on_progress=_Progress(folder, bar))
     end(folder, ending)
 
 
@@ -214,7 +213,7 @@ def send(campaign: Path, nodes: int, cores: int, site: str, settings: tuple[str,
 @click.argument("result", type=click.Path(dir_okay=False, path_type=Path))
 @profile_options
 def parcel(parcel: Path, result: Path, settings: tuple[str, ...]) -> None:
-    """Do the events of a parcel on this node, as the jobs of 'send' do, and write what they yield to another ZIP.
+    """Process a parcel on this node, as the jobs of 'send' do, and write the results to another ZIP.
 
     \b
     Examples:

@@ -55,11 +55,14 @@ class Parcel:
     ----------
     place : Path
         The folder of its files, on the access point.
+    avoid : sequence of str
+        Hosts on which it must not run, because every event failed there.
     """
 
     folder: Path
     name: str
     place: Path
+    avoid: Sequence[str] = ()
 
     @property
     def parcel(self) -> Path:

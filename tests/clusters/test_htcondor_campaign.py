@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gwbatch.campaigns.folder import Folder
+from gwbatch.campaigns.table import reading
 from gwbatch.config.profile import load_site
 from gwbatch.config.resources import example_event
 from gwbatch.schedulers import make_campaign_jobs
@@ -68,6 +69,27 @@ class TestOnHTCondor(CampaignPlays):
         assert gwbatch("verify", folder.path)["faults"] == []
         until(lambda: gwbatch("status", folder.path)["live"]["ended"], 60)
         assert not list(folder.parcels.iterdir())
+
+    @pytest.mark.parametrize("end", ["killed", "restart of the schedd"])
+    def test_a_sender_that_is_interrupted_continues_with_its_parcels(
+        self, tmp_path: Path, site: list[str], pool: Pool, end: str
+    ) -> None:
+        folder = sleepers(tmp_path / "c", [0.5] * 60)
+        batch = make_campaign_jobs(load_site("htcondor-generic", SETTINGS).profile)
+        assert isinstance(batch, ParcelJobs)
+        gwbatch("submit", folder.path, "--nodes", 1, "--cores", 2, *site, "--set", "campaign.shared_folder=false")
+        until(lambda: "running" in batch.parcels(folder.path).values(), 120)
+        out = set(batch.parcels(folder.path))
+        if end == "killed":
+            (sender,) = pool.processes("gwbatch campaign send")
+            pool.kill(sender)
+        else:
+            pool.command("condor_restart", "-schedd")
+        until(lambda: done(folder) == 60, 300, lambda: gwbatch("status", folder.path))
+        assert results(folder) == whole(60)
+        with reading(folder.table) as connection:
+            holders = {row[0] for row in connection.execute("SELECT holder FROM events")}
+        assert out <= holders
 
     def test_a_parcel_that_is_sent_away_is_done_elsewhere(
         self, tmp_path: Path, site: list[str], pool: Pool, queue: Callable[[Folder], dict[str, str]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,24 +10,26 @@ import signal
 import subprocess
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gwbatch import children
 from gwbatch.campaigns import parcels
 from gwbatch.campaigns.chunks import Chunk, Chunks
+from gwbatch.campaigns.dealer import FAILURES_IN_A_ROW
 from gwbatch.campaigns.folder import Folder
 from gwbatch.campaigns.owning import Ending
 from gwbatch.campaigns.parcels import OUTCOMES, Returned
 from gwbatch.campaigns.planning import plan
 from gwbatch.campaigns.running import owned
-from gwbatch.campaigns.sending import Load, send
+from gwbatch.campaigns.sending import send
 from gwbatch.campaigns.settings import Science
 from gwbatch.campaigns.submission import Submission
 from gwbatch.campaigns.table import counts, reading
-from gwbatch.campaigns.tasks import Task
+from gwbatch.campaigns.tasks import Outcome, Task
 from gwbatch.config.campaign import NodeSettings
 from gwbatch.config.resources import example_event
 from gwbatch.errors import BadInput, ConfigError
@@ -35,7 +38,7 @@ from gwbatch.schedulers.base import SchedulerBusy, SchedulerError
 from gwbatch.schedulers.campaign import Parcel
 from tests.campaign_products import SLEEP, results, sleepers, whole
 
-ONE = Load(nodes=2, cores=1)
+TWO: dict[str, int] = {"nodes": 2, "cores": 1}
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -47,10 +50,15 @@ class Nodes:
         self.running: dict[str, tuple[Parcel, subprocess.Popen[bytes]]] = {}
         self.sent: list[str] = []
         self.taken_back: list[str] = []
+        self.states: dict[str, str] = {}  # of jobs that are in the queue and do not run
+        self.avoided: list[Sequence[str]] = []
 
     def send(self, parcel: Parcel) -> str:
         self.sent.append(parcel.name)
+        self.avoided.append(parcel.avoid)
         self.on_send(len(self.sent), parcel)
+        if parcel.name in self.states:
+            return parcel.name
         place = self.scratch / parcel.name
         place.mkdir(parents=True)
         shutil.copy(parcel.parcel, place)
@@ -68,11 +76,12 @@ class Nodes:
                 if result.exists():
                     shutil.copy(result, parcel.result)
                 del self.running[name]
-        return dict.fromkeys(self.running, "running")
+        return dict.fromkeys(self.running, "running") | self.states
 
     def take_back(self, folder: Path, name: str) -> None:
         self.taken_back.append(name)
-        self.running.pop(name)[1].kill()
+        if self.states.pop(name, None) is None:
+            self.running.pop(name)[1].kill()
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +92,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_events_come_back_from_nodes_that_do_not_see_the_folder(tmp_path: Path) -> None:
     folder = sleepers(tmp_path / "c", [0.01] * 20)
     nodes = Nodes(tmp_path / "nodes")
-    assert send(folder, nodes, ONE) is Ending.OVER
+    assert send(folder, nodes, **TWO) is Ending.OVER
     assert results(folder) == whole(20)
     assert [folder.file(SLEEP, event, ".txt").read_text() for event in range(20)] == [str(one) for one in range(20)]
     assert not list(folder.parcels.iterdir())
@@ -101,7 +110,7 @@ def test_parcels_that_are_lost_damaged_or_refused_go_out_again(tmp_path: Path) -
             raise SchedulerBusy("no answer")
 
     nodes = Nodes(tmp_path / "nodes", harm)
-    assert send(folder, nodes, ONE) is Ending.OVER
+    assert send(folder, nodes, **TWO) is Ending.OVER
     assert results(folder) == whole(12)
     assert len(nodes.sent) == len(set(nodes.sent)) > 4
 
@@ -113,9 +122,100 @@ def test_a_parcel_that_is_refused_for_good_ends_the_sender_and_loses_nothing(tmp
         raise SchedulerError("Cannot submit: no such accounting group.")
 
     with pytest.raises(SchedulerError, match="no such accounting group"):
-        send(folder, Nodes(tmp_path / "nodes", refuse), ONE)
-    assert send(folder, Nodes(tmp_path / "nodes"), ONE) is Ending.OVER
+        send(folder, Nodes(tmp_path / "nodes", refuse), **TWO)
+    assert send(folder, Nodes(tmp_path / "nodes"), **TWO) is Ending.OVER
     assert results(folder) == whole(4)
+
+
+def test_a_parcel_that_is_sent_without_an_answer_is_not_sent_twice(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 12)
+
+    class Mute(Nodes):
+        def send(self, parcel: Parcel) -> str:
+            name = super().send(parcel)
+            if len(self.sent) == 1:
+                raise SchedulerBusy("The reply was lost.")
+            return name
+
+    nodes = Mute(tmp_path / "nodes")
+    assert send(folder, nodes, **TWO) is Ending.OVER
+    assert results(folder) == whole(12)
+    assert not nodes.taken_back
+    with reading(folder.table) as connection:
+        holders = {row[0] for row in connection.execute("SELECT holder FROM events")}
+    assert holders == set(nodes.sent)
+
+
+def test_a_full_disk_delays_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 12)
+    full = iter([True, False, True])
+
+    def sync_or_fail(path: Path) -> None:
+        if next(full, False):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("gwbatch.campaigns.parcels.sync", sync_or_fail)
+    nodes = Nodes(tmp_path / "nodes")
+    assert send(folder, nodes, **TWO) is Ending.OVER
+    assert next(full, None) is None
+    assert results(folder) == whole(12)
+
+
+@pytest.mark.parametrize("state", ["held", "waiting"])
+def test_what_a_parcel_held_that_cannot_run_is_done_elsewhere(tmp_path: Path, state: str) -> None:
+    """A held parcel is taken back at once, and one that waits is taken back when the campaign stops."""
+    folder = sleepers(tmp_path / "c", [0.01] * 12)
+
+    def keep(number: int, parcel: Parcel) -> None:
+        if number == 1:
+            nodes.states[parcel.name] = state
+            if state == "waiting":
+                folder.stop.touch()
+
+    nodes = Nodes(tmp_path / "nodes", keep)
+    if state == "waiting":
+        assert send(folder, nodes, **TWO) is Ending.STOPPED
+        folder.stop.unlink()
+    assert send(folder, nodes, **TWO) is Ending.OVER
+    assert nodes.taken_back == nodes.sent[:1]
+    assert results(folder) == whole(12)
+
+
+def test_a_node_where_everything_fails_gets_no_more_parcels(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 200)
+
+    class OneIsBad(Nodes):
+        spoiled = False
+
+        def parcels(self, folder: Path) -> Mapping[str, str]:
+            """Make the first long parcel that returns after another was taken in look as if everything had failed."""
+            states = super().parcels(folder)
+            places = [folder / "parcels" / name for name in self.sent]
+            for place in places:
+                result = place / "result.zip"
+                if not self.spoiled and result.exists() and not all(other.exists() for other in places):
+                    self.spoiled = self.spoil(result)
+            return states
+
+        @staticmethod
+        def spoil(result: Path) -> bool:
+            with zipfile.ZipFile(result) as archive:
+                did = msgspec.json.decode(archive.read(OUTCOMES), type=Returned)
+            if len(did.outcomes) < FAILURES_IN_A_ROW:
+                return False
+            failed = [Outcome(one.id, "failed", "no library") for one in did.outcomes]
+            with zipfile.ZipFile(result, "w") as archive:
+                archive.writestr(OUTCOMES, msgspec.json.encode(Returned(did.chunk, "bad", 2, failed)))
+            return True
+
+    nodes = OneIsBad(tmp_path / "nodes")
+    assert send(folder, nodes, **TWO) is Ending.OVER
+    assert nodes.spoiled
+    assert results(folder) == whole(200)
+    assert nodes.avoided[0] == []
+    assert nodes.avoided[-1] == ["bad"]
+    with reading(folder.table) as connection:
+        assert connection.execute("SELECT max(attempts) FROM events").fetchone()[0] == 0
 
 
 def test_a_result_that_arrives_torn_is_not_taken_in(tmp_path: Path) -> None:
@@ -143,7 +243,7 @@ def test_files_outside_the_campaign_are_never_written(tmp_path: Path) -> None:
 
 def test_poison_is_set_aside_and_the_rest_is_done(tmp_path: Path) -> None:
     folder = sleepers(tmp_path / "c", [0.01] * 10, {3: {"segfault": 1}, 4: {"bad": 1}})
-    assert send(folder, Nodes(tmp_path / "nodes"), ONE) is Ending.OVER
+    assert send(folder, Nodes(tmp_path / "nodes"), **TWO) is Ending.OVER
     with reading(folder.table) as connection:
         assert counts(connection) == {"done": 8, "set aside": 2}
         reasons = dict(connection.execute("SELECT id, reason FROM events WHERE state = 'set aside'").fetchall())
@@ -156,17 +256,17 @@ def test_a_sender_that_is_killed_loses_nothing(tmp_path: Path, at: str) -> None:
     folder = sleepers(tmp_path / "c", [0.01] * 12)
     script = (
         "import sys; from pathlib import Path; from gwbatch.campaigns import sending; sending.ASK_EVERY = 0.2\n"
-        "from tests.integration.test_campaign_parcels import Nodes, ONE\n"
+        "from tests.integration.test_campaign_parcels import Nodes, TWO\n"
         "from gwbatch.campaigns.folder import Folder\n"
-        "sending.send(Folder(Path(sys.argv[1])), Nodes(Path(sys.argv[2])), ONE)"
+        "sending.send(Folder(Path(sys.argv[1])), Nodes(Path(sys.argv[2])), **TWO)"
     )
     words = [*children.python("gwbatch")[:1], "-c", script, str(folder.path), str(tmp_path / "first")]
     environment = {**os.environ, "GWBATCH_KILL_AT": f"campaign.parcel.{at}:2"}
     root = Path(__file__).parents[2]
     done = subprocess.run(words, env={**environment, "PYTHONPATH": str(root)}, cwd=root, check=False)
     assert done.returncode == -signal.SIGKILL
-    # The jobs of the killed sender have died with it here, so the next one finds an empty queue.
-    assert send(folder, Nodes(tmp_path / "second"), ONE) is Ending.OVER
+    # The next sender has a queue of its own, which is empty.
+    assert send(folder, Nodes(tmp_path / "second"), **TWO) is Ending.OVER
     assert results(folder) == whole(12)
 
 
@@ -178,10 +278,10 @@ def test_parcels_still_out_are_taken_over_by_the_next_sender(tmp_path: Path) -> 
         if nodes.running:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    assert send(folder, nodes, ONE, leave) is Ending.STOPPED
+    assert send(folder, nodes, **TWO, on_progress=leave) is Ending.STOPPED
     out = set(nodes.running)
     assert out
-    assert send(folder, nodes, ONE) is Ending.OVER
+    assert send(folder, nodes, **TWO) is Ending.OVER
     assert results(folder) == whole(8)
     assert not nodes.taken_back
     with reading(folder.table) as connection:
@@ -194,12 +294,12 @@ def test_a_stop_waits_for_the_running_parcels_and_sends_no_more(
     monkeypatch.setattr("gwbatch.campaigns.owning.LOOK_FOR_STOP", 0.0)
     folder = sleepers(tmp_path / "c", [0.2] * 40)
     nodes = Nodes(tmp_path / "nodes", lambda number, _: folder.stop.touch() if number == 2 else None)
-    assert send(folder, nodes, ONE) is Ending.STOPPED
+    assert send(folder, nodes, **TWO) is Ending.STOPPED
     assert len(nodes.sent) == 2
     with reading(folder.table) as connection:
         assert 0 < counts(connection)["done"] < 40
     folder.stop.unlink()
-    assert send(folder, nodes, ONE) is Ending.OVER
+    assert send(folder, nodes, **TWO) is Ending.OVER
     assert results(folder) == whole(40)
 
 

@@ -69,8 +69,8 @@ class HTCondorCampaign:
         options = ["--set", f"campaign.node.processes={self._campaign.node.processes}"]
         options += ["--set", f"campaign.node.threads={self._campaign.node.threads}"]
         text = render(
-            "campaign-parcel.sub", settings=self._settings, campaign=self._campaign, parcel=parcel,
-            python=interpreter(self._settings), environment=job_environment(self._settings),
+            "campaign-parcel.sub", settings=self._settings, campaign=self._campaign, folder=parcel.folder,
+            parcel=parcel, python=interpreter(self._settings), environment=job_environment(self._settings),
             arguments=children.python("gwbatch", "campaign", *verb, *options)[1:],
         )  # fmt: skip
         return self._schedd.submit(text)
