@@ -10,10 +10,11 @@ import ctypes
 import os
 import signal
 import socket
+import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -30,6 +31,8 @@ from gwbatch.errors import ConfigError, missing_package
 # Variables in which launchers give the number of ranks, the most direct first.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
 ENDING = 30.0  # s to wait until all ranks confirm that they have ended
+PMIX = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK")  # variables of launchers that speak PMIx, which the usual MPICH cannot
+PREFERRED_UNDER_PMIX = (f"{sys.prefix}/lib/libmpi.so.40", "libmpi.so.40", "libmpi.so.12")  # Open MPI, then a site's own
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -171,6 +174,7 @@ def connect() -> Post:
         If MPI is not installed, or does not match the launcher.
     """
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)  # a killed launcher may leave its ranks running
+    choose_library(os.environ)
     try:
         import mpi4py
 
@@ -181,11 +185,23 @@ def connect() -> Post:
     except (RuntimeError, ImportError) as error:
         raise ConfigError(
             f"Cannot start MPI: {error}. Install an MPI library beside mpi4py (pip install 'gwbatch[mpi]' adds MPICH), "
-            "or run without --mpi."
+            "set MPI4PY_LIBMPI to the path of the library that fits the launcher, or run without --mpi."
         ) from error
     post = Post(MPI)
     check_size(post.size, os.environ)
     return post
+
+
+def choose_library(environment: MutableMapping[str, str]) -> None:
+    """Have mpi4py prefer Open MPI under launchers that speak PMIx.
+
+    Otherwise it loads the MPICH that is installed beside it, which aborts there.  A library that the user has chosen
+    stays.
+    """
+    if "PMI_RANK" in environment or "MPI4PY_MPIABI" in environment:
+        return
+    if any(name in environment for name in PMIX):
+        environment.setdefault("MPI4PY_LIBMPI", os.pathsep.join(PREFERRED_UNDER_PMIX))
 
 
 def check_size(size: int, environment: Mapping[str, str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,6 +32,11 @@ from tests.campaign_products import SLEEP, results, sleepers, whole
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
+OPEN_MPI = {  # settings that it needs as root, on fewer cores than ranks, and on loopback only
+    "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "OMPI_MCA_btl_tcp_if_include": "lo", "OMPI_MCA_oob_tcp_if_include": "lo",
+}  # fmt: skip
+LIBRARIES = ["mpich", "openmpi"]
 TWO = ("--set", "campaign.node.processes=2")
 KILLS = int(os.environ.get("GWBATCH_CAMPAIGN_KILLS", "2"))  # of each kind
 DEADLINE = 120.0  # s
@@ -39,8 +46,11 @@ def command(verb: str, folder: Folder, *words: str) -> list[str]:
     return children.python("gwbatch", "campaign", verb, str(folder.path), *words)
 
 
-def mpi(folder: Folder, ranks: int = 3) -> list[str]:
-    return [str(MPIEXEC), "-n", str(ranks), *command("run", folder, "--mpi", *TWO)]
+def mpi(folder: Folder, ranks: int = 3, library: str = "mpich") -> list[str]:
+    launcher = str(MPIEXEC) if library == "mpich" else "mpiexec.openmpi"
+    if shutil.which(launcher) is None and "GWBATCH_NEEDS_OPENMPI" not in os.environ:
+        pytest.skip(f"{launcher} is missing")
+    return [launcher, "-n", str(ranks), *command("run", folder, "--mpi", *TWO)]
 
 
 def call(words: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -106,13 +116,14 @@ def belongs(process: psutil.Process, folder: Folder) -> bool:
 def ranks(folder: Folder) -> list[psutil.Process]:
     found = at_work(folder, "gwbatch")
     return sorted(
-        (
-            one
-            for one in found
-            if "--mpi" in one.cmdline() and "mpiexec" not in one.name() and "PMI_RANK" in one.environ()
-        ),
-        key=lambda one: int(one.environ()["PMI_RANK"]),
+        (one for one in found if "--mpi" in one.cmdline() and "python" in one.name() and rank_of(one) is not None),
+        key=lambda one: int(rank_of(one) or 0),
     )
+
+
+def rank_of(process: psutil.Process) -> str | None:
+    environment = process.environ()
+    return environment.get("PMI_RANK") or environment.get("OMPI_COMM_WORLD_RANK")
 
 
 def wait(condition: Callable[[], Any], what: str) -> Any:
@@ -161,10 +172,11 @@ def test_poison_is_set_aside_and_all_else_is_done(tmp_path: Path) -> None:
     assert call(command("retry", folder, "8")).stdout.startswith("1 events are waiting again")
 
 
-def test_ranks_of_mpi_do_what_one_machine_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_ranks_of_mpi_do_what_one_machine_does(tmp_path: Path, library: str) -> None:
     fates = {3: {"segfault": 1.0}, 8: {"bad": 1.0}}
     folder = sleepers(tmp_path / "c", [0.05] * 60, fates)
-    ended = call(mpi(folder))
+    ended = call(mpi(folder, library=library), **OPEN_MPI)
     assert ended.returncode == 1, ended.stderr
     assert "58 events done, 2 set aside, 0 left." in ended.stdout
     with reading(folder.table) as connection:
@@ -217,9 +229,10 @@ def test_it_stops_cleanly_and_goes_on(tmp_path: Path, start: Any, how: str) -> N
     assert results(folder) == whole(60)
 
 
-def test_ranks_stop_cleanly_too(tmp_path: Path, start: Any) -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_ranks_stop_cleanly_too(tmp_path: Path, start: Any, library: str) -> None:
     folder = sleepers(tmp_path / "c", [0.2] * 240)
-    running = start(mpi(folder))
+    running = start(mpi(folder, library=library), **OPEN_MPI)
     wait(lambda: done(folder), "the first event")
     assert call(command("stop", folder)).returncode == 0
     assert running.wait(DEADLINE) == 1, running.stdout.read()
@@ -230,7 +243,8 @@ def test_ranks_stop_cleanly_too(tmp_path: Path, start: Any) -> None:
 
 def test_a_launcher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     folder = sleepers(tmp_path / "c", [0.1])
-    ended = call(command("run", folder, "--mpi"), OMPI_COMM_WORLD_SIZE="3")
+    mpich = str(MPIEXEC.parent.parent / "lib" / "libmpi.so.12")
+    ended = call(command("run", folder, "--mpi"), OMPI_COMM_WORLD_SIZE="3", MPI4PY_LIBMPI=mpich)
     assert ended.returncode == 2
     assert "the launcher has started that many (OMPI_COMM_WORLD_SIZE), but each sees 1" in ended.stderr
     assert results(folder) == [(0, "waiting", {})]
@@ -320,15 +334,19 @@ def test_a_science_process_is_killed_around_its_answer(tmp_path: Path, point: st
     assert results(folder) == whole(20)
 
 
-@pytest.mark.parametrize("whom", ["owner", "child", "rank", "rank 0", "mpiexec"])
-def test_kills_at_random_moments_leave_the_same_table(tmp_path: Path, start: Any, whom: str) -> None:
+OF_MPI = ["rank", "rank 0", "mpiexec"]
+
+
+@pytest.mark.parametrize(("whom", "library"), [("owner", ""), ("child", ""), *itertools.product(OF_MPI, LIBRARIES)])
+def test_kills_at_random_moments_leave_the_same_table(tmp_path: Path, start: Any, whom: str, library: str) -> None:
     """Whichever process is killed, another run ends with the same results, and no process is left behind."""
     generator = random.Random(whom)
     events = 40 + 30 * KILLS
     folder = sleepers(tmp_path / "c", [0.2] * events)
     for _ in range(KILLS):
         before = done(folder)
-        running = start(command("run", folder, *TWO) if whom in ("owner", "child") else mpi(folder))
+        words = mpi(folder, library=library) if library else command("run", folder, *TWO)
+        running = start(words, **OPEN_MPI)
         wait(lambda before=before: done(folder) > before + 4, "some events")
         time.sleep(generator.uniform(0, 0.3))
         victim = {

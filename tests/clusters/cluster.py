@@ -48,6 +48,12 @@ class Cluster:
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
+    def mpi(self) -> str:
+        """Return the MPI plugins of srun."""
+        done = subprocess.run(["srun", "--mpi=list"], env={**os.environ, **self.environment}, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)  # fmt: skip
+        return done.stdout
+
     def daemon(self, name: str) -> psutil.Process:
         """Return the process of a daemon: ``slurmctld``, or for example ``slurmd-n1`` on a node."""
         return psutil.Process(int((self.folder / "run" / f"{name}.pid").read_text()))

@@ -22,6 +22,16 @@ pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 SETTINGS = ["scheduler.bindings=cli", "campaign.node.processes=2", "campaign.partition=campaign"]
 
 
+LOOPBACK = "OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo"
+AS_ROOT = "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+LAUNCHERS = [
+    "auto",
+    "srun --mpi=pmi2 --cpu-bind=none --mem=0",  # MPICH
+    f"env {LOOPBACK} srun --mpi=pmix --cpu-bind=none --mem=0",  # Open MPI
+    f"env {LOOPBACK} {AS_ROOT} mpiexec.openmpi --map-by ppr:1:node --bind-to none",
+]
+
+
 @pytest.fixture
 def site(cluster: Cluster) -> Iterator[list[str]]:
     yield ["--site", "slurm-generic", *(word for setting in SETTINGS for word in ("--set", setting))]
@@ -55,11 +65,14 @@ class TestOnSlurm(CampaignPlays):
 
     nodes = 4
 
+    @pytest.mark.parametrize("launcher", LAUNCHERS, ids=["auto", "srun-mpich", "srun-openmpi", "mpiexec-openmpi"])
     def test_one_mpi_program_over_two_nodes(
-        self, tmp_path: Path, site: list[str], queue: Callable[[Folder], object]
+        self, tmp_path: Path, cluster: Cluster, site: list[str], queue: Callable[[Folder], object], launcher: str
     ) -> None:
+        if "pmix" in launcher and "pmix" not in cluster.mpi():
+            pytest.skip("This Slurm has no PMIx plugin.")
         folder = sleepers(tmp_path / "c", [0.3] * 60)
-        gwbatch("submit", folder.path, "--nodes", 2, "--mpi", *site)
+        gwbatch("submit", folder.path, "--nodes", 2, "--mpi", *site, "--set", f"campaign.launcher={launcher}")
         until(lambda: done(folder) == 60, 150, lambda: [path.read_text() for path in folder.logs.glob("ranks-*")])
         assert results(folder) == whole(60)
         assert len(json.loads(folder.status.read_text())["nodes"]) == 2

@@ -20,7 +20,7 @@ from gwbatch.campaigns.lease import Owner
 from gwbatch.campaigns.node import share
 from gwbatch.campaigns.packing import faults, open_map, pack
 from gwbatch.campaigns.products import in_order
-from gwbatch.campaigns.ranks import check_size
+from gwbatch.campaigns.ranks import check_size, choose_library
 from gwbatch.campaigns.settings import science_from
 from gwbatch.campaigns.table import Settled, Table, counts, reading
 from gwbatch.campaigns.tasks import Outcome, Task
@@ -176,6 +176,25 @@ def test_a_launcher_that_does_not_fit_is_refused(name: str) -> None:
 
 def test_what_started_the_ranks_counts_and_not_the_allocation() -> None:
     check_size(2, {"PMI_SIZE": "2", "SLURM_NTASKS": "8"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_open_mpi"),
+    [
+        ({}, False),
+        ({"PMI_RANK": "0", "PMIX_RANK": "0"}, False),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, True),
+        ({"PMIX_RANK": "0"}, True),
+        ({"PMIX_RANK": "0", "MPI4PY_LIBMPI": "/opt/libmpi.so"}, False),
+        ({"PMIX_RANK": "0", "MPI4PY_MPIABI": "mpich"}, False),
+    ],
+)
+def test_open_mpi_is_preferred_where_the_launcher_speaks_pmix(environment: dict[str, str], is_open_mpi: bool) -> None:
+    """A library that the user has chosen stays."""
+    changed = dict(environment)
+    choose_library(changed)
+    assert (changed != environment) is is_open_mpi
+    assert ("libmpi.so.40" in changed.get("MPI4PY_LIBMPI", "")) is is_open_mpi
 
 
 def test_the_launcher_is_the_one_beside_the_interpreter_or_the_sites(tmp_path: Path) -> None:
