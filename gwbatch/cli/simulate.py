@@ -16,15 +16,30 @@ if TYPE_CHECKING:
     from gwbatch.config.policy import Policy
     from gwbatch.config.profile import Profile
     from gwbatch.simulation.outcome import Outcome
+    from gwbatch.simulation.recorded import Recording
     from gwbatch.simulation.scenario import Scenario
 
 COUNTED = {"dead": "given up", "notices": "notices (none was sent)"}
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Convert a UTC time to Unix seconds."""
+    from gwbatch.errors import BadInput
+    from gwbatch.gpstime import unix_of
+
+    try:
+        return None if value is None else unix_of(value)
+    except BadInput as error:
+        raise click.BadParameter(f"{error}; write 2026-12-03T04:00.", ctx, param) from error
+
+
 @click.command("simulate")
 @click.argument("scenario", type=FILE, required=False)
 @click.option("--like", type=FILE, metavar="LEDGER", help="Take the durations of jobs and requests from this ledger.")
+@click.option("--recorded", type=FILE, metavar="LEDGER", help="Simulate what this ledger received, not the streams.")
+@click.option("--since", callback=_moment, metavar="UTC", help="Only what --recorded received since then.")
+@click.option("--until", callback=_moment, metavar="UTC", help="Only what --recorded received until then.")
 @click.option("--compare", type=FILE, metavar="POLICY", help="Simulate also with this policy file on top.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw the queues into.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the ledgers in this new folder.")
@@ -33,6 +48,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def command(
     scenario: Path | None,
     like: Path | None,
+    recorded: Path | None,
+    since: float | None,
+    until: float | None,
     compare: Path | None,
     picture: Path | None,
     keep: Path | None,
@@ -47,24 +65,41 @@ def command(
     sandbox; no notice is sent and nothing is computed. The default SCENARIO is an hour with an event every ten
     minutes. docs/simulation.md describes what a scenario can contain and what the model leaves out.
 
+    With --recorded, the events and notices are those that the dispatcher of a ledger received, and what really
+    happened is shown beside the simulation.
+
     \b
     Examples:
       gwbatch simulate
       gwbatch simulate storm.toml --like ~/.local/state/gwbatch/ledger.sqlite
+      gwbatch simulate --recorded ledger.sqlite --like ledger.sqlite --since 2026-12-02 --until 2026-12-03
       gwbatch simulate storm.toml --compare fewer-maps.toml --picture queues.png
       gwbatch simulate storm.toml --keep /tmp/storm && gwbatch latency --state /tmp/storm/policy
     """
+    import msgspec
+
     from gwbatch.annotation import not_made
     from gwbatch.config.policy import load_policy
     from gwbatch.config.profile import load_site
     from gwbatch.errors import ConfigError
     from gwbatch.ledger import Ledger
     from gwbatch.simulation.measured import calibrated
+    from gwbatch.simulation.outcome import recorded_outcome
+    from gwbatch.simulation.recorded import FOREVER, read_recording
     from gwbatch.simulation.scenario import Scenario, read_scenario
 
     wanted = Scenario() if scenario is None else read_scenario(scenario)
     if like is not None:
         wanted = calibrated(wanted, Ledger(like))
+    if recorded is None and (since is not None or until is not None):
+        raise click.UsageError("--since and --until need --recorded.")
+    recording = None
+    if recorded is not None:
+        past = Ledger(recorded)
+        recording = read_recording(past, since or 0.0, until or FOREVER)
+        for reason, number in recording.left_out.items():
+            click.echo(f"Left out {number} events: {reason}", err=True)
+        wanted = msgspec.structs.replace(wanted, duration=recording.end - recording.begin)
     if keep is not None and keep.exists():
         raise ConfigError(f"Cannot keep the ledgers in {keep}: it already exists. Name a new folder.")
     cases = {"policy": load_policy(*policies)}
@@ -75,18 +110,24 @@ def command(
         click.echo(text, err=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = keep or Path(scratch)
-        found = {name: _simulate(name, wanted, policy, profile, folder / name) for name, policy in cases.items()}
+        found = {
+            name: _simulate(name, wanted, recording, policy, profile, folder / name) for name, policy in cases.items()
+        }
+    real = {} if recording is None else {"recorded": recorded_outcome(past, recording, profile.standby)}
     if picture is not None:
-        _draw(found, picture)
+        _draw({**real, **found}, picture)
     if as_json:
         from gwbatch.simulation.outcome import plain
 
-        click.echo(json.dumps({"version": 1, "simulations": {name: plain(one) for name, one in found.items()}}))
+        simulations = {name: plain(one) for name, one in found.items()}
+        click.echo(json.dumps({"version": 1, "simulations": simulations, **{k: plain(v) for k, v in real.items()}}))
     else:
-        _print(found)
+        _print({**real, **found})
 
 
-def _simulate(name: str, scenario: Scenario, policy: Policy, profile: Profile, folder: Path) -> Outcome:
+def _simulate(
+    name: str, scenario: Scenario, recording: Recording | None, policy: Policy, profile: Profile, folder: Path
+) -> Outcome:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -95,7 +136,10 @@ def _simulate(name: str, scenario: Scenario, policy: Policy, profile: Profile, f
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(name, total=scenario.duration)
-        world = World(scenario, policy, profile, folder, time.time(), lambda at: progress.update(task, completed=at))
+        begin, arrivals = (time.time(), []) if recording is None else (recording.begin, recording.arrivals)
+        world = World(
+            scenario, policy, profile, folder, begin, arrivals, lambda at: progress.update(task, completed=at)
+        )
         world.run()
     try:
         return outcome_of(world)

@@ -25,7 +25,7 @@ class Trigger:
     Attributes
     ----------
     event : str
-        Name of the simulated event.
+        Name of the simulated event; empty: not a compact binary, so no source classification is uploaded.
     far : float
         False alarm rate in Hz that the pipeline assigns.
     """
@@ -46,12 +46,14 @@ TRIGGERS = (
 
 
 def upload(client: GraceDb, trigger: Trigger, content: bytes | None = None) -> str:
-    """Upload a trigger and its source classification, as pipelines do; return the graceid."""
+    """Upload a trigger and, if it has one, its source classification, as pipelines do; return the graceid."""
     content = with_far(example_event(trigger.event).read_bytes(), trigger.far) if content is None else content
     response = client.create_event(
         trigger.group, trigger.pipeline, "coinc.xml", search=trigger.search, filecontents=content
     )
     graceid = str(response.json()["graceid"])
+    if not trigger.event:
+        return graceid
     client.write_log(
         graceid,
         "source classification",

@@ -1,23 +1,25 @@
-"""The results of a simulation, as numbers and a plot."""
+"""The results of a simulation or of a recorded period, as numbers and a plot."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gwbatch.ledger import standby
+from gwbatch.ledger import Ledger, standby
 from gwbatch.reports.milestones import courses, statistics, summary
 from gwbatch.simulation import query
-from gwbatch.simulation.pool import Moment
+from gwbatch.simulation.pool import WHOLE, Moment
+from gwbatch.simulation.recorded import Recording
 from gwbatch.simulation.scenario import HOUR
+from gwbatch.simulation.stream import Upload
 from gwbatch.simulation.world import World
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The results of one simulation.
+    """The results of one simulation, or what really happened in a period.
 
     Attributes
     ----------
@@ -57,33 +59,66 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def outcome_of(world: World) -> Outcome:
     """Collect the results of a simulation from its ledger and its pool."""
-    ledger = world.ledger
-    jobs = ledger.read(query("jobs_done"))
-    (counts,) = ledger.read(query("counts"))
+    now = world.pool.clock.now()
+    return _outcome(world.ledger, world.begin, now, world.pool.history, world.pool.node_seconds, world.profile.standby)
+
+
+def recorded_outcome(ledger: Ledger, recording: Recording, queues: Iterable[str]) -> Outcome:
+    """Collect what really happened with the events that a ledger recorded.
+
+    Parameters
+    ----------
+    queues : iterable of str
+        Queues that may have had pilots.
+    """
+    jobs = ledger.read(query("jobs_done"), {"since": recording.begin, "until": recording.until})
+    jobs = [job for job in jobs if job["queue"] == WHOLE and not job["warm"]]
+    held = [standby.costs(ledger.connection, queue, recording.begin, recording.end)["held"] for queue in queues]
+    seconds = sum(job["finished"] - job["started"] for job in jobs) + sum(held)
+    events = sum(isinstance(one, Upload) for one in recording.arrivals) + sum(recording.left_out.values())
+    found = _outcome(ledger, recording.begin, recording.until, _history(jobs), seconds, queues)
+    return msgspec.structs.replace(found, events=events)
+
+
+def _outcome(
+    ledger: Ledger, begin: float, end: float, history: list[Moment], node_seconds: float, queues: Iterable[str]
+) -> Outcome:
+    period = {"since": begin, "until": end}
+    jobs = ledger.read(query("jobs_done"), period)
+    (counts,) = ledger.read(query("counts"), period)
     maps = [row["finished"] - row["created"] for row in jobs if row["kind"] == "localize"]
-    whole = [row["started"] - row["created"] for row in jobs if row["queue"] == "openmp"]
-    history = world.pool.history
+    whole = [row["started"] - row["created"] for row in jobs if row["queue"] == WHOLE]
     return Outcome(
         superevents=counts["superevents"],
         events=counts["events"],
         notices=counts["notices"],
-        milestones=statistics(courses(ledger, limit=-1)),
+        milestones=statistics([one for one in courses(ledger, limit=-1) if begin <= one.began <= end]),
         decision_to_map=summary(maps) if maps else {},
         waited=summary(whole) if whole else {},
         longest_queue=max((one.waiting for one in history), default=0),
-        node_hours=world.pool.node_seconds / HOUR,
-        standby={queue: _standby(world, queue) for queue in world.profile.standby},
+        node_hours=node_seconds / HOUR,
+        standby={queue: _standby(ledger, queue, begin, end) for queue in queues},
         dead=counts["dead"],
-        queue=[Moment(one.at - world.begin, one.waiting, one.running) for one in history],
+        queue=[Moment(one.at - begin, one.waiting, one.running) for one in history],
     )
 
 
-def _standby(world: World, queue: str) -> dict[str, float]:
-    now = world.pool.clock.now()
-    costs = standby.costs(world.ledger.connection, queue, world.begin, now)
-    (done,) = world.ledger.read(query("jobs_by_pilots"), {"queue": queue})
+def _standby(ledger: Ledger, queue: str, begin: float, end: float) -> dict[str, float]:
+    costs = standby.costs(ledger.connection, queue, begin, end)
+    (done,) = ledger.read(query("jobs_by_pilots"), {"queue": queue, "since": begin, "until": end})
     hours = {name: costs[name] / HOUR for name in ("held", "busy", "idle")}
     return {"pilots": costs["pilots"], "jobs": done["jobs"], **hours}
+
+
+def _history(jobs: Iterable[Any]) -> list[Moment]:
+    """Return the queue over time of jobs that have been submitted, started and finished."""
+    changes = []
+    for job in jobs:
+        changes += [(job["submitted"], 1, 0), (job["started"], -1, 1), (job["finished"], 0, -1)]
+    found = [Moment(0.0, 0, 0)]
+    for at, waiting, running in sorted(changes):
+        found.append(Moment(at, found[-1].waiting + waiting, found[-1].running + running))
+    return found[1:]
 
 
 def draw(outcomes: Mapping[str, Outcome], picture: Path) -> None:

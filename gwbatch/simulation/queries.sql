@@ -16,15 +16,24 @@ WHERE state = 'DONE' AND submitted IS NOT NULL AND started IS NOT NULL ORDER BY 
 SELECT finished - started AS took FROM effects
 WHERE state = 'done' AND started IS NOT NULL AND kind LIKE 'gracedb.%' ORDER BY id DESC LIMIT :limit;
 
+-- name: received
+-- The messages of listeners that could be read, in order of time; `at` in Unix s.
+SELECT source, topic, payload, coalesce(published, received) AS at FROM messages AS m
+WHERE source NOT IN ('timer', 'job', 'lane') AND coalesce(published, received) BETWEEN :since AND :until
+  AND EXISTS (SELECT 1 FROM deliveries WHERE message_id = m.id AND state <> 'dead')
+ORDER BY at, id;
+
 -- name: jobs_done
-SELECT kind, queue, created, started, finished FROM jobs WHERE state = 'DONE';
+SELECT kind, queue, created, submitted, started, finished, native_id LIKE 'standby %' AS warm FROM jobs
+WHERE state = 'DONE' AND created BETWEEN :since AND :until;
 
 -- name: jobs_by_pilots
-SELECT count(*) AS jobs FROM jobs WHERE state = 'DONE' AND queue = :queue AND native_id LIKE 'standby %';
+SELECT count(*) AS jobs FROM jobs WHERE state = 'DONE' AND queue = :queue AND native_id LIKE 'standby %' AND created BETWEEN :since AND :until;
 
 -- name: counts
-SELECT (SELECT count(*) FROM superevents) AS superevents,
+SELECT (SELECT count(*) FROM superevents WHERE created BETWEEN :since AND :until) AS superevents,
        (SELECT count(*) FROM events) AS events,
-       (SELECT count(*) FROM public_notices WHERE frozen IS NOT NULL) AS notices,
-       (SELECT count(*) FROM deliveries WHERE state = 'dead')
-           + (SELECT count(*) FROM effects WHERE state = 'dead') AS dead;
+       (SELECT count(*) FROM public_notices WHERE frozen BETWEEN :since AND :until) AS notices,
+       (SELECT count(*) FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+            WHERE d.state = 'dead' AND m.received BETWEEN :since AND :until)
+           + (SELECT count(*) FROM effects WHERE state = 'dead' AND created BETWEEN :since AND :until) AS dead;

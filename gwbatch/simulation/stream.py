@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gwbatch import mdc
 from gwbatch.demo.pipelines import Trigger
+from gwbatch.external.voevent import VOEvent
 from gwbatch.gpstime import unix_to_utc, utc_to_gps
 from gwbatch.simulation.scenario import Scenario, Stream
 
@@ -26,10 +27,12 @@ class Upload:
 
 @dataclass(frozen=True)
 class Notice:
-    """An observatory's notice and its time (Unix s)."""
+    """An observatory's notice, its time (Unix s), its topic and the listener that receives it."""
 
     at: float
     content: bytes
+    topic: str
+    listener: str = "gcn"
 
 
 Arrival = Upload | Notice
@@ -70,4 +73,4 @@ def _event(stream: Stream, name: str, merger: float, chance: random.Random) -> I
         yield Upload(at, Trigger(pipeline, stream.event, far, stream.search), mdc.mock_event(number, gps, far))
     if stream.burst:
         content = mdc.fermi_notice(gps + mdc.AFTER_MERGER, f"{chance.randrange(10**8, 10**9)}", 150.0, 20.0, name)
-        yield Notice(merger + mdc.AFTER_MERGER + BURST_DELAY, content)
+        yield Notice(merger + mdc.AFTER_MERGER + BURST_DELAY, content, VOEvent(content).topic)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from gwbatch.dispatcher.service import set_timers
 from gwbatch.dispatcher.standby import StandbyKeeper
 from gwbatch.dispatcher.watcher import JobWatcher
 from gwbatch.dispatcher.workers import EffectWorker
-from gwbatch.external.voevent import VOEvent
 from gwbatch.gracedb import GraceDB
 from gwbatch.handlers.declarations import Lane
 from gwbatch.jobs import result
@@ -66,6 +65,8 @@ class World:
         Folder for the ledger, the sandbox's GraceDB and the jobs' directories.
     begin : float
         Start time of the simulation (Unix s).
+    arrivals : sequence of Upload or Notice
+        What arrives, in order of time.  If empty, the scenario's streams.
     on_progress : callable
         Called with the simulated seconds since the start.
     """
@@ -75,6 +76,7 @@ class World:
     profile: Profile
     folder: Path
     begin: float
+    arrivals: Sequence[Arrival] = ()
     on_progress: Callable[[float], None] = lambda _: None
     pool: PoolScheduler = field(init=False)
     ledger: Ledger = field(init=False)
@@ -126,7 +128,7 @@ class World:
         return crews
 
     def _live(self, server: Server) -> None:
-        coming = arrivals(self.scenario, self.begin)
+        coming = [*(self.arrivals or arrivals(self.scenario, self.begin))]
         last = self.begin + self.scenario.duration + AFTERWARDS
         while True:
             while coming and coming[0].at <= self._clock.now():
@@ -143,10 +145,9 @@ class World:
             pipelines.upload(self._client, one.trigger, one.content)
             return
         with self.ledger.transaction() as tx:
-            topic = VOEvent(one.content).topic
-            number = messages.next_offset(tx, "gcn", topic)
-            incoming = Incoming("gcn", topic, 0, number, one.content, one.at)
-            messages.receive(tx, incoming, self._registry.lanes_for(topic), self._clock.now())
+            number = messages.next_offset(tx, one.listener, one.topic)
+            incoming = Incoming(one.listener, one.topic, 0, number, one.content, one.at)
+            messages.receive(tx, incoming, self._registry.lanes_for(one.topic), self._clock.now())
 
     def _do_everything(self, server: Server) -> None:
         """Do everything that is due at this moment."""
