@@ -53,8 +53,9 @@ def _line(job: dict[str, Any]) -> str:
 @state_option
 @json_option
 def show(job: str, state: Path | None, as_json: bool) -> None:
-    """Show a job with its request, its result and the tails of its stdout and stderr."""
+    """Show a job with what people ordered, its request, its result and the tails of its stdout and stderr."""
     from gwbatch.errors import ConfigError
+    from gwbatch.gpstime import iso_text, unix_to_utc
     from gwbatch.ledger import Ledger
     from gwbatch.reports import detail
 
@@ -64,6 +65,11 @@ def show(job: str, state: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
+    ordered = found.pop("ordered")
+    for order in ordered:
+        click.echo(
+            f"{iso_text(unix_to_utc(order['at']))}: {order['what']} of attempt {order['attempt']}, {order['reason']}"
+        )
     for name, value in found.items():
         text = json.dumps(value) if isinstance(value, dict | list) else value
         click.echo(f"{name}: {text}" if name not in ("stdout", "stderr") else f"--- {name}\n{text or ''}")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gwbatch.cli import site_check, site_prepare
-from gwbatch.cli.options import json_option, profile_options
+from gwbatch.cli.options import json_option, ledger_path, profile_options, state_option
 
 
 @click.group("site")
@@ -78,6 +78,12 @@ def copy(name: str, file: Path) -> None:
     help="Show the science policy as overridden by this file.",
 )
 @click.option("--default-policy", is_flag=True, help="Show the science policy.")
+@click.option(
+    "--in-force",
+    type=click.Choice(["profile", "policy"]),
+    help="Show what the dispatcher of the state directory runs with, or ran with last.",
+)
+@state_option
 @json_option
 def show(
     name: str,
@@ -85,16 +91,29 @@ def show(
     origin: bool,
     policies: tuple[Path, ...],
     default_policy: bool,
+    in_force: str | None,
+    state: Path | None,
     as_json: bool,
 ) -> None:
-    """Show every value of a profile, or the science policy."""
+    """Show every value of a profile, or the science policy.
+
+    \b
+    Examples:
+      gwbatch site show my-site.toml --origin
+      gwbatch site show --in-force profile --state /var/lib/gwbatch
+      gwbatch site show --policy stricter.toml
+    """
     import msgspec
 
     from gwbatch.config.policy import load_policy
     from gwbatch.config.profile import load_site
 
     origins: dict[str, str] = {}
-    if policies or default_policy:
+    if in_force is not None and (settings or policies or default_policy or origin):
+        raise click.UsageError("--in-force shows what was recorded; use it only with --state and --json.")
+    if in_force is not None:
+        values = _in_force(ledger_path(state), in_force)
+    elif policies or default_policy:
         values = msgspec.to_builtins(load_policy(*policies))
     else:
         site = load_site(name, settings)
@@ -106,6 +125,21 @@ def show(
     for dotted, value in _flat(values):
         line = f"{dotted} = {json.dumps(value)}"
         click.echo(f"{line:70s} # {origins.get(dotted, 'default')}" if origin else line)
+
+
+def _in_force(ledger: Path, what: str) -> dict[str, Any]:
+    """Return the profile or policy that a ledger's dispatcher recorded when it started."""
+    import msgspec
+
+    from gwbatch.errors import ConfigError
+    from gwbatch.ledger import Ledger
+    from gwbatch.ledger import in_force as recorded
+
+    policy = recorded.recorded_policy(Ledger(ledger))
+    found = recorded.recorded_profile(Ledger(ledger)) if what == "profile" else policy and policy[0]
+    if found is None:
+        raise ConfigError(f"Cannot show the {what} in force: {ledger} has recorded none that this version can read.")
+    return dict(msgspec.to_builtins(found))
 
 
 def _hide_secrets(values: dict[str, Any]) -> None:

@@ -180,7 +180,7 @@ def jobs(ledger: Ledger, subjects: list[str]) -> list[dict[str, Any]]:
 
 
 def job(ledger: Ledger, key: str) -> dict[str, Any] | None:
-    """Return one job with its request, its result and the tails of its stdout and stderr."""
+    """Return one job with its request, its result, what people ordered, and the tails of its stdout and stderr."""
     rows = ledger.read("SELECT * FROM jobs WHERE key = ?", (key,))
     if not rows:
         return None
@@ -194,6 +194,7 @@ def job(ledger: Ledger, key: str) -> dict[str, Any] | None:
         **found,
         "orders": orders,
         "commands": commands,
+        "ordered": [dict(row) for row in ledger.read(query("orders_of_job"), (key,))],
         "stdout": _tail(folder / "stdout"),
         "stderr": _tail(folder / "stderr"),
     }

@@ -173,3 +173,9 @@ GROUP BY minute;
 SELECT key, kind, queue, subject, attempt, state, host, cores, reason, created, submitted, started, finished, native_id,
        priority
 FROM jobs WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY created;
+
+-- name: orders_of_job
+-- What people ordered for one job, oldest first; `at` in Unix s.
+SELECT at, substr(action, 5) AS what, json_extract(detail, '$.attempt') AS attempt, reason FROM decisions
+WHERE superevent IS NULL AND action IN ('job_release', 'job_cancel', 'job_retry')
+  AND json_extract(detail, '$.job') = ? ORDER BY id;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shlex
@@ -15,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from gwbatch.cli import COMMANDS
-from gwbatch.ledger import Ledger, jobs, messages
+from gwbatch.config.policy import load_policy
+from gwbatch.config.profile import load_site
+from gwbatch.ledger import Ledger, in_force, jobs, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.model import JobState
 from gwbatch.reports import detail
@@ -84,6 +87,24 @@ def test_sites_and_their_origins_are_shown() -> None:
     assert shown["origins"]["gracedb.url"].endswith("local.toml")
     assert shown["origins"]["scheduler.python"] == "default"
     assert "complete.cbc.ssm" in gwbatch("site", "show", "--default-policy").stdout
+
+
+def test_what_a_dispatcher_runs_with_is_shown(tmp_path: Path) -> None:
+    kafka = 'listeners.x={kind="gcn", kafka={"sasl.password"="geheim"}}'
+    profile, policy = load_site("local", ["gracedb.timeout=7", kafka]).profile, load_policy()
+    words = ["site", "show", "--state", str(tmp_path)]
+    ledger = Ledger(tmp_path / "ledger.sqlite", create=True)
+    nothing = gwbatch(*words, "--in-force", "profile")
+    assert nothing.returncode == 2
+    assert "has recorded none" in nothing.stderr
+    with ledger.transaction() as tx:
+        in_force.record(tx, policy, profile, 1.0e9)
+    shown = gwbatch(*words, "--in-force", "profile")
+    assert "gracedb.timeout = 7.0" in shown.stdout
+    assert "geheim" not in shown.stdout
+    assert "(hidden)" in shown.stdout
+    assert json.loads(gwbatch(*words, "--in-force", "policy", "--json").stdout)["far_limit"] == policy.far_limit
+    assert gwbatch(*words, "--in-force", "policy", "--origin").returncode == 2
 
 
 def test_secrets_of_a_profile_are_not_shown(tmp_path: Path) -> None:
@@ -437,6 +458,11 @@ def test_only_what_will_be_taken_is_offered_and_on_this_ledger(
         assert (done.returncode == 0) is (what in offered), done.stderr
         if what in offered:
             break  # the command has changed the state
+    again = detail.job(ledger, "G1/a b")
+    assert again is not None
+    assert [one["what"] for one in again["ordered"]] == offered[:1]
+    shown = gwbatch("jobs", "show", "G1/a b", "--state", str(ledger.path.parent)).stdout
+    assert all(f"Z: {what} of attempt 1, ordered by {getpass.getuser()}" in shown for what in offered[:1])
 
 
 def test_bash_completes_commands_and_options() -> None:

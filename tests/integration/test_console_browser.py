@@ -18,13 +18,13 @@ from gwbatch.campaigns.live import Live
 from gwbatch.config.policy import load_policy
 from gwbatch.effects.kinds import Label
 from gwbatch.external import merge_notices, parse_notice
-from gwbatch.ledger import Ledger, alert_switch, effects, jobs, leases, messages, offsets
+from gwbatch.ledger import Ledger, alert_switch, decisions, effects, jobs, leases, messages, offsets
 from gwbatch.ledger.messages import Incoming
 from gwbatch.mirror import public_notices
 from gwbatch.mirror.externals import Coincidence, ExternalStore
 from gwbatch.mirror.products import StoredProduct
 from gwbatch.mirror.superevents import SupereventStore
-from gwbatch.model import Decision, JobState, JobStatus
+from gwbatch.model import Action, Decision, JobState, JobStatus
 from tests import alerts
 from tests.campaign_products import sleepers
 from tests.conftest import BROWSER
@@ -80,6 +80,8 @@ def fill(state: Path) -> None:
         assert job is not None
         jobs.submitted(tx, job, "local", EVIL, str(state / "job"), now)
         jobs.report(tx, job, JobStatus("G1/localize/1", JobState.HELD, reason=EVIL, host=EVIL), None, now)
+        ordered = Decision(Action.RELEASE_JOB, None, {"job": "G1/localize", "attempt": 1}, EVIL)
+        decisions.record(tx, ordered, now, None)
         for delivery in messages.next_deliveries(tx, "general", now):
             messages.mark_dead(tx, delivery.id, EVIL, EVIL, now)
         offsets.beat(tx, "gcn", 1, now, now, connected=False, last_message=None, note=EVIL)
@@ -188,6 +190,13 @@ def test_axe_finds_nothing(console: str, page: Any, name: str, scheme: str) -> N
     page.goto(f"{console}/#/{name}")
     page.get_by_text(PAGES[name]).first.wait_for()
     assert axe(page) == []
+
+
+def test_the_page_of_a_job_shows_who_ordered_what(console: str, page: Any) -> None:
+    page.goto(f"{console}/#/job/G1%2Flocalize")
+    page.get_by_text("Ordered so far").wait_for()
+    cells = page.locator("section", has_text="Ordered so far").locator("tbody tr td").all_inner_texts()
+    assert cells[1:] == ["Release", "1", EVIL]
 
 
 def axe(page: Any) -> list[tuple[str, str]]:

@@ -29,6 +29,7 @@ export function oneJob(found) {
     section("stderr (tail)", raw(found.stderr ?? "none on this machine")),
     section("stdout (tail)", raw(found.stdout ?? "none on this machine")),
     section("Actions", make("div", { class: "buttons" }, ...found.orders.map((what) => giveOrder(WORDS[what], `${WORDS[what]} ${found.key}?`, { order: `${what}-job`, job: found.key }))), ...found.commands.map(copyable)),
+    ...(found.ordered.length ? [section("Ordered so far", table("Orders", [["at (UTC)", (one) => moment(one.at)], ["order", (one) => WORDS[one.what]], ["try", (one) => one.attempt], ["who and why", (one) => one.reason]], found.ordered))] : []),
     section("Request", raw(found.request)),
     section("Result", raw(found.result)),
   ];
