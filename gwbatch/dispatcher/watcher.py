@@ -58,7 +58,7 @@ class JobWatcher:
     def _take(self, job: Job, report: JobStatus) -> None:
         result = None
         if report.state.final and report.state is not JobState.CANCELLED:
-            report, result = apply_result(job, report)
+            report, result = apply_result(job, report, self._clock.now())
             if result is None and not report.retryable:
                 result = {"error": {"message": report.reason, "retryable": False}}
         unchanged = report.state is job.state and (report.reason or None) == job.reason
@@ -128,7 +128,7 @@ class JobWatcher:
         return replace(report, state=JobState.FAILED, reason=reason)
 
 
-def apply_result(job: Job, report: JobStatus) -> tuple[JobStatus, dict[str, Any] | None]:
+def apply_result(job: Job, report: JobStatus, now: float) -> tuple[JobStatus, dict[str, Any] | None]:
     """Trust the job's ``result.json`` over its exit status."""
     directory = Path(job.directory or "/nonexistent")
     result = read_result(directory, job.attempt_key)
@@ -141,7 +141,19 @@ def apply_result(job: Job, report: JobStatus) -> tuple[JobStatus, dict[str, Any]
     if wrong is None:
         done = replace(report, state=JobState.DONE, reason="")
         details = {name: result[name] for name in ("host", "cores", "started", "finished") if name in result}
-        return replace(done, **details), result
+        return on_our_clock(replace(done, **details), job.submitted, now), result
     if not result.get("error"):
         result = {**result, "error": {"message": wrong, "retryable": True}}
     return replace(report, state=JobState.FAILED, reason=printable(wrong)), result
+
+
+def on_our_clock(report: JobStatus, submitted: float | None, now: float) -> JobStatus:
+    """Shift the times of a job that cannot be true, because its node's clock is wrong, by as little as needed.
+
+    It started after its submission and ended before now (Unix s); how long it ran is known.
+    """
+    if report.started is None or report.finished is None:
+        return report
+    least = 0.0 if submitted is None else submitted - report.started
+    shift = min(max(0.0, least), now - report.finished)
+    return replace(report, started=report.started + shift, finished=report.finished + shift)
