@@ -75,10 +75,11 @@ def render(found: dict[str, Any]) -> RenderableType:
 def _headline(found: dict[str, Any]) -> RenderableType:
     from rich.text import Text
 
-    who = found["dispatcher"]
+    who, installation = found["dispatcher"], found["installation"]
     if who["running"]:
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(who["since"]))
-        return Text(f"Dispatcher runs on {who['host']} (pid {who['pid']}) since {since}", style="bold green")
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(who["since"]))
+        where = f" for {installation['gracedb']}" if installation and installation["gracedb"] else ""
+        return Text(f"Dispatcher{where} runs on {who['host']} (pid {who['pid']}) since {since}", style="bold green")
     last = f"; the last one was pid {who['pid']} on {who['host']}" if "pid" in who else ""
     return Text(f"No dispatcher is running{last}. Start it: gwbatch run", style="bold red")
 

@@ -8,8 +8,9 @@ import socket
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
-from gwbatch.ledger import Ledger, standby
+from gwbatch.ledger import Ledger, in_force, standby
 from gwbatch.reports import alerts, query
 from gwbatch.reports.health import findings, limits_in_force
 
@@ -25,6 +26,7 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
         "version": VERSION,
         "time": now,
         "ledger": str(ledger.path),
+        "installation": installation(ledger),
         "dispatcher": _dispatcher(ledger, now),
         "listeners": _listeners(ledger, now),
         "messages": _messages(ledger, now),
@@ -40,6 +42,14 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
     }
     wrong = findings(ledger, found, limits_in_force(ledger))
     return {**found, "wrong": [one.text for one in wrong], "findings": [one.as_json() for one in wrong]}
+
+
+def installation(ledger: Ledger) -> dict[str, str] | None:
+    """Return the ``site`` profile and the host of the ``gracedb`` of the newest dispatcher; None if unknown."""
+    profile = in_force.recorded_profile(ledger)
+    if profile is None:
+        return None
+    return {"site": profile.name, "gracedb": urlsplit(profile.gracedb.url).netloc}
 
 
 def _dispatcher(ledger: Ledger, now: float) -> dict[str, Any]:

@@ -90,8 +90,9 @@ def test_sites_and_their_origins_are_shown() -> None:
 
 
 def test_what_a_dispatcher_runs_with_is_shown(tmp_path: Path) -> None:
+    gracedb = ["gracedb.timeout=7", "gracedb.url=https://gracedb.example.org/api/"]
     kafka = 'listeners.x={kind="gcn", kafka={"sasl.password"="geheim"}}'
-    profile, policy = load_site("local", ["gracedb.timeout=7", kafka]).profile, load_policy()
+    profile, policy = load_site("local", [*gracedb, kafka]).profile, load_policy()
     words = ["site", "show", "--state", str(tmp_path)]
     ledger = Ledger(tmp_path / "ledger.sqlite", create=True)
     nothing = gwbatch(*words, "--in-force", "profile")
@@ -105,6 +106,8 @@ def test_what_a_dispatcher_runs_with_is_shown(tmp_path: Path) -> None:
     assert "(hidden)" in shown.stdout
     assert json.loads(gwbatch(*words, "--in-force", "policy", "--json").stdout)["far_limit"] == policy.far_limit
     assert gwbatch(*words, "--in-force", "policy", "--origin").returncode == 2
+    status = json.loads(gwbatch("status", "--json", "--state", str(tmp_path)).stdout)
+    assert status["installation"] == {"site": "local", "gracedb": "gracedb.example.org"}
 
 
 def test_secrets_of_a_profile_are_not_shown(tmp_path: Path) -> None:

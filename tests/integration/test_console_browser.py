@@ -16,9 +16,10 @@ import pytest
 from gwbatch.campaigns.folder import write
 from gwbatch.campaigns.live import Live
 from gwbatch.config.policy import load_policy
+from gwbatch.config.profile import load_site
 from gwbatch.effects.kinds import Label
 from gwbatch.external import merge_notices, parse_notice
-from gwbatch.ledger import Ledger, alert_switch, decisions, effects, jobs, leases, messages, offsets
+from gwbatch.ledger import Ledger, alert_switch, decisions, effects, in_force, jobs, leases, messages, offsets
 from gwbatch.ledger.messages import Incoming
 from gwbatch.mirror import public_notices
 from gwbatch.mirror.externals import Coincidence, ExternalStore
@@ -33,6 +34,7 @@ from tests.notices import FERMI, fermi
 
 pytestmark = pytest.mark.timeout(180)
 
+GRACEDB = "https://gracedb.example.org/api/"
 EVIL = "<img src=x onerror=\"document.title='pwned';window.pwned=1\"><script>window.pwned=1</script>\"'>&lt;"
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c63606060600000"
@@ -80,6 +82,7 @@ def fill(state: Path) -> None:
         assert job is not None
         jobs.submitted(tx, job, "local", EVIL, str(state / "job"), now)
         jobs.report(tx, job, JobStatus("G1/localize/1", JobState.HELD, reason=EVIL, host=EVIL), None, now)
+        in_force.record(tx, load_policy(), load_site("local", [f"gracedb.url={GRACEDB}"]).profile, now)
         ordered = Decision(Action.RELEASE_JOB, None, {"job": "G1/localize", "attempt": 1}, EVIL)
         decisions.record(tx, ordered, now, None)
         for delivery in messages.next_deliveries(tx, "general", now):
@@ -190,6 +193,13 @@ def test_axe_finds_nothing(console: str, page: Any, name: str, scheme: str) -> N
     page.goto(f"{console}/#/{name}")
     page.get_by_text(PAGES[name]).first.wait_for()
     assert axe(page) == []
+
+
+def test_every_page_says_which_gracedb_it_is_about(console: str, page: Any) -> None:
+    for name in ("", "jobs"):
+        page.goto(f"{console}/#/{name}")
+        page.locator("header").get_by_text("gracedb.example.org", exact=True).wait_for()
+        assert page.title().endswith("gracedb.example.org – gwbatch")
 
 
 def test_the_page_of_a_job_shows_who_ordered_what(console: str, page: Any) -> None:

@@ -115,12 +115,20 @@ function open() {
   for (const link of document.querySelectorAll("header nav a")) {
     if (link.getAttribute("href").replace(/^#\/?/, "") === own) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
-  document.title = (page ? page + " – " : "") + "gwbatch";
+  nameThePage(page);
   return refresh();
+}
+
+// With several installations open, the title of a tab and the headline say which GraceDB a page is about.
+function nameThePage(page) {
+  const installation = pushed && pushed.installation, name = installation ? installation.gracedb || installation.site : "";
+  document.title = [page, name, "gwbatch"].filter(Boolean).join(" – ");
+  document.getElementById("installation").textContent = name;
 }
 
 function push(found, number) {
   pushed = found;
+  nameThePage(route().page);
   const who = found && found.dispatcher;
   headline.textContent = !found ? "No dispatcher has run here yet." : found.error ? found.error : who.running ? `dispatcher runs on ${who.host} (pid ${who.pid})` : "No dispatcher is running.";
   headline.className = who && who.running ? "good" : "bad";
