@@ -18,7 +18,8 @@ SOON = 300.0  # s; a longer wait means that the pool was full, and tells nothing
 def calibrated(scenario: Scenario, ledger: Ledger) -> Scenario:
     """Return a scenario with the start, run and GraceDB request times of a ledger; others keep their values.
 
-    Start times are taken only from jobs that did not wait behind another whole-node job of ours, because the simulated
+    Run times are also told apart by the detectors of a job's event, which decide how long a localization takes.  Start
+    times are taken only from jobs that did not wait behind another whole-node job of ours, because the simulated
     pool has a queue of its own.
     """
     rows = ledger.read(query("measured_jobs"), {"limit": NEWEST})
@@ -27,7 +28,9 @@ def calibrated(scenario: Scenario, ledger: Ledger) -> Scenario:
     warm = [max(0.0, row["started"] - row["submitted"]) for row in rows if row["warm"]]
     busy = [(row["started"], row["finished"]) for row in rows if row["queue"] == "openmp" and not row["warm"]]
     for row in rows:
-        run[row["kind"]].append(row["finished"] - row["started"] + (scenario.pool.imports if row["warm"] else 0.0))
+        took = row["finished"] - row["started"] + (scenario.pool.imports if row["warm"] else 0.0)
+        for like_it in (row["kind"], f"{row['kind']} {row['detectors'] or ''}"):
+            run[like_it].append(took)
         if row["warm"]:
             continue
         waited, is_whole = row["started"] - row["submitted"], row["queue"] == "openmp"

@@ -82,7 +82,7 @@ class SimulatedPilots:
         assert task is not None
         pool = self._pool.pool
         started = now + self._draw(pool.start_warm)
-        run = self._draw(pool.run.get(task.kind, pool.run_others))
+        run = self._pool.run_time(task.kind, task.key, self._draw)
         self._account(free, now)
         free.tasks[name] = started
         self._pool.at(started + max(run - pool.imports, 0.1 * run), lambda at: self._finish(free, name, task, at))

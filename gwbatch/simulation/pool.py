@@ -80,6 +80,8 @@ class PoolScheduler:
         The queue of whole-node jobs over time.
     crews : dict of str to Crew
         The pilots of each queue that has them.
+    detectors : callable
+        Called with a job's key; returns the detectors of its event, e.g. ``H1,L1``, or an empty text.
     """
 
     pool: Pool
@@ -89,6 +91,7 @@ class PoolScheduler:
     name: str = "simulated"
     history: list[Moment] = field(default_factory=list)
     crews: dict[str, Crew] = field(default_factory=dict)
+    detectors: Callable[[str], str] = lambda key: ""
 
     def __post_init__(self) -> None:
         self._node_seconds = 0.0
@@ -107,8 +110,8 @@ class PoolScheduler:
     # ---- the scheduler interface -------------------------------------------------------------------------------
 
     def submit(self, request: JobRequest) -> str:
-        kind = self.pool.run.get(request.kind, self.pool.run_others)
-        job = self._jobs[request.key] = _Job(request, self.clock.now(), self._draw(kind))
+        runs_for = self.run_time(request.kind, request.key, self._draw)
+        job = self._jobs[request.key] = _Job(request, self.clock.now(), runs_for)
         self._wait(job, self.clock.now())
         return f"sim-{len(self._jobs)}"
 
@@ -148,6 +151,12 @@ class PoolScheduler:
         self._jobs[key].turn += 1
         self._match(now)
         self._note(now)
+
+    def run_time(self, kind: str, key: str, draw: Draw) -> float:
+        """Draw how long a job of this kind and key runs (s)."""
+        run = self.pool.run
+        like_it = run.get(f"{kind} {self.detectors(key)}") or run.get(kind) or self.pool.run_others
+        return draw(like_it)
 
     @property
     def node_seconds(self) -> float:

@@ -9,8 +9,14 @@ SELECT 1 WHERE EXISTS (SELECT 1 FROM effects WHERE state IN ('ready', 'running')
             OR EXISTS (SELECT 1 FROM timers WHERE interval IS NULL);
 
 -- name: measured_jobs
-SELECT kind, queue, submitted, started, finished, native_id LIKE 'standby %' AS warm FROM jobs
-WHERE state = 'DONE' AND submitted IS NOT NULL AND started IS NOT NULL ORDER BY finished DESC LIMIT :limit;
+SELECT j.kind, j.queue, j.submitted, j.started, j.finished, j.native_id LIKE 'standby %' AS warm,
+    json_extract(e.data, '$.instruments') AS detectors
+FROM jobs AS j LEFT JOIN events AS e ON e.graceid = j.subject
+WHERE j.state = 'DONE' AND j.submitted IS NOT NULL AND j.started IS NOT NULL ORDER BY j.finished DESC LIMIT :limit;
+
+-- name: detectors_of_job
+SELECT json_extract(e.data, '$.instruments') AS detectors
+FROM jobs AS j JOIN events AS e ON e.graceid = j.subject WHERE j.key = ?;
 
 -- name: measured_writes
 SELECT finished - started AS took FROM effects

@@ -49,7 +49,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start_others : Seconds
         The same for all other jobs.
     run : dict of str to Seconds
-        Run time of a job, by kind.
+        Run time of a job, by kind, or by kind and detectors of its event: ``localize`` or ``localize H1,L1``.
     run_others : Seconds
         Run time of a job of any other kind.
     start_warm : Seconds

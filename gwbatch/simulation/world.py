@@ -98,7 +98,7 @@ class World:
         chance = random.Random(self.scenario.seed)
         self._clock = ManualClock(self.begin)
         self._effect, self._draw = self.scenario.effect, drawing(random.Random(self.scenario.seed))
-        self.pool = PoolScheduler(self.scenario.pool, self._clock, chance, _leave_result)
+        self.pool = PoolScheduler(self.scenario.pool, self._clock, chance, _leave_result, detectors=self._detectors)
         self._registry = load_handlers(self.policy, profile)
         self._carried = 0
         with self.ledger.transaction() as tx:
@@ -116,6 +116,10 @@ class World:
         self._client, self._workers = gracedb.client, profile.effect_workers
         self._worker, self._watcher = EffectWorker(runtime), JobWatcher(runtime)
         self._lanes = [LaneWorker(name, runtime, self.folder / "at-hand") for name in Lane]
+
+    def _detectors(self, key: str) -> str:
+        rows = self.ledger.read(query("detectors_of_job"), (key.rpartition("/")[0],))
+        return str(rows[0]["detectors"] or "") if rows else ""
 
     def _crews(self, profile: Profile) -> list[Crew]:
         """Return the crews of the profile's queues, whose pilots are simulated."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from gwbatch.gpstime import unix_to_utc
 from gwbatch.ledger import Ledger, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.sandbox.event_files import read_event_file
+from gwbatch.simulation.measured import calibrated
 from gwbatch.simulation.outcome import outcome_of, recorded_outcome
 from gwbatch.simulation.recorded import event_file, read_recording
 from gwbatch.simulation.scenario import Pool, Scenario, Seconds, Stream
@@ -150,3 +153,39 @@ def test_files_of_bursts_say_what_gracedb_read() -> None:
     assert again == cwb
     mly = read_event_file("MLy", json.dumps({"gpstime": 1e9, "far": 1e-7, "ifos": "H1,L1", "SNR": 9.5}).encode())
     assert read_event_file("MLy", event_file(mly)) == mly
+
+
+REAL = Path(__file__).parents[1] / "data" / "recorded-htcondor.sqlite.gz"
+HALF = 870.0  # s from the first job
+
+
+def test_half_of_a_real_pools_day_is_predicted_from_the_other_half_within_a_fifth(tmp_path: Path) -> None:
+    """Half an hour on a real HTCondor pool with real BAYESTAR, recorded by ``benchmarks/simulation.py``.
+
+    Simulations of the second half know what was received, and how long jobs of the first half took to start and run.
+    """
+    with gzip.open(REAL) as packed:
+        for name in ("all.sqlite", "first.sqlite"):
+            packed.seek(0)
+            (tmp_path / name).write_bytes(packed.read())
+    whole, first = (Ledger(tmp_path / name, create=True) for name in ("all.sqlite", "first.sqlite"))
+    middle = whole.read("SELECT min(created) AS at FROM jobs")[0]["at"] + HALF
+    with first.transaction() as tx:
+        tx.execute("DELETE FROM jobs WHERE created > ?", (middle,))
+        tx.execute("DELETE FROM effects WHERE created > ?", (middle,))
+    recording = read_recording(whole, middle)
+    real = recorded_outcome(whole, recording, [])
+    assert (real.superevents, real.events, real.decision_to_map["count"]) == (11, 22, 22)
+    outcomes = []
+    for seed in range(5):
+        wanted = Scenario(duration=recording.end - recording.begin, seed=seed, pool=Pool(nodes=1))
+        scenario = calibrated(wanted, first)
+        world = live(tmp_path / f"seed{seed}", load_policy(), scenario, recording.begin, recording.arrivals)
+        outcomes.append(outcome_of(world))
+        world.ledger.close()
+    predicted = median(one.decision_to_map["p50"] for one in outcomes)
+    assert predicted == pytest.approx(real.decision_to_map["p50"], rel=0.2)
+    made = median(one.milestones["finished"]["p50"] for one in outcomes)
+    assert made == pytest.approx(real.milestones["finished"]["p50"], rel=0.2)
+    whole.close()
+    first.close()
