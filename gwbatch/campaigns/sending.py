@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from gwbatch.campaigns.live import Live
 from gwbatch.campaigns.owning import Ending, Stopping
 from gwbatch.campaigns.products import load
 from gwbatch.campaigns.running import owned, take_over
-from gwbatch.campaigns.table import SET_ASIDE, Table, counts
+from gwbatch.campaigns.table import SET_ASIDE, NodeFacts, Table, counts
 from gwbatch.campaigns.tasks import Outcome
 from gwbatch.errors import TransientError
 from gwbatch.failpoints import hit
@@ -79,6 +80,7 @@ class _Sender:
         self._has_taken_over = False
         self._succeeded: set[str] = set()  # hosts on which an event was done
         self._at_fault: set[str] = set()  # hosts that get no more parcels
+        self._failed: Counter[str] = Counter()  # by host: events that failed there since one was done
         self._jobs: Mapping[str, str] = {}  # parcels in the queue, with their states
         self._began, self._begun = time.time(), time.monotonic()
         self._before = counts(table.connection)
@@ -201,11 +203,16 @@ class _Sender:
         done = any(outcome.how == "done" for outcome in did.outcomes)
         if done:
             self._succeeded.add(did.host)
-        failed = sum(outcome.how in ("failed", "died") for outcome in did.outcomes)
-        if failed < FAILURES_IN_A_ROW or done or not self._succeeded - {did.host}:
+            self._failed[did.host] = 0
+            return did.outcomes
+        self._failed[did.host] += sum(outcome.how in ("failed", "died") for outcome in did.outcomes)
+        failed = self._failed[did.host]
+        if failed < FAILURES_IN_A_ROW or not self._succeeded - {did.host}:
             return did.outcomes
         log.warning("%s gets no more events: %d failed there in a row while others succeed", did.host, failed)
         self._at_fault.add(did.host)
+        why = f"{failed} events failed in a row while other nodes succeeded"
+        self._table.write({}, [], {did.host: NodeFacts(failures=failed, at_fault=why)})
         return [outcome for outcome in did.outcomes if outcome.how == "bad-input"]
 
     def _hand_in(self, name: str, file: str, *, lost: bool) -> None:
