@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -39,6 +40,8 @@ def sleep(work: Work) -> Mapping[str, Any]:
         raise BadInput("it cannot be localized")
     if "unless_alone" in fate and not work.task.alone:
         raise RuntimeError("it wants to be alone")
+    if socket.gethostname() == f"node{fate.get('fails_on_node', 0.0):g}":
+        raise RuntimeError("this node is at fault")
     if "counts_threads" in fate:
         return {"value": int(os.environ["OMP_NUM_THREADS"])}
     time.sleep(work.task.predicted)

@@ -17,15 +17,21 @@ HERE = Path(__file__).parent / "slurm"
 
 
 class Cluster:
-    """A cluster whose entire state is in one folder."""
+    """A cluster whose entire state is in one folder.
 
-    def __init__(self, folder: Path, nodes: int = 4, cores: int = 2) -> None:
-        self.folder, self._nodes, self._cores = folder, nodes, cores
+    Parameters
+    ----------
+    within : str
+        Command, with its arguments, that runs each slurmd.
+    """
+
+    def __init__(self, folder: Path, nodes: int = 4, cores: int = 2, within: str = "") -> None:
+        self.folder, self._nodes, self._cores, self._within = folder, nodes, cores, within
         self.environment: dict[str, str] = {}
 
     def start(self) -> None:
         """Start the cluster without any earlier jobs."""
-        settings = {**os.environ, "NODE_MEM": "5000", "SLURMDTIMEOUT": "10"}
+        settings = {**os.environ, "NODE_MEM": "5000", "SLURMDTIMEOUT": "10", "SLURMD_WITHIN": self._within}
         done = subprocess.run(
             [HERE / "start", self.folder, str(self._nodes), str(self._cores)], env=settings, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

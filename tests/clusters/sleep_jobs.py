@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from gwbatch.jobs import Work, job
 
@@ -18,6 +20,8 @@ def _nap(work: Work) -> dict[str, object]:
         "ended": time.time(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "home": os.environ["HOME"],
+        "host": socket.gethostname(),
+        "sees": [one.name for one in Path(work.parameters["look"]).iterdir()] if "look" in work.parameters else None,
     }
 
 
