@@ -14,10 +14,11 @@ from lxml.builder import E
 from gwbatch.demo.pipelines import Trigger
 from gwbatch.errors import BadInput
 from gwbatch.ledger import Ledger
+from gwbatch.sandbox.event_files import read_event_file
 from gwbatch.sandbox.vocabulary import GROUPS, PIPELINES, SEARCHES
 from gwbatch.simulation import query
 from gwbatch.simulation.stream import Arrival, Notice, Upload
-from gwbatch.superevents.candidate import parse_event
+from gwbatch.superevents.candidate import finite, parse_event
 
 LIGHT, HEAVY = 2.0, 4.0  # solar masses: chirp masses that separate BNS, NSBH and BBH well enough for a simulation
 FOREVER = 1.0e12  # Unix s
@@ -83,7 +84,7 @@ def read_recording(ledger: Ledger, since: float = 0.0, until: float = FOREVER) -
 
 def trigger_of(data: Mapping[str, Any]) -> Trigger:
     """Return the upload of an event that an alert describes."""
-    mchirp = (data.get("extra_attributes") or {}).get("CoincInspiral", {}).get("mchirp")
+    mchirp = finite(_attributes(data, "CoincInspiral").get("mchirp"))
     name = "bns_hlv" if mchirp is None or mchirp < LIGHT else "nsbh_hl" if mchirp < HEAVY else "bbh_hlv"
     event = name if data["group"] == "CBC" else ""
     return Trigger(data["pipeline"], event, data.get("far") or 0.0, data.get("search") or "", data["group"])
@@ -96,24 +97,31 @@ def event_file(data: Mapping[str, Any]) -> bytes:
     """
     extra = data.get("extra_attributes") or {}
     if "CoincInspiral" in extra:
-        return _ligolw(data, extra["CoincInspiral"], extra.get("SingleInspiral") or [])
+        return _ligolw(data, _attributes(data, "CoincInspiral"), extra.get("SingleInspiral") or [])
     if "MultiBurst" in extra:
-        return _cwb(data, extra["MultiBurst"])
-    (attributes,) = [*extra.values()][:1] or [{}]
+        return _cwb(data, _attributes(data, "MultiBurst"))
     detectors = data.get("instruments") or ""
     numbers = {"gpstime": data["gpstime"], "far": data.get("far"), "ifos": detectors}
-    return json.dumps({**attributes, **numbers}).encode()
+    return json.dumps({**_attributes(data, next(iter(extra), "")), **numbers}).encode()
+
+
+def _attributes(data: Mapping[str, Any], table: str) -> Mapping[str, Any]:
+    """Return the only row of a table in an event's extra attributes; empty if there is none."""
+    row = (data.get("extra_attributes") or {}).get(table)
+    return row if isinstance(row, Mapping) else {}
 
 
 def _why_not(data: Mapping[str, Any]) -> str:
+    """Return why the sandbox cannot hold an event, or an empty text."""
     try:
-        parse_event(data)
-    except BadInput as error:
+        before = parse_event(data)
+        for field, known in (("group", GROUPS), ("pipeline", PIPELINES), ("search", ["", *SEARCHES])):
+            if (data.get(field) or "") not in known:
+                return f"the sandbox does not know the {field} {data[field]}"
+        after = parse_event({**data, **read_event_file(data["pipeline"], event_file(data))})
+    except (BadInput, ValueError, TypeError, AttributeError) as error:
         return str(error)
-    for field, known in (("group", GROUPS), ("pipeline", PIPELINES), ("search", ["", *SEARCHES])):
-        if (data.get(field) or "") not in known:
-            return f"the sandbox does not know the {field} {data[field]}"
-    return ""
+    return "" if after == before else "its file would not say what GraceDB read"
 
 
 def _alert(payload: bytes) -> dict[str, Any] | None:

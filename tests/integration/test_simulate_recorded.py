@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gwbatch.cli import cli
 from gwbatch.config.policy import Policy, load_policy
@@ -189,3 +191,36 @@ def test_half_of_a_real_pools_day_is_predicted_from_the_other_half_within_a_fift
     assert made == pytest.approx(real.milestones["finished"]["p50"], rel=0.2)
     whole.close()
     first.close()
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats() | st.text(max_size=8)
+ROWS = st.dictionaries(st.sampled_from(["ifo", "ifos", "snr", "mchirp", "chisq", "end_time"]), SCALARS)
+TABLES = st.dictionaries(
+    st.sampled_from(["CoincInspiral", "SingleInspiral", "MultiBurst", "MLyBurst", "strange"]),
+    SCALARS | ROWS | st.lists(ROWS | SCALARS, max_size=3),
+)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    return Ledger(tmp_path_factory.mktemp("empty") / "ledger.sqlite", create=True)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(extra=SCALARS | TABLES, pipeline=st.sampled_from(["gstlal", "CWB", "MLy", "oLIB", "aframe"]), far=SCALARS)
+def test_any_event_is_simulated_as_it_was_or_left_out(empty: Ledger, extra: Any, pipeline: str, far: Any) -> None:
+    data = {
+        "graceid": "G1", "group": "CBC", "pipeline": pipeline, "search": "AllSky", "gpstime": 1.3e9, "far": far,
+        "instruments": "H1,L1", "extra_attributes": extra,
+    }  # fmt: skip
+    with empty.transaction() as tx:
+        tx.execute("DELETE FROM messages")
+        for number, graceid in enumerate(("G1", "G2")):
+            good = {"graceid": graceid, "extra_attributes": {}, "far": 1e-9, "pipeline": "gstlal"}
+            one = {**data, **(good if graceid == "G2" else {})}
+            payload = json.dumps({"alert_type": "new", "uid": graceid, "object": one}).encode()
+            incoming = Incoming("igwn-alert", "cbc", 0, number, payload)
+            messages.receive(tx, incoming, ["superevent"], BEGIN)
+    recording = read_recording(empty)
+    assert len(recording.arrivals) + sum(recording.left_out.values()) == 2
+    assert recording.arrivals, "a strange event disturbs no other"
