@@ -54,10 +54,10 @@ def record(which: str, minutes: float, every: float, folder: Path) -> tuple[Path
     folder.chmod(0o755)  # for Slurm's munged
     (folder / "batch").mkdir()
     chance = random.Random("when they arrive")
-    streams = {
-        name: Stream(every=3 * every, pipelines=chance.choice([["gstlal"], ["gstlal", "MBTA"]]), event=name, late=20.0)
-        for name in EVENTS
-    }
+    streams = {}
+    for name in EVENTS:
+        uploads = chance.choice([["gstlal"], ["gstlal", "MBTA"]])
+        streams[name] = Stream(every=len(EVENTS) * every, pipelines=uploads, event=name, late=20.0)
     site, settings = SITES[which]
     stage = DemoProcesses(folder / "stage", site=site, settings=settings)
     first, whole = folder / "first.sqlite", folder / "whole.sqlite"
@@ -68,11 +68,14 @@ def record(which: str, minutes: float, every: float, folder: Path) -> tuple[Path
         coming = arrivals(Scenario(duration=60.0 * minutes, streams=streams), begin)
         for one in coming:
             if one.at > middle and not first.exists():
+                time.sleep(max(0.0, middle - time.time()))
                 back_up(ledger, first, time.time())
             time.sleep(max(0.0, one.at - time.time()))
             assert isinstance(one, Upload)
             pipelines.upload(client, one.trigger, one.content)
             print(f"{time.time() - begin:6.0f} s: {one.trigger.pipeline} {one.trigger.event}", file=sys.stderr)
+        if not first.exists():
+            sys.exit("Nothing arrived in the second half: increase --minutes.")
         end = time.monotonic() + DRAINED
         time.sleep(30)
         while ledger.read(TO_DO)[0]["n"] and time.monotonic() < end:

@@ -23,7 +23,6 @@ from gwbatch.campaigns.owning import Ending, Stopping
 from gwbatch.campaigns.products import load
 from gwbatch.campaigns.running import owned, take_over
 from gwbatch.campaigns.table import SET_ASIDE, NodeFacts, Table, counts
-from gwbatch.campaigns.tasks import Outcome
 from gwbatch.errors import TransientError
 from gwbatch.failpoints import hit
 from gwbatch.schedulers.base import SchedulerBusy
@@ -79,7 +78,8 @@ class _Sender:
         self._count = 0
         self._has_taken_over = False
         self._succeeded: set[str] = set()  # hosts on which an event was done
-        self._at_fault: set[str] = set()  # hosts that get no more parcels
+        # Hosts that get no more parcels, also those of a sender before us.
+        self._at_fault = {host for host, facts in table.nodes().items() if facts.at_fault is not None}
         self._failed: Counter[str] = Counter()  # by host: events that failed there since one was done
         self._jobs: Mapping[str, str] = {}  # parcels in the queue, with their states
         self._began, self._begun = time.time(), time.monotonic()
@@ -127,6 +127,7 @@ class _Sender:
                 self._receive(name, file)
         if not self._has_taken_over and not self._out():
             take_over(self._folder, self._held, self._table)
+            self._at_fault.clear()  # the table has forgiven them
         self._has_taken_over = True
         self._chunks.collect(self._table, self._held.beat)
         if stopping:
@@ -191,29 +192,34 @@ class _Sender:
             log.warning("%s of %s came back without results", name, self._folder.path)
             self._hand_in(name, file, lost=self._sent(name).exists())
             return
-        outcomes = self._judged(did)
+        is_at_fault = self._is_at_fault(did)
+        # On a node where nothing succeeds while others do well, only what is wrong with an event itself counts.
+        outcomes = [one for one in did.outcomes if one.how == "bad-input"] if is_at_fault else did.outcomes
         done = {outcome.id for outcome in outcomes if outcome.how == "done"}
         parcels.unpack(result, self._folder, self._table.undone(done), self._folder.unfinished / name, self._held.beat)
         hit("campaign.parcel.unpacked")
         self._chunks.note(name, chunk, outcomes)
         self._hand_in(name, file, lost=False)
+        self._learn(did, is_at_fault)
 
-    def _judged(self, did: parcels.Returned) -> list[Outcome]:
-        """Discount the failures on a node where nothing succeeds while events are done on others, and avoid it."""
-        done = any(outcome.how == "done" for outcome in did.outcomes)
-        if done:
+    def _is_at_fault(self, did: parcels.Returned) -> bool:
+        """Return whether too many events have failed in a row on a host while others do well."""
+        failed = self._failed[did.host] + _failures(did)
+        well = (other for other in self._succeeded - self._at_fault - {did.host} if not self._failed[other])
+        return not _succeeded(did) and failed >= FAILURES_IN_A_ROW and any(well)
+
+    def _learn(self, did: parcels.Returned, is_at_fault: bool) -> None:
+        """Count what a host has done, once its parcel is handed in, and avoid the host if it is at fault."""
+        if _succeeded(did):
             self._succeeded.add(did.host)
             self._failed[did.host] = 0
-            return did.outcomes
-        self._failed[did.host] += sum(outcome.how in ("failed", "died") for outcome in did.outcomes)
-        failed = self._failed[did.host]
-        if failed < FAILURES_IN_A_ROW or not self._succeeded - {did.host}:
-            return did.outcomes
-        log.warning("%s gets no more events: %d failed there in a row while others succeed", did.host, failed)
-        self._at_fault.add(did.host)
-        why = f"{failed} events failed in a row while other nodes succeeded"
-        self._table.write({}, [], {did.host: NodeFacts(failures=failed, at_fault=why)})
-        return [outcome for outcome in did.outcomes if outcome.how == "bad-input"]
+            return
+        self._failed[did.host] += _failures(did)
+        if is_at_fault:
+            self._at_fault.add(did.host)
+            why = f"{self._failed[did.host]} events failed in a row while other nodes succeeded"
+            log.warning("%s gets no more events: %s", did.host, why)
+            self._table.write({}, [], {did.host: NodeFacts(failures=self._failed[did.host], at_fault=why)})
 
     def _hand_in(self, name: str, file: str, *, lost: bool) -> None:
         self._chunks.hand_in(name, file, lost=lost)
@@ -237,3 +243,11 @@ class _Sender:
         )  # fmt: skip
         write(self._folder.status, live)
         on_progress(live)
+
+
+def _failures(did: parcels.Returned) -> int:
+    return sum(outcome.how in ("failed", "died") for outcome in did.outcomes)
+
+
+def _succeeded(did: parcels.Returned) -> bool:
+    return any(outcome.how == "done" for outcome in did.outcomes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,10 +96,10 @@ def command(
         raise click.UsageError("--since and --until need --recorded.")
     recording = None
     if recorded is not None:
-        past = Ledger(recorded)
-        recording = read_recording(past, since or 0.0, until or FOREVER)
+        with closing(Ledger(recorded)) as past:
+            recording = read_recording(past, since or 0.0, until or FOREVER)
         for reason, number in recording.left_out.items():
-            click.echo(f"Left out {number} events: {reason}", err=True)
+            click.echo(f"Events left out: {number}, because {reason}.", err=True)
         wanted = msgspec.structs.replace(wanted, duration=recording.end - recording.begin)
     if keep is not None and keep.exists():
         raise ConfigError(f"Cannot keep the ledgers in {keep}: it already exists. Name a new folder.")
@@ -113,14 +114,19 @@ def command(
         found = {
             name: _simulate(name, wanted, recording, policy, profile, folder / name) for name, policy in cases.items()
         }
-    real = {} if recording is None else {"recorded": recorded_outcome(past, recording, profile.standby)}
+    real = {}
+    if recorded is not None and recording is not None:
+        with closing(Ledger(recorded)) as past:
+            real = {"recorded": recorded_outcome(past, recording, profile.standby)}
     if picture is not None:
         _draw({**real, **found}, picture)
     if as_json:
         from gwbatch.simulation.outcome import plain
 
         simulations = {name: plain(one) for name, one in found.items()}
-        click.echo(json.dumps({"version": 1, "simulations": simulations, **{k: plain(v) for k, v in real.items()}}))
+        told = {"left_out": recording.left_out} if recording is not None else {}
+        told |= {name: plain(one) for name, one in real.items()}
+        click.echo(json.dumps({"version": 1, "simulations": simulations, **told}))
     else:
         _print({**real, **found})
 
@@ -153,9 +159,12 @@ def _print(found: dict[str, Outcome]) -> None:
 
     from gwbatch.reports.milestones import MILESTONES
 
-    table = Table("", *found, title="What would happen", title_justify="left")
+    is_recorded = "recorded" in found
+    title = "What happened, and what would happen" if is_recorded else "What would happen"
+    table = Table("", *found, title=title, title_justify="left")
     for name in ("superevents", "events", "notices", "dead"):
-        table.add_row(COUNTED.get(name, name), *(str(getattr(one, name)) for one in found.values()))
+        label = "notices" if is_recorded and name == "notices" else COUNTED.get(name, name)
+        table.add_row(label, *(str(getattr(one, name)) for one in found.values()))
     for milestone, label in MILESTONES.items():
         if any(milestone in one.milestones for one in found.values()):
             table.add_row(f"{label}: p50, p95", *(_quantiles(one.milestones.get(milestone)) for one in found.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def copy(name: str, file: Path) -> None:
 
 
 @command.command()
-@click.argument("name", default="local")
+@click.argument("name", required=False, metavar="[NAME]")
 @profile_options
 @click.option("--origin", is_flag=True, help="Show where each value comes from.")
 @click.option(
@@ -86,7 +87,7 @@ def copy(name: str, file: Path) -> None:
 @state_option
 @json_option
 def show(
-    name: str,
+    name: str | None,
     settings: tuple[str, ...],
     origin: bool,
     policies: tuple[Path, ...],
@@ -95,7 +96,7 @@ def show(
     state: Path | None,
     as_json: bool,
 ) -> None:
-    """Show every value of a profile, or the science policy.
+    """Show every value of a profile (by default ``local``), or the science policy.
 
     \b
     Examples:
@@ -109,14 +110,16 @@ def show(
     from gwbatch.config.profile import load_site
 
     origins: dict[str, str] = {}
-    if in_force is not None and (settings or policies or default_policy or origin):
+    if in_force is not None and (name or settings or policies or default_policy or origin):
         raise click.UsageError("--in-force shows what was recorded; use it only with --state and --json.")
+    if in_force is None and state is not None:
+        raise click.UsageError("--state is used with --in-force only.")
     if in_force is not None:
         values = _in_force(ledger_path(state), in_force)
     elif policies or default_policy:
         values = msgspec.to_builtins(load_policy(*policies))
     else:
-        site = load_site(name, settings)
+        site = load_site(name or "local", settings)
         values, origins = msgspec.to_builtins(site.profile), site.origins
     _hide_secrets(values)
     if as_json:
@@ -135,10 +138,14 @@ def _in_force(ledger: Path, what: str) -> dict[str, Any]:
     from gwbatch.ledger import Ledger
     from gwbatch.ledger import in_force as recorded
 
-    policy = recorded.recorded_policy(Ledger(ledger))
-    found = recorded.recorded_profile(Ledger(ledger)) if what == "profile" else policy and policy[0]
+    with closing(Ledger(ledger)) as opened:
+        policy = recorded.recorded_policy(opened)
+        found = recorded.recorded_profile(opened) if what == "profile" else policy and policy[0]
     if found is None:
-        raise ConfigError(f"Cannot show the {what} in force: {ledger} has recorded none that this version can read.")
+        raise ConfigError(
+            f"Cannot show the {what} in force: {ledger} records none that this version can read. "
+            "Start the dispatcher: gwbatch run."
+        )
     return dict(msgspec.to_builtins(found))
 
 

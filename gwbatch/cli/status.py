@@ -76,12 +76,12 @@ def _headline(found: dict[str, Any]) -> RenderableType:
     from rich.text import Text
 
     who, installation = found["dispatcher"], found["installation"]
+    where = f" for {installation['name']}" if installation else ""
     if who["running"]:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(who["since"]))
-        where = f" for {installation['gracedb']}" if installation and installation["gracedb"] else ""
         return Text(f"Dispatcher{where} runs on {who['host']} (pid {who['pid']}) since {since}", style="bold green")
     last = f"; the last one was pid {who['pid']} on {who['host']}" if "pid" in who else ""
-    return Text(f"No dispatcher is running{last}. Start it: gwbatch run", style="bold red")
+    return Text(f"No dispatcher{where} is running{last}. Start it: gwbatch run", style="bold red")
 
 
 _MARKS = {

@@ -141,19 +141,18 @@ def apply_result(job: Job, report: JobStatus, now: float) -> tuple[JobStatus, di
     if wrong is None:
         done = replace(report, state=JobState.DONE, reason="")
         details = {name: result[name] for name in ("host", "cores", "started", "finished") if name in result}
-        return on_our_clock(replace(done, **details), job.submitted, now), result
+        return on_our_clock(replace(done, **details), job.created, now), result
     if not result.get("error"):
         result = {**result, "error": {"message": wrong, "retryable": True}}
     return replace(report, state=JobState.FAILED, reason=printable(wrong)), result
 
 
-def on_our_clock(report: JobStatus, submitted: float | None, now: float) -> JobStatus:
-    """Shift the times of a job that cannot be true, because its node's clock is wrong, by as little as needed.
+def on_our_clock(report: JobStatus, created: float, now: float) -> JobStatus:
+    """Shift the times of a finished job that cannot be true, because its node's clock is wrong, by as little as needed.
 
-    It started after its submission and ended before now (Unix s); how long it ran is known.
+    It started after it was created and ended before now (Unix s); how long it ran is known.
     """
     if report.started is None or report.finished is None:
         return report
-    least = 0.0 if submitted is None else submitted - report.started
-    shift = min(max(0.0, least), now - report.finished)
+    shift = min(max(0.0, created - report.started), now - report.finished)
     return replace(report, started=report.started + shift, finished=report.finished + shift)

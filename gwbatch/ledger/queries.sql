@@ -177,9 +177,11 @@ FROM pilots
 WHERE queue = ?;
 
 -- name: pilot_costs
-SELECT count(*) AS pilots, coalesce(sum(coalesce(finished, ?) - started), 0.0) AS held, coalesce(sum(busy), 0.0) AS busy, coalesce(sum(idle), 0.0) AS idle
+-- Of pilots that ran between :since and :now (Unix s); `held` is the part in that period, `busy` and `idle` the whole.
+SELECT count(*) AS pilots, coalesce(sum(min(coalesce(finished, :now), :now) - max(started, :since)), 0.0) AS held,
+    coalesce(sum(busy), 0.0) AS busy, coalesce(sum(idle), 0.0) AS idle
 FROM pilots
-WHERE queue = ? AND started IS NOT NULL AND coalesce(finished, ?) > ?;
+WHERE queue = :queue AND started < :now AND coalesce(finished, :now) > :since;
 
 -- name: pilot_node_seconds
 SELECT coalesce(sum(coalesce(finished, ?) - max(started, ?)), 0)

@@ -148,10 +148,13 @@ def missed(tx: Transaction, queue: str, since: float) -> list[dict[str, Any]]:
 
 
 def costs(tx: Transaction, queue: str, since: float, now: float) -> dict[str, Any]:
-    """Return the number of ``pilots`` that ran after `since`, and their ``held``, ``busy`` and ``idle`` times (s)."""
+    """Return the number of ``pilots`` that ran between two times, and their ``held``, ``busy`` and ``idle`` times (s).
+
+    ``held`` is the part within the two times; ``busy`` and ``idle`` are known of whole pilots only.
+    """
     row = tx.execute(
         query("pilot_costs"),
-        (now, queue, now, since),
+        {"queue": queue, "since": since, "now": now},
     ).fetchone()
     return dict(row)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from gwbatch.ledger import Ledger, in_force, standby
+from gwbatch.ledger import Ledger, settings, standby
 from gwbatch.reports import alerts, query
 from gwbatch.reports.health import findings, limits_in_force
 
@@ -45,11 +45,16 @@ def report(ledger: Ledger, now: float) -> dict[str, Any]:
 
 
 def installation(ledger: Ledger) -> dict[str, str] | None:
-    """Return the ``site`` profile and the host of the ``gracedb`` of the newest dispatcher; None if unknown."""
-    profile = in_force.recorded_profile(ledger)
-    if profile is None:
+    """Return the ``site`` profile and the ``gracedb`` of the newest dispatcher, and its ``name``; None if unknown.
+
+    The name is GraceDB's host, or the site profile's name if there is no GraceDB.
+    """
+    found = settings.setting(ledger.connection, settings.PROFILE)  # as JSON, because msgspec would slow status down
+    if found is None:
         return None
-    return {"site": profile.name, "gracedb": urlsplit(profile.gracedb.url).netloc}
+    site, url = str(found.value.get("name", "")), str(found.value.get("gracedb", {}).get("url", ""))
+    gracedb = urlsplit(url).netloc.rpartition("@")[2]
+    return {"site": site, "gracedb": gracedb, "name": gracedb or site}
 
 
 def _dispatcher(ledger: Ledger, now: float) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,8 @@ from gwbatch.ledger import Ledger, standby
 from gwbatch.reports.milestones import courses, statistics, summary
 from gwbatch.simulation import query
 from gwbatch.simulation.pool import WHOLE, Moment
-from gwbatch.simulation.recorded import Recording
+from gwbatch.simulation.recorded import SETTLED, Recording
 from gwbatch.simulation.scenario import HOUR
-from gwbatch.simulation.stream import Upload
 from gwbatch.simulation.world import World
 
 
@@ -59,40 +58,52 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def outcome_of(world: World) -> Outcome:
     """Collect the results of a simulation from its ledger and its pool."""
-    now = world.pool.clock.now()
-    return _outcome(world.ledger, world.begin, now, world.pool.history, world.pool.node_seconds, world.profile.standby)
+    period = (world.begin, world.pool.clock.now())
+    pool = world.pool
+    return _outcome(world.ledger, period, lambda _: True, pool.history, pool.node_seconds, world.profile.standby)
 
 
 def recorded_outcome(ledger: Ledger, recording: Recording, queues: Iterable[str]) -> Outcome:
-    """Collect what really happened with the events that a ledger recorded.
+    """Collect what really happened with the events that a ledger recorded, and with their superevents.
+
+    Pilots and what was given up count for the period from the first arrival until an hour after the last one.
 
     Parameters
     ----------
     queues : iterable of str
         Queues that may have had pilots.
     """
-    jobs = ledger.read(query("jobs_done"), {"since": recording.begin, "until": recording.until})
+    period = (recording.begin, recording.end + SETTLED)
+    joined = {row["graceid"]: row["superevent"] for row in ledger.read("SELECT graceid, superevent FROM events")}
+    ours = set(recording.graceids) | {joined.get(graceid) for graceid in recording.graceids}
+    jobs = [one for one in ledger.read(query("jobs_done")) if one["subject"] in ours]
     jobs = [job for job in jobs if job["queue"] == WHOLE and not job["warm"]]
-    held = [standby.costs(ledger.connection, queue, recording.begin, recording.end)["held"] for queue in queues]
+    held = [standby.costs(ledger.connection, queue, *period)["held"] for queue in queues]
     seconds = sum(job["finished"] - job["started"] for job in jobs) + sum(held)
-    events = sum(isinstance(one, Upload) for one in recording.arrivals) + sum(recording.left_out.values())
-    found = _outcome(ledger, recording.begin, recording.until, _history(jobs), seconds, queues)
-    return msgspec.structs.replace(found, events=events)
+    found = _outcome(ledger, period, lambda subject: subject in ours, _history(jobs), seconds, queues)
+    return msgspec.structs.replace(found, events=len(recording.graceids))
 
 
 def _outcome(
-    ledger: Ledger, begin: float, end: float, history: list[Moment], node_seconds: float, queues: Iterable[str]
+    ledger: Ledger,
+    period: tuple[float, float],
+    is_ours: Callable[[str], bool],
+    history: list[Moment],
+    node_seconds: float,
+    queues: Iterable[str],
 ) -> Outcome:
-    period = {"since": begin, "until": end}
-    jobs = ledger.read(query("jobs_done"), period)
-    (counts,) = ledger.read(query("counts"), period)
+    begin, end = period
+    jobs = [one for one in ledger.read(query("jobs_done")) if is_ours(one["subject"])]
+    notices = ledger.read("SELECT superevent FROM public_notices WHERE frozen IS NOT NULL")
+    superevents = [one for one in courses(ledger, limit=-1) if is_ours(one.key)]
+    (counts,) = ledger.read(query("counts"), {"since": begin, "until": end})
     maps = [row["finished"] - row["created"] for row in jobs if row["kind"] == "localize"]
     whole = [row["started"] - row["created"] for row in jobs if row["queue"] == WHOLE]
     return Outcome(
-        superevents=counts["superevents"],
+        superevents=len(superevents),
         events=counts["events"],
-        notices=counts["notices"],
-        milestones=statistics([one for one in courses(ledger, limit=-1) if begin <= one.began <= end]),
+        notices=sum(is_ours(one["superevent"]) for one in notices),
+        milestones=statistics(superevents),
         decision_to_map=summary(maps) if maps else {},
         waited=summary(whole) if whole else {},
         longest_queue=max((one.waiting for one in history), default=0),

@@ -30,16 +30,14 @@ WHERE source NOT IN ('timer', 'job', 'lane') AND coalesce(published, received) B
 ORDER BY at, id;
 
 -- name: jobs_done
-SELECT kind, queue, created, submitted, started, finished, native_id LIKE 'standby %' AS warm FROM jobs
-WHERE state = 'DONE' AND created BETWEEN :since AND :until;
+SELECT kind, queue, subject, created, submitted, started, finished, native_id LIKE 'standby %' AS warm FROM jobs
+WHERE state = 'DONE';
 
 -- name: jobs_by_pilots
 SELECT count(*) AS jobs FROM jobs WHERE state = 'DONE' AND queue = :queue AND native_id LIKE 'standby %' AND created BETWEEN :since AND :until;
 
 -- name: counts
-SELECT (SELECT count(*) FROM superevents WHERE created BETWEEN :since AND :until) AS superevents,
-       (SELECT count(*) FROM events) AS events,
-       (SELECT count(*) FROM public_notices WHERE frozen BETWEEN :since AND :until) AS notices,
+SELECT (SELECT count(*) FROM events) AS events,
        (SELECT count(*) FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
             WHERE d.state = 'dead' AND m.received BETWEEN :since AND :until)
            + (SELECT count(*) FROM effects WHERE state = 'dead' AND created BETWEEN :since AND :until) AS dead;

@@ -32,8 +32,8 @@ class Recording(msgspec.Struct, frozen=True):
     ----------
     begin, end : float
         Unix s; the first and the last arrival.
-    until : float
-        Unix s; the end of the period.  What happened later is not part of what really happened.
+    graceids : list of str
+        All events, also those that cannot be simulated.
     arrivals : list
         Uploads and notices in order of time.
     left_out : dict of str to int
@@ -42,7 +42,7 @@ class Recording(msgspec.Struct, frozen=True):
 
     begin: float
     end: float
-    until: float
+    graceids: list[str]
     arrivals: list[Arrival]
     left_out: dict[str, int]
 
@@ -59,7 +59,7 @@ def read_recording(ledger: Ledger, since: float = 0.0, until: float = FOREVER) -
     """
     found: list[Arrival] = []
     left_out: Counter[str] = Counter()
-    seen = set()
+    seen: dict[str, None] = {}
     for row in ledger.read(query("received"), {"since": since, "until": until}):
         alert = _alert(row["payload"])
         if alert is None:
@@ -67,19 +67,24 @@ def read_recording(ledger: Ledger, since: float = 0.0, until: float = FOREVER) -
             continue
         data = alert["object"]
         is_trigger = "superevent_id" not in data and data.get("group") != "External"
-        if alert["alert_type"] != "new" or not is_trigger or data.get("graceid") in seen:
+        graceid = str(data.get("graceid"))
+        if alert["alert_type"] != "new" or not is_trigger or graceid in seen:
             continue
-        seen.add(data.get("graceid"))
+        seen[graceid] = None
         reason = _why_not(data)
         if reason:
             left_out[reason] += 1
         else:
             found.append(Upload(row["at"], trigger_of(data), event_file(data)))
     if not found:
-        raise BadInput("Cannot simulate what this ledger received: it holds no event and no notice of that time.")
+        why = "".join(f" Left out {number}: {reason}." for reason, number in left_out.items())
+        raise BadInput(
+            f"Cannot simulate what this ledger received: it holds no event and no notice of that time.{why} "
+            "Messages older than keep_days are deleted; choose another ledger or period."
+        )
     found.sort(key=lambda one: one.at)
     begin, end = found[0].at, found[-1].at
-    return Recording(begin, end, min(until, end + SETTLED), found, dict(left_out))
+    return Recording(begin, end, [*seen], found, dict(left_out))
 
 
 def trigger_of(data: Mapping[str, Any]) -> Trigger:
@@ -97,7 +102,9 @@ def event_file(data: Mapping[str, Any]) -> bytes:
     """
     extra = data.get("extra_attributes") or {}
     if "CoincInspiral" in extra:
-        return _ligolw(data, _attributes(data, "CoincInspiral"), extra.get("SingleInspiral") or [])
+        singles = extra.get("SingleInspiral")
+        rows = [row for row in singles if isinstance(row, Mapping) and row] if isinstance(singles, list) else []
+        return _ligolw(data, _attributes(data, "CoincInspiral"), rows)
     if "MultiBurst" in extra:
         return _cwb(data, _attributes(data, "MultiBurst"))
     detectors = data.get("instruments") or ""
@@ -119,9 +126,11 @@ def _why_not(data: Mapping[str, Any]) -> str:
             if (data.get(field) or "") not in known:
                 return f"the sandbox does not know the {field} {data[field]}"
         after = parse_event({**data, **read_event_file(data["pipeline"], event_file(data))})
-    except (BadInput, ValueError, TypeError, AttributeError) as error:
-        return str(error)
-    return "" if after == before else "its file would not say what GraceDB read"
+    except BadInput as error:
+        return str(error).rstrip(".")
+    except (ValueError, TypeError, AttributeError, LookupError):
+        return f"the attributes of an event of {data['pipeline']} are not as GraceDB makes them"
+    return "" if after == before else f"a file made from an event of {data['pipeline']} gives different values"
 
 
 def _alert(payload: bytes) -> dict[str, Any] | None:

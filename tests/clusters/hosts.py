@@ -39,6 +39,13 @@ class PoolOfHosts(Pool):
 
     def start(self) -> None:
         super().start()
+        try:
+            self._start_hosts()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start_hosts(self) -> None:
         for name in NAMES:
             log = self._hosts / f"{name}.log"
             words = [HERE / "host", self.folder, self._hosts / name, name, self._hidden]
@@ -52,8 +59,10 @@ class PoolOfHosts(Pool):
         return self.command("condor_status", "-constraint", "PartitionableSlot", "-af", "Start").split().count("true")
 
     def stop(self) -> None:
-        for master in self._masters:
-            master.send_signal(signal.SIGQUIT)
-        for master in self._masters:
-            master.wait(60)
-        super().stop()
+        try:
+            for master in self._masters:
+                master.send_signal(signal.SIGQUIT)
+            for master in self._masters:
+                master.wait(60)
+        finally:
+            super().stop()

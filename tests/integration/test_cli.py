@@ -97,7 +97,7 @@ def test_what_a_dispatcher_runs_with_is_shown(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite", create=True)
     nothing = gwbatch(*words, "--in-force", "profile")
     assert nothing.returncode == 2
-    assert "has recorded none" in nothing.stderr
+    assert "none that this version can read. Start the dispatcher: gwbatch run" in nothing.stderr
     with ledger.transaction() as tx:
         in_force.record(tx, policy, profile, 1.0e9)
     shown = gwbatch(*words, "--in-force", "profile")
@@ -105,9 +105,14 @@ def test_what_a_dispatcher_runs_with_is_shown(tmp_path: Path) -> None:
     assert "geheim" not in shown.stdout
     assert "(hidden)" in shown.stdout
     assert json.loads(gwbatch(*words, "--in-force", "policy", "--json").stdout)["far_limit"] == policy.far_limit
-    assert gwbatch(*words, "--in-force", "policy", "--origin").returncode == 2
+    for wrong in (["--in-force", "policy", "--origin"], ["local", "--in-force", "profile"], []):
+        refused = gwbatch(*words, *wrong)
+        assert refused.returncode == 2
+        assert "--in-force" in refused.stderr
     status = json.loads(gwbatch("status", "--json", "--state", str(tmp_path)).stdout)
-    assert status["installation"] == {"site": "local", "gracedb": "gracedb.example.org"}
+    name = "gracedb.example.org"
+    assert status["installation"] == {"site": "local", "gracedb": name, "name": name}
+    assert f"No dispatcher for {name} is running" in gwbatch("status", "--state", str(tmp_path)).stdout
 
 
 def test_secrets_of_a_profile_are_not_shown(tmp_path: Path) -> None:

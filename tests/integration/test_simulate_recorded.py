@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gwbatch.cli import cli
@@ -109,6 +109,7 @@ def test_the_command_shows_what_happened_beside_the_simulation(tmp_path: Path, d
     assert found["recorded"]["superevents"] == found["simulations"]["policy"]["superevents"] == 3
     assert picture.read_bytes().startswith(b"\x89PNG")
     middle = [unix_to_utc(BEGIN + seconds).strftime("%Y-%m-%dT%H:%M:%S") for seconds in (900.0, 1900.0)]
+    assert found["left_out"] == {}
     table = told(*words, "--since", middle[0], "--until", middle[1])
     assert table.exit_code == 0, table.output
     cells = {line.split("│")[1].strip(): line.split("│")[2:4] for line in table.stdout.splitlines() if "│" in line}
@@ -142,7 +143,7 @@ def test_what_cannot_be_simulated_is_left_out_and_counted(tmp_path: Path, day: P
         (["--recorded", "LEDGER", "--until", "2001-01-01"], "holds no event and no notice"),
     ],
 )
-def test_a_period_that_cannot_be_meant_is_refused(day: Path, words: list[str], message: str) -> None:
+def test_an_impossible_period_is_refused(day: Path, words: list[str], message: str) -> None:
     done = told(*(str(day) if word == "LEDGER" else word for word in words))
     assert done.exit_code != 0
     assert message in done.output + str(done.exception)
@@ -206,6 +207,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return Ledger(tmp_path_factory.mktemp("empty") / "ledger.sqlite", create=True)
 
 
+@example(extra={"CoincInspiral": {}, "SingleInspiral": {"ifo": "H1"}}, pipeline="gstlal", far=1e-9)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(extra=SCALARS | TABLES, pipeline=st.sampled_from(["gstlal", "CWB", "MLy", "oLIB", "aframe"]), far=SCALARS)
 def test_any_event_is_simulated_as_it_was_or_left_out(empty: Ledger, extra: Any, pipeline: str, far: Any) -> None:

@@ -22,7 +22,7 @@ def report(started: float, finished: float) -> JobStatus:
     [
         (110.0, 140.0, 0.0),
         (3710.0, 3740.0, -3590.0),  # an hour ahead: it can have ended just now at the latest
-        (-3490.0, -3460.0, 3590.0),  # an hour behind: it can have started at its submission at the earliest
+        (-3490.0, -3460.0, 3590.0),  # an hour behind: it can have started when it was created at the earliest
     ],
 )
 def test_times_that_cannot_be_true_are_shifted_as_little_as_needed(
@@ -34,18 +34,17 @@ def test_times_that_cannot_be_true_are_shifted_as_little_as_needed(
 
 @given(times, spans, spans, spans, st.floats(-1.0e6, 1.0e6))
 def test_however_wrong_the_clock_the_order_and_the_run_time_are_right(
-    submitted: float, waited: float, ran: float, noticed: float, error: float
+    created: float, waited: float, ran: float, noticed: float, error: float
 ) -> None:
-    started, now = submitted + waited, submitted + waited + ran + noticed
-    told = on_our_clock(report(started + error, started + ran + error), submitted, now)
+    started, now = created + waited, created + waited + ran + noticed
+    told = on_our_clock(report(started + error, started + ran + error), created, now)
     assert told.started is not None
     assert told.finished is not None
-    assert submitted - 1e-5 <= told.started <= told.finished + 1e-5 <= now + 2e-5
+    assert created - 1e-5 <= told.started <= told.finished + 1e-5 <= now + 2e-5
     assert told.finished - told.started == pytest.approx(ran, abs=1e-5)
     if error == 0:
         assert told.started == pytest.approx(started, abs=1e-5)
 
 
-def test_a_job_without_times_or_submission_stays_as_it_is() -> None:
+def test_a_job_without_times_stays_as_it_is() -> None:
     assert on_our_clock(JobStatus("k/1", JobState.DONE), 100.0, 150.0).started is None
-    assert on_our_clock(report(90.0, 120.0), None, 150.0).started == 90.0

@@ -121,7 +121,7 @@ function open() {
 
 // With several installations open, the title of a tab and the headline say which GraceDB a page is about.
 function nameThePage(page) {
-  const installation = pushed && pushed.installation, name = installation ? installation.gracedb || installation.site : "";
+  const installation = pushed && pushed.installation, name = installation ? installation.name : "";
   document.title = [page, name, "gwbatch"].filter(Boolean).join(" – ");
   document.getElementById("installation").textContent = name;
 }
