@@ -74,7 +74,7 @@ def recorded_outcome(ledger: Ledger, recording: Recording, queues: Iterable[str]
         Queues that may have had pilots.
     """
     period = (recording.begin, recording.end + SETTLED)
-    joined = {row["graceid"]: row["superevent"] for row in ledger.read("SELECT graceid, superevent FROM events")}
+    joined = {row["graceid"]: row["superevent"] for row in ledger.read(query("superevents_of_events"))}
     ours = set(recording.graceids) | {joined.get(graceid) for graceid in recording.graceids}
     jobs = [one for one in ledger.read(query("jobs_done")) if one["subject"] in ours]
     jobs = [job for job in jobs if job["queue"] == WHOLE and not job["warm"]]
@@ -94,7 +94,7 @@ def _outcome(
 ) -> Outcome:
     begin, end = period
     jobs = [one for one in ledger.read(query("jobs_done")) if is_ours(one["subject"])]
-    notices = ledger.read("SELECT superevent FROM public_notices WHERE frozen IS NOT NULL")
+    notices = ledger.read(query("notices_frozen"))
     superevents = [one for one in courses(ledger, limit=-1) if is_ours(one.key)]
     (counts,) = ledger.read(query("counts"), {"since": begin, "until": end})
     maps = [row["finished"] - row["created"] for row in jobs if row["kind"] == "localize"]

@@ -41,3 +41,9 @@ SELECT (SELECT count(*) FROM events) AS events,
        (SELECT count(*) FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
             WHERE d.state = 'dead' AND m.received BETWEEN :since AND :until)
            + (SELECT count(*) FROM effects WHERE state = 'dead' AND created BETWEEN :since AND :until) AS dead;
+
+-- name: superevents_of_events
+SELECT graceid, superevent FROM events;
+
+-- name: notices_frozen
+SELECT superevent FROM public_notices WHERE frozen IS NOT NULL;

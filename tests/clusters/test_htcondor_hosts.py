@@ -42,6 +42,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolOfHosts]:
     prefix = os.environ.get("GWBATCH_CONDOR")
     if prefix is None or os.geteuid() == 0:
         pytest.fail("start these tests with tests/clusters/run: it installs HTCondor and leaves root behind")
+    import htcondor2
+
     with tempfile.TemporaryDirectory(prefix="gwbatch-hosts-", ignore_cleanup_errors=True) as hosts:
         folder = tmp_path_factory.mktemp("pool-of-hosts")
         running = PoolOfHosts(Path(prefix), folder, tmp_path_factory.getbasetemp(), Path(hosts))
@@ -49,7 +51,9 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolOfHosts]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in running.environment.items():
                 patch.setenv(name, value)
+            htcondor2.reload_config()  # the bindings may have read another pool's
             yield running
+        htcondor2.reload_config()
         running.stop()
 
 

@@ -56,10 +56,11 @@ class Harness:
     """Everything between the listener and the batch system, stepped by the test."""
 
     def __init__(
-        self, folder: Path, server: Server, policy: Policy | None = None, work: Callable[[JobRequest], None] = well
-    ) -> None:
+        self, folder: Path, server: Server, policy: Policy | None = None, work: Callable[[JobRequest], None] = well,
+        now: float | None = None,
+    ) -> None:  # fmt: skip
         self.folder, self.server = folder, server
-        self.clock = ManualClock(time.time())
+        self.clock = ManualClock(time.time() if now is None else now)
         self.policy = policy or load_policy()
         queue = Resources(queue_deadline=100.0, run_deadline=50.0, held_deadline=20.0)
         topics = [*NOTICE_TOPICS, "gcn.notices.einstein_probe.wxt.alert", "gcn.notices.chime.frb"]

@@ -83,7 +83,7 @@ def fill(state: Path) -> None:
         jobs.submitted(tx, job, "local", EVIL, str(state / "job"), now)
         jobs.report(tx, job, JobStatus("G1/localize/1", JobState.HELD, reason=EVIL, host=EVIL), None, now)
         in_force.record(tx, load_policy(), load_site("local", [f"gracedb.url={GRACEDB}"]).profile, now)
-        ordered = Decision(Action.RELEASE_JOB, None, {"job": "G1/localize", "attempt": 1}, EVIL)
+        ordered = Decision(Action.CANCEL_JOB, None, {"job": "G1/localize", "attempt": 1}, EVIL)
         decisions.record(tx, ordered, now, None)
         for delivery in messages.next_deliveries(tx, "general", now):
             messages.mark_dead(tx, delivery.id, EVIL, EVIL, now)
@@ -206,7 +206,7 @@ def test_the_page_of_a_job_shows_who_ordered_what(console: str, page: Any) -> No
     page.goto(f"{console}/#/job/G1%2Flocalize")
     page.get_by_text("Ordered so far").wait_for()
     cells = page.locator("section", has_text="Ordered so far").locator("tbody tr td").all_inner_texts()
-    assert cells[1:] == ["Release", "1", EVIL]
+    assert cells[1:] == ["Cancel", "1", EVIL]
 
 
 def axe(page: Any) -> list[tuple[str, str]]:

@@ -185,7 +185,7 @@ def test_a_held_job_is_released_and_it_is_written_down_who_did(state: Path) -> N
     assert json.loads(row["detail"])["job"] == "G1/localize"
     assert row["reason"].endswith("(console) (quota raised)")
     assert [one["kind"] for one in effects_of(ledger)] == ["job.release"]
-    (order,) = client.get("/job.json", params={"key": "G1/localize"}).json()["ordered"]
+    _, order = client.get("/job.json", params={"key": "G1/localize"}).json()["ordered"]
     assert (order["what"], order["attempt"], order["reason"]) == ("release", 1, row["reason"])
     ledger.close()
 

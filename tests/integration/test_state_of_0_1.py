@@ -39,11 +39,12 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
     (tmp_path / "state").mkdir()
     ledger = sqlite3.connect(tmp_path / "state" / "ledger.sqlite")
     ledger.executescript(read("ledger.sql.gz").replace("@SERVER@", server.url))
+    (stopped,) = ledger.execute("SELECT max(at) FROM handled").fetchone()
     ledger.close()
     for name, content in json.loads(read("files.json.gz"))["files"].items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(base64.b64decode(content))
-    yield Harness(tmp_path / "state", server)
+    yield Harness(tmp_path / "state", server, now=stopped + 60.0)  # before any of it is older than `keep_days`
     server.stop()
 
 
