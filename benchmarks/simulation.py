@@ -17,7 +17,9 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +39,14 @@ from gwbatch.ledger.backup import back_up  # noqa: E402
 from gwbatch.mdc import EVENTS  # noqa: E402
 from gwbatch.reports.milestones import MILESTONES  # noqa: E402
 from gwbatch.simulation.measured import calibrated  # noqa: E402
-from gwbatch.simulation.outcome import Outcome, outcome_of, recorded_outcome  # noqa: E402
+from gwbatch.simulation.outcome import Outcome, recorded_outcome, simulate  # noqa: E402
 from gwbatch.simulation.recorded import Recording, read_recording  # noqa: E402
 from gwbatch.simulation.scenario import Pool, Scenario, Stream  # noqa: E402
 from gwbatch.simulation.stream import Upload, arrivals  # noqa: E402
-from gwbatch.simulation.world import World  # noqa: E402
 
 DRAINED = 900.0  # s after the last upload within which its results must be complete
 TO_DO = """SELECT (SELECT count(*) FROM jobs WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED'))
                 + (SELECT count(*) FROM effects WHERE state IN ('ready', 'running')) AS n"""
-ROWS = {"decision to map": "decision_to_map", "waiting for a node": "waited"}
 
 
 def record(which: str, minutes: float, every: float, folder: Path) -> tuple[Path, Path, float]:
@@ -85,17 +85,24 @@ def record(which: str, minutes: float, every: float, folder: Path) -> tuple[Path
 
 
 def predict(which: str, first: Path, recording: Recording, seeds: int, folder: Path) -> list[Outcome]:
-    profile = load_site(*SITES[which]).profile
-    found = []
-    for seed in range(seeds):
-        wanted = Scenario(duration=recording.end - recording.begin, seed=seed, pool=Pool(nodes=1))
-        with closing(Ledger(first)) as ledger:
-            wanted = calibrated(wanted, ledger)
-        world = World(wanted, load_policy(), profile, folder / f"seed{seed}", recording.begin, recording.arrivals)
-        world.run()
-        found.append(outcome_of(world))
-        world.ledger.close()
-    return found
+    """Simulate a recording with the durations of another ledger, on one node, once for each seed."""
+    wanted = Scenario(duration=recording.end - recording.begin, pool=Pool(nodes=1))
+    with closing(Ledger(first)) as ledger:
+        wanted = calibrated(wanted, ledger)
+    policy, profile = load_policy(), load_site(*SITES[which]).profile
+    return [
+        simulate(msgspec.structs.replace(wanted, seed=seed), policy, profile, folder / f"seed{seed}", recording.begin,
+                 recording.arrivals)
+        for seed in range(seeds)
+    ]  # fmt: skip
+
+
+def quantities() -> Iterator[tuple[str, Callable[[Outcome], dict[str, float] | None]]]:
+    """Yield the name of each compared quantity, and the function that takes its quantiles from an outcome."""
+    yield "decision to map", attrgetter("decision_to_map")
+    yield "waiting for a node", attrgetter("waited")
+    for milestone, label in MILESTONES.items():
+        yield f"alert to: {label}", lambda one, milestone=milestone: one.milestones.get(milestone)
 
 
 def compare(which: str, first: Path, whole: Path, middle: float, seeds: int, folder: Path) -> dict[str, Any]:
@@ -104,10 +111,7 @@ def compare(which: str, first: Path, whole: Path, middle: float, seeds: int, fol
         real = recorded_outcome(ledger, recording, [])
     predicted = predict(which, first, recording, seeds, folder)
     rows = {}
-    for label, get in {
-        **{name: lambda one, field=field: getattr(one, field) for name, field in ROWS.items()},
-        **{f"alert to: {label}": lambda one, name=name: one.milestones.get(name) for name, label in MILESTONES.items()},
-    }.items():
+    for label, get in quantities():
         measured, simulated = get(real), [row["p50"] for row in map(get, predicted) if row]
         if measured and simulated:
             rows[label] = {"measured": measured["p50"], "n": measured["count"], "predicted": simulated}

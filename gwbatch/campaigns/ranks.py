@@ -31,7 +31,7 @@ from gwbatch.errors import ConfigError, missing_package
 # Variables in which launchers give the number of ranks, the most direct first.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
 ENDING = 30.0  # s to wait until all ranks confirm that they have ended
-PMIX = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK")  # variables of launchers that speak PMIx, which the usual MPICH cannot
+PMIX = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK")  # set by launchers that speak PMIx, which the MPICH from pip does not
 PREFERRED_UNDER_PMIX = (f"{sys.prefix}/lib/libmpi.so.40", "libmpi.so.40", "libmpi.so.12")  # Open MPI, then a site's own
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 

@@ -205,8 +205,9 @@ class _Sender:
     def _is_at_fault(self, did: parcels.Returned) -> bool:
         """Return whether too many events have failed in a row on a host while others do well."""
         failed = self._failed[did.host] + _failures(did)
-        well = (other for other in self._succeeded - self._at_fault - {did.host} if not self._failed[other])
-        return not _succeeded(did) and failed >= FAILURES_IN_A_ROW and any(well)
+        others = self._succeeded - self._at_fault - {did.host}
+        others_do_well = any(not self._failed[other] for other in others)
+        return not _succeeded(did) and failed >= FAILURES_IN_A_ROW and others_do_well
 
     def _learn(self, did: parcels.Returned, is_at_fault: bool) -> None:
         """Count what a host has done, once its parcel is handed in, and avoid the host if it is at fault."""

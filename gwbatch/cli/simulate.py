@@ -86,20 +86,14 @@ def command(
     from gwbatch.ledger import Ledger
     from gwbatch.simulation.measured import calibrated
     from gwbatch.simulation.outcome import recorded_outcome
-    from gwbatch.simulation.recorded import FOREVER, read_recording
     from gwbatch.simulation.scenario import Scenario, read_scenario
 
     wanted = Scenario() if scenario is None else read_scenario(scenario)
     if like is not None:
-        wanted = calibrated(wanted, Ledger(like))
-    if recorded is None and (since is not None or until is not None):
-        raise click.UsageError("--since and --until need --recorded.")
-    recording = None
-    if recorded is not None:
-        with closing(Ledger(recorded)) as past:
-            recording = read_recording(past, since or 0.0, until or FOREVER)
-        for reason, number in recording.left_out.items():
-            click.echo(f"Events left out: {number}, because {reason}.", err=True)
+        with closing(Ledger(like)) as measured:
+            wanted = calibrated(wanted, measured)
+    recording = _recording(recorded, since, until)
+    if recording is not None:
         wanted = msgspec.structs.replace(wanted, duration=recording.end - recording.begin)
     if keep is not None and keep.exists():
         raise ConfigError(f"Cannot keep the ledgers in {keep}: it already exists. Name a new folder.")
@@ -131,26 +125,36 @@ def command(
         _print({**real, **found})
 
 
+def _recording(ledger: Path | None, since: float | None, until: float | None) -> Recording | None:
+    """Read what a ledger received, and say what cannot be simulated."""
+    from gwbatch.ledger import Ledger
+    from gwbatch.simulation.recorded import FOREVER, read_recording
+
+    if ledger is None:
+        if since is not None or until is not None:
+            raise click.UsageError("--since and --until need --recorded.")
+        return None
+    with closing(Ledger(ledger)) as past:
+        recording = read_recording(past, since or 0.0, FOREVER if until is None else until)
+    for reason, number in recording.left_out.items():
+        click.echo(f"Events left out: {number}, because {reason}.", err=True)
+    return recording
+
+
 def _simulate(
     name: str, scenario: Scenario, recording: Recording | None, policy: Policy, profile: Profile, folder: Path
 ) -> Outcome:
     from rich.console import Console
     from rich.progress import Progress
 
-    from gwbatch.simulation.outcome import outcome_of
-    from gwbatch.simulation.world import World
+    from gwbatch.simulation.outcome import simulate
 
+    begin, arrivals = (time.time(), []) if recording is None else (recording.begin, recording.arrivals)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(name, total=scenario.duration)
-        begin, arrivals = (time.time(), []) if recording is None else (recording.begin, recording.arrivals)
-        world = World(
+        return simulate(
             scenario, policy, profile, folder, begin, arrivals, lambda at: progress.update(task, completed=at)
         )
-        world.run()
-    try:
-        return outcome_of(world)
-    finally:
-        world.ledger.close()
 
 
 def _print(found: dict[str, Outcome]) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from gwbatch.config.policy import Policy
+from gwbatch.config.profile import Profile
 from gwbatch.ledger import Ledger, standby
 from gwbatch.reports.milestones import courses, statistics, summary
 from gwbatch.simulation import query
 from gwbatch.simulation.pool import WHOLE, Moment
 from gwbatch.simulation.recorded import SETTLED, Recording
-from gwbatch.simulation.scenario import HOUR
+from gwbatch.simulation.scenario import HOUR, Scenario
+from gwbatch.simulation.stream import Arrival
 from gwbatch.simulation.world import World
 
 
@@ -56,6 +60,22 @@ class Outcome(msgspec.Struct, frozen=True):
     queue: list[Moment]
 
 
+def simulate(
+    scenario: Scenario,
+    policy: Policy,
+    profile: Profile,
+    folder: Path,
+    begin: float,
+    arrivals: Sequence[Arrival] = (),
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> Outcome:
+    """Run one simulation, with the parameters of a `World`, and return its results; the ledger stays in `folder`."""
+    world = World(scenario, policy, profile, folder, begin, arrivals, on_progress)
+    world.run()
+    with closing(world.ledger):
+        return outcome_of(world)
+
+
 def outcome_of(world: World) -> Outcome:
     """Collect the results of a simulation from its ledger and its pool."""
     period = (world.begin, world.pool.clock.now())
@@ -75,9 +95,9 @@ def recorded_outcome(ledger: Ledger, recording: Recording, queues: Iterable[str]
     """
     period = (recording.begin, recording.end + SETTLED)
     joined = {row["graceid"]: row["superevent"] for row in ledger.read(query("superevents_of_events"))}
-    ours = set(recording.graceids) | {joined.get(graceid) for graceid in recording.graceids}
-    jobs = [one for one in ledger.read(query("jobs_done")) if one["subject"] in ours]
-    jobs = [job for job in jobs if job["queue"] == WHOLE and not job["warm"]]
+    ours = {*recording.graceids, *(joined.get(graceid) or graceid for graceid in recording.graceids)}
+    done = [job for job in ledger.read(query("jobs_done")) if job["subject"] in ours]
+    jobs = [job for job in done if job["queue"] == WHOLE and not job["warm"]]
     held = [standby.costs(ledger.connection, queue, *period)["held"] for queue in queues]
     seconds = sum(job["finished"] - job["started"] for job in jobs) + sum(held)
     found = _outcome(ledger, period, lambda subject: subject in ours, _history(jobs), seconds, queues)

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.clusters.waiting import until
 
 HERE = Path(__file__).parent / "slurm"
+
+
+@contextmanager
+def started(nodes: int = 4, within: str = "") -> Iterator[Cluster]:
+    """Run a cluster, with the environment that its commands need, for as long as the block lasts."""
+    folder = Path(tempfile.mkdtemp(prefix="gwbatch-slurm-"))
+    folder.chmod(0o755)  # munge requires a socket that every user can reach
+    running = Cluster(folder, nodes, within=within)
+    running.start()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        yield running
+    running.stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Cluster:

@@ -12,7 +12,7 @@ from gwbatch.config.profile import load_site
 from gwbatch.schedulers.htcondor.schedd import pool_release, release_of
 from tests.clusters.bench import PLUGIN, SchedulerBench
 from tests.clusters.cell import Cell
-from tests.clusters.cluster import Cluster
+from tests.clusters.cluster import Cluster, started
 from tests.clusters.pool import Pool
 
 
@@ -47,16 +47,8 @@ def bindings_that_fit(request: pytest.FixtureRequest) -> None:
 def cluster() -> Iterator[Cluster]:
     if shutil.which("slurmctld", path=f"/usr/sbin:{os.environ['PATH']}") is None:
         pytest.fail("start these tests with tests/clusters/run: it installs Slurm")
-    folder = Path(tempfile.mkdtemp(prefix="gwbatch-slurm-"))
-    folder.chmod(0o755)  # munge requires a socket that every user can reach
-    running = Cluster(folder)
-    running.start()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in running.environment.items():
-            patch.setenv(name, value)
+    with started() as running:
         yield running
-    running.stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

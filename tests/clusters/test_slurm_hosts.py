@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests.campaign_products import results, sleepers, whole
 from tests.clusters.bench import PLUGIN, SchedulerBench
 from tests.clusters.campaigns import done
 from tests.clusters.campaigns import gwbatch as campaign
-from tests.clusters.cluster import HERE, Cluster
+from tests.clusters.cluster import HERE, Cluster, started
 from tests.clusters.one_event import localize_one
 from tests.clusters.standby import STANDBY, StandbyBench
 from tests.clusters.waiting import until
@@ -29,17 +28,8 @@ QUICK = [*PLUGIN, "scheduler.ask_soonest=0.5", "scheduler.ask_every=3", "schedul
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Start a cluster whose nodes see nothing in the folder of all tests."""
-    folder = Path(tempfile.mkdtemp(prefix="gwbatch-slurm-"))
-    folder.chmod(0o755)  # munge requires a socket that every user can reach
-    hide = f"{HERE / 'hide'} {tmp_path_factory.getbasetemp()}"
-    running = Cluster(folder, nodes=2, within=hide)
-    running.start()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in running.environment.items():
-            patch.setenv(name, value)
+    with started(nodes=2, within=f"{HERE / 'hide'} {tmp_path_factory.getbasetemp()}") as running:
         yield running
-    running.stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -216,6 +217,64 @@ def test_a_node_where_everything_fails_gets_no_more_parcels(tmp_path: Path) -> N
     assert nodes.avoided[-1] == ["bad"]
     with reading(folder.table) as connection:
         assert connection.execute("SELECT max(attempts) FROM events").fetchone()[0] == 0
+
+
+class TwoHosts(Nodes):
+    """Parcels return from hosts in turn; on one that is at fault, everything fails."""
+
+    def __init__(self, scratch: Path, bad: Sequence[str] = ()) -> None:
+        super().__init__(scratch)
+        self.bad, self.seen, self.hosts = bad, set[str](), itertools.cycle(["first", "second"])
+
+    def parcels(self, folder: Path) -> Mapping[str, str]:
+        states = super().parcels(folder)
+        for result in sorted((folder / "parcels").glob("*/result.zip")):
+            if result.parent.name not in self.seen:
+                self.seen.add(result.parent.name)
+                avoided = self.avoided[self.sent.index(result.parent.name)]
+                assert set(avoided) < {"first", "second"}, "no host is left"
+                host = next(host for host in self.hosts if host not in avoided)
+                self.came_from(host, result)
+        return states
+
+    def came_from(self, host: str, result: Path) -> None:
+        with zipfile.ZipFile(result) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        did = msgspec.json.decode(files[OUTCOMES], type=Returned)
+        outcomes = [Outcome(one.id, "failed", "no library") for one in did.outcomes]
+        did = msgspec.structs.replace(did, host=host, outcomes=outcomes if host in self.bad else did.outcomes)
+        with zipfile.ZipFile(result, "w") as archive:
+            for name, content in {**files, OUTCOMES: msgspec.json.encode(did)}.items():
+                archive.writestr(name, content)
+
+
+def test_failures_on_a_host_count_over_short_parcels_and_the_next_sender_avoids_it_too(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 120)
+    nodes = TwoHosts(tmp_path / "nodes", bad=["first"])
+
+    def leave(_: object) -> None:
+        if nodes.avoided[-1:] == [["first"]] and nodes.running:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert send(folder, nodes, **TWO, on_progress=leave) is Ending.STOPPED
+    with reading(folder.table) as connection:
+        assert connection.execute("SELECT name FROM nodes WHERE at_fault IS NOT NULL").fetchall()[0][0] == "first"
+    known = len(nodes.sent)
+    assert nodes.running, "parcels are still out"
+    assert send(folder, nodes, **TWO) is Ending.OVER
+    assert results(folder) == whole(120)
+    assert all("first" in avoided for avoided in nodes.avoided[known : known + 1])
+
+
+def test_events_that_fail_everywhere_do_not_exclude_one_host_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are set aside, and at least one host is left for the rest."""
+    monkeypatch.setattr("gwbatch.campaigns.sending.FAILURES_IN_A_ROW", 4)
+    folder = sleepers(tmp_path / "c", [0.01] * 36, {event: {"segfault": 1} for event in range(24, 36)})
+    assert send(folder, TwoHosts(tmp_path / "nodes"), **TWO) is Ending.OVER
+    with reading(folder.table) as connection:
+        assert counts(connection) == {"done": 24, "set aside": 12}
 
 
 def test_a_result_that_arrives_torn_is_not_taken_in(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
@@ -21,7 +22,7 @@ from gwbatch.ledger import Ledger, messages
 from gwbatch.ledger.messages import Incoming
 from gwbatch.sandbox.event_files import read_event_file
 from gwbatch.simulation.measured import calibrated
-from gwbatch.simulation.outcome import outcome_of, recorded_outcome
+from gwbatch.simulation.outcome import outcome_of, recorded_outcome, simulate
 from gwbatch.simulation.recorded import event_file, read_recording
 from gwbatch.simulation.scenario import Pool, Scenario, Seconds, Stream
 from gwbatch.simulation.world import World
@@ -93,6 +94,20 @@ def test_the_same_events_lead_to_the_same_decisions(tmp_path: Path, policy: Poli
     assert real.longest_queue == again.longest_queue > 0
     assert real.milestones["finished"]["count"] == 3
     with_past.close()
+
+
+def test_an_event_counts_with_all_that_follows_although_the_period_ends_before(day: Path) -> None:
+    """The first event arrives after 18 s, and its map is made, its notice frozen and its pilot job done later."""
+    ledger = Ledger(day)
+    begin = read_recording(ledger).begin
+    first = read_recording(ledger, begin, begin + 12.0)
+    assert len(first.graceids) == 2
+    real = recorded_outcome(ledger, first, [])
+    assert (real.superevents, real.decision_to_map["count"], real.notices) == (1, 2, 2)
+    assert real.milestones["finished"]["p50"] > 12.0
+    between = read_recording(ledger, begin + 60.0, begin + 1500.0)  # what follows from the first event is not counted
+    assert (len(between.graceids), recorded_outcome(ledger, between, []).superevents) == (1, 1)
+    ledger.close()
 
 
 def told(*words: Any) -> Any:
@@ -179,13 +194,13 @@ def test_half_of_a_real_pools_day_is_predicted_from_the_other_half_within_a_fift
     recording = read_recording(whole, middle)
     real = recorded_outcome(whole, recording, [])
     assert (real.superevents, real.events, real.decision_to_map["count"]) == (11, 22, 22)
-    outcomes = []
-    for seed in range(5):
-        wanted = Scenario(duration=recording.end - recording.begin, seed=seed, pool=Pool(nodes=1))
-        scenario = calibrated(wanted, first)
-        world = live(tmp_path / f"seed{seed}", load_policy(), scenario, recording.begin, recording.arrivals)
-        outcomes.append(outcome_of(world))
-        world.ledger.close()
+    wanted = calibrated(Scenario(duration=recording.end - recording.begin, pool=Pool(nodes=1)), first)
+    profile = load_site("local", SETTINGS).profile
+    outcomes = [
+        simulate(msgspec.structs.replace(wanted, seed=seed), load_policy(), profile, tmp_path / f"seed{seed}",
+                 recording.begin, recording.arrivals)
+        for seed in range(5)
+    ]  # fmt: skip
     predicted = median(one.decision_to_map["p50"] for one in outcomes)
     assert predicted == pytest.approx(real.decision_to_map["p50"], rel=0.2)
     made = median(one.milestones["finished"]["p50"] for one in outcomes)

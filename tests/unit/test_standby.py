@@ -153,6 +153,10 @@ def test_node_seconds_are_those_of_the_batch_system(ledger: Ledger) -> None:
         standby.report(tx, first, ended, NOON + 750)
     costs = standby.costs(ledger.connection, "openmp", NOON - 1, NOON + 9000)
     assert costs == {"pilots": 1, "held": 720.0, "busy": 90.0, "idle": 600.0}
+    within = standby.costs(ledger.connection, "openmp", NOON + 100, NOON + 300)
+    assert (within["pilots"], within["held"]) == (1, 200.0)
+    assert standby.costs(ledger.connection, "openmp", NOON - 50, NOON + 20)["pilots"] == 0
+    assert standby.costs(ledger.connection, "openmp", NOON + 740, NOON + 800)["pilots"] == 0
     assert standby.node_hours(ledger.connection, "openmp", NOON + 750) == pytest.approx(0.2)
     assert standby.node_hours(ledger.connection, "openmp", NOON + 740 + 86400) == 0.0
     assert [one.key for one in standby.open_pilots(ledger.connection)] == [second]
