@@ -37,7 +37,7 @@ def shared(cluster: Cluster) -> Iterator[Path]:
     """Return a folder that the submit host and the nodes share."""
     with tempfile.TemporaryDirectory(prefix="gwbatch-shared-") as folder:
         yield Path(folder)
-    cluster.clear()
+        cluster.clear()  # before the folder is removed: a job that is ending still writes into it
 
 
 def test_a_job_sees_nothing_of_ours_but_the_folder_for_jobs(tmp_path: Path, shared: Path) -> None:
