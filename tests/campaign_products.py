@@ -21,6 +21,7 @@ from gwbatch.errors import BadInput
 
 ROOT = Path(__file__).parents[1]
 SLEEP = "sleep"
+TRACE = "GWBATCH_TEST_TRACE"  # environment variable with a file that lists every event each time it is done
 
 
 @product(SLEEP)
@@ -48,6 +49,9 @@ def sleep(work: Work) -> Mapping[str, Any]:
     draft = work.draft(SLEEP, ".txt")
     draft.write_text(str(work.task.id))
     draft.rename(work.file(SLEEP, ".txt"))
+    if (trace := os.environ.get(TRACE)) is not None:
+        with Path(trace).open("a") as stream:
+            stream.write(f"{work.task.id}\n")
     return {"value": work.task.id**2}
 
 

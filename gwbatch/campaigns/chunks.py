@@ -85,6 +85,12 @@ class Beat(msgspec.Struct, frozen=True):
     ----------
     start : str
         Start time of its process, as its kernel reports it.
+    age : float
+        Seconds since its start.
+    cpu : float
+        CPU s of the events that it has finished.
+    ahead, ahead_wall : float
+        Predicted CPU s of the events that are done in chunks that it has not handed in, and the wall s that they took.
     """
 
     worker: str
@@ -96,6 +102,10 @@ class Beat(msgspec.Struct, frozen=True):
     working: int = 0
     done: int = 0
     beat: int = 0
+    age: float = 0.0
+    cpu: float = 0.0
+    ahead: float = 0.0
+    ahead_wall: float = 0.0
 
 
 @dataclass

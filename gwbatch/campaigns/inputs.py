@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from gwbatch.campaigns import psds
 from gwbatch.campaigns.cost import DEFAULT_SAMPLES, predict, samples
 from gwbatch.errors import BadInput
-from gwbatch.jobs.result import sha256
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -62,28 +62,36 @@ def describe(path: Path) -> tuple[list[Described], dict[int, str]]:
     return found, unusable
 
 
-def event_of(path: Path, expected_sha256: str, coinc: int) -> Any:
+def event_of(path: Path, expected: str, coinc: int) -> Any:
     """Return one event in the form that BAYESTAR takes.
+
+    Parameters
+    ----------
+    expected : str
+        Digest of the file and of its PSD files when the campaign was planned.
 
     Raises
     ------
     BadInput
         If the file cannot be read, or has changed since the campaign was planned.
     """
-    events = _events_of_file(path, expected_sha256)
+    events = _events_of_file(path, expected)
     if coinc not in events:
         raise BadInput(f"{path.name} no longer has event {coinc}")
     return events[coinc]
 
 
 @lru_cache(maxsize=2)
-def _events_of_file(path: Path, expected_sha256: str) -> Any:
+def _events_of_file(path: Path, expected: str) -> Any:
     try:
-        found = sha256(path)
+        own, _, of_psds = psds.digest(path).partition("+")
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
-    if found != expected_sha256:
+    expected_own, _, expected_of_psds = expected.partition("+")
+    if own != expected_own:
         raise BadInput(f"{path} has changed since the campaign was planned")
+    if expected_of_psds and of_psds != expected_of_psds:
+        raise BadInput(f"a PSD file that {path} names is missing, or has changed since the campaign was planned")
     return _events(path, _document(path))
 
 
@@ -104,12 +112,23 @@ def _events(path: Path, document: Any) -> Any:
 
     # Files with injections also hold coincidences that link events to injections. Skip those.
     kind = InspiralCoincDef if _has(document, SimInspiralTable) else None
-    # The PSDs are in this file, or in the file beside it that process_params names.
-    psds = str(path) if _has_psds(document) else None
+    # The PSDs are in this file, or in those that process_params names.
+    inside = str(path) if _has_psds(document) else None
+    if inside is None:
+        _say_where_psds_are(document, path)
     try:
-        return events.ligolw.open(document, psd_file=psds, coinc_def=kind, fallbackpath=str(path.parent))
+        return events.ligolw.open(document, psd_file=inside, coinc_def=kind)
     except Exception as error:
         raise BadInput(f"its events cannot be read: {error or type(error).__name__}") from error
+
+
+def _say_where_psds_are(document: Any, path: Path) -> None:
+    """Replace the names of PSD files in process_params by their paths."""
+    from igwn_ligolw.lsctables import ProcessParamsTable
+
+    for row in ProcessParamsTable.get_table(document) if _has(document, ProcessParamsTable) else ():
+        if row.param == psds.PARAMETER:
+            row.value = str(psds.locate(row.value, path) or row.value)
 
 
 def _has_psds(document: Any) -> bool:

@@ -1,14 +1,19 @@
-"""The progress of a running campaign, written to ``status.json`` and passed to the caller."""
+"""The progress of a running campaign, which its owner writes to ``status.json``, and workers to their heartbeats."""
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from gwbatch.campaigns.chunks import Beat
+from gwbatch.campaigns.estimate import Estimate
 from gwbatch.campaigns.folder import Folder, write
+from gwbatch.campaigns.table import DEALT, WAITING, counts
 
 if TYPE_CHECKING:
     from gwbatch.campaigns.dealer import Dealer
@@ -32,13 +37,16 @@ class Live(msgspec.Struct, frozen=True):
     processes : int
         Science processes on all nodes.
     efficiency : float or None
-        CPU time of the events done, divided by the number of processes times the elapsed time.
+        CPU time of the events, divided by the number of processes times the elapsed time.  For parcels, of those that
+        have come back.
     seconds_left : float or None
         Estimate of the time until everything is done.
     nodes : dict
         Number of processes by node.
     ended : bool
         Whether this run has ended.
+    rate : float or None
+        Number of events done per hour.
     """
 
     began: float
@@ -52,12 +60,47 @@ class Live(msgspec.Struct, frozen=True):
     seconds_left: float | None
     nodes: dict[str, int]
     ended: bool = False
+    rate: float | None = None
 
-    @property
-    def rate(self) -> float | None:
-        """The number of events done per hour."""
-        passed = self.updated - self.began
-        return self.done * 3600 / passed if passed > 0 and self.done else None
+
+def rate(events: int, seconds: float) -> float | None:
+    """Return the number of events per hour, or None if there are none."""
+    return 3600 * events / seconds if events and seconds > 0 else None
+
+
+def of_workers(connection: sqlite3.Connection, beats: Mapping[str, Beat], updated: Mapping[str, float]) -> Live:
+    """Return the progress of the workers that are at work, each of which counts from its own start.
+
+    Parameters
+    ----------
+    beats : mapping
+        Heartbeat by worker; at least one.
+    updated : mapping
+        When each was written (Unix time in s).
+    """
+    states, workers = counts(connection), list(beats.values())
+    processes, working = sum(one.processes for one in workers), sum(one.working for one in workers)
+    held = sum(one.processes * one.age for one in workers)
+    estimate = Estimate.of_table(connection)
+    for one in workers:
+        estimate.measured_elsewhere(one.ahead, one.ahead_wall)
+    rates = [rate(one.done, one.age) or 0.0 for one in workers]
+    nodes: Counter[str] = Counter()
+    for one in workers:
+        nodes[one.host] += one.processes
+    return Live(
+        began=min(updated[name] - one.age for name, one in beats.items()),
+        updated=max(updated.values()),
+        done=sum(one.done for one in workers),
+        set_aside=0,
+        left=max(0, states[WAITING] + states[DEALT] - working),
+        in_hand=working,
+        processes=processes,
+        efficiency=sum(one.cpu for one in workers) / held if held else None,
+        seconds_left=estimate.seconds(processes),
+        nodes=dict(nodes),
+        rate=sum(rates) or None,
+    )
 
 
 class Watch:
@@ -94,6 +137,7 @@ class Watch:
             dealer.estimate.seconds(processes),
             nodes,
             ended,
+            rate(dealer.done, passed),
         )
         write(self._folder.status, live)
         on_progress(live)

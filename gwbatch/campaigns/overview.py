@@ -21,9 +21,12 @@ def brief(folder: Folder) -> dict[str, Any]:
     ``state`` is ``done``, ``running``, ``stopped``, or ``silent`` if its processes have stopped reporting.
     """
     now = time.time()
+    chunks = Chunks(folder.chunks)
+    beats = chunks.beats()
+    signs = {worker: chunks.last_sign(worker) for worker in beats}
     with reading(folder.table) as connection:
         states = counts(connection)
-    chunks, report = Chunks(folder.chunks), live.read(folder)
+        report = live.of_workers(connection, beats, signs) if beats else live.read(folder)
     found = {
         "path": str(folder.path),
         "events": states.total(),
@@ -32,10 +35,9 @@ def brief(folder: Folder) -> dict[str, Any]:
         "left": states[WAITING] + states[DEALT],
         "live": None
         if report is None
-        else {**msgspec.structs.asdict(report), "rate": report.rate, "silent": max(0.0, now - report.updated)},
+        else {**msgspec.structs.asdict(report), "silent": max(0.0, now - report.updated)},
         "workers": [
-            {**msgspec.structs.asdict(beat), "silent": max(0.0, now - chunks.last_sign(beat.worker))}
-            for beat in chunks.beats().values()
+            {**msgspec.structs.asdict(beat), "silent": max(0.0, now - signs[worker])} for worker, beat in beats.items()
         ],
         "chunks": chunks.numbers(),
     }

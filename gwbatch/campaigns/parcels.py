@@ -6,9 +6,7 @@ The node returns another ZIP with the outcomes and the files that were made.
 
 from __future__ import annotations
 
-import gzip
 import os
-import re
 import shutil
 import time
 import zipfile
@@ -17,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from gwbatch.campaigns import psds
 from gwbatch.campaigns.chunks import Beating, Chunk, no_beat
 from gwbatch.campaigns.crew import Crew
 from gwbatch.campaigns.folder import Folder
@@ -31,17 +30,30 @@ from gwbatch.jobs.result import sync
 
 SETTINGS, CHUNK, OUTCOMES = "campaign.json", "chunk.json", "outcomes.json"
 EVENTS, PLUGINS, FILES = "events", "plugins", "files"
-_PSD_LINE = re.compile(r'^.*"--reference-psd".*$', re.MULTILINE)
-_QUOTED = re.compile(r'"([^"]+)"')
 
 
 class Returned(msgspec.Struct, frozen=True):
-    """What a node did with a parcel."""
+    """What a node did with a parcel.
+
+    Attributes
+    ----------
+    kept : int
+        Number of the first outcomes that another node had returned when the parcel was evicted there.
+    held : float
+        Number of processes times seconds for which nodes held the parcel.
+    """
 
     chunk: str
     host: str
     processes: int
     outcomes: list[Outcome]
+    kept: int = 0
+    held: float = 0.0
+
+    @property
+    def own(self) -> list[Outcome]:
+        """The outcomes of this node."""
+        return self.outcomes[self.kept :]
 
 
 # ---- on the access point ------------------------------------------------------------------------------------------
@@ -124,21 +136,16 @@ def _event_of(name: str) -> int | None:
 
 
 def _with_psds(path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield an event file, and the PSD files that it names relative to itself, with their names in the parcel."""
+    """Yield an event file, and the PSD files that it needs, with their names in the parcel."""
     if not path.is_file():
         return  # the node refuses its events, with the reason
     yield path, path.name
-    opened = gzip.open if path.name.endswith(".gz") else open
     try:
-        with opened(path, "rt", errors="replace") as stream:
-            text = stream.read()
+        found = psds.named(path)
     except (OSError, EOFError):
         return
-    named = {name for line in _PSD_LINE.findall(text) for name in _QUOTED.findall(line)}
-    for name in sorted(named - {path.name}):
-        relative = PurePosixPath(name)
-        if not relative.is_absolute() and ".." not in relative.parts and (path.parent / name).is_file():
-            yield path.parent / name, name
+    for name, place in found.items():
+        yield place, psds.name_in_parcel(name)
 
 
 def _plugins(settings: CampaignSettings) -> Iterator[tuple[Path, str]]:
@@ -160,24 +167,30 @@ def _plugins(settings: CampaignSettings) -> Iterator[tuple[Path, str]]:
 def work(parcel: Path, result: Path, nodes: NodeSettings) -> Returned:
     """Do the events of a parcel on this node, and write the outcomes and files to another ZIP.
 
-    On SIGTERM or Ctrl-C it ends at once and returns what is finished.
+    On SIGTERM or Ctrl-C it ends at once and returns what is finished.  If another node was interrupted like this, and
+    the batch system brings along the ZIP that it wrote, only the rest is done.
 
     Raises
     ------
     BadInput
         If the parcel cannot be read.
     """
+    began = time.monotonic()
     inside = Folder(result.absolute().parent / f".{result.name}.work")
     shutil.rmtree(inside.path, ignore_errors=True)
     try:
         chunk = _open(parcel, inside)
+        before = _keep(result, chunk, inside)
+        finished = {outcome.id for outcome in before.outcomes}
         settings = load(inside)
         found = share(nodes, settings.products, cores(), memory())
         crew = Crew(
             inside, settings, settings.products, "node", size=found.size, threads=found.threads, memory=found.memory
         )
-        outcomes = _outcomes(crew, chunk.tasks, Stopping(inside.stop))
-        did = Returned(chunk.file, os.uname().nodename, found.size, outcomes)
+        tasks = [task for task in chunk.tasks if task.id not in finished]
+        outcomes = [*before.outcomes, *_outcomes(crew, tasks, Stopping(inside.stop))]
+        held = before.held + found.size * (time.monotonic() - began)
+        did = Returned(chunk.file, os.uname().nodename, found.size, outcomes, len(before.outcomes), held)
         _write(did, inside, result)
     finally:
         shutil.rmtree(inside.path, ignore_errors=True)
@@ -196,6 +209,16 @@ def _open(parcel: Path, inside: Folder) -> Chunk:
     inside.settings_file.write_bytes(msgspec.json.encode(msgspec.structs.replace(settings, plugin_folders=folders)))
     tasks = [msgspec.structs.replace(task, path=str(inside.path / task.path)) for task in chunk.tasks]
     return msgspec.structs.replace(chunk, tasks=tasks)
+
+
+def _keep(result: Path, chunk: Chunk, inside: Folder) -> Returned:
+    """Return what another node did with a chunk before it was interrupted, and take over the files that it made."""
+    before = returned(result, chunk)
+    if before is None:
+        return Returned(chunk.file, "", 0, [])
+    outcomes = [outcome for outcome in before.outcomes if outcome.how != "stopped"]
+    unpack(result, inside, (outcome.id for outcome in outcomes if outcome.how == "done"), inside.unfinished / "kept")
+    return msgspec.structs.replace(before, outcomes=outcomes)
 
 
 def _outcomes(crew: Crew, tasks: Iterable[Task], stopping: Stopping) -> list[Outcome]:

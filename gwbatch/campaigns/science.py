@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from gwbatch.campaigns import psds
 from gwbatch.campaigns.inputs import describe
 from gwbatch.campaigns.packing import open_map
 from gwbatch.campaigns.products import Work, product
@@ -26,7 +27,7 @@ def describe_file(work: Work) -> Mapping[str, Any]:
     """Describe the contents of an event file for ``plan``."""
     path = Path(work.task.path)
     found, unusable = describe(path)
-    return {"sha256": sha256(path), "events": msgspec.to_builtins(found), "unusable": unusable}
+    return {"sha256": psds.digest(path), "events": msgspec.to_builtins(found), "unusable": unusable}
 
 
 @product("map", preload=BAYESTAR, suffix=".fits")

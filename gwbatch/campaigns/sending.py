@@ -16,13 +16,14 @@ from pathlib import Path
 from gwbatch.campaigns import parcels
 from gwbatch.campaigns.chunks import Chunks
 from gwbatch.campaigns.dealer import FAILURES_IN_A_ROW
+from gwbatch.campaigns.estimate import Estimate
 from gwbatch.campaigns.folder import Folder, write
 from gwbatch.campaigns.lease import Lease
-from gwbatch.campaigns.live import Live
+from gwbatch.campaigns.live import Live, rate
 from gwbatch.campaigns.owning import Ending, Stopping
 from gwbatch.campaigns.products import load
 from gwbatch.campaigns.running import owned, take_over
-from gwbatch.campaigns.table import SET_ASIDE, NodeFacts, Table, counts
+from gwbatch.campaigns.table import DEALT, DONE, SET_ASIDE, WAITING, NodeFacts, Table, counts
 from gwbatch.errors import TransientError
 from gwbatch.failpoints import hit
 from gwbatch.schedulers.base import SchedulerBusy
@@ -82,6 +83,9 @@ class _Sender:
         self._at_fault = {host for host, facts in table.nodes().items() if facts.at_fault is not None}
         self._failed: Counter[str] = Counter()  # by host: events that failed there since one was done
         self._jobs: Mapping[str, str] = {}  # parcels in the queue, with their states
+        self._running: dict[str, float] = {}  # parcels that are running, and since when by the monotonic clock
+        self._processes = cores  # on a node
+        self._cpu = self._process_seconds = 0.0  # of the parcels that have come back
         self._began, self._begun = time.time(), time.monotonic()
         self._before = counts(table.connection)
 
@@ -113,6 +117,8 @@ class _Sender:
         An error at any point leaves a state from which the next look, or the next sender, continues.
         """
         self._jobs = self._batch.parcels(self._folder.path)
+        running = (name for name, state in self._jobs.items() if state == "running")
+        self._running = {name: self._running.get(name, time.monotonic()) for name in running}
         out = self._out()
         for stray in set(self._jobs) - set(out):  # of a sender whose campaign was taken over in between
             self._batch.take_back(self._folder.path, stray)
@@ -193,8 +199,9 @@ class _Sender:
             self._hand_in(name, file, lost=self._sent(name).exists())
             return
         is_at_fault = self._is_at_fault(did)
-        # On a node where nothing succeeds while others do well, only what is wrong with an event itself counts.
-        outcomes = [one for one in did.outcomes if one.how == "bad-input"] if is_at_fault else did.outcomes
+        outcomes = did.outcomes
+        if is_at_fault:  # on a node where nothing succeeds, only what is wrong with an event itself counts
+            outcomes = [*did.outcomes[: did.kept], *(one for one in did.own if one.how == "bad-input")]
         done = {outcome.id for outcome in outcomes if outcome.how == "done"}
         parcels.unpack(result, self._folder, self._table.undone(done), self._folder.unfinished / name, self._held.beat)
         hit("campaign.parcel.unpacked")
@@ -211,6 +218,9 @@ class _Sender:
 
     def _learn(self, did: parcels.Returned, is_at_fault: bool) -> None:
         """Count what a host has done, once its parcel is handed in, and avoid the host if it is at fault."""
+        self._cpu += sum(outcome.cpu for outcome in did.outcomes)
+        self._process_seconds += did.held
+        self._processes = did.processes
         if _succeeded(did):
             self._succeeded.add(did.host)
             self._failed[did.host] = 0
@@ -232,23 +242,32 @@ class _Sender:
     # ---- progress -------------------------------------------------------------------------------------------------
 
     def _report(self, on_progress: Callable[[Live], None], *, ended: bool = False) -> None:
-        found, passed = counts(self._table.connection), time.monotonic() - self._begun
-        done = found["done"] - self._before["done"]
-        left = found["waiting"] + found["dealt"]
-        running = [name for name, state in self._jobs.items() if state == "running"]
+        found, now = counts(self._table.connection), time.monotonic()
+        done = found[DONE] - self._before[DONE]
+        processes = len(self._running) * self._processes
+        estimate = Estimate.of_table(self._table.connection)
+        estimate.spent(sum(self._processes * (now - since) for since in self._running.values()))
         live = Live(
-            self._began, time.time(), done, found[SET_ASIDE] - self._before[SET_ASIDE],
-            found["waiting"], found["dealt"], len(running) * self._cores, None,
-            passed * left / done if done else None,
-            dict.fromkeys(running, self._cores), ended,
-        )  # fmt: skip
+            began=self._began,
+            updated=time.time(),
+            done=done,
+            set_aside=found[SET_ASIDE] - self._before[SET_ASIDE],
+            left=found[WAITING],
+            in_hand=found[DEALT],
+            processes=processes,
+            efficiency=self._cpu / self._process_seconds if self._process_seconds else None,
+            seconds_left=estimate.seconds(processes),
+            nodes=dict.fromkeys(self._running, self._processes),
+            ended=ended,
+            rate=rate(done, now - self._begun),
+        )
         write(self._folder.status, live)
         on_progress(live)
 
 
 def _failures(did: parcels.Returned) -> int:
-    return sum(outcome.how in ("failed", "died") for outcome in did.outcomes)
+    return sum(outcome.how in ("failed", "died") for outcome in did.own)
 
 
 def _succeeded(did: parcels.Returned) -> bool:
-    return any(outcome.how == "done" for outcome in did.outcomes)
+    return any(outcome.how == "done" for outcome in did.own)

@@ -376,6 +376,18 @@ def done_without(connection: sqlite3.Connection, products: Sequence[str]) -> lis
     return [row["id"] for row in connection.execute(order, (DONE, *(f'$."{name}"' for name in products)))]
 
 
+def work_by_detectors(connection: sqlite3.Connection) -> list[tuple[str, float, float, float]]:
+    """Return, by detectors, the predicted CPU s of events left and of events done, and the wall s of the latter."""
+    return [
+        tuple(row)
+        for row in connection.execute(
+            "SELECT detectors, sum(iif(state IN ('waiting', 'dealt'), predicted, 0)), "
+            "sum(iif(state = 'done', predicted, 0)), sum(iif(state = 'done', ifnull(wall, 0), 0)) "
+            "FROM events GROUP BY detectors"
+        )
+    ]
+
+
 def counts(connection: sqlite3.Connection) -> Counter[str]:
     """Return the number of events in each state."""
     rows = connection.execute("SELECT state, count(*) AS n FROM events GROUP BY state")

@@ -17,7 +17,7 @@ class Task(msgspec.Struct, frozen=True):
     id : int
         Number of the event in the campaign.
     path, sha256 : str
-        File that holds the event, and its digest when the campaign was planned.
+        File that holds the event, and its digest (`psds.digest`) when the campaign was planned.
     coinc : int
         Its coinc_event_id in that file.
     products : list of str

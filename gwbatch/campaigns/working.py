@@ -36,10 +36,25 @@ LAST_WORDS = 20.0  # s to wait until the last reports are in the table
 
 @dataclass
 class _Open:
-    """A claimed chunk, and the events in it that are not finished."""
+    """A claimed chunk, the events in it that are not finished, and what those that are done took.
+
+    Attributes
+    ----------
+    predicted, wall : float
+        Predicted CPU s and wall s of the events that are done.
+    """
 
     chunk: Chunk
     left: set[int] = field(default_factory=set)
+    predicted: float = 0.0
+    wall: float = 0.0
+
+    def count(self, outcome: Outcome) -> None:
+        """Count an event that has come to its end."""
+        self.left.discard(outcome.id)
+        if outcome.how == "done":
+            self.predicted += sum(task.predicted for task in self.chunk.tasks if task.id == outcome.id)
+            self.wall += outcome.wall
 
 
 class Worker:
@@ -62,6 +77,7 @@ class Worker:
         # An event may be in two chunks, if an owner was killed while writing chunks.
         self._chunks_of: dict[int, set[str]] = {}
         self._failed: list[int] = []  # the latest failures in a row
+        self._began, self._cpu = time.monotonic(), 0.0
         self._next_beat = self._next_tend = self._next_claim = self._refused_since = 0.0
         self.refused = ""  # why it last failed to update the table, or why it stopped early
 
@@ -110,6 +126,7 @@ class Worker:
 
     def _collect_outcomes(self) -> None:
         for outcome in self._crew.poll():
+            self._cpu += outcome.cpu
             if outcome.how == "done":
                 self._beat = msgspec.structs.replace(self._beat, done=self._beat.done + 1)
                 self._failed.clear()
@@ -119,7 +136,7 @@ class Worker:
                 opened = self._open[file]
                 self._chunks.note(self.name, opened.chunk, [outcome])
                 hit("campaign.worker.noted")
-                opened.left.discard(outcome.id)
+                opened.count(outcome)
                 if not opened.left:
                     self._chunks.hand_in(self.name, file)
                     del self._open[file]
@@ -155,7 +172,15 @@ class Worker:
         now = time.monotonic()
         if now >= self._next_beat:
             self._next_beat = now + BEAT_EVERY
-            self._beat = msgspec.structs.replace(self._beat, beat=self._beat.beat + 1, working=self._crew.working)
+            self._beat = msgspec.structs.replace(
+                self._beat,
+                beat=self._beat.beat + 1,
+                working=self._crew.working,
+                age=now - self._began,
+                cpu=self._cpu,
+                ahead=sum(opened.predicted for opened in self._open.values()),
+                ahead_wall=sum(opened.wall for opened in self._open.values()),
+            )
             write(self._chunks.workers / f"{self.name}.json", self._beat)
 
     # ---- shared duties --------------------------------------------------------------------------------------------

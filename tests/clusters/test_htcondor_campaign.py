@@ -13,7 +13,7 @@ from gwbatch.config.profile import load_site
 from gwbatch.config.resources import example_event
 from gwbatch.schedulers import make_campaign_jobs
 from gwbatch.schedulers.campaign import ParcelJobs
-from tests.campaign_products import results, sleepers, whole
+from tests.campaign_products import TRACE, results, sleepers, whole
 from tests.clusters.bench import PLUGIN, SchedulerBench
 from tests.clusters.campaigns import INJECTIONS, CampaignPlays, done, gwbatch
 from tests.clusters.pool import Pool
@@ -91,14 +91,16 @@ class TestOnHTCondor(CampaignPlays):
             holders = {row[0] for row in connection.execute("SELECT holder FROM events")}
         assert out <= holders
 
-    def test_a_parcel_that_is_sent_away_is_done_elsewhere(
+    def test_a_parcel_that_is_sent_away_takes_along_what_is_done(
         self, tmp_path: Path, site: list[str], pool: Pool, queue: Callable[[Folder], dict[str, str]]
     ) -> None:
-        folder = sleepers(tmp_path / "c", [0.5] * 60)
-        batch = make_campaign_jobs(load_site("htcondor-generic", SETTINGS).profile)
-        assert isinstance(batch, ParcelJobs)
-        gwbatch("submit", folder.path, "--nodes", 1, "--cores", 2, *site, "--set", "campaign.shared_folder=false")
-        until(lambda: "running" in batch.parcels(folder.path).values(), 120)
+        folder, trace = sleepers(tmp_path / "c", [0.5] * 60), tmp_path / "trace"
+        settings = ["campaign.shared_folder=false", f"scheduler.environment.{TRACE}={trace}"]
+        gwbatch("submit", folder.path, "--nodes", 1, "--cores", 2, *site, *(w for s in settings for w in ("--set", s)))
+        until(lambda: trace.exists() and len(trace.read_text().split()) > 6, 120)
         pool.command("condor_vacate_job", "-constraint", 'GwbatchRole == "campaign-parcel"')
         until(lambda: done(folder) == 60, 300, lambda: gwbatch("status", folder.path))
         assert results(folder) == whole(60)
+        assert 60 <= len(trace.read_text().split()) <= 62, "only events that were running are done again"
+        with reading(folder.table) as connection:
+            assert connection.execute("SELECT max(attempts), max(interruptions) FROM events").fetchone()[:] == (0, 0)

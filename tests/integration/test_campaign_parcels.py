@@ -382,6 +382,41 @@ def test_sigterm_on_a_node_returns_what_is_finished(tmp_path: Path) -> None:
     assert [(one.id, one.how) for one in did.outcomes] == [(0, "done")]
 
 
+def test_a_parcel_that_comes_with_what_another_node_finished_gets_the_rest_done(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 6, {5: {"segfault": 1}})
+    with owned(folder) as (_, table):
+        tasks = [task for task, _, _ in table.tasks(range(6), [SLEEP]).values()]
+    parcel, result = tmp_path / "parcel.zip", tmp_path / "result.zip"
+    parcels.pack(folder.settings(), Chunk("c", 0, tasks[:3]), parcel)
+    first = parcels.work(parcel, result, NodeSettings(processes=1))
+    whole = Chunk("c", 0, tasks)
+    parcels.pack(folder.settings(), whole, parcel)
+    did = parcels.work(parcel, result, NodeSettings(processes=1))
+    assert did == parcels.returned(result, whole)
+    assert (did.kept, did.outcomes[:3]) == (3, first.outcomes)
+    assert [(one.id, one.how) for one in did.own] == [(3, "done"), (4, "done"), (5, "died")]
+    assert did.held > first.held > 0
+    parcels.unpack(result, folder, range(6), folder.unfinished)
+    assert [folder.file(SLEEP, event, ".txt").read_text() for event in range(5)] == list("01234")
+
+
+def test_what_came_with_a_parcel_from_another_chunk_or_torn_is_not_kept(tmp_path: Path) -> None:
+    folder = sleepers(tmp_path / "c", [0.01] * 2)
+    with owned(folder) as (_, table):
+        tasks = [task for task, _, _ in table.tasks(range(2), [SLEEP]).values()]
+    parcel, result = tmp_path / "parcel.zip", tmp_path / "result.zip"
+    parcels.pack(folder.settings(), Chunk("other", 0, tasks), parcel)
+    parcels.work(parcel, result, NodeSettings(processes=1))
+    parcels.pack(folder.settings(), Chunk("c", 0, tasks), parcel)
+
+    def again() -> Returned:
+        return parcels.work(parcel, result, NodeSettings(processes=1))
+
+    assert (again().kept, again().kept) == (0, 2)
+    result.write_bytes(result.read_bytes()[:-10])
+    assert again().kept == 0
+
+
 def test_a_parcel_needs_neither_the_campaign_nor_the_event_files(tmp_path: Path) -> None:
     event = tmp_path / "coinc.xml"
     shutil.copy(example_event("short"), event)

@@ -112,7 +112,7 @@ def plan_campaigns(folder: Path) -> None:
         )
         table.execute("INSERT INTO nodes (name, at_fault) VALUES (?, ?)", (EVIL, EVIL))
         table.execute("INSERT INTO rejected VALUES (?, ?)", (EVIL, EVIL))
-    write(made.status, Live(now - 3600, now + 3600, 4, 1, 5, 2, 2, 0.97, 600.0, {"node7": 2}))
+    write(made.status, Live(now - 3600, now + 3600, 4, 1, 5, 2, 2, 0.97, 600.0, {"node7": 2}, rate=2.0))
     broken = sleepers(folder / "broken", [1.0])
     broken.table.write_bytes(b"nothing")
 
