@@ -1,7 +1,7 @@
 """What ``gwbatch simulate`` predicts beside what a real pool did, on the same events in one run.
 
 ``tests/clusters/within htcondor python benchmarks/simulation.py htcondor [--minutes 60] [--keep LEDGERS]``, the same
-with ``slurm``, or ``local``.
+with ``slurm`` (and ``--nodes 2``), or ``local``.
 
 A real dispatcher receives events at random times, and real BAYESTAR runs on the whole nodes.  The first half of the
 run gives the durations.  From them and from what was received in the second half, simulations with several seeds
@@ -49,7 +49,7 @@ TO_DO = """SELECT (SELECT count(*) FROM jobs WHERE state NOT IN ('DONE', 'FAILED
                 + (SELECT count(*) FROM effects WHERE state IN ('ready', 'running')) AS n"""
 
 
-def record(which: str, minutes: float, every: float, folder: Path) -> tuple[Path, Path, float]:
+def record(which: str, nodes: int, minutes: float, every: float, folder: Path) -> tuple[Path, Path, float]:
     """Run a dispatcher; return its ledger's copy of the first half and of all, and when the second half began."""
     folder.chmod(0o755)  # for Slurm's munged
     (folder / "batch").mkdir()
@@ -61,7 +61,7 @@ def record(which: str, minutes: float, every: float, folder: Path) -> tuple[Path
     site, settings = SITES[which]
     stage = DemoProcesses(folder / "stage", site=site, settings=settings)
     first, whole = folder / "first.sqlite", folder / "whole.sqlite"
-    with started(which, folder / "batch"), stage, closing(Ledger(stage.state / "ledger.sqlite")) as ledger:
+    with started(which, folder / "batch", nodes=nodes), stage, closing(Ledger(stage.state / "ledger.sqlite")) as ledger:
         client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
         begin = time.time()
         middle = begin + 30.0 * minutes
@@ -84,9 +84,9 @@ def record(which: str, minutes: float, every: float, folder: Path) -> tuple[Path
     return first, whole, middle
 
 
-def predict(which: str, first: Path, recording: Recording, seeds: int, folder: Path) -> list[Outcome]:
-    """Simulate a recording with the durations of another ledger, on one node, once for each seed."""
-    wanted = Scenario(duration=recording.end - recording.begin, pool=Pool(nodes=1))
+def predict(which: str, nodes: int, first: Path, recording: Recording, seeds: int, folder: Path) -> list[Outcome]:
+    """Simulate a recording with the durations of another ledger, once for each seed."""
+    wanted = Scenario(duration=recording.end - recording.begin, pool=Pool(nodes=nodes))
     with closing(Ledger(first)) as ledger:
         wanted = calibrated(wanted, ledger)
     policy, profile = load_policy(), load_site(*SITES[which]).profile
@@ -105,39 +105,45 @@ def quantities() -> Iterator[tuple[str, Callable[[Outcome], dict[str, float] | N
         yield f"alert to: {label}", lambda one, milestone=milestone: one.milestones.get(milestone)
 
 
-def compare(which: str, first: Path, whole: Path, middle: float, seeds: int, folder: Path) -> dict[str, Any]:
+def compare(
+    which: str, nodes: int, first: Path, whole: Path, middle: float, seeds: int, folder: Path
+) -> dict[str, Any]:
     with closing(Ledger(whole)) as ledger:
         recording = read_recording(ledger, middle)
         real = recorded_outcome(ledger, recording, [])
-    predicted = predict(which, first, recording, seeds, folder)
+    predicted = predict(which, nodes, first, recording, seeds, folder)
     rows = {}
     for label, get in quantities():
         measured, simulated = get(real), [row["p50"] for row in map(get, predicted) if row]
         if measured and simulated:
             rows[label] = {"measured": measured["p50"], "n": measured["count"], "predicted": simulated}
     counts = {"superevents": real.superevents, "events": real.events, "dead": real.dead}
-    return {"scheduler": which, **counts, "medians": rows, "real": msgspec.to_builtins(real)}
+    return {"scheduler": which, "nodes": nodes, **counts, "medians": rows, "real": msgspec.to_builtins(real)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", choices=sorted(SITES))
+    parser.add_argument("--nodes", type=int, default=1, help="nodes of the cluster; more than one with slurm only")
     parser.add_argument("--minutes", type=float, default=60, help="how long events arrive")
     parser.add_argument("--every", type=float, default=120, help="mean s between events")
     parser.add_argument("--seeds", type=int, default=5, help="number of simulations")
     parser.add_argument("--keep", type=Path, help="keep the ledgers in this new folder")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
+    if options.nodes > 1 and options.which != "slurm":
+        parser.error("only slurm can have several nodes")
     with tempfile.TemporaryDirectory(prefix="gwbatch-bench-") as scratch:
         folder = options.keep or Path(scratch)
         folder.mkdir(exist_ok=not options.keep)
-        first, whole, middle = record(options.which, options.minutes, options.every, folder)
+        first, whole, middle = record(options.which, options.nodes, options.minutes, options.every, folder)
         (folder / "simulated").mkdir()
-        found = compare(options.which, first, whole, middle, options.seeds, folder / "simulated")
+        found = compare(options.which, options.nodes, first, whole, middle, options.seeds, folder / "simulated")
     if options.json:
         print(json.dumps(found))
         return
-    print(f"{found['scheduler']}: {found['superevents']} superevents, {found['events']} events in the second half\n")
+    where = f"{found['scheduler']}, nodes {found['nodes']}"
+    print(f"{where}: {found['superevents']} superevents, {found['events']} events in the second half\n")
     print(f"{'medians':36s}{'n':>4s}{'measured':>10s}{'predicted':>11s}{'range':>16s}{'ratio':>8s}")
     for label, row in found["medians"].items():
         middle_one = statistics.median(row["predicted"])

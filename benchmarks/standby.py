@@ -43,7 +43,15 @@ SETTINGS = [
 SITES = {
     "local": ("local", []),
     "htcondor": ("htcondor-generic", ["scheduler.ask_every=3", "queues.openmp.memory_mb=500"]),
-    "slurm": ("slurm-generic", ["scheduler.ask_soonest=0.5", "scheduler.ask_every=3", "scheduler.result_late=2"]),
+    "slurm": (
+        "slurm-generic",
+        [
+            "scheduler.ask_soonest=0.5",
+            "scheduler.ask_every=3",
+            "scheduler.result_late=2",
+            "queues.general.memory_mb=2000",
+        ],
+    ),
 }
 
 
@@ -106,8 +114,11 @@ def both(measure: Callable[[str], float], runs: int) -> dict[str, Any]:
 
 
 @contextmanager
-def started(which: str, folder: Path, *, stock: bool = False) -> Iterator[None]:
-    """Run the pool or cluster for as long as the block lasts; a `stock` pool has HTCondor's own intervals."""
+def started(which: str, folder: Path, *, stock: bool = False, nodes: int = 1) -> Iterator[None]:
+    """Run the pool or cluster for as long as the block lasts; a `stock` pool has HTCondor's own intervals.
+
+    Slurm alone can have several `nodes`, which share the cores of this machine.
+    """
     if which == "local":
         yield
         return
@@ -117,7 +128,7 @@ def started(which: str, folder: Path, *, stock: bool = False) -> Iterator[None]:
     one: Any
     if which == "slurm":
         folder.chmod(0o755)
-        one = Cluster(folder / "cluster", nodes=1)
+        one = Cluster(folder / "cluster", nodes, cores=max(1, (os.cpu_count() or 1) // nodes))
     else:
         one = Pool(Path(os.environ["GWBATCH_CONDOR"]), folder / "pool", None if stock else HERE / "fast.conf")
     one.start()
