@@ -16,6 +16,7 @@ from typing import Any
 import requests
 
 from gwbatch import children
+from gwbatch.causes import cause_of
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.errors import BadInput, TransientError
 from gwbatch.gracedb import make_client
@@ -127,7 +128,7 @@ def main() -> int:
         print(f"{error.name} is not installed (pip install 'gwbatch[alerts]')", file=sys.stderr)
         return MISSING
     except (requests.RequestException, OSError) as error:
-        print(str(error), file=sys.stderr)
+        print(cause_of(error), file=sys.stderr)
         return AWAY
     except Exception as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

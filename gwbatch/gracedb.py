@@ -15,6 +15,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from gwbatch.causes import cause_of
 from gwbatch.config.profile import GraceDBSettings
 from gwbatch.errors import GwbatchError, TransientError
 
@@ -77,7 +78,9 @@ def translate_errors(doing: str) -> Iterator[None]:
     except requests.HTTPError as error:
         response = error.response
         if response is None:
-            raise GraceDBUnreachable(f"GraceDB gave no answer to {doing}: {error}. Trying again later.") from error
+            raise GraceDBUnreachable(
+                f"GraceDB gave no answer to {doing}: {cause_of(error)}. Trying again later."
+            ) from error
         status, said = response.status_code, message_of(response.content)
         if status in TRANSIENT_STATUS:
             busy = GraceDBUnreachable(f"GraceDB answered {status} to {doing}: {said}. Trying again later.")
@@ -86,7 +89,8 @@ def translate_errors(doing: str) -> Iterator[None]:
             raise busy from error
         raise GraceDBError(f"GraceDB refused {doing} with status {status}: {said}.", status, said) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise GraceDBUnreachable(f"GraceDB did not answer to {doing}: {error}. Trying again later.") from error
+        why = cause_of(error)
+        raise GraceDBUnreachable(f"GraceDB did not answer to {doing}: {why}. Trying again later.") from error
 
 
 def message_of(body: bytes) -> str:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gwbatch.cli.options import json_option, ledger_path, profile_in_force, profile_options, state_option
+from gwbatch.cli.options import (
+    json_option,
+    ledger_path,
+    profile_in_force,
+    profile_options,
+    state_hint,
+    state_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +68,8 @@ def command(state: Path | None, site: str | None, settings: tuple[str, ...], as_
     if as_json:
         click.echo(json.dumps({"level": worst.name, "findings": listed}))
     else:
+        if (hint := state_hint(state, (one["remedy"] for one in listed if one["level"] != "OK"))) is not None:
+            click.echo(f"      {hint}")
         bad = sum(one["level"] != "OK" for one in listed)
         click.echo("\nAll well." if worst is Level.OK else f"\n{bad} of {len(listed)} findings need attention.")
     raise click.exceptions.Exit(int(worst))

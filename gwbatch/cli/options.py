@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +27,15 @@ def state_option(command: Command) -> Command:
         envvar="GWBATCH_STATE",
         help="State directory, on a local disk.  [default: $GWBATCH_STATE, else ~/.local/state/gwbatch]",
     )(command)
+
+
+def state_hint(state: Path | None, remedies: Iterable[str]) -> str | None:
+    """Return a line that says to add ``--state`` to the commands in remedies, if they would use another directory."""
+    if state is None or state == Path(os.environ.get("GWBATCH_STATE", "")):
+        return None
+    if not any("gwbatch " in remedy for remedy in remedies):
+        return None
+    return f"   (add --state {shlex.quote(str(state))} to these commands, or export GWBATCH_STATE)"
 
 
 def site_options(command: Command) -> Command:

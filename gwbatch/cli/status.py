@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gwbatch.cli.options import json_option, ledger_path, state_option
+from gwbatch.cli.options import json_option, ledger_path, state_hint, state_option
 from gwbatch.units import age
 
 if TYPE_CHECKING:
@@ -44,25 +44,41 @@ def command(state: Path | None, as_json: bool, watch: bool) -> None:
 
         with Live(screen=True, auto_refresh=False) as live:
             while True:
-                live.update(render(report(ledger, time.time())), refresh=True)
+                live.update(_render(report(ledger, time.time()), state), refresh=True)
                 time.sleep(1.0)
     else:
         from rich.console import Console
 
         found = report(ledger, time.time())
         # Emoji and highlighting take a fifth of the start-up time.
-        Console(emoji=False, markup=False, highlight=False).print(render(found))
+        console = Console(emoji=False, markup=False, highlight=False)
+        for line in _lines(found, state):  # the terminal wraps them, so that a command can be copied whole
+            console.print(line, soft_wrap=True)
+        console.print(_tables(found))
     raise click.exceptions.Exit(0 if found["dispatcher"]["running"] else 1)
 
 
-def render(found: dict[str, Any]) -> RenderableType:
-    """Render the report for people."""
+def _render(found: dict[str, Any], state: Path | None) -> RenderableType:
+    from rich.console import Group
+
+    return Group(*_lines(found, state), _tables(found))
+
+
+def _lines(found: dict[str, Any], state: Path | None) -> list[RenderableType]:
+    """Render what runs, what is wrong, and what to do about it."""
+    from rich.text import Text
+
+    lines = [_headline(found), *_trouble(found)]
+    if (hint := state_hint(state, (one["remedy"] for one in found["findings"]))) is not None:
+        lines.append(Text(hint, style="dim"))
+    return lines
+
+
+def _tables(found: dict[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
     parts = [
-        _headline(found),
-        *_trouble(found),
         _superevents(found),
         *_externals(found),
         *_notices(found),

@@ -28,6 +28,8 @@ class Limits:
         Time by which this machine's clock lags behind the servers', s.
     notice_age : tuple of float
         Age of a public notice that has not reached its brokers, s.
+    job_wait : float
+        Seconds that a job may wait in the batch system; 0: any time.
     standby_age : float
         Seconds for which fewer pilots than wanted may be ready.
     backup_age : float
@@ -44,6 +46,7 @@ class Limits:
     disk_free: Pair = (5.0, 1.0)
     clock_behind: Pair = (1.0, 30.0)
     notice_age: Pair = (10.0, 90.0)
+    job_wait: float = 1800.0
     standby_age: float = 900.0
     backup_age: float = 26 * 3600.0
     silence: float = 0.0

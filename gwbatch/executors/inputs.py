@@ -17,6 +17,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from gwbatch.causes import cause_of
 from gwbatch.errors import BadInput, NotThereYet
 from gwbatch.executors.kept import content_of
 from gwbatch.jobs.result import sync
@@ -144,7 +145,7 @@ def fetch_map(url: str, sources: Sequence[str], largest: int, patience: Patience
     try:
         return _download(url, largest)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, _Refused) as error:
-        problem = str(error) or type(error).__name__
+        problem = cause_of(error) or type(error).__name__
     if patience.is_over(now):
         raise BadInput(f"Cannot download the sky map {url}: {problem}. Gave up after {patience.tries} tries.")
     message = f"Cannot download the sky map {url} yet: {problem}. Trying again later."

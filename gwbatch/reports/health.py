@@ -35,6 +35,7 @@ def findings(ledger: Ledger, report: dict[str, Any], limits: Limits) -> list[Fin
         *_lanes(report, limits),
         *_effects(report, limits),
         *_jobs(ledger, report, limits),
+        *_queued(ledger, report, limits),
         *_machine(ledger, report, limits),
         *_waveforms(ledger),
         *_completeness(ledger, report, limits),
@@ -122,6 +123,17 @@ def _jobs(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Fi
                 f"gwbatch jobs show {job['key']} names its folder with stderr; then gwbatch jobs retry {job['key']}"
             )
             yield Finding(Level.WARNING, f"failed job {job['key']}", text, remedy, since=job["finished"])
+
+
+def _queued(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:
+    """Report jobs that the batch system has, and does not start."""
+    for row in ledger.read(query("oldest_queued_jobs")):
+        age = report["time"] - row["since"]
+        if limits.job_wait and age > limits.job_wait:
+            others = f", and {row['n'] - 1} more" if row["n"] > 1 else ""
+            text = f"job {row['key']} has waited {age / 60:.0f} min for a node of the queue {row['queue']}{others}"
+            remedy = f"see whether a node is free: gwbatch doctor; gwbatch jobs show {row['key']} names the job there"
+            yield Finding(Level.WARNING, f"waiting jobs {row['queue']}", text, remedy, since=row["since"])
 
 
 def _machine(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[Finding]:

@@ -17,6 +17,11 @@ SELECT key, kind, queue, state, attempt, host, cores, reason, state_since FROM j
 WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED') AND state <> 'LOST'
 ORDER BY state = 'RUNNING' DESC, priority DESC, created LIMIT 50;
 
+-- name: oldest_queued_jobs
+-- SQLite takes the key from the row with the smallest time.
+SELECT queue, key, min(state_since) AS since, count(*) AS n FROM jobs
+WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED') AND state = 'QUEUED' AND key NOT LIKE 'standby/%' GROUP BY queue;
+
 -- name: report_dead_count
 SELECT (SELECT count(*) FROM deliveries WHERE state = 'dead')
      + (SELECT count(*) FROM effects WHERE state = 'dead') AS n;

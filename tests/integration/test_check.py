@@ -86,6 +86,45 @@ def test_what_check_looks_at(ledger: Ledger) -> None:
     }  # fmt: skip
 
 
+def test_a_job_that_the_batch_system_does_not_start_is_a_warning(ledger: Ledger) -> None:
+    """Also one that was released; pilots have a limit of their own."""
+    now = time.time()
+    with ledger.transaction() as tx:
+        leases.acquire(tx, "dispatcher", now)
+        for key, at in (
+            ("G1/a", now - 1900),
+            ("G2/a", now - 2000),
+            ("G3/a", now - 60),
+            ("standby/openmp/1", now - 9999),
+        ):
+            jobs.plan(tx, key, "a", "openmp", key, {}, 0, at)
+            for state in (JobState.HELD, JobState.QUEUED):
+                job = jobs.get(tx, key)
+                assert job is not None
+                jobs.report(tx, job, JobStatus(f"{key}/1", state), None, at)
+    (found,) = findings(ledger, report(ledger, now), Limits(disk_free=(0.001, 0.0001)))
+    assert (found.key, found.level, found.since) == ("waiting jobs openmp", Level.WARNING, now - 2000)
+    assert found.text == "job G2/a has waited 33 min for a node of the queue openmp, and 2 more"
+    assert "gwbatch jobs show G2/a" in found.remedy
+    assert wrong(ledger, disk_free=(0.001, 0.0001), job_wait=0.0) == {}
+
+
+def test_commands_in_remedies_can_be_copied_and_name_the_state_if_it_is_not_the_usual(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ledger.path is not None
+    state = str(ledger.path.parent)
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = gwbatch("status", "--state", state).output.splitlines()
+    assert "   -> start it: gwbatch run, or gwbatch deploy submit; logs/dispatcher.log says why it ended" in shown
+    assert f"   (add --state {state} to these commands, or export GWBATCH_STATE)" in shown
+    monkeypatch.setenv("GWBATCH_STATE", state)
+    assert "export GWBATCH_STATE" not in gwbatch("status").output
+    assert "export GWBATCH_STATE" not in gwbatch("doctor", "--site", "local").output
+    monkeypatch.delenv("GWBATCH_STATE")
+    assert "export GWBATCH_STATE" in gwbatch("doctor", "--site", "local", "--state", state).output
+
+
 def test_status_and_check_have_one_list(ledger: Ledger) -> None:
     """The lists agree even when the dispatcher is stopped, alerts are waiting and a job is lost."""
     now = time.time()

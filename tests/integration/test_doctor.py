@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 import threading
@@ -31,6 +30,7 @@ from gwbatch.ledger import Ledger, clock_steps, leases
 from gwbatch.reports.finding import Finding, Level
 from gwbatch.reports.health import findings
 from gwbatch.reports.status import report
+from tests.certificates import certificate
 from tests.fakes.condor import FakeCondor
 from tests.fakes.slurm import FakeSlurm
 from tests.integration.brokers import BrokerProcess
@@ -154,34 +154,6 @@ def test_a_token_is_judged_by_its_end(monkeypatch: pytest.MonkeyPatch, left: flo
     monkeypatch.setattr(HTTPSciTokenAuth, "find_token", lambda *_, **__: {"exp": time.time() + left})
     (one,) = found("credentials", gracedb("https://gracedb.example.org/api/", auth="default"))
     assert one.level is level
-
-
-def certificate(path: Path, days: float) -> Path:
-    """Write a key and a self-signed certificate that is valid for `days` more days."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "robot")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
-    path.chmod(0o600)
-    return path
 
 
 # ---- brokers --------------------------------------------------------------------------------------------------
