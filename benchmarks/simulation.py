@@ -5,7 +5,8 @@ with ``slurm`` (and ``--nodes 2``), or ``local``.
 
 A real dispatcher receives events at random times, and real BAYESTAR runs on the whole nodes.  The first half of the
 run gives the durations.  From them and from what was received in the second half, simulations with several seeds
-predict the second half; how soon its jobs started and how long they took, they do not know.
+predict the second half; how soon its jobs started and how long they took, they do not know.  The second half begins
+when nothing is left to do.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from gwbatch.simulation.recorded import Recording, read_recording  # noqa: E402
 from gwbatch.simulation.scenario import Pool, Scenario, Stream  # noqa: E402
 from gwbatch.simulation.stream import Upload, arrivals  # noqa: E402
 
-DRAINED = 900.0  # s after the last upload within which its results must be complete
+DRAINED = 900.0  # s after an upload within which its results must be complete
 TO_DO = """SELECT (SELECT count(*) FROM jobs WHERE state NOT IN ('DONE', 'FAILED', 'CANCELLED'))
                 + (SELECT count(*) FROM effects WHERE state IN ('ready', 'running')) AS n"""
 
@@ -64,29 +65,38 @@ def record(which: str, nodes: int, minutes: float, every: float, folder: Path) -
     with started(which, folder / "batch", nodes=nodes), stage, closing(Ledger(stage.state / "ledger.sqlite")) as ledger:
         client = make_client(GraceDBSettings(stage.addresses["gracedb"], "none"))
         begin = time.time()
-        middle = begin + 30.0 * minutes
+        middle, late = begin + 30.0 * minutes, 0.0
         coming = arrivals(Scenario(duration=60.0 * minutes, streams=streams), begin)
         for one in coming:
             if one.at > middle and not first.exists():
                 time.sleep(max(0.0, middle - time.time()))
+                drain(ledger)
                 back_up(ledger, first, time.time())
-            time.sleep(max(0.0, one.at - time.time()))
+                late = max(0.0, time.time() - middle)
+            time.sleep(max(0.0, one.at + late - time.time()))
             assert isinstance(one, Upload)
             pipelines.upload(client, one.trigger, one.content)
             print(f"{time.time() - begin:6.0f} s: {one.trigger.pipeline} {one.trigger.event}", file=sys.stderr)
         if not first.exists():
             sys.exit("Nothing arrived in the second half: increase --minutes.")
-        end = time.monotonic() + DRAINED
-        time.sleep(30)
-        while ledger.read(TO_DO)[0]["n"] and time.monotonic() < end:
-            time.sleep(5)
+        drain(ledger)
         back_up(ledger, whole, time.time())
-    return first, whole, middle
+    return first, whole, middle + late
+
+
+def drain(ledger: Ledger) -> None:
+    """Wait until nothing is left to do, because a simulation begins with an empty queue."""
+    end = time.monotonic() + DRAINED
+    time.sleep(30)
+    while ledger.read(TO_DO)[0]["n"] and time.monotonic() < end:
+        time.sleep(5)
 
 
 def predict(which: str, nodes: int, first: Path, recording: Recording, seeds: int, folder: Path) -> list[Outcome]:
     """Simulate a recording with the durations of another ledger, once for each seed."""
-    wanted = Scenario(duration=recording.end - recording.begin, pool=Pool(nodes=nodes))
+    wanted = Scenario(
+        duration=recording.end - recording.begin, pool=Pool(nodes=nodes, slots=0 if which == "slurm" else Pool().slots)
+    )
     with closing(Ledger(first)) as ledger:
         wanted = calibrated(wanted, ledger)
     policy, profile = load_policy(), load_site(*SITES[which]).profile

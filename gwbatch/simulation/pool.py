@@ -16,6 +16,7 @@ from gwbatch.model import JobRequest, JobState, JobStatus
 from gwbatch.simulation.scenario import HOUR, Pool, Seconds
 
 WHOLE = "openmp"
+SUBMIT_HOST = "submit-host"
 Draw = Callable[[Seconds], float]
 
 
@@ -196,7 +197,7 @@ class PoolScheduler:
 
         def eligible(at: float) -> None:
             if job.turn == turn:
-                queue = self._eligible if _is_whole(job) else self._others
+                queue = self._eligible if _is_whole(job) or not self.pool.slots else self._others
                 heapq.heappush(queue, (-job.request.priority, next(self._order), job))
                 self._match(at)
 
@@ -208,7 +209,7 @@ class PoolScheduler:
             self._run(job, self._free.pop(), now)
         while self._slots and (job := _first(self._others)) is not None:
             self._slots -= 1
-            self._run(job, "submit-host", now)
+            self._run(job, SUBMIT_HOST, now)
 
     def _run(self, job: _Job, host: str, now: float) -> None:
         job.state, job.host, job.started = JobState.RUNNING, host, now
@@ -240,12 +241,13 @@ class PoolScheduler:
     def _leave(self, job: _Job, now: float) -> None:
         if job.request.kind == PILOT:
             self.crews[job.request.queue].end(job.request.key)
-        if not _is_whole(job):
+        if _is_whole(job):
+            self._running -= 1
+            self._node_seconds += now - (job.started or now)
+        if job.host == SUBMIT_HOST:
             self._slots += 1
-            return
-        self._running -= 1
-        self._node_seconds += now - (job.started or now)
-        self._free.append(job.host)
+        else:
+            self._free.append(job.host)
 
     def _others_come(self, node: str, are_there: bool) -> None:
         """Let other users take a free node and give it back, so that they have it for the fraction `load` of the time.

@@ -43,7 +43,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes : int
         Number of nodes for the whole-node jobs of the queue ``openmp``.
     slots : int
-        Number of jobs from other queues that run at once, on the submit host or on parts of nodes.
+        Number of jobs from other queues that run at once, on the submit host or on nodes of their own; 0: they run
+        on the nodes for whole-node jobs, one on each at a time.
     start : Seconds
         Time from the submission of a whole-node job to its start when a node is free.
     start_others : Seconds
@@ -77,8 +78,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preempted: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.nodes < 1 or self.slots < 1:
-            raise ValueError("a pool needs at least one node and one slot")
+        if self.nodes < 1 or self.slots < 0:
+            raise ValueError("a pool needs at least one node, and cannot have fewer than no slots")
         if not 0 <= self.load < 1:
             raise ValueError("load must be at least 0 and less than 1")
 

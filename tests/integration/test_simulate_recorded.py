@@ -173,28 +173,34 @@ def test_files_of_bursts_say_what_gracedb_read() -> None:
     assert read_event_file("MLy", event_file(mly)) == mly
 
 
-REAL = Path(__file__).parents[1] / "data" / "recorded-htcondor.sqlite.gz"
-HALF = 870.0  # s from the first job
-
-
-def test_half_of_a_real_pools_day_is_predicted_from_the_other_half_within_a_fifth(tmp_path: Path) -> None:
-    """Half an hour on a real HTCondor pool with real BAYESTAR, recorded by ``benchmarks/simulation.py``.
+@pytest.mark.parametrize(
+    ("recorded", "half", "pool", "counts"),
+    [
+        ("recorded-htcondor", 870.0, Pool(nodes=1), (11, 22)),
+        ("recorded-slurm", 790.0, Pool(nodes=2, slots=0), (17, 31)),
+    ],
+)
+def test_half_of_a_real_pools_day_is_predicted_from_the_other_half_within_a_fifth(
+    tmp_path: Path, recorded: str, half: float, pool: Pool, counts: tuple[int, int]
+) -> None:
+    """Half an hour on a real pool with real BAYESTAR, recorded by ``benchmarks/simulation.py``.
 
     Simulations of the second half know what was received, and how long jobs of the first half took to start and run.
+    The second half begins `half` seconds after the first job, when nothing was queued.
     """
-    with gzip.open(REAL) as packed:
+    with gzip.open(Path(__file__).parents[1] / "data" / f"{recorded}.sqlite.gz") as packed:
         for name in ("all.sqlite", "first.sqlite"):
             packed.seek(0)
             (tmp_path / name).write_bytes(packed.read())
     whole, first = (Ledger(tmp_path / name, create=True) for name in ("all.sqlite", "first.sqlite"))
-    middle = whole.read("SELECT min(created) AS at FROM jobs")[0]["at"] + HALF
+    middle = whole.read("SELECT min(created) AS at FROM jobs")[0]["at"] + half
     with first.transaction() as tx:
         tx.execute("DELETE FROM jobs WHERE created > ?", (middle,))
         tx.execute("DELETE FROM effects WHERE created > ?", (middle,))
     recording = read_recording(whole, middle)
     real = recorded_outcome(whole, recording, [])
-    assert (real.superevents, real.events, real.decision_to_map["count"]) == (11, 22, 22)
-    wanted = calibrated(Scenario(duration=recording.end - recording.begin, pool=Pool(nodes=1)), first)
+    assert (real.superevents, real.events, real.decision_to_map["count"]) == (*counts, counts[1])
+    wanted = calibrated(Scenario(duration=recording.end - recording.begin, pool=pool), first)
     profile = load_site("local", SETTINGS).profile
     outcomes = [
         simulate(msgspec.structs.replace(wanted, seed=seed), load_policy(), profile, tmp_path / f"seed{seed}",

@@ -15,7 +15,7 @@ from gwbatch.simulation.scenario import Pool, Seconds
 
 times = st.builds(Seconds, st.floats(0.1, 60.0), st.floats(1.0, 3.0))
 pools = st.builds(
-    Pool, nodes=st.integers(1, 4), slots=st.integers(1, 3), start=times, start_others=times, run_others=times,
+    Pool, nodes=st.integers(1, 4), slots=st.integers(0, 3), start=times, start_others=times, run_others=times,
     load=st.sampled_from([0.0, 0.3, 0.8]), load_length=st.floats(1.0, 100.0),
     preempted=st.sampled_from([0.0, 30.0]),
 )  # fmt: skip
@@ -53,6 +53,19 @@ def test_every_job_ends_and_no_node_has_two(pool: Pool, jobs: list[tuple[float, 
     assert made.node_seconds >= spent - 1e-6
     assert pool.preempted or abs(made.node_seconds - spent) < 1e-6
     assert (made.history[-1].waiting, made.history[-1].running) == (0, 0) if submitted else not made.history
+
+
+def test_other_jobs_take_nodes_if_there_are_no_slots_for_them() -> None:
+    """One that is more urgent than a waiting whole-node job goes first, as the batch systems have it."""
+    clock = ManualClock(0.0)
+    pool = Pool(nodes=1, slots=0, start=Seconds(1.0), start_others=Seconds(1.0), run_others=Seconds(10.0), run={})
+    made = PoolScheduler(pool, clock, random.Random(1), lambda *_: None)
+    for key, queue, priority in (("first", "openmp", 1100), ("second", "openmp", 1100), ("urgent", "general", 1200)):
+        made.submit(JobRequest(key, "any", queue, Path(), priority=priority))
+    clock.advance(100.0)
+    started = {key: report.started for key, report in made.poll(["first", "second", "urgent"]).items()}
+    assert started == {"first": 1.0, "urgent": 11.0, "second": 21.0}
+    assert made.node_seconds == 20.0
 
 
 def test_a_job_that_is_cancelled_gives_its_node_back() -> None:
