@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gwbatch.campaigns.table import work_by_detectors
+from gwbatch.campaigns.table import DONE, SET_ASIDE, work
 
 
 @dataclass
@@ -36,8 +36,12 @@ class Estimate:
     def of_table(cls, connection: sqlite3.Connection) -> Estimate:
         """Return an estimate from what a campaign's table says."""
         made = cls([])
-        for detectors, left, predicted, taken in work_by_detectors(connection):
-            made._sets[detectors] = _Set(left, predicted, taken)
+        for state, detectors, predicted, wall in work(connection):
+            found = made._set(detectors)
+            if state == DONE:
+                found.predicted, found.taken = predicted, wall
+            elif state != SET_ASIDE:
+                found.left += predicted
         return made
 
     def measured(self, detectors: str, predicted: float, wall: float) -> None:

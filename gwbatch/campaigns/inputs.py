@@ -83,15 +83,7 @@ def event_of(path: Path, expected: str, coinc: int) -> Any:
 
 @lru_cache(maxsize=2)
 def _events_of_file(path: Path, expected: str) -> Any:
-    try:
-        own, _, of_psds = psds.digest(path).partition("+")
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
-    expected_own, _, expected_of_psds = expected.partition("+")
-    if own != expected_own:
-        raise BadInput(f"{path} has changed since the campaign was planned")
-    if expected_of_psds and of_psds != expected_of_psds:
-        raise BadInput(f"a PSD file that {path} names is missing, or has changed since the campaign was planned")
+    psds.require_unchanged(path, expected)
     return _events(path, _document(path))
 
 

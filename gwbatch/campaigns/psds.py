@@ -7,6 +7,7 @@ import hashlib
 import re
 from pathlib import Path, PurePosixPath
 
+from gwbatch.errors import BadInput
 from gwbatch.jobs.result import sha256
 
 PARAMETER = "--reference-psd"
@@ -61,9 +62,29 @@ def digest(event: Path) -> str:
     OSError
         If a file cannot be read.
     """
+    own, of_psds = sha256(event), _digest_of_psds(event)
+    return f"{own}+{of_psds}" if of_psds else own
+
+
+def require_unchanged(event: Path, expected: str) -> None:
+    """Compare an event file and its PSD files with their digest.
+
+    Raises
+    ------
+    BadInput
+        If one cannot be read, or differs.
+    """
+    own, _, of_psds = expected.partition("+")
+    try:
+        if sha256(event) != own:
+            raise BadInput(f"{event} has changed since the campaign was planned")
+        if of_psds and _digest_of_psds(event) != of_psds:
+            raise BadInput(f"a PSD file that {event} names is missing, or has changed since the campaign was planned")
+    except OSError as error:
+        raise BadInput(f"{error.filename or event} cannot be read: {error.strerror}") from error
+
+
+def _digest_of_psds(event: Path) -> str:
     files = named(event)
-    own = sha256(event)
-    if not files:
-        return own
     contents = "".join(sha256(path) for path in files.values())
-    return f"{own}+{hashlib.sha256(contents.encode()).hexdigest()}"
+    return hashlib.sha256(contents.encode()).hexdigest() if files else ""

@@ -49,6 +49,8 @@ CREATE TABLE events (
     reason TEXT
 );
 CREATE INDEX events_by_state ON events (state, predicted DESC);
+-- Status and time left read nothing but this.
+CREATE INDEX events_by_cost ON events (state, detectors, predicted, cpu, wall);
 CREATE TABLE collected (chunk TEXT PRIMARY KEY);
 CREATE TABLE nodes (
     name TEXT PRIMARY KEY,
@@ -376,16 +378,11 @@ def done_without(connection: sqlite3.Connection, products: Sequence[str]) -> lis
     return [row["id"] for row in connection.execute(order, (DONE, *(f'$."{name}"' for name in products)))]
 
 
-def work_by_detectors(connection: sqlite3.Connection) -> list[tuple[str, float, float, float]]:
-    """Return, by detectors, the predicted CPU s of events left and of events done, and the wall s of the latter."""
-    return [
-        tuple(row)
-        for row in connection.execute(
-            "SELECT detectors, sum(iif(state IN ('waiting', 'dealt'), predicted, 0)), "
-            "sum(iif(state = 'done', predicted, 0)), sum(iif(state = 'done', ifnull(wall, 0), 0)) "
-            "FROM events GROUP BY detectors"
-        )
-    ]
+def work(connection: sqlite3.Connection) -> list[tuple[str, str, float, float]]:
+    """Return state and detectors of events, with the sums of their predicted CPU s and of the wall s that they took."""
+    # In this order, SQLite reads the index alone.
+    sums = "SELECT state, detectors, sum(predicted), sum(ifnull(wall, 0)) FROM events GROUP BY state, detectors"
+    return [tuple(row) for row in connection.execute(sums)]
 
 
 def counts(connection: sqlite3.Connection) -> Counter[str]:
