@@ -44,7 +44,7 @@ def command(state: Path | None, as_json: bool, watch: bool) -> None:
 
         with Live(screen=True, auto_refresh=False) as live:
             while True:
-                live.update(_render(report(ledger, time.time()), state), refresh=True)
+                live.update(render(report(ledger, time.time()), state), refresh=True)
                 time.sleep(1.0)
     else:
         from rich.console import Console
@@ -58,7 +58,8 @@ def command(state: Path | None, as_json: bool, watch: bool) -> None:
     raise click.exceptions.Exit(0 if found["dispatcher"]["running"] else 1)
 
 
-def _render(found: dict[str, Any], state: Path | None) -> RenderableType:
+def render(found: dict[str, Any], state: Path | None = None) -> RenderableType:
+    """Render the report for people; `state` is the directory that the caller named, if any."""
     from rich.console import Group
 
     return Group(*_lines(found, state), _tables(found))
