@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gwbatch.campaigns.table import DONE, SET_ASIDE, work
+from gwbatch.campaigns.table import DONE, SET_ASIDE, summed_work
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Estimate:
     def of_table(cls, connection: sqlite3.Connection) -> Estimate:
         """Return an estimate from what a campaign's table says."""
         made = cls([])
-        for state, detectors, predicted, wall in work(connection):
+        for state, detectors, predicted, wall in summed_work(connection):
             found = made._set(detectors)
             if state == DONE:
                 found.predicted, found.taken = predicted, wall

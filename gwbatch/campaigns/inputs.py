@@ -107,14 +107,14 @@ def _events(path: Path, document: Any) -> Any:
     # The PSDs are in this file, or in those that process_params names.
     inside = str(path) if _has_psds(document) else None
     if inside is None:
-        _say_where_psds_are(document, path)
+        _resolve_psd_names(document, path)
     try:
         return events.ligolw.open(document, psd_file=inside, coinc_def=kind)
     except Exception as error:
         raise BadInput(f"its events cannot be read: {error or type(error).__name__}") from error
 
 
-def _say_where_psds_are(document: Any, path: Path) -> None:
+def _resolve_psd_names(document: Any, path: Path) -> None:
     """Replace the names of PSD files in process_params by their paths."""
     from igwn_ligolw.lsctables import ProcessParamsTable
 

@@ -48,8 +48,8 @@ CREATE TABLE events (
     facts TEXT,               -- JSON: by product
     reason TEXT
 );
-CREATE INDEX events_by_state ON events (state, predicted DESC);
--- Status and time left read nothing but this.
+-- The dealer reads only the first of these indexes, and status only the second.
+CREATE INDEX events_by_state ON events (state, predicted DESC, id, detectors);
 CREATE INDEX events_by_cost ON events (state, detectors, predicted, cpu, wall);
 CREATE TABLE collected (chunk TEXT PRIMARY KEY);
 CREATE TABLE nodes (
@@ -378,8 +378,8 @@ def done_without(connection: sqlite3.Connection, products: Sequence[str]) -> lis
     return [row["id"] for row in connection.execute(order, (DONE, *(f'$."{name}"' for name in products)))]
 
 
-def work(connection: sqlite3.Connection) -> list[tuple[str, str, float, float]]:
-    """Return state and detectors of events, with the sums of their predicted CPU s and of the wall s that they took."""
+def summed_work(connection: sqlite3.Connection) -> list[tuple[str, str, float, float]]:
+    """Return, by state and detectors, the sums of the events' predicted CPU s and of the wall s that they took."""
     # In this order, SQLite reads the index alone.
     sums = "SELECT state, detectors, sum(predicted), sum(ifnull(wall, 0)) FROM events GROUP BY state, detectors"
     return [tuple(row) for row in connection.execute(sums)]

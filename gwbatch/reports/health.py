@@ -130,7 +130,7 @@ def _queued(ledger: Ledger, report: dict[str, Any], limits: Limits) -> Iterator[
     for row in ledger.read(query("oldest_queued_jobs")):
         age = report["time"] - row["since"]
         if limits.job_wait and age > limits.job_wait:
-            others = f", and {row['n'] - 1} more" if row["n"] > 1 else ""
+            others = f" ({row['n']} jobs are waiting)" if row["n"] > 1 else ""
             text = f"job {row['key']} has waited {age / 60:.0f} min for a node of the queue {row['queue']}{others}"
             remedy = f"see whether a node is free: gwbatch doctor; gwbatch jobs show {row['key']} names the job there"
             yield Finding(Level.WARNING, f"waiting jobs {row['queue']}", text, remedy, since=row["since"])

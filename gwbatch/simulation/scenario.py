@@ -79,7 +79,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.nodes < 1 or self.slots < 0:
-            raise ValueError("a pool needs at least one node, and cannot have fewer than no slots")
+            raise ValueError("a pool needs at least one node, and the number of its slots cannot be negative")
         if not 0 <= self.load < 1:
             raise ValueError("load must be at least 0 and less than 1")
 

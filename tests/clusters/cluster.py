@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-import pytest
 
+from tests.clusters.environment import environment
 from tests.clusters.waiting import until
 
 HERE = Path(__file__).parent / "slurm"
@@ -26,9 +26,7 @@ def started(nodes: int = 4, within: str = "") -> Iterator[Cluster]:
     folder.chmod(0o755)  # munge requires a socket that every user can reach
     running = Cluster(folder, nodes, within=within)
     running.start()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in running.environment.items():
-            patch.setenv(name, value)
+    with environment(running.environment):
         yield running
     running.stop()
     shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from gwbatch.schedulers.htcondor.schedd import pool_release, release_of
 from tests.clusters.bench import PLUGIN, SchedulerBench
 from tests.clusters.cell import Cell
 from tests.clusters.cluster import Cluster, started
+from tests.clusters.environment import environment
 from tests.clusters.pool import Pool
 
 
@@ -23,9 +24,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
         pytest.fail("start these tests with tests/clusters/run: it installs HTCondor and leaves root behind")
     running = Pool(Path(prefix), tmp_path_factory.mktemp("pool"))
     running.start()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in running.environment.items():
-            patch.setenv(name, value)
+    with environment(running.environment):
         yield running
     running.stop()
 
@@ -56,12 +55,11 @@ def cell() -> Iterator[Cell]:
     prefix = os.environ.get("GRIDENGINE")
     if prefix is None:
         pytest.fail("start these tests with tests/clusters/run: it unpacks Grid Engine")
-    with tempfile.TemporaryDirectory(prefix="gwbatch-gridengine-") as folder, pytest.MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory(prefix="gwbatch-gridengine-") as folder:
         running = Cell(Path(prefix), Path(folder))
         running.start()
-        for name, value in running.environment.items():
-            patch.setenv(name, value)
-        yield running
+        with environment(running.environment):
+            yield running
         running.stop()
 
 

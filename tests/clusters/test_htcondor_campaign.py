@@ -91,7 +91,7 @@ class TestOnHTCondor(CampaignPlays):
             holders = {row[0] for row in connection.execute("SELECT holder FROM events")}
         assert out <= holders
 
-    def test_a_parcel_that_is_sent_away_takes_along_what_is_done(
+    def test_a_parcel_that_is_sent_away_keeps_what_is_done(
         self, tmp_path: Path, site: list[str], pool: Pool, queue: Callable[[Folder], dict[str, str]]
     ) -> None:
         folder, trace = sleepers(tmp_path / "c", [0.5] * 60), tmp_path / "trace"

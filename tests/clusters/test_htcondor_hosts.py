@@ -25,6 +25,7 @@ from tests.campaign_products import results, sleepers, whole
 from tests.clusters.bench import PLUGIN, SchedulerBench
 from tests.clusters.campaigns import INJECTIONS, done
 from tests.clusters.campaigns import gwbatch as campaign
+from tests.clusters.environment import environment
 from tests.clusters.hosts import NAMES, PoolOfHosts, without_jobs_here
 from tests.clusters.one_event import localize_one
 from tests.clusters.pool import Pool
@@ -48,9 +49,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolOfHosts]:
         folder = tmp_path_factory.mktemp("pool-of-hosts")
         running = PoolOfHosts(Path(prefix), folder, tmp_path_factory.getbasetemp(), Path(hosts))
         running.start()
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in running.environment.items():
-                patch.setenv(name, value)
+        with environment(running.environment):
             htcondor2.reload_config()  # the bindings may have read another pool's
             yield running
         htcondor2.reload_config()

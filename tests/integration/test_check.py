@@ -104,7 +104,7 @@ def test_a_job_that_the_batch_system_does_not_start_is_a_warning(ledger: Ledger)
                 jobs.report(tx, job, JobStatus(f"{key}/1", state), None, at)
     (found,) = findings(ledger, report(ledger, now), Limits(disk_free=(0.001, 0.0001)))
     assert (found.key, found.level, found.since) == ("waiting jobs openmp", Level.WARNING, now - 2000)
-    assert found.text == "job G2/a has waited 33 min for a node of the queue openmp, and 2 more"
+    assert found.text == "job G2/a has waited 33 min for a node of the queue openmp (3 jobs are waiting)"
     assert "gwbatch jobs show G2/a" in found.remedy
     assert wrong(ledger, disk_free=(0.001, 0.0001), job_wait=0.0) == {}
 
