@@ -104,6 +104,11 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Number of cores; 0 means the whole node.
     min_cores : int
         For whole-node jobs, the fewest cores that a node may have.
+    min_share : float
+        HTCondor, whole-node jobs: the share of its cores that a node must have free during the first `share_wait`
+        seconds. After that `min_cores` are enough.
+    share_wait : float
+        HTCondor, whole-node jobs: seconds to wait for a node with `min_share` free.
     memory_mb, disk_mb : int
         Memory and disk in MiB; 0 leaves it to the scheduler.
     untouched_node : bool
@@ -129,6 +134,8 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     cores: int = 1
     min_cores: int = 1
+    min_share: float = 0.75
+    share_wait: float = 60.0
     memory_mb: int = 0
     disk_mb: int = 0
     untouched_node: bool = False
@@ -147,12 +154,14 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     options: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        counts = ("cores", "min_cores", "memory_mb", "disk_mb", "time_limit")
+        counts = ("cores", "min_cores", "share_wait", "memory_mb", "disk_mb", "time_limit")
         for name in (*counts, "queue_deadline", "run_deadline", "held_deadline"):
             value = getattr(self, name)
             if not 0 <= value < float("inf") or (value == 0 and name not in counts):
                 least = "and not negative" if name in counts else "and positive"
                 raise ValueError(f"{name} must be finite {least} (got {value})")
+        if not 0 <= self.min_share <= 1:
+            raise ValueError(f"min_share must be from 0 to 1 (got {self.min_share})")
 
     @property
     def whole_node(self) -> bool:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -168,20 +168,41 @@ queue
 """
 
 
-def run_others(pool: PoolOfHosts, folder: Path) -> None:
+def run_others(pool: PoolOfHosts, folder: Path, hosts: Sequence[str] = NAMES) -> None:
     """Have another job on one core of each host."""
-    for host in NAMES:
+    for host in hosts:
         (folder / "others.sub").write_text(OTHERS.format(host=host))
         pool.command("condor_submit", str(folder / "others.sub"))
-    until(lambda: pool.command("condor_q", "-constraint", "JobStatus == 2", "-af", "ClusterId").count("\n") == 2, 60)
+    running = ("condor_q", "-constraint", "JobStatus == 2", "-af", "ClusterId")
+    until(lambda: pool.command(*running).count("\n") == len(hosts), 60)
 
 
+def test_a_job_goes_to_the_host_that_is_mostly_free(bench: SchedulerBench, pool: PoolOfHosts) -> None:
+    """By itself, the negotiator prefers the last core of a busy host."""
+    run_others(pool, bench.folder, NAMES[:1])
+    for _ in range(2):
+        report = bench.until(bench.submit(), JobState.DONE)
+        assert (report.host.partition(".")[0], report.cores) == (NAMES[1], os.cpu_count())
+
+
+@pytest.mark.parametrize("bench", [["queues.openmp.share_wait=6"]], indirect=True, ids=["6 s"])
 def test_a_job_takes_the_cores_that_others_have_left(bench: SchedulerBench, pool: PoolOfHosts) -> None:
-    """Unless the profile asks for untouched nodes, ``min_cores`` decides what is enough."""
+    """After `share_wait`, ``min_cores`` decides what is enough."""
     run_others(pool, bench.folder)
+    submitted = time.time()
     request = bench.submit()
     report = bench.until(request, JobState.DONE)
     assert (report.cores, bench.facts(request)["threads"]) == (1, "1")
+    assert bench.facts(request)["began"] >= submitted + 5  # QDate is in whole seconds
+
+
+@pytest.mark.parametrize("bench", [[], ["queues.openmp.untouched_node=true"]], indirect=True, ids=["any", "untouched"])
+def test_a_job_does_not_get_the_slot_of_a_small_one(bench: SchedulerBench) -> None:
+    small = [bench.submit(3.0, "small-nap", priority=10) for _ in range(2 * (os.cpu_count() or 1))]
+    large = [bench.submit() for _ in range(2)]
+    for request in small:
+        assert bench.until(request, JobState.DONE).cores == 1
+    assert [bench.until(request, JobState.DONE).cores for request in large] == [os.cpu_count()] * 2
 
 
 @pytest.mark.parametrize("bench", [["queues.openmp.untouched_node=true"]], indirect=True, ids=["untouched"])

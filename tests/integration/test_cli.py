@@ -307,6 +307,11 @@ def test_status_without_a_ledger_says_what_to_do(tmp_path: Path) -> None:
             "min_cores must be finite and not negative (got -3)",
         ),
         (
+            ["site", "check", "local", "--set", "queues.openmp.min_share=1.5"],
+            2,
+            "min_share must be from 0 to 1 (got 1.5)",
+        ),
+        (
             ["site", "check", "local", "--set", "gracedb.timeout=-3"],
             2,
             "timeout must be positive and finite (got -3.0)",

@@ -224,7 +224,8 @@ def test_workers_on_htcondor_come_after_all_else_and_leave_at_once() -> None:
     for line in (
         "nice_user = true", "priority = -20", "+MaxJobRetirementTime = 0", 'request_cpus = TARGET.Cpus',
         '+GwbatchCampaign = "/shared/my-campaign"', "initialdir = /shared/my-campaign",
-        "requirements = TARGET.Cpus >= 16 && TARGET.Cpus == TARGET.TotalSlotCpus",
+        'requirements = TARGET.Cpus >= 16 && (TARGET.SlotType =!= "Dynamic" || 2 * TARGET.Cpus > TARGET.TotalCpus) '
+        "&& TARGET.Cpus == TARGET.TotalSlotCpus",
         'arguments = "-P -m gwbatch campaign work /shared/my-campaign --site htcondor-generic"',
     ):  # fmt: skip
         assert line in text
